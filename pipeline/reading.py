@@ -177,7 +177,7 @@ def combine(parts: Sequence[Part], layout: Layout) -> xr.Dataset:
                 f"{part.file}: its grid is not that of {first.file} ({difference}); "
                 "bring all files to one grid"
             )
-    full = [part.data for part in parts if part.data.sizes[layout.t]]
+    full = [part.data for part in parts if part.data.sizes[layout.t]] or [first.data]
     data = full[0] if len(full) == 1 else _concatenate(full, layout.t)
     order = np.argsort(data[layout.time].values, kind="stable")
     return data if np.all(np.diff(order) == 1) else data.isel({layout.t: order})

@@ -1,0 +1,20 @@
+"""Fixtures that several test files use."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real fields that do not ship with the project."""
+    beside = Path(__file__).resolve().parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("OCEANFILL_SHARED", beside))
+    if not folder.is_dir():
+        pytest.skip(
+            f"no real fields: OCEANFILL_SHARED is not set to their folder and {beside} does not exist"
+        )
+    return folder
