@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from dataclasses import field as dataclass_field
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,21 +14,38 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from .coordinates import Layout, find_layout, grid
+from .dates import Period, day, days_since_first, season, time_oddities
 from .errors import InputError
 from .reading import (
     Inputs,
     Part,
-    Period,
     Region,
     check_dates,
     combine,
-    day,
-    day_list,
     list_inputs,
     opened,
     read_part,
 )
 from .seamask import find_mask, sea_from_coverage, sea_from_mask
+
+_USUAL_FILLS = (
+    -99,
+    -999,
+    -9999,
+    -99999,
+    -999999,
+    99,
+    999,
+    9999,
+    99999,
+    999999,
+    -32768,
+    32767,
+    1e20,
+    1e30,
+    1e35,
+    -1e34,
+)
 
 
 @dataclass(frozen=True)
@@ -96,59 +112,18 @@ def open_field(
 
     Raises `InputError` for whatever makes the input unfit.
     """
-    _check_options(error_variable, observation_error, region, transform, minimum_coverage)
+    check_options(error_variable, observation_error, region, transform, minimum_coverage)
     parts, layout, mask_name = read_parts(inputs, variable, mask_variable, error_variable, region, period)
-    check_dates(parts, layout, period)
-    data = combine(parts, layout)
-    file = parts[0].file if len(parts) == 1 else f"{parts[0].file} and {len(parts) - 1} more"
-    dims = (layout.t, layout.y, layout.x)
-    source = data[layout.variable]
-    raw = source.transpose(*dims).to_numpy().astype(np.float32)
-    dates = source[layout.time].to_index()
-    lat, lon = grid(file, data, layout)
-    _check_values(file, layout.variable, raw, dates, lat, lon)
-
-    oddities: list[str] = time_oddities(dates)
-    seen = np.isfinite(raw)
-    if mask_name is not None:
-        sea, mask_origin = sea_from_mask(data[mask_name], layout)
-    else:
-        sea, mask_origin = sea_from_coverage(seen, minimum_coverage)
-        oddities.append(f"the file has no sea mask: {mask_origin.removeprefix('derived: ')} counts as sea")
-    _check_sea(file, layout.variable, seen, sea, mask_origin)
-    values = np.where(sea, raw, np.float32(np.nan))
-    outside = np.count_nonzero(seen & ~sea)
-    if outside:
-        oddities.append(f"values outside the sea mask, which are not used: {outside}")
-
-    error = _standard_error(
-        file, data, error_variable, observation_error, np.isfinite(values), dims, oddities
-    )
-    if transform == "log":
-        values, error = _logarithms(file, layout.variable, values, error, oddities)
-    _check_constant(file, layout.variable, values)
-    field = Field(
-        name=layout.variable,
-        values=values,
-        sea=sea,
-        error_variance=np.where(np.isfinite(values), error, np.float32(0)) ** 2,
-        days=days_since_first(dates),
-        season=season(dates),
-        lat=lat,
-        lon=lon,
-        source=source,
+    return build_field(
+        parts,
+        layout,
+        mask_name,
+        error_variable=error_variable,
+        observation_error=observation_error,
+        period=period,
         transform=transform,
-        dims=dims,
-        mask_origin=mask_origin,
-        dataset_attrs=dict(data.attrs),
-        inputs=tuple(Path(part.file).name for part in parts),
+        minimum_coverage=minimum_coverage,
     )
-    never = np.count_nonzero(field.never_observed)
-    if never:
-        oddities.append(f"sea pixels that are never observed: {never}")
-    if field.observed[:, sea].all():
-        oddities.append("nothing is missing: there is nothing to fill")
-    return replace(field, oddities=tuple(oddities))
 
 
 def read_parts(
@@ -174,47 +149,98 @@ def read_parts(
     return parts, layout, mask_name
 
 
-def days_since_first(dates: pd.Index) -> NDArray[np.float64]:
-    """(time,) days since the first date, in the calendar of the dates."""
-    elapsed = dates.to_numpy() - dates.to_numpy()[0]
-    one_day = np.timedelta64(1, "D") if elapsed.dtype.kind == "m" else timedelta(days=1)
-    return (elapsed / one_day).astype(np.float64)
+def build_field(
+    parts: Sequence[Part],
+    layout: Layout,
+    mask_name: str | None,
+    *,
+    error_variable: str | None,
+    observation_error: float | None,
+    period: Period | None,
+    transform: str,
+    minimum_coverage: float,
+) -> Field:
+    """The field in what `read_parts` gave; options and errors as for `open_field`."""
+    check_dates(parts, layout, period)
+    data = combine(parts, layout)
+    file = parts[0].file if len(parts) == 1 else f"{parts[0].file} and {len(parts) - 1} more"
+    dims = (layout.t, layout.y, layout.x)
+    source = data[layout.variable]
+    raw = source.transpose(*dims).to_numpy().astype(np.float32)
+    dates = source[layout.time].to_index()
+    lat, lon = grid(file, data, layout)
+    _check_values(file, layout.variable, raw, dates, lat, lon)
 
-
-def season(dates: pd.Index) -> NDArray[np.float64]:
-    """(time,) the fraction of its year that has passed at each date, in the calendar of the dates."""
-    now = dates.to_numpy()
-    if isinstance(dates, pd.DatetimeIndex):
-        years = now.astype("datetime64[Y]")
-        start, end = years.astype(now.dtype), (years + 1).astype(now.dtype)
+    oddities: list[str] = time_oddities(dates)
+    seen = np.isfinite(raw)
+    if mask_name is not None:
+        sea, mask_origin = sea_from_mask(data[mask_name], layout)
     else:
-        start = np.array([type(date)(date.year, 1, 1) for date in now])
-        end = np.array([type(date)(date.year + 1, 1, 1) for date in now])
-    return ((now - start) / (end - start)).astype(np.float64)
+        sea, mask_origin = sea_from_coverage(seen, minimum_coverage)
+        oddities.append(f"the file has no sea mask: {mask_origin.removeprefix('derived: ')} counts as sea")
+    _check_sea(file, layout.variable, seen, sea, mask_origin)
+    values = np.where(sea, raw, np.float32(np.nan))
+    oddities += _undeclared_fills(values)
+    oddities += mask_oddities(outside=int(np.count_nonzero(seen & ~sea)))
+
+    error = _standard_error(
+        file, data, error_variable, observation_error, np.isfinite(values), dims, oddities
+    )
+    if transform == "log":
+        values, error = _logarithms(file, layout.variable, values, error, oddities)
+    _check_constant(file, layout.variable, values)
+    field = Field(
+        name=layout.variable,
+        values=values,
+        sea=sea,
+        error_variance=np.where(np.isfinite(values), error, np.float32(0)) ** 2,
+        days=days_since_first(dates),
+        season=season(dates),
+        lat=lat,
+        lon=lon,
+        source=source,
+        transform=transform,
+        dims=dims,
+        mask_origin=mask_origin,
+        dataset_attrs=dict(data.attrs),
+        inputs=tuple(Path(part.file).name for part in parts),
+    )
+    oddities += mask_oddities(never_observed=int(np.count_nonzero(field.never_observed)))
+    if field.observed[:, sea].all():
+        oddities.append("nothing is missing: there is nothing to fill")
+    return replace(field, oddities=tuple(oddities))
 
 
-def time_oddities(dates: pd.Index) -> list[str]:
-    """What is irregular about the time step of sorted dates; calendar months count as regular."""
-    steps = np.diff(days_since_first(dates))
-    step = float(np.median(steps))
-    months = bool(((steps >= 28) & (steps <= 31)).all())
-    if months or np.abs(steps - step).max() <= 0.05 * step:
+def mask_oddities(outside: int = 0, never_observed: int = 0) -> list[str]:
+    """What does not agree between the mask and the values."""
+    found = [
+        (outside, f"values outside the sea mask, which are not used: {outside}"),
+        (never_observed, f"sea pixels that are never observed: {never_observed}"),
+    ]
+    return [text for count, text in found if count]
+
+
+def _undeclared_fills(values: NDArray[np.float32]) -> list[str]:
+    """The extreme values that files often use for missing ones and here are not declared to be missing."""
+    if not np.isfinite(values).any():
         return []
-    text = f"irregular time step: mostly {step:.3g} days, from {steps.min():.3g} to {steps.max():.3g}"
-    absent = []
-    for i in np.flatnonzero(steps > 1.5 * step):
-        n = round(steps[i] / step)
-        absent += [dates[i] + k * (dates[i + 1] - dates[i]) / n for k in range(1, n)]
-    return [f"{text} (absent: {day_list(absent)})" if absent else text]
+    extremes = {float(np.nanmin(values)), float(np.nanmax(values))}
+    found = sorted(extremes.intersection(np.float32(fill).item() for fill in _USUAL_FILLS))
+    return [
+        f"the value {fill:g} occurs {np.count_nonzero(values == np.float32(fill))} times at sea; "
+        "if it stands for missing values, declare it as _FillValue"
+        for fill in found
+    ]
 
 
-def _check_options(
+def check_options(
     error_variable: str | None,
     observation_error: float | None,
     region: Region | None,
     transform: str,
     minimum_coverage: float,
 ) -> None:
+    """Raise `InputError` for options that make no sense whatever the input is."""
     if error_variable is not None and observation_error is not None:
         raise InputError("both an error variable and an observation error were given; give one of them")
     if observation_error is not None and not (observation_error >= 0 and np.isfinite(observation_error)):

@@ -18,11 +18,11 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from .coordinates import TIME_NAMES, Layout, grid, is_time, listed
+from .dates import Period, day, day_list, ends, in_period
 from .errors import InputError
 
 Inputs = str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | xr.Dataset | xr.DataArray
 Region = Sequence[float]  # lat0, lat1, lon0, lon1
-Period = str | Sequence[str | None]  # "start/end" or (start, end), ISO 8601, either end may be open
 
 _DEFAULT_FILL = 0.99 * float(
     netCDF4.default_fillvals["f4"]
@@ -121,7 +121,7 @@ def read_part(
     if dates.hasnans:
         raise InputError(f"{file}: {int(dates.isna().sum())} of the dates are missing; repair {layout.time}")
     if period is not None:
-        data = data.isel({layout.t: np.flatnonzero(_in_period(dates, period))})
+        data = data.isel({layout.t: np.flatnonzero(in_period(dates, period))})
     data = data.compute() if region is None else _cut_region(file, data, layout, region)
     for key, array in data.data_vars.items():
         if array.dtype.kind == "f" or key == layout.variable:
@@ -159,7 +159,7 @@ def check_dates(parts: Sequence[Part], layout: Layout, period: Period | None) ->
     if period is not None and not any(part.data.sizes[layout.t] for part in parts):
         first, last = min(seen), max(seen)
         raise InputError(
-            f"{parts[0].file}: no date lies in the period {_ends(period)[0]} to {_ends(period)[1]}; "
+            f"{parts[0].file}: no date lies in the period {ends(period)[0]} to {ends(period)[1]}; "
             f"the dates go from {day(first)} to {day(last)}"
         )
 
@@ -181,16 +181,6 @@ def combine(parts: Sequence[Part], layout: Layout) -> xr.Dataset:
     data = full[0] if len(full) == 1 else _concatenate(full, layout.t)
     order = np.argsort(data[layout.time].values, kind="stable")
     return data if np.all(np.diff(order) == 1) else data.isel({layout.t: order})
-
-
-def day(date: Any) -> str:
-    """A date as ISO 8601, without the time of day where it is midnight."""
-    text = str(date)[:19].replace(" ", "T")
-    return text.removesuffix("T00:00:00")
-
-
-def day_list(dates: Any) -> str:
-    return listed((day(date) for date in dates), most=3)
 
 
 def _decoded(file: str, dataset: xr.Dataset) -> xr.Dataset:
@@ -286,29 +276,6 @@ def _on_grid(file: str, dataset: xr.Dataset, layout: Layout, name: str) -> xr.Va
         f"{file}: {name} has the shape {array.shape}, the grid of {layout.variable} {shape}; "
         "bring them to one grid"
     )
-
-
-def _ends(period: Period) -> tuple[str | None, str | None]:
-    ends = period.split("/") if isinstance(period, str) else list(period)
-    if len(ends) != 2:
-        raise InputError(f"the period {period!r} has no start and end; write it as 2017-05-01/2017-05-31")
-    return ends[0] or None, ends[1] or None
-
-
-def _in_period(dates: pd.Index, period: Period) -> NDArray[np.bool_]:
-    start, end = _ends(period)
-    ordered = dates.sort_values()
-    try:
-        window = ordered[
-            ordered.slice_indexer(start, end)
-        ]  # "2017-05" means the whole month, in any calendar
-    except (ValueError, TypeError, KeyError) as error:
-        raise InputError(
-            f"the period {period!r} is not made of dates; write it as 2017-05-01/2017-05-31"
-        ) from error
-    if not len(window):
-        return np.zeros(len(dates), bool)
-    return np.asarray((dates >= window[0]) & (dates <= window[-1]))
 
 
 def _cut_region(file: str, dataset: xr.Dataset, layout: Layout, region: Region) -> xr.Dataset:

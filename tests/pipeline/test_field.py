@@ -391,7 +391,10 @@ def test_logarithms_carry_the_relative_error() -> None:
     [
         ({"valid_range": np.array([-100, 200], np.int16)}, [True, False, False, True]),  # packed
         ({"valid_min": np.int16(-99)}, [True, True, False, False]),
-        ({"valid_range": np.array([8.99, 15.01])}, [True, False, False, True]),  # real numbers: unpacked (NUG)
+        (
+            {"valid_range": np.array([8.99, 15.01])},
+            [True, False, False, True],
+        ),  # real: unpacked
     ],
 )
 def test_limits_of_packed_integers(tmp_path: Path, limits: dict[str, Any], missing: list[bool]) -> None:
@@ -422,6 +425,14 @@ def test_unsigned_bytes_and_values_never_written(tmp_path: Path) -> None:
     dataset = series()
     dataset.sst[0, 0, 0] = 9.969209968386869e36  # netCDF's default fill value, declared nowhere
     assert np.isnan(open_field(written(dataset, tmp_path / "f.nc")).values[0, 0, 0])
+
+
+def test_a_usual_fill_value_that_is_not_declared_is_an_oddity() -> None:
+    dataset = series()
+    dataset.sst[0, 0, :3] = -999
+    oddities = open_field(dataset).oddities
+    assert any(oddity.startswith("the value -999 occurs 3 times") for oddity in oddities)
+    assert not any("occurs" in oddity for oddity in open_field(series()).oddities)
 
 
 # Choosing the variable
@@ -531,14 +542,19 @@ def test_options_that_do_not_fit(tmp_path: Path, options: dict[str, Any], findin
 def test_what_is_not_a_data_file(tmp_path: Path) -> None:
     good = written(series(nt=400), tmp_path / "good.nc").read_bytes()
     classic = written(series(nt=400), tmp_path / "classic.nc").read_bytes()
-    damaged = bytearray(written(series(nt=400).chunk(), tmp_path / "sums.nc").read_bytes())
+    compressed = series(nt=400)
+    compressed.sst.encoding = {"zlib": True}
+    damaged = bytearray(written(compressed, tmp_path / "compressed.nc").read_bytes())
+    middle = len(damaged) // 2
+    damaged[middle : middle + 1000] = bytes(1000)
     contents = {
         "empty": (b"", "is empty"),
         "text": (b"lat lon sst\n", "not a NetCDF file (it starts with b'lat lon "),
         "page": (b"<!DOCTYPE html><html>", "web page"),
         "half": (good[: len(good) // 2], "truncated"),
         "classic_half": (classic[: len(classic) // 2], "truncated"),
-        "header": (bytes(damaged[:100]), "truncated"),
+        "header": (good[:100], "truncated"),
+        "damaged": (bytes(damaged), "its values cannot be read"),
     }
     for name, (content, finding) in contents.items():
         path = tmp_path / f"{name}.nc"
@@ -589,7 +605,7 @@ def test_calendar_months_are_a_regular_step() -> None:
         time=dataset.time[0].values + np.array([0, 1, 2, 3, 7]) * np.timedelta64(1, "D")
     )
     assert (
-        "irregular time step: mostly 1 days, from 1 to 4 (absent: 2020-03-02, 2020-03-03, 2020-03-04)"
+        "irregular time step: mostly 1, from 1 to 4 days (absent: 2020-03-02, 2020-03-03, 2020-03-04)"
         in open_field(uneven).oddities
     )
 
@@ -607,7 +623,7 @@ def test_alboran(shared: Path) -> None:
     assert field.days.tolist() == [0, 1, 2, 3, 4, 5, 6, 7, 9, 10]
     assert field.season[0] == 133 / 365
     assert field.oddities == (
-        "irregular time step: mostly 1 days, from 1 to 2 (absent: 2017-05-22)",
+        "irregular time step: mostly 1, from 1 to 2 days (absent: 2017-05-22)",
         "values outside the sea mask, which are not used: 19",
         "sea pixels that are never observed: 77",
     )
