@@ -164,6 +164,8 @@ def continuous(longitude: NDArray[np.float64]) -> NDArray[np.float64]:
 def grid(file: str, dataset: xr.Dataset, layout: Layout) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Latitude and longitude (y, x), degrees; the longitude without a jump. Raises `InputError`."""
     shape = (dataset.sizes[layout.y], dataset.sizes[layout.x])
+    if 0 in shape:
+        raise InputError(f"{file}: the grid of {layout.variable} has the shape {shape}; give one with pixels")
     axes = []
     for name, dim in ((layout.lat, layout.y), (layout.lon, layout.x)):
         array = dataset[name].compute()

@@ -174,7 +174,7 @@ def build_field(
     oddities: list[str] = time_oddities(dates)
     seen = np.isfinite(raw)
     if mask_name is not None:
-        sea, mask_origin = sea_from_mask(data[mask_name], layout)
+        sea, mask_origin = sea_from_mask(file, data[mask_name], layout)
     else:
         sea, mask_origin = sea_from_coverage(seen, minimum_coverage)
         oddities.append(f"the file has no sea mask: {mask_origin.removeprefix('derived: ')} counts as sea")

@@ -128,13 +128,14 @@ def _outline_without_checks(
         try:
             data = combine(chosen, layout)
             lat, lon = grid(chosen[0].file, data, layout)
+            given = None if mask is None else sea_from_mask(chosen[0].file, data[mask], layout)
         except InputError:
             continue
         source = data[layout.variable]
         raw = source.transpose(layout.t, layout.y, layout.x).to_numpy().astype(np.float32)
         seen = np.isfinite(raw)
-        if mask is not None:
-            sea, origin = sea_from_mask(data[mask], layout)
+        if given is not None:
+            sea, origin = given
         elif len(raw):
             sea, origin = sea_from_coverage(seen, minimum_coverage)
         else:

@@ -34,8 +34,16 @@ def find_mask(file: str, dataset: xr.Dataset, layout: Layout, mask_variable: str
     return next(iter(on_grid + masks), None)
 
 
-def sea_from_mask(mask: xr.DataArray, layout: Layout) -> tuple[NDArray[np.bool_], str]:
-    """Sea (lat, lon) and in words how the mask was read; with dates, sea is what is sea on any of them."""
+def sea_from_mask(file: str, mask: xr.DataArray, layout: Layout) -> tuple[NDArray[np.bool_], str]:
+    """Sea (lat, lon) and in words how the mask was read; with dates, sea is what is sea on any of them.
+
+    Raises `InputError` for a mask that is not on (lat, lon) or not of numbers.
+    """
+    if not {layout.y, layout.x} <= set(mask.dims) or mask.dtype.kind not in "biuf":
+        raise InputError(
+            f"{file}: {mask.name}({', '.join(map(str, mask.dims))}, {mask.dtype}) is no mask on ({layout.y}, "
+            f"{layout.x}); choose one of numbers, 1 at sea, with --mask-variable"
+        )
     sea, how = _by_flags(mask)
     if sea is None:
         sea, how = _by_number(mask)
@@ -99,7 +107,5 @@ def _by_number(mask: xr.DataArray) -> tuple[NDArray[np.bool_], str]:
     land_is_one = standard_name.startswith("land") or (
         not standard_name.startswith("sea") and (name.startswith(("land", "is_land")) or name == "lsm")
     )
-    if mask.dtype.kind not in "biuf":
-        raise InputError(f"the mask {mask.name} holds {mask.dtype} values; give one of numbers, 1 at sea")
     positive = np.nan_to_num(mask.values.astype(float)) > 0.5
     return (~positive, "1 = land") if land_is_one else (positive, "1 = sea")

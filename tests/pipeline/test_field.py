@@ -228,40 +228,6 @@ def test_the_mask_of_dated_files_counts_what_is_sea_on_any_date(tmp_path: Path) 
 # Masks
 
 
-def masked(flags: list[int], **attrs: Any) -> np.ndarray:
-    dataset = series(nx=len(flags), ny=2)
-    dataset["mask"] = (("lat", "lon"), np.array([flags, flags], np.int16), attrs)
-    return open_field(dataset).sea[0]
-
-
-def test_flags_are_tested_as_their_attributes_say() -> None:
-    ghrsst = {"flag_masks": np.array([1, 2, 4, 8, 16], np.int8)}
-    mur = "open_sea land open_lake open_sea_with_ice_in_the_grid open_lake_with_ice_in_the_grid"
-    np.testing.assert_array_equal(
-        masked([1, 2, 9, 5, 3], flag_meanings="water land optional_lake_surface sea_ice river", **ghrsst),
-        [True, False, True, False, False],
-    )
-    np.testing.assert_array_equal(
-        masked(
-            [1, 2, 5, 9, 13], flag_meanings=mur, flag_values=np.array([1, 2, 5, 9, 13], np.int8), **ghrsst
-        ),
-        [True, False, False, True, False],
-    )
-    np.testing.assert_array_equal(
-        masked([0, 1, 0, 2], flag_meanings="sea land ice_on_land", flag_values=[0, 1, 2]),
-        [True, False, True, False],
-    )
-    np.testing.assert_array_equal(  # CF 3.5, example 3.5: bits 2 and 3 hold a code, bit 1 is something else
-        masked(
-            [2, 3, 4, 5],
-            flag_meanings="bad_fit over_land over_sea",
-            flag_masks=[1, 6, 6],
-            flag_values=[1, 2, 4],
-        ),
-        [False, False, True, True],
-    )
-
-
 def test_a_missing_mask_is_derived_from_the_share_of_dates() -> None:
     dataset = series(nt=10)
     dataset.sst[1:, 0, 0] = np.nan  # seen on 10 %
@@ -483,6 +449,7 @@ BAD = {
     "60 of the 60 values of sst lie outside": lambda d: d.reindex(lon=np.arange(-3, 0, 0.25)).assign(
         mask=lambda e: e.sst[0].isnull().astype("f4")
     ),
+    "grid of sst has the shape (3, 0)": lambda d: d.isel(lon=[]),
     "mask has the shape (2, 2), the grid of sst (3, 5)": spoil_shape,
     "dates are not in order (at 2020-02-28)": lambda d: d.isel(time=[0, 2, 1, 3]),
     "dates occur more than once (2020-02-28)": lambda d: d.isel(time=[0, 1, 1, 3]),
@@ -515,6 +482,7 @@ def test_bad_files_are_refused_in_a_sentence(tmp_path: Path, finding: str) -> No
     [
         ({"variable": "tos"}, "a.nc: there is no variable 'tos'; choose among sst"),
         ({"mask_variable": "land"}, "a.nc: there is no mask variable 'land'"),
+        ({"mask_variable": "lat"}, "a.nc: lat(lat, float64) is no mask on (lat, lon)"),
         ({"error_variable": "err"}, "a.nc: there is no err"),
         (
             {"region": (10, 20, 0, 5)},
@@ -595,19 +563,6 @@ def test_files_that_do_not_go_together(tmp_path: Path) -> None:
 
 def test_nothing_missing_is_no_error() -> None:
     assert "nothing is missing: there is nothing to fill" in open_field(series()).oddities
-
-
-def test_calendar_months_are_a_regular_step() -> None:
-    dataset = series(nt=5)
-    months = np.arange("2020-01", "2020-06", dtype="datetime64[M]").astype("datetime64[ns]")
-    assert not [o for o in open_field(dataset.assign_coords(time=months)).oddities if "irregular" in o]
-    uneven = dataset.assign_coords(
-        time=dataset.time[0].values + np.array([0, 1, 2, 3, 7]) * np.timedelta64(1, "D")
-    )
-    assert (
-        "irregular time step: mostly 1, from 1 to 4 days (absent: 2020-03-02, 2020-03-03, 2020-03-04)"
-        in open_field(uneven).oddities
-    )
 
 
 # Real files
