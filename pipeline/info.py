@@ -179,23 +179,24 @@ def _choice(dataset: xr.Dataset, layout: Layout, variable: str | None) -> Text:
     return Text(f"{layout.variable} would be filled: {why}")
 
 
-def _variables(dataset: xr.Dataset, roles: dict[str, str]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False)
-    for heading in ("Variable", "Dimensions", "Type", "Units", "Name", "Role"):
-        table.add_column(heading, overflow="fold")
-    order = sorted(dataset.variables, key=lambda name: (-dataset[name].ndim, str(name)))
-    for name in order:
+def _variables(dataset: xr.Dataset, roles: dict[str, str]) -> RenderableType:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, collapse_padding=True)
+    for heading in ("Variable", "Dimensions", "Type", "Units", "What"):
+        gives_way = heading in ("Units", "What")
+        table.add_column(heading, no_wrap=not gives_way, overflow="fold", min_width=13 if gives_way else None)
+    for name in sorted(dataset.variables, key=lambda name: (-dataset[name].ndim, str(name))):
         array = dataset[name]
-        dims = " x ".join(f"{dim} {size}" for dim, size in array.sizes.items())
         encoding = array.encoding
-        packed = "packed " if "scale_factor" in encoding or "add_offset" in encoding else ""
-        stored = packed + str(encoding.get("dtype", array.dtype))
+        packed = " packed" if "scale_factor" in encoding or "add_offset" in encoding else ""
         units = array.attrs.get("units") or encoding.get("units", "")
-        title = array.attrs.get("long_name") or array.attrs.get("standard_name", "")
+        title = str(array.attrs.get("long_name") or array.attrs.get("standard_name", ""))
         role = roles.get(str(name), "")
-        cells = (str(name), dims or "-", stored, str(units), str(title), role)
+        what = role if title.lower() == role else ": ".join(filter(None, (role, title)))
+        stored = str(encoding.get("dtype", array.dtype)) + packed
+        cells = (str(name), " ".join(map(str, array.dims)), stored, str(units), what)
         table.add_row(*map(escape, cells), style="bold" if role == "filled" else "")
-    return table
+    sizes = ", ".join(f"{dim} {size}" for dim, size in dataset.sizes.items())
+    return Group(table, Text(f"with {sizes}" if sizes else "without dimensions", style="dim"))
 
 
 def _facts(outline: _Outline) -> Table:

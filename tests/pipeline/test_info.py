@@ -52,8 +52,9 @@ def test_a_field_that_can_be_filled(tmp_path: Path) -> None:
         row(shown, "sst would")
         == "sst would be filled: the only variable of real numbers that is no mask, flag or"
     )
-    assert "[red]" in row(shown, "sst ")
-    assert row(shown, "mask ") == "mask lat 4 x lon 6 int8 sea mask"
+    assert row(shown, "sst  ").endswith("filled: [red] temperature")
+    assert row(shown, "mask ") == "mask lat lon int8 sea mask"
+    assert row(shown, "with") == "with time 4, lat 4, lon 6"
     assert row(shown, "Latitude") == "Latitude 58.500 to 61.500 N, southward, every 1 degrees (111 km)"
     assert row(shown, "Longitude") == "Longitude 10.000 to 12.500 E, eastward, every 0.5 degrees (27.8 km)"
     assert row(shown, "Dates") == "Dates 4, 2020-01-01 to 2020-01-04, calendar standard, median step 1 day"
@@ -93,7 +94,7 @@ def test_what_fill_refuses_is_still_described(tmp_path: Path) -> None:
     several = series().assign(chl=series().sst)
     shown = text(several)
     assert "2 variables could be filled (sst, chl); choose one with --variable" in words(shown)
-    assert row(shown, "chl ").startswith("chl time 4 x lat 4 x float32 degC")
+    assert row(shown, "chl ").startswith("chl time lat lon float32 degC")
     assert "sst would be filled: as you named it" in text(several, variable="sst")
 
     single = text(series().isel(time=[0]))
