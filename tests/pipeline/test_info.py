@@ -52,7 +52,7 @@ def test_a_field_that_can_be_filled(tmp_path: Path) -> None:
         row(shown, "sst would")
         == "sst would be filled: the only variable of real numbers that is no mask, flag or"
     )
-    assert row(shown, "sst  ").endswith("filled: [red] temperature")
+    assert row(shown, "sst  ").endswith("filled: [red]")
     assert row(shown, "mask ") == "mask lat lon int8 sea mask"
     assert row(shown, "with") == "with time 4, lat 4, lon 6"
     assert row(shown, "Latitude") == "Latitude 58.500 to 61.500 N, southward, every 1 degrees (111 km)"
