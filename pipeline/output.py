@@ -1,0 +1,377 @@
+"""A filled field as a CF and ACDD dataset, written as a whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import tempfile
+import warnings
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from .coordinates import find_layout, is_time, listed
+from .errors import InputError
+from .field import Field
+
+SOURCES = ("land", "observed", "filled", "filled_never_observed")  # the flags 0 to 3 of V_source
+
+_CHUNK_BYTES = 2**20
+_ZARR_MARKERS = ("zarr.json", ".zgroup", ".zmetadata")
+# Packing, which is undone, and names of variables that are not carried over.
+_DROPPED = (
+    r"_.*|scale_factor|add_offset|missing_value|bounds|climatology|coordinates|ancillary_variables"
+    r"|cell_measures|grid_mapping|actual_(min|max|range)"
+)
+_DROPPED_FROM_COORDINATES = re.compile(_DROPPED)
+# What the input says of its own values, and is no longer true of the filled ones.
+_DROPPED_FROM_VARIABLE = re.compile(
+    _DROPPED + r"|valid_(min|max|range)|(scale_factor|add_offset)_err|calibrated_nt"
+    r"|least_significant_digit|number_of_significant_digits"
+)
+_DROPPED_FROM_GLOBAL = re.compile(
+    r"_.*|conventions|metadata_conventions|coordinates|geospatial_(lat|lon|bounds).*|time_coverage_.*"
+    r"|(north|south|east|west)ernmost_.*|(start|stop)_(time|date)|(min|max)_(lat|lon|latitude|longitude)"
+    r"|date_.*|creation_(date|time)|id|uuid|doi|tracking_id|naming_authority|netcdf_version_id|dods.*"
+    r"|processing_level|file_quality_level|.*checksum.*|md5.*",
+    re.IGNORECASE,
+)
+# CF 4.1 and 4.2: the spellings of the units that count.
+_DEGREES = {
+    "latitude": ("degrees_north", r"degrees?_(north|N)|degrees?N"),
+    "longitude": ("degrees_east", r"degrees?_(east|E)|degrees?E"),
+}
+
+
+def to_dataset(
+    field: Field,
+    mean: NDArray[np.floating],
+    error: NDArray[np.floating],
+    *,
+    analysis_everywhere: bool = False,
+    attributes: Mapping[str, Any] | None = None,
+) -> xr.Dataset:
+    """The filled variable V, V_analysis, V_error and V_source on the grid and dimensions of the input.
+
+    ``mean`` and ``error`` (standard error) are (time, lat, lon) in the space the field is filled in, finite
+    on every sea pixel; the dataset is in the units of the input. V keeps the observed values, outside the
+    sea mask as well, unless ``analysis_everywhere`` puts the analysis in their place at sea.
+    ``attributes`` become global attributes and win over the input's; their ``command`` goes into the history.
+
+    The attributes follow the CF conventions 1.11 (3.3 for standard errors, 3.4 for ancillary variables, 3.5
+    for flags) and the Attribute Convention for Data Discovery 1.3.
+
+    Raises `ValueError` where an estimate on the sea is not finite or an error is negative.
+    """
+    name, source = field.name, field.source
+    analysis, deviation = _in_own_units(field, mean, error)
+    raw = source.transpose(*field.dims).to_numpy()
+    # Values the transform cannot take (zero under a logarithm) or that were hidden are not observations.
+    observed = np.isfinite(raw) & (field.observed | ~field.sea)
+    filled = np.where(observed & ~field.sea if analysis_everywhere else observed, raw, analysis)
+    flags = np.where(field.sea, np.where(field.never_observed, 3, 2), 0)
+
+    data = xr.Dataset(coords=source.coords).copy()
+    for key in data.variables:
+        data[key].attrs = _storable_attributes(data[key].attrs, _DROPPED_FROM_COORDINATES)
+    _complete_coordinates(field, data)
+    new = {
+        name: filled,
+        f"{name}_analysis": analysis,
+        f"{name}_error": deviation,
+        f"{name}_source": np.where(observed, 1, flags).astype(np.int8),
+    }
+    for key, values in new.items():
+        data[key] = xr.Variable(field.dims, values).transpose(*source.dims)
+        data[key].attrs = _variable_attributes(field, key, analysis_everywhere)
+        data[key].encoding = _encoding(data[key], field.dims[0])
+    data.attrs = _global_attributes(field, data, attributes or {})
+    return data
+
+
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Raise `InputError` unless `write` can put a dataset there; to be asked before the long computation."""
+    target = Path(path)
+    folder = target.parent
+    if target.suffix not in (".nc", ".zarr"):
+        found = f"the extension {target.suffix}" if target.suffix else "no extension"
+        raise InputError(f"{target}: the output has {found}; name it .nc (NetCDF-4) or .zarr (Zarr)")
+    if not folder.exists():
+        raise InputError(f"{target}: there is no folder {folder}; make it or choose another output")
+    if not folder.is_dir():
+        raise InputError(f"{target}: {folder} is a file and not a folder; choose another output")
+    if target.suffix == ".nc" and target.is_dir():
+        raise InputError(f"{target}: this is a folder; name the output file in it")
+    if target.suffix == ".zarr" and target.exists() and not _is_zarr(target):
+        raise InputError(f"{target}: what is there is not a Zarr store; remove it or choose another output")
+    try:
+        with tempfile.TemporaryFile(dir=folder):  # permission bits say nothing of quotas and read-only disks
+            pass
+    except OSError as reason:
+        raise InputError(_unwritable(target, reason.strerror or str(reason))) from reason
+
+
+def write(dataset: xr.Dataset, path: str | os.PathLike[str]) -> None:
+    """Write NetCDF-4 (``.nc``) or Zarr (``.zarr``) under a temporary name beside ``path``, then rename.
+
+    Whatever fails or interrupts it, what was at ``path`` stays as it was and nothing else is left.
+    Raises `InputError` where the path cannot be written or the disk is full.
+    """
+    check_writable(path)
+    target = Path(path)
+    # Not mkstemp, whose file nobody else may read.
+    temporary = target.with_name(f".{target.stem}.{os.getpid()}.{os.urandom(4).hex()}{target.suffix}")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # remarks on formats and dates that the user cannot act on
+            if target.suffix == ".nc":
+                dataset.to_netcdf(temporary, engine="netcdf4", format="NETCDF4")
+            else:
+                _to_zarr(dataset, temporary)
+        _synchronise(temporary)
+        _rename(temporary, target)
+    except (OSError, RuntimeError) as reason:
+        if isinstance(reason, OSError) or str(reason).startswith("NetCDF: "):
+            text = getattr(reason, "strerror", None) or str(reason)
+            raise InputError(_unwritable(target, text)) from reason
+        raise
+    finally:
+        _remove(temporary)
+
+
+def _in_own_units(
+    field: Field, mean: NDArray[np.floating], error: NDArray[np.floating]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Mean and standard error in the variable's units, missing off the sea.
+
+    The exponential of a Gaussian variable of mean m and variance s^2 has the mean exp(m + s^2/2) and the
+    standard deviation exp(m + s^2/2) sqrt(exp(s^2) - 1) (Aitchison & Brown 1957, The Lognormal Distribution,
+    section 2.3; Campbell 1995, J. Geophys. Res. 100, 13237, for chlorophyll).
+    """
+    mean = np.where(field.sea, mean, np.nan).astype(np.float64)
+    error = np.where(field.sea, error, np.nan).astype(np.float64)
+    negative = np.count_nonzero(error[:, field.sea] < 0)
+    if negative:
+        raise ValueError(f"{field.name}: the standard error is negative at {negative} values on the sea")
+    with np.errstate(over="ignore", invalid="ignore"):
+        if field.transform == "log":
+            mean = np.exp(mean + error**2 / 2)
+            error = mean * np.sqrt(np.expm1(error**2))
+        own_units = mean.astype(np.float32), error.astype(np.float32)
+    for what, values in zip(("estimate", "standard error"), own_units, strict=True):
+        wrong = np.count_nonzero(~np.isfinite(values[:, field.sea]))
+        if wrong:
+            raise ValueError(f"{field.name}: the {what} is not finite at {wrong} values on the sea")
+    return own_units
+
+
+def _complete_coordinates(field: Field, data: xr.Dataset) -> None:
+    """Coordinates as in the input, with what CF asks for where the input lacks or misspells it."""
+    layout = find_layout(field.name, field.source.to_dataset(name=field.name), field.name)
+    names = {"latitude": (layout.lat, "Y"), "longitude": (layout.lon, "X"), "time": (layout.time, "T")}
+    for role, (name, axis) in names.items():
+        attrs = data[name].attrs
+        attrs["standard_name"] = role
+        attrs.setdefault("long_name", role)
+        if data[name].ndim == 1:
+            attrs.setdefault("axis", axis)
+        units, allowed = _DEGREES.get(role, ("", ".*"))
+        if not re.fullmatch(allowed, str(attrs.get("units"))):
+            attrs["units"] = units
+    for array in data.coords.values():
+        if is_time(array):
+            for held in ("units", "calendar"):
+                array.attrs.pop(held, None)  # they are the encoding's
+            kept = _time_encoding(array)
+        else:
+            before = array.encoding
+            kept = {held: before[held] for held in ("dtype", "scale_factor", "add_offset") if held in before}
+        array.encoding = {**kept, "_FillValue": None}  # CF 2.5.1: no missing values in coordinates
+
+
+def _time_encoding(time: xr.DataArray) -> dict[str, Any]:
+    """Units, calendar and type of the input, unless later files have dates that those cannot hold."""
+    before = time.encoding
+    kept = {key: before[key] for key in ("units", "calendar", "dtype") if key in before}
+    near = np.timedelta64(1, "ms") if time.dtype.kind == "M" else timedelta(milliseconds=1)
+    exact = xr.Variable(time.dims, time.values, encoding=kept)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            stored = xr.conventions.encode_cf_variable(exact, name=time.name)
+            back = xr.coders.CFDatetimeCoder().decode(stored, time.name).values
+            fits = bool(np.all(np.abs(back - exact.values) < near))
+        except (ValueError, OverflowError, TypeError):
+            fits = False
+    return kept if fits else {key: kept[key] for key in ("calendar",) if key in kept}
+
+
+def _storable_attributes(attrs: Mapping[Any, Any], dropped: re.Pattern[str]) -> dict[str, Any]:
+    return {str(key): _storable(value) for key, value in attrs.items() if not dropped.fullmatch(str(key))}
+
+
+def _storable(value: Any) -> Any:
+    """An attribute as NetCDF and Zarr can hold it: text, numbers or JSON."""
+    if isinstance(value, str | int | float | np.number | np.ndarray) and not isinstance(value, bool):
+        return value
+    if isinstance(value, list | tuple) and value and all(type(item) in (int, float) for item in value):
+        return list(value)
+    return json.dumps(value, default=str, ensure_ascii=False)
+
+
+def _variable_attributes(field: Field, key: str, analysis_everywhere: bool) -> dict[str, Any]:
+    name = field.name
+    attrs = _storable_attributes(field.source.attrs, _DROPPED_FROM_VARIABLE)
+    standard_name = attrs.get("standard_name", "")
+    what = attrs.setdefault("long_name", standard_name.replace("_", " ") or name)
+    if key == name:
+        attrs.setdefault("coverage_content_type", "physicalMeasurement")
+        attrs["ancillary_variables"] = f"{name}_error {name}_source"
+        where = "where it was observed" + (" outside the sea mask" if analysis_everywhere else "")
+        origin = f"The input's values {where}, {name}_analysis elsewhere."
+        attrs["comment"] = f"{attrs.get('comment', '')}\n{origin}".strip()
+        return attrs
+    if key == f"{name}_source":
+        return {
+            "long_name": f"origin of {name}",
+            "standard_name": "status_flag",
+            "flag_values": np.arange(len(SOURCES), dtype=np.int8),
+            "flag_meanings": " ".join(SOURCES),
+            "coverage_content_type": "qualityInformation",
+        }
+    attrs.pop("comment", None)
+    if key == f"{name}_analysis":
+        attrs["long_name"] = f"analysis of {what}"
+        attrs["ancillary_variables"] = f"{name}_error"
+        attrs["coverage_content_type"] = "modelResult"
+        return attrs
+    attrs = {held: attrs[held] for held in ("units",) if held in attrs}
+    if standard_name:
+        attrs["standard_name"] = f"{standard_name} standard_error"
+    attrs["long_name"] = f"standard error of {name}_analysis"
+    attrs["coverage_content_type"] = "qualityInformation"
+    return attrs
+
+
+def _encoding(array: xr.DataArray, time: str) -> dict[str, Any]:
+    """One date of the whole grid a chunk, cut into equal pieces where that is more than a megabyte."""
+    rows = array.sizes[next(dim for dim in array.dims if dim != time)]
+    one_date = array.nbytes // array.sizes[time]
+    pieces = min(ceil(one_date / _CHUNK_BYTES), rows)
+    chunks = [1 if dim == time else array.sizes[dim] for dim in array.dims]
+    chunks[next(i for i, dim in enumerate(array.dims) if dim != time)] = ceil(rows / pieces)
+    fill = {"_FillValue": array.dtype.type(np.nan) if array.dtype.kind == "f" else None}
+    return {"zlib": True, "complevel": 4, "shuffle": True, "chunksizes": tuple(chunks), **fill}
+
+
+def _global_attributes(field: Field, data: xr.Dataset, attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """The input's, brought up to date, and what ACDD 1.3 asks for."""
+    name = field.name
+    attrs = _storable_attributes(field.dataset_attrs, _DROPPED_FROM_GLOBAL)
+    what = str(data[name].attrs["long_name"])
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    program = f"oceanfill {version('oceanfill')}"
+    at_sea = np.count_nonzero(field.observed[:, field.sea])
+    cells = len(field.days) * np.count_nonzero(field.sea)
+    west, east = float(field.lon.min()), float(field.lon.max())
+    turns = 360 if east > 360 else 0  # a grid across the end of 0 to 360, which `Field.lon` continues
+    step = np.median(np.diff(field.days)) if len(field.days) > 1 else 0
+    dates = data[find_layout(name, field.source.to_dataset(name=name), name).time].values
+    start, end = (f"{str(date)[:19].replace(' ', 'T')}Z" for date in (dates.min(), dates.max()))
+    summary = (
+        f"{what} without gaps: {name} was observed at {at_sea} of {cells} values on the sea "
+        f"({100 * at_sea / cells:.1f} %), the others are estimated from them. {name}_analysis is the "
+        f"estimate on the whole sea, {name}_error its standard error, {name}_source the origin of each "
+        f"value of {name}."
+    )
+    attrs.setdefault("keywords", f"oceans, gap filling, {what}")
+    attrs |= {
+        "Conventions": "CF-1.11, ACDD-1.3",
+        "title": f"{attrs.get('title') or what}, gaps filled",
+        "summary": summary + (f" The input: {attrs['summary']}" if attrs.get("summary") else ""),
+        "history": f"{attrs['history']}\n" if attrs.get("history") else "",
+        "source": (f"{attrs['source']}; " if attrs.get("source") else "") + f"gaps filled by {program}",
+        "processing_level": "L4",
+        "date_created": now,
+        "geospatial_lat_min": float(field.lat.min()),
+        "geospatial_lat_max": float(field.lat.max()),
+        "geospatial_lat_units": "degrees_north",
+        "geospatial_lon_min": west - turns,
+        "geospatial_lon_max": east - turns,
+        "geospatial_lon_units": "degrees_east",
+        "time_coverage_start": start,
+        "time_coverage_end": end,
+        "time_coverage_duration": _duration(np.ptp(field.days)),
+        "time_coverage_resolution": _duration(step),
+        "input_files": listed(field.inputs),
+        "sea_mask": field.mask_origin,
+        "transform": field.transform,
+    }
+    attrs["history"] += f"{now}: {attributes.get('command', program)}"
+    return attrs | {key: _storable(value) for key, value in attributes.items()}
+
+
+def _duration(days: float) -> str:
+    """ISO 8601."""
+    seconds = round(float(days) * 86400)
+    whole, rest = divmod(seconds, 86400)
+    return f"P{whole}D" + (f"T{rest}S" if rest else "")
+
+
+def _unwritable(target: Path, reason: str) -> str:
+    return f"{target}: it cannot be written ({reason}); make room or choose another folder"
+
+
+def _is_zarr(folder: Path) -> bool:
+    return any((folder / marker).is_file() for marker in _ZARR_MARKERS)
+
+
+def _to_zarr(dataset: xr.Dataset, path: Path) -> None:
+    encoding = {
+        name: {"chunks": array.encoding["chunksizes"]}
+        for name, array in dataset.data_vars.items()
+        if array.encoding.get("chunksizes")
+    }
+    # Consolidated, or xarray warns whoever opens it.
+    dataset.to_zarr(path, mode="w-", encoding=encoding, consolidated=True)
+
+
+def _synchronise(path: Path) -> None:
+    """On the disk before the rename is, or a power cut leaves a new name for an empty file."""
+    for part in [path, *path.rglob("*")] if path.is_dir() else [path]:
+        descriptor = os.open(part, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _rename(temporary: Path, target: Path) -> None:
+    if not target.is_dir():
+        temporary.replace(target)
+        return
+    old = temporary.with_suffix(".old")  # a folder cannot take the place of another in one step
+    try:
+        target.rename(old)
+        temporary.rename(target)
+    except BaseException:
+        if old.exists() and not target.exists():
+            old.rename(target)
+        raise
+    _remove(old)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
