@@ -1,0 +1,188 @@
+"""The nearest observations of a cell in space and time, found on the grid without a search tree.
+
+Cells of a regular grid share one template: offsets in (date, row, column) sorted by scaled distance. The
+neighbours of a cell are the first offsets at which something was observed, so one gather and one cumulative
+sum find them for hundreds of cells at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..field import Field
+
+EARTH_RADIUS = 6371.0  # km
+_REACH = 5.0  # scaled distances that the template covers
+_THINNED_BEYOND = (1.5, 3.0)  # from here every second, then every fourth cell is enough
+_MOST_OFFSETS = 20_000
+_MOST_CELLS = 120  # of the template to each side
+_MOST_DATES = 40
+
+
+class Scales(NamedTuple):
+    """Parameters of the covariance: variances in the field's units squared, kilometres and days."""
+
+    sill: Tensor | float
+    length: Tensor | float
+    duration: Tensor | float
+    nugget: Tensor | float  # variance of what one observation does not share with its neighbours
+
+
+@dataclass(frozen=True)
+class Observations:
+    """The observed anomalies of a field, padded so that every template offset stays inside.
+
+    Flat tensors are indexed by ``cell``; ``position`` by the horizontal part of it.
+    """
+
+    seen: Tensor  # (padded cells,) bool
+    anomaly: Tensor  # (padded cells,)
+    noise: Tensor  # (padded cells,) observation error variance
+    position: Tensor  # (padded rows x columns, 3) km, Cartesian on the sphere, float64
+    day: Tensor  # (padded dates,) float64
+    pad: tuple[int, int, int]
+    shape: tuple[int, int, int]  # padded
+    template: Tensor  # (offsets, 3) of date, row, column
+
+    def cell(self, index: Tensor) -> Tensor:
+        """Flat padded index (n,) of the cells (n, 3) of date, row, column."""
+        t, y, x = (index[..., i] + self.pad[i] for i in range(3))
+        return (t * self.shape[1] + y) * self.shape[2] + x
+
+    @property
+    def steps(self) -> Tensor:
+        """The template as differences of flat indices."""
+        t, y, x = self.template.unbind(1)
+        return (t * self.shape[1] + y) * self.shape[2] + x
+
+    def place(self, cells: Tensor, length: Tensor | float, duration: Tensor | float) -> Tensor:
+        """Scaled coordinates (..., 4) of cells: kilometres over ``length``, days over ``duration``."""
+        plane = self.shape[1] * self.shape[2]
+        return torch.cat(
+            [self.position[cells % plane] / length, self.day[cells // plane].unsqueeze(-1) / duration], -1
+        )
+
+
+def spacing(field: Field) -> tuple[float, float, float]:
+    """The typical step of the grid: days, kilometres between rows, kilometres between columns."""
+    point = _cartesian(field)
+    rows = np.linalg.norm(np.diff(point, axis=0), axis=-1)
+    columns = np.linalg.norm(np.diff(point, axis=1), axis=-1)
+    return (
+        float(np.median(np.diff(field.days))),
+        float(np.median(rows)) if rows.size else 1.0,
+        float(np.median(columns)) if columns.size else 1.0,
+    )
+
+
+def observations(
+    field: Field,
+    anomaly: np.ndarray,
+    scales: Scales,
+    block: int,
+    device: torch.device,
+) -> Observations:
+    """What is observed, with the template for these scales and for blocks of ``block`` x ``block`` cells."""
+    template = _template(field, float(scales.length), float(scales.duration), block)
+    pad = tuple(int(extent) for extent in template.abs().amax(0))
+    around = [(pad[0], pad[0]), (pad[1], pad[1] + block), (pad[2], pad[2] + block)]
+    seen = np.pad(field.observed, around)
+
+    def flat(array: np.ndarray, dtype: torch.dtype) -> Tensor:
+        return torch.as_tensor(array.reshape(-1), dtype=dtype, device=device)
+
+    return Observations(
+        seen=flat(seen, torch.bool),
+        anomaly=flat(np.pad(np.nan_to_num(anomaly), around), torch.float32),
+        noise=flat(np.pad(field.error_variance, around), torch.float32),
+        position=torch.as_tensor(
+            np.pad(_cartesian(field), [*around[1:], (0, 0)], mode="edge").reshape(-1, 3), device=device
+        ),
+        day=flat(np.pad(field.days, around[0], mode="edge"), torch.float64),
+        pad=(pad[0], pad[1], pad[2]),
+        shape=(seen.shape[0], seen.shape[1], seen.shape[2]),
+        template=template.to(device),
+    )
+
+
+def nearest(
+    data: Observations, cells: Tensor, count: int, also_hidden: HiddenSpell | None = None
+) -> tuple[Tensor, Tensor]:
+    """The first ``count`` observed cells of the template around each cell.
+
+    Returns flat indices (n, count) and which of them exist (n, count): at the rim of the data there are
+    fewer. ``also_hidden`` hides further observations from each cell.
+    """
+    steps = data.steps
+    found = cells[:, None].expand(-1, count).clone()
+    exists = torch.zeros(found.shape, dtype=torch.bool, device=cells.device)
+    number = torch.zeros(len(cells), dtype=torch.int64, device=cells.device)
+    waiting = torch.arange(len(cells), device=cells.device)
+    start, width = 0, 4 * count
+    while len(waiting) and start < len(steps):
+        end = min(len(steps), start + width)
+        around = cells[waiting, None] + steps[start:end]
+        seen = data.seen[around]
+        if also_hidden is not None:
+            seen &= ~also_hidden.hides(data, waiting, start, end)
+        rank = seen.cumsum(1) + number[waiting, None]
+        row, column = torch.nonzero(seen & (rank <= count), as_tuple=True)
+        slot = rank[row, column] - 1
+        found[waiting[row], slot] = around[row, column]
+        exists[waiting[row], slot] = True
+        number[waiting] = rank[:, -1].clamp(max=count)
+        waiting = waiting[number[waiting] < count]
+        start, width = end, 2 * width
+    return found, exists
+
+
+@dataclass(frozen=True)
+class HiddenSpell:
+    """The gap around another date of the same pixel, laid over each cell to be estimated."""
+
+    model: Tensor  # (n,) flat index of the missing cell whose surroundings are laid over the cell
+    before: Tensor  # (n,) dates of the spell before the cell
+    after: Tensor  # (n,) dates of the spell after the cell
+
+    def hides(self, data: Observations, which: Tensor, start: int, end: int) -> Tensor:
+        """(n, end - start) True where the template meets a value that the spell hides."""
+        date = data.template[start:end, 0]
+        during = (date >= -self.before[which, None]) & (date <= self.after[which, None])
+        return during & ~data.seen[self.model[which, None] + data.steps[start:end]]
+
+
+def _template(field: Field, length: float, duration: float, block: int) -> Tensor:
+    step = spacing(field)
+    reach = [
+        min(most, extent - 1, max(2, int(_REACH * scale / unit)))
+        for most, extent, scale, unit in zip(
+            (_MOST_DATES, _MOST_CELLS, _MOST_CELLS),
+            field.values.shape,
+            (duration, length, length),
+            step,
+            strict=True,
+        )
+    ]
+    t, y, x = torch.meshgrid(*(torch.arange(-n, n + 1) for n in reach), indexing="ij")
+    centre = (block - 1) / 2
+    distance = (
+        (t * step[0] / duration) ** 2
+        + (((y - centre) * step[1]) ** 2 + ((x - centre) * step[2]) ** 2) / length**2
+    ).sqrt()
+    kept = torch.ones_like(distance, dtype=torch.bool)
+    for level, beyond in enumerate(_THINNED_BEYOND, start=1):
+        kept &= (distance < beyond) | ((y % 2**level == 0) & (x % 2**level == 0))
+    offsets = torch.stack([t[kept], y[kept], x[kept]], 1)
+    return offsets[torch.argsort(distance[kept], stable=True)[:_MOST_OFFSETS]]
+
+
+def _cartesian(field: Field) -> np.ndarray:
+    lat, lon = np.radians(field.lat), np.radians(field.lon)
+    return EARTH_RADIUS * np.stack(
+        [np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=-1
+    )

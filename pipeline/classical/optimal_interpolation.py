@@ -1,0 +1,105 @@
+"""Local optimal interpolation whose scales and noise are fitted to the field itself."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..field import Field
+from ..gaps import Spells, spells
+from .kriging import Kriging, means, solve
+from .neighbours import HiddenSpell, Observations, Scales, nearest, observations, spacing
+
+_TARGETS = 1500  # cross-validation targets
+_ROUNDS = 3  # of choosing neighbours and improving the scales
+_ITERATIONS = 8
+
+
+def fit(field: Field, *, neighbours: int = 64, seed: int = 0, device: torch.device | str = "cpu") -> Kriging:
+    """Fit scales and noise to how well observed values are estimated under the field's own gaps.
+
+    Each cross-validation target is an observed value with the gap around a missing date of the same pixel
+    laid over it (`gaps.spells`); the targets are chosen to be as hard (kriging variance) as the real gaps.
+    What is minimised is the continuous ranked probability score (Gneiting and Raftery 2007, section 4.2).
+    """
+    device = torch.device(device)
+    rng = np.random.default_rng(seed)
+    anomaly = field.values - means(field)
+    variance = float(np.nanvar(anomaly))
+    step, *cells = spacing(field)
+    log = torch.tensor([variance, 5 * float(np.mean(cells)), 5 * step, 0.03 * variance], device=device).log()
+    candidates = spells(field, 4 * _TARGETS, rng)
+    factor = 1.0
+    for _ in range(_ROUNDS):
+        scales = Scales(*log.exp().tolist())
+        data = observations(field, anomaly, scales, 1, device)
+        chosen = _as_hard(scales, data, candidates, neighbours, rng)
+        target = data.cell(torch.as_tensor(candidates.target[chosen], device=device))
+        found, exists = nearest(data, target, neighbours, _overlay(data, candidates, chosen))
+        log, factor = _minimise(log, data, target, found, exists)
+    return Kriging(Scales(*log.exp().tolist()), neighbours, factor)
+
+
+def _as_hard(
+    scales: Scales, data: Observations, candidates: Spells, neighbours: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Indices of candidates whose kriging variances are distributed as those of the real gaps are."""
+    device = data.seen.device
+
+    def hardness(cells: np.ndarray, overlay: bool) -> np.ndarray:
+        parts = []
+        for part in np.array_split(np.arange(len(cells)), max(1, len(cells) // 512)):
+            at = data.cell(torch.as_tensor(cells[part], device=device))
+            hidden = _overlay(data, candidates, part) if overlay else None
+            found, exists = nearest(data, at, neighbours, hidden)
+            parts.append(solve(scales, data, at[:, None], found, exists)[1][:, 0].cpu().numpy())
+        return np.concatenate(parts)
+
+    with torch.no_grad():
+        offered = hardness(candidates.target, overlay=True)
+        real = hardness(candidates.model[:_TARGETS], overlay=False)
+    order = np.argsort(offered)
+    chosen = order[np.searchsorted(offered[order], real).clip(max=len(order) - 1)]
+    return rng.permutation(chosen)[:_TARGETS]
+
+
+def _overlay(data: Observations, candidates: Spells, chosen: np.ndarray) -> HiddenSpell:
+    device = data.seen.device
+    model, before, after = (
+        torch.as_tensor(part[chosen], device=device)
+        for part in (candidates.model, candidates.before, candidates.after)
+    )
+    return HiddenSpell(data.cell(model), before, after)
+
+
+def _minimise(
+    log: Tensor, data: Observations, target: Tensor, found: Tensor, exists: Tensor
+) -> tuple[Tensor, float]:
+    """Improved logarithms of the scales, and the factor of the error that they still need."""
+    free = log.clone().requires_grad_()
+    spread = data.anomaly[target].std()
+    optimiser = torch.optim.LBFGS(
+        [free], lr=0.5, max_iter=_ITERATIONS, line_search_fn="strong_wolfe", tolerance_change=1e-4
+    )
+
+    def misfit() -> tuple[Tensor, Tensor]:
+        mean, variance = solve(Scales(*free.exp()), data, target[:, None], found, exists)
+        sigma = (variance[:, 0].clamp(min=0) + free[3].exp() + data.noise[target]).sqrt()
+        return (mean[:, 0] - data.anomaly[target]) / sigma, sigma
+
+    def closure() -> Tensor:
+        optimiser.zero_grad()
+        z, sigma = misfit()
+        density = torch.exp(-z * z / 2) * math.sqrt(2 / math.pi)
+        crps = sigma * (z * torch.erf(z / math.sqrt(2)) + density - 1 / math.sqrt(math.pi))
+        loss = crps.mean() / spread
+        loss.backward()
+        return loss
+
+    optimiser.step(closure)
+    with torch.no_grad():
+        z, _ = misfit()
+    return free.detach(), float(z.abs().quantile(0.6827))

@@ -1,0 +1,106 @@
+"""Which observed values to hide: the clouds of other dates, laid on top of the real ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .field import Field
+
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Spells:
+    """Observed cells, each with the gap around a missing date of the same pixel to be laid over it."""
+
+    target: NDArray[np.int64]  # (n, 3) date, row, column of the observed cell
+    model: NDArray[np.int64]  # (n, 3) of the missing cell
+    before: NDArray[np.int64]  # (n,) dates that the pixel was already missing
+    after: NDArray[np.int64]  # (n,) dates that it will still be missing
+
+
+def missing_runs(observed: Mask) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """(time, lat, lon) how many dates in a row are missing just before and just after each cell."""
+    before = np.zeros(observed.shape, np.int64)
+    for t in range(1, len(observed)):
+        before[t] = np.where(observed[t - 1], 0, before[t - 1] + 1)
+    after = np.zeros(observed.shape, np.int64)
+    for t in range(len(observed) - 2, -1, -1):
+        after[t] = np.where(observed[t + 1], 0, after[t + 1] + 1)
+    return before, after
+
+
+def spells(field: Field, count: int, rng: np.random.Generator) -> Spells:
+    """Up to ``count`` observed cells with the gap around a random missing cell of the same pixel.
+
+    Every other one gets the gap of one date only, as the first and the last dates of a spell have.
+    """
+    observed = field.observed
+    missing = np.argwhere(~observed & field.sea & observed.any(axis=0))
+    model = missing[rng.permutation(len(missing))[:count]]
+    seen = observed[:, model[:, 1], model[:, 2]]
+    pick = np.argmax(np.where(seen, rng.random(seen.shape), -1.0), axis=0)
+    before, after = (run[tuple(model.T)] for run in missing_runs(observed))
+    single = rng.random(len(model)) < 0.5
+    return Spells(
+        target=np.column_stack([pick, model[:, 1:]]),
+        model=model,
+        before=np.where(single, 0, before),
+        after=np.where(single, 0, after),
+    )
+
+
+def hide_spells(field: Field, share: float, rng: np.random.Generator) -> Mask:
+    """(time, lat, lon) True at observed values that the clouds of other dates would hide.
+
+    The clouds of runs of dates are laid, in their order, on other runs of as many dates, until ``share`` of
+    the observed values is hidden; the length of a run is drawn from how long the field's own gaps last.
+    At least a tenth of what a date shows is kept.
+    """
+    observed, sea = field.observed, field.sea
+    dates = len(observed)
+    missing = sea & ~observed
+    hidden = np.zeros_like(observed)
+    wanted = share * np.count_nonzero(observed)
+    if not missing.any():
+        return hidden
+    before, after = missing_runs(observed)
+    length = (before + after + 1)[missing]
+    free = np.ones(dates, dtype=bool)
+    for _ in range(20 * dates):
+        if np.count_nonzero(hidden) >= wanted or not free.any():
+            break
+        run = int(min(rng.choice(length), max(1, dates // 4)))
+        start, model = rng.integers(0, dates - run + 1, 2)
+        onto, clouds = slice(start, start + run), slice(model, model + run)
+        if start == model or not free[onto].all():
+            continue
+        lost = observed[onto] & missing[clouds]
+        kept = (observed[onto] & ~lost).sum(axis=(1, 2))
+        lost[kept < 0.1 * observed[onto].sum(axis=(1, 2))] = False
+        if lost.any():
+            hidden[onto] = lost
+            free[onto] = False
+    return hidden
+
+
+def hold_out(field: Field, share: float, rng: np.random.Generator) -> tuple[Mask, Mask]:
+    """Two disjoint sets of observed values to hide (time, lat, lon), of different dates.
+
+    The first is to choose with (the epoch, the factor of the error), the second to score on.
+    """
+    hidden = hide_spells(field, share, rng)
+    dates = np.flatnonzero(hidden.any(axis=(1, 2)))
+    if len(dates) < 2:
+        # Too few dates to separate: the western half chooses, the eastern half is scored.
+        west = np.arange(hidden.shape[2]) < hidden.shape[2] // 2
+        return hidden & west, hidden & ~west
+    number = hidden.sum(axis=(1, 2))[dates]
+    first = np.cumsum(number) <= number.sum() / 2
+    first[0], first[-1] = True, False
+    choose = np.zeros(len(hidden), dtype=bool)
+    choose[dates[first]] = True
+    return hidden & choose[:, None, None], hidden & ~choose[:, None, None]
