@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from .field import Field
 
 Mask = NDArray[np.bool_]
+_HEAVIEST = 10.0  # weight of one hidden value
 
 
 @dataclass(frozen=True)
@@ -104,3 +105,19 @@ def hold_out(field: Field, share: float, rng: np.random.Generator) -> tuple[Mask
     choose = np.zeros(len(hidden), dtype=bool)
     choose[dates[first]] = True
     return hidden & choose[:, None, None], hidden & ~choose[:, None, None]
+
+
+def as_hard(
+    hidden: NDArray[np.floating], real: NDArray[np.floating], classes: int = 20
+) -> NDArray[np.float32]:
+    """Weights of hidden values (n,) with which they are as hard to fill as the ``real`` gaps (m,).
+
+    Both are told how hard each cell is (the standard error of the first guess, say). Clouds of one date
+    laid on a clear one leave more around them than real gaps do: an unweighted score would flatter.
+    """
+    edges = np.quantile(real, np.linspace(0, 1, classes + 1)[1:-1])
+    at = np.digitize(hidden, edges)
+    number = np.bincount(at, minlength=classes)
+    wanted = np.bincount(np.digitize(real, edges), minlength=classes) / real.size
+    weight = np.divide(wanted, number / hidden.size, out=np.zeros(classes), where=number > 0)
+    return weight.clip(max=_HEAVIEST)[at].astype(np.float32)

@@ -1,7 +1,7 @@
 """Ordinary kriging from the nearest observations in space and time.
 
-The anomaly at a cell is the best linear unbiased estimate from its nearest observations (Bretherton, Davis and
-Fandry 1976, doi:10.1016/0011-7471(76)90001-2; ordinary kriging: Cressie 1993, section 3.2), under a
+The anomaly at a cell is the best linear unbiased estimate from its nearest observations (Bretherton, Davis
+and Fandry 1976, doi:10.1016/0011-7471(76)90001-2; ordinary kriging: Cressie 1993, section 3.2), under a
 Matern-3/2 covariance of the distance sqrt((ds/length)^2 + (dt/duration)^2). Neighbouring targets of a block
 share their observations, and so one Cholesky factor.
 """
@@ -23,6 +23,7 @@ from .neighbours import Observations, Scales, nearest, observations
 BLOCK = 2  # cells to a side that share their neighbours
 _BATCH = 256  # blocks solved at once: their matrices stay in the processor's cache
 _DATES_FOR_PIXEL_MEANS = 30
+_LEAST_NUGGET = 1e-4  # of the sill: single precision needs it
 _TRUSTED_AFTER = 5  # observations of a pixel that weigh as much as its surroundings do in its mean
 
 
@@ -83,11 +84,8 @@ def solve(
     wanted = (data.place(targets, scales.length, scales.duration) - origin).float()
     between = scales.sill * _matern(near, near) * (exists[:, :, None] & exists[:, None, :])
     # A neighbour that does not exist keeps a row of its own, which touches nothing.
-    own = torch.where(exists, scales.nugget + data.noise[found], torch.ones(()).to(near))
-    factor, failed = torch.linalg.cholesky_ex(between + torch.diag_embed(own))
-    if failed.any():
-        jitter = 1e-4 * scales.sill * torch.eye(own.shape[1]).to(near)
-        factor = torch.linalg.cholesky(between + torch.diag_embed(own) + jitter)
+    own = torch.where(exists, scales.nugget + _LEAST_NUGGET * scales.sill + data.noise[found], 1.0)
+    factor = torch.linalg.cholesky(between + torch.diag_embed(own))
     towards = scales.sill * _matern(near, wanted) * exists[:, :, None]
     ones = exists.to(near)[:, :, None]
     solution = torch.cholesky_solve(torch.cat([towards, ones], 2), factor)

@@ -13,8 +13,8 @@ from ..gaps import Spells, spells
 from .kriging import Kriging, means, solve
 from .neighbours import HiddenSpell, Observations, Scales, nearest, observations, spacing
 
-_TARGETS = 1500  # cross-validation targets
-_ROUNDS = 3  # of choosing neighbours and improving the scales
+_TARGETS = 3000  # cross-validation targets
+_ROUNDS = (0.4, 0.4, 1.0)  # of choosing neighbours and improving the scales: with which part of them
 _ITERATIONS = 8
 
 
@@ -30,16 +30,22 @@ def fit(field: Field, *, neighbours: int = 64, seed: int = 0, device: torch.devi
     anomaly = field.values - means(field)
     variance = float(np.nanvar(anomaly))
     step, *cells = spacing(field)
-    log = torch.tensor([variance, 5 * float(np.mean(cells)), 5 * step, 0.03 * variance], device=device).log()
+    cell = float(np.mean(cells))
+    log = torch.tensor([variance, 5 * cell, 5 * step, 0.03 * variance], device=device).log()
+    bounds = (
+        torch.tensor([0.01 * variance, 0.5 * cell, 0.3 * step, 1e-5 * variance], device=device).log(),
+        torch.tensor([30 * variance, 100 * cell, 100 * step, variance], device=device).log(),
+    )
     candidates = spells(field, 4 * _TARGETS, rng)
     factor = 1.0
-    for _ in range(_ROUNDS):
+    for part in _ROUNDS:
+        count = max(8, round(part * neighbours))
         scales = Scales(*log.exp().tolist())
         data = observations(field, anomaly, scales, 1, device)
-        chosen = _as_hard(scales, data, candidates, neighbours, rng)
+        chosen = _as_hard(scales, data, candidates, count, rng)
         target = data.cell(torch.as_tensor(candidates.target[chosen], device=device))
-        found, exists = nearest(data, target, neighbours, _overlay(data, candidates, chosen))
-        log, factor = _minimise(log, data, target, found, exists)
+        found, exists = nearest(data, target, count, _overlay(data, candidates, chosen))
+        log, factor = _minimise(log, bounds, data, target, found, exists)
     return Kriging(Scales(*log.exp().tolist()), neighbours, factor)
 
 
@@ -76,7 +82,12 @@ def _overlay(data: Observations, candidates: Spells, chosen: np.ndarray) -> Hidd
 
 
 def _minimise(
-    log: Tensor, data: Observations, target: Tensor, found: Tensor, exists: Tensor
+    log: Tensor,
+    bounds: tuple[Tensor, Tensor],
+    data: Observations,
+    target: Tensor,
+    found: Tensor,
+    exists: Tensor,
 ) -> tuple[Tensor, float]:
     """Improved logarithms of the scales, and the factor of the error that they still need."""
     free = log.clone().requires_grad_()
@@ -86,8 +97,9 @@ def _minimise(
     )
 
     def misfit() -> tuple[Tensor, Tensor]:
-        mean, variance = solve(Scales(*free.exp()), data, target[:, None], found, exists)
-        sigma = (variance[:, 0].clamp(min=0) + free[3].exp() + data.noise[target]).sqrt()
+        scales = Scales(*free.clamp(*bounds).exp())
+        mean, variance = solve(scales, data, target[:, None], found, exists)
+        sigma = (variance[:, 0].clamp(min=0) + scales.nugget + data.noise[target]).sqrt()
         return (mean[:, 0] - data.anomaly[target]) / sigma, sigma
 
     def closure() -> Tensor:
@@ -102,4 +114,4 @@ def _minimise(
     optimiser.step(closure)
     with torch.no_grad():
         z, _ = misfit()
-    return free.detach(), float(z.abs().quantile(0.6827))
+    return free.detach().clamp(*bounds), float(z.abs().quantile(0.6827))

@@ -1,0 +1,189 @@
+"""What a gap-filling network is trained, validated and run on."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from .classical.optimal_interpolation import fit as fit_kriging
+from .features import Scene, Surroundings, inputs, surroundings
+from .field import Field, open_field
+from .firstguess import guessed, rehearsal
+from .gaps import hide_spells, hold_out
+from .progress import progress
+
+_log = logging.getLogger(__name__)
+_CELLS_GUESSED = 2.5e6  # for the training, so that the first guess is not what it waits for
+_FEWEST, _MOST = 3, 6  # rehearsals
+
+
+class GapData(pl.LightningDataModule):
+    """A field with its hold-out, its first guess and its rehearsals: the same field under further clouds.
+
+    ``source`` is a `Field`, or what `open_field` opens with the options ``opening``. ``held_out`` is the
+    share of the observed values that is kept for choosing and scoring; ``hidden`` the share that each of
+    the ``rehearsals`` hides to train on. Patches have ``patch`` cells to a side.
+    """
+
+    def __init__(
+        self,
+        source: Any,
+        opening: dict[str, Any] | None = None,
+        window: int = 3,
+        patch: int = 64,
+        patches: int = 4,
+        batch: int = 8,
+        rehearsals: int | None = None,
+        hidden: float = 0.2,
+        held_out: float = 0.1,
+        neighbours: int = 64,
+        seed: int = 0,
+        device: str = "cpu",
+        quiet: bool = True,
+    ) -> None:
+        """Open the field and put the held-out values aside."""
+        super().__init__()
+        self.field: Field = source if isinstance(source, Field) else open_field(source, **(opening or {}))
+        self.window, self.patch, self.patches, self.batch = window, patch, patches, batch
+        self.number, self.hidden, self.neighbours = rehearsals, hidden, neighbours
+        self.seed, self.device, self.quiet = seed, device, quiet
+        self.choosing, self.scored = hold_out(self.field, held_out, np.random.default_rng(seed))
+        self.around = surroundings(self.field)
+        self._ready: set[str] = set()
+
+    def prepare_guess(self) -> None:
+        """Fit the first guess and make it for the field and under the hold-out."""
+        if "guess" in self._ready:
+            return
+        held = self.choosing | self.scored
+        known = self.field.hide(held)
+        with progress("fitting the first guess", None, self.quiet):
+            self.kriging = fit_kriging(known, neighbours=self.neighbours, seed=self.seed, device=self.device)
+        scales = self.kriging.scales
+        _log.info(
+            "first guess: length %.3g km, duration %.3g days, %d neighbours",
+            scales.length,
+            scales.duration,
+            self.neighbours,
+        )
+        missing = int((~self.field.observed & self.field.sea).sum())
+        with progress("first guess", missing, self.quiet) as advance:
+            self.full, self.guess, self.error = guessed(self.field, self.kriging, self.device, advance)
+        self.real = self.error[np.isfinite(self.error)]
+        if held.any():
+            with progress("first guess on held-out values", missing + int(held.sum()), self.quiet) as advance:
+                self.trial, self.trial_guess, self.trial_error = rehearsal(
+                    self.field, held, self.real, self.kriging, self.device, advance
+                )
+        self._ready.add("guess")
+
+    def setup(self, stage: str) -> None:
+        """Make what the stage needs: "fit" needs the rehearsals."""
+        self.prepare_guess()
+        if stage != "fit" or "fit" in self._ready:
+            return
+        known = self.field.hide(self.choosing | self.scored)
+        cells = int((~known.observed & known.sea).sum() + self.hidden * known.observed.sum())
+        number = self.number or int(np.clip(round(_CELLS_GUESSED / cells), _FEWEST, _MOST))
+        rng = np.random.default_rng(self.seed + 1)
+        self.scenes = []
+        with progress("first guess under further clouds", number * cells, self.quiet) as advance:
+            for _ in range(number):
+                hidden = hide_spells(known, self.hidden, rng)
+                if hidden.any():
+                    remade = rehearsal(known, hidden, self.real, self.kriging, self.device, advance)
+                    self.scenes.append(remade[0])
+        self._ready.add("fit")
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        """Batches of (inputs, residual, weight) of patches around hidden values."""
+        patches = Patches(self.scenes, self.around, self.window, self.patch, self.patches)
+        return DataLoader(patches, self.batch, shuffle=True, drop_last=len(patches) > self.batch)
+
+    def val_dataloader(self) -> DataLoader[Any]:
+        """(inputs, residual, weight) of whole dates of the part of the hold-out that chooses."""
+        return DataLoader(Dates(self.trial, self.around, self.window, self.choosing), 1)
+
+    def test_dataloader(self) -> DataLoader[Any]:
+        """The same of the part that is scored."""
+        return DataLoader(Dates(self.trial, self.around, self.window, self.scored), 1)
+
+    def predict_dataloader(self) -> DataLoader[Any]:
+        """(inputs, date) of every date, with all that was observed."""
+        return DataLoader(Dates(self.full, self.around, self.window), 1)
+
+    def trial_dataloader(self) -> DataLoader[Any]:
+        """(inputs, date) of every date, without the held-out values."""
+        return DataLoader(Dates(self.trial, self.around, self.window), 1)
+
+
+class Patches(Dataset[tuple[Tensor, Tensor, Tensor]]):
+    """Random patches that hold a hidden value, turned over in space and time at random."""
+
+    def __init__(
+        self, scenes: list[Scene], around: Surroundings, window: int, size: int, number: int
+    ) -> None:
+        """``number`` patches of ``size`` cells to a side of every date that hides something."""
+        self.scenes, self.around, self.window = scenes, around, window
+        shape = scenes[0].anomaly.shape
+        self.size = min(size, shape[1]), min(size, shape[2])
+        self.dates = [
+            (index, int(date))
+            for index, scene in enumerate(scenes)
+            for date in torch.nonzero((scene.weight > 0).any(2).any(1))[:, 0]
+            for _ in range(number)
+        ]
+
+    def __len__(self) -> int:
+        return len(self.dates)
+
+    def __getitem__(self, item: int) -> tuple[Tensor, Tensor, Tensor]:
+        index, date = self.dates[item]
+        scene = self.scenes[index]
+        cells = torch.nonzero(scene.weight[date] > 0)
+        centre = cells[int(torch.randint(len(cells), ()))]
+        y, x = (
+            slice(start, start + size)
+            for start, size in (
+                (int((place - torch.randint(size, ())).clamp(0, extent - size)), size)
+                for place, size, extent in zip(centre, self.size, scene.weight.shape[1:], strict=True)
+            )
+        )
+        seen = inputs(scene, self.around, date, self.window, y, x)
+        if torch.rand(()) < 0.5:  # backwards in time
+            anomaly, log_error, rest = seen.tensor_split([self.window, 2 * self.window])
+            seen = torch.cat([anomaly.flip(0), log_error.flip(0), rest])
+        turned = [axis for axis in (-2, -1) if torch.rand(()) < 0.5]
+        return (
+            seen.flip(turned),
+            scene.residual[date, y, x].flip(turned),
+            scene.weight[date, y, x].flip(turned),
+        )
+
+
+class Dates(Dataset[Any]):
+    """Whole dates: with what is hidden at ``where`` (time, lat, lon), or only their number."""
+
+    def __init__(
+        self, scene: Scene, around: Surroundings, window: int, where: np.ndarray | None = None
+    ) -> None:
+        """All dates, or those with something at ``where``."""
+        self.scene, self.around, self.window = scene, around, window
+        self.where = None if where is None else torch.from_numpy(where)
+        self.dates = range(len(scene.anomaly)) if where is None else np.flatnonzero(where.any(axis=(1, 2)))
+
+    def __len__(self) -> int:
+        return len(self.dates)
+
+    def __getitem__(self, item: int) -> tuple[Tensor, ...]:
+        date = int(self.dates[item])
+        seen = inputs(self.scene, self.around, date, self.window, slice(None), slice(None))
+        if self.where is None:
+            return seen, torch.tensor(date)
+        return seen, self.scene.residual[date], self.scene.weight[date] * self.where[date]

@@ -1,0 +1,96 @@
+"""What a network sees of a field: a window of dates filled by the first guess, each with its error."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from .field import Field
+
+_BESIDES = 5  # channels besides those of the dates: latitude, longitude, sea mask, season twice
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What does not change with the gaps."""
+
+    place: Tensor  # (3, lat, lon) latitude and longitude in [-1, 1], sea mask
+    season: Tensor  # (time, 2) cosine and sine
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A field under some gaps, with the first guess in them, in units of its anomalies' deviation."""
+
+    anomaly: Tensor  # (time, lat, lon) the observations, the first guess where there is none, zero on land
+    log_error: Tensor  # (time, lat, lon) logarithm of their standard error, zero on land
+    residual: Tensor  # (time, lat, lon) truth minus guess over the guess's error, NaN where nothing is known
+    weight: Tensor  # (time, lat, lon) how much each residual counts
+
+
+def channels(window: int) -> int:
+    """How many input channels a network has that sees ``window`` dates."""
+    return 2 * window + _BESIDES
+
+
+def surroundings(field: Field) -> Surroundings:
+    """Position, sea mask and season of a field."""
+
+    def scaled(degrees: NDArray[np.float64]) -> NDArray[np.float64]:
+        low, high = degrees.min(), degrees.max()
+        return 2 * (degrees - low) / max(high - low, 1e-6) - 1
+
+    place = np.stack([scaled(field.lat), scaled(field.lon), field.sea]).astype(np.float32)
+    angle = 2 * np.pi * field.season
+    season = np.stack([np.cos(angle), np.sin(angle)], axis=1).astype(np.float32)
+    return Surroundings(torch.from_numpy(place), torch.from_numpy(season))
+
+
+def scene(
+    seen: Field,
+    mean: NDArray[np.float32],
+    guess: NDArray[np.float32],
+    error: NDArray[np.float32],
+    noise: float,
+    spread: float,
+    truth: NDArray[np.float32] | None = None,
+    weight: NDArray[np.float32] | None = None,
+) -> Scene:
+    """The scene of a field as it is ``seen``.
+
+    ``mean`` (lat, lon) is what anomalies are taken from; ``guess`` and ``error`` (time, lat, lon) hold where
+    nothing is seen; ``noise`` is the variance of an observation without an error variance of its own, in the
+    units of the field squared; ``truth`` (time, lat, lon) is finite where values were hidden.
+    """
+    observed = seen.observed
+    anomaly = np.nan_to_num(np.where(observed, seen.values, guess) - mean) / spread
+    sigma = np.where(observed, np.sqrt(noise + seen.error_variance), error)
+    log_error = np.log(np.nan_to_num(sigma / spread, nan=1.0).clip(1e-3))
+    residual = np.full(observed.shape, np.nan) if truth is None else (truth - guess) / error
+    weights = np.isfinite(residual) if weight is None else np.where(np.isfinite(residual), weight, 0)
+    return Scene(
+        *(
+            torch.from_numpy(np.ascontiguousarray(part, dtype=np.float32))
+            for part in (anomaly, log_error, residual, weights)
+        )
+    )
+
+
+def inputs(scene: Scene, around: Surroundings, date: int, window: int, y: slice, x: slice) -> Tensor:
+    """(channels, rows, columns) what the network sees of the date and its window, between ``y`` and ``x``.
+
+    Dates before the first and after the last are unknown: no anomaly, an error of one standard deviation.
+    """
+    dates = range(date - window // 2, date + window // 2 + 1)
+    nothing = torch.zeros_like(scene.anomaly[0, y, x])
+    parts = [
+        part[day, y, x] if 0 <= day < len(part) else nothing
+        for part in (scene.anomaly, scene.log_error)
+        for day in dates
+    ]
+    season = around.season[date][:, None, None].expand(-1, *nothing.shape)
+    return torch.cat([torch.stack(parts), around.place[:, y, x], season])

@@ -1,0 +1,47 @@
+"""The cheap estimate that a network corrects: local optimal interpolation, remade for every set of gaps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .classical.kriging import Kriging, means
+from .features import Scene, scene
+from .field import Field
+from .gaps import as_hard
+
+Floats = NDArray[np.float32]
+Advance = Callable[[int], None]
+
+
+def spread(field: Field) -> float:
+    """Standard deviation of a field's anomalies, in its units: the unit of what a network sees."""
+    return float(np.nanstd(field.values - means(field)))
+
+
+def guessed(field: Field, kriging: Kriging, device: str, advance: Advance) -> tuple[Scene, Floats, Floats]:
+    """The scene of a field with all it has, and the guess and its error (time, lat, lon) in its gaps."""
+    guess, error = kriging(field, ~field.observed, device=device, advance=advance)
+    known = scene(field, means(field), guess, error, float(kriging.scales.nugget), spread(field))
+    return known, guess, error
+
+
+def rehearsal(
+    field: Field, hidden: NDArray[np.bool_], real: Floats, kriging: Kriging, device: str, advance: Advance
+) -> tuple[Scene, Floats, Floats]:
+    """The same without the values at ``hidden`` (time, lat, lon), which become the scene's residuals.
+
+    Nothing of a hidden value is in the guess. The residuals are weighted so that they are as hard as the
+    real gaps, whose errors of the guess are ``real`` (n,).
+    """
+    seen = field.hide(hidden)
+    guess, error = kriging(seen, ~seen.observed, device=device, advance=advance)
+    weight = np.zeros(error.shape, np.float32)
+    weight[hidden] = as_hard(error[hidden], real)
+    truth = np.where(hidden, field.values, np.float32(np.nan))
+    remade = scene(
+        seen, means(seen), guess, error, float(kriging.scales.nugget), spread(field), truth, weight
+    )
+    return remade, guess, error
