@@ -57,11 +57,24 @@ class GapData(pl.LightningDataModule):
         self.around = surroundings(self.field)
         self._ready: set[str] = set()
 
+    @property
+    def held(self) -> np.ndarray:
+        """(time, lat, lon) True at all held-out values."""
+        return self.choosing | self.scored
+
+    @property
+    def weight(self) -> np.ndarray:
+        """(time, lat, lon) of the held-out values, with which they are as hard as the gaps.
+
+        One each where no first guess was made, which is what tells how hard they are.
+        """
+        return self.trial.weight.numpy() if "guess" in self._ready else self.held.astype(np.float32)
+
     def prepare_guess(self) -> None:
         """Fit the first guess and make it for the field and under the hold-out."""
         if "guess" in self._ready:
             return
-        held = self.choosing | self.scored
+        held = self.held
         known = self.field.hide(held)
         with progress("fitting the first guess", None, self.quiet):
             self.kriging = fit_kriging(known, neighbours=self.neighbours, seed=self.seed, device=self.device)
@@ -73,9 +86,10 @@ class GapData(pl.LightningDataModule):
             self.neighbours,
         )
         missing = int((~self.field.observed & self.field.sea).sum())
-        with progress("first guess", missing, self.quiet) as advance:
+        cells = len(self.field.days) * int(self.field.sea.sum())
+        with progress("first guess", cells, self.quiet) as advance:
             self.full, self.guess, self.error = guessed(self.field, self.kriging, self.device, advance)
-        self.real = self.error[np.isfinite(self.error)]
+        self.real = self.error[~self.field.observed & self.field.sea]
         if held.any():
             with progress("first guess on held-out values", missing + int(held.sum()), self.quiet) as advance:
                 self.trial, self.trial_guess, self.trial_error = rehearsal(
@@ -88,7 +102,7 @@ class GapData(pl.LightningDataModule):
         self.prepare_guess()
         if stage != "fit" or "fit" in self._ready:
             return
-        known = self.field.hide(self.choosing | self.scored)
+        known = self.field.hide(self.held)
         cells = int((~known.observed & known.sea).sum() + self.hidden * known.observed.sum())
         number = self.number or int(np.clip(round(_CELLS_GUESSED / cells), _FEWEST, _MOST))
         rng = np.random.default_rng(self.seed + 1)
@@ -119,8 +133,10 @@ class GapData(pl.LightningDataModule):
         return DataLoader(Dates(self.full, self.around, self.window), 1)
 
     def trial_dataloader(self) -> DataLoader[Any]:
-        """(inputs, date) of every date, without the held-out values."""
-        return DataLoader(Dates(self.trial, self.around, self.window), 1)
+        """(inputs, date) of the dates with held-out values, without these."""
+        dates = Dates(self.trial, self.around, self.window, self.held)
+        dates.where = None
+        return DataLoader(dates, 1)
 
 
 class Patches(Dataset[tuple[Tensor, Tensor, Tensor]]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +23,14 @@ def spread(field: Field) -> float:
 
 
 def guessed(field: Field, kriging: Kriging, device: str, advance: Advance) -> tuple[Scene, Floats, Floats]:
-    """The scene of a field with all it has, and the guess and its error (time, lat, lon) in its gaps."""
+    """The scene of a field with all it has, and the guess and its error (time, lat, lon) at sea."""
     guess, error = kriging(field, ~field.observed, device=device, advance=advance)
+    # An observed cell has its own value among its neighbours: a few more are enough.
+    close = replace(kriging, neighbours=max(8, kriging.neighbours // 4))
+    smooth = close(field, field.observed, device=device, advance=advance)
+    guess, error = (
+        np.where(field.observed, seen, gap) for seen, gap in zip(smooth, (guess, error), strict=True)
+    )
     known = scene(field, means(field), guess, error, float(kriging.scales.nugget), spread(field))
     return known, guess, error
 

@@ -1,0 +1,194 @@
+"""The main job: a gappy field in; out comes the filled one, with its error and its score."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+from numpy.typing import NDArray
+
+from .classical.simple import climatology, linear_in_space, linear_in_time
+from .data import GapData
+from .errors import InputError
+from .field import Field, open_field
+from .output import to_dataset
+from .reading import Inputs
+from .scores import bias, coverage, rmse, sigma_factor
+from .tasks import Correction
+from .training import Training, load, predict, save, train
+
+_log = logging.getLogger(__name__)
+
+Floats = NDArray[np.float32]
+Estimate = tuple[Floats, Floats]  # mean and standard error (time, lat, lon), NaN outside the sea
+
+HELD_OUT = 0.1  # share of the observed values
+DEFAULTS = Training()
+
+
+@dataclass(frozen=True)
+class Product:
+    """What a method makes of a field."""
+
+    name: str
+    estimate: Estimate  # at sea, from all that was observed
+    trial: Estimate | None = None  # of the held-out values, without them
+
+
+def simple(estimate: Callable[[Field], Estimate]) -> Callable[[GapData, Training], list[Product]]:
+    """A method that needs no training, from a function of the field."""
+
+    def method(data: GapData, how: Training) -> list[Product]:
+        trial = estimate(data.field.hide(data.held)) if data.held.any() else None
+        return [Product(estimate.__name__.replace("_", " "), estimate(data.field), trial)]
+
+    return method
+
+
+def optimal_interpolation(data: GapData, how: Training) -> list[Product]:
+    """Local optimal interpolation in space and time."""
+    data.setup("predict")
+    trial = (data.trial_guess, data.trial_error) if data.held.any() else None
+    return [Product("optimal interpolation", (data.guess, data.error), trial)]
+
+
+def unet(data: GapData, how: Training) -> list[Product]:
+    """The first guess, and after it a U-Net's correction of it."""
+    task = load(how.checkpoint, how.window) if how.checkpoint else Correction(window=how.window or 3)
+    data.window = task.window
+    guess = optimal_interpolation(data, how)[0]
+    if not how.checkpoint:
+        task = train(task, data, how)
+    if how.save_checkpoint:
+        save(task, how.save_checkpoint)
+    trial = None
+    if guess.trial is not None:
+        trial = predict(task, data.trial_dataloader(), *guess.trial, data.device)
+    return [
+        guess,
+        Product("U-Net", predict(task, data.predict_dataloader(), *guess.estimate, data.device), trial),
+    ]
+
+
+# name on the command line: what makes products of a field, the one to deliver last
+METHODS: dict[str, Callable[[GapData, Training], list[Product]]] = {
+    "unet": unet,
+    "oi": optimal_interpolation,
+    "climatology": simple(climatology),
+    "linear-time": simple(linear_in_time),
+    "linear-space": simple(linear_in_space),
+}
+
+
+def fill(
+    source: Inputs,
+    *,
+    method: str = "unet",
+    training: Training = DEFAULTS,
+    holdout: bool = True,
+    analysis_everywhere: bool = False,
+    seed: int = 0,
+    device: str = "auto",
+    quiet: bool = True,
+    report: Callable[[list[dict[str, Any]]], None] = lambda rows: None,
+    attributes: dict[str, Any] | None = None,
+    **opening: Any,
+) -> xr.Dataset:
+    """Fill the gaps of a field: files, a Zarr store or a dataset in memory.
+
+    Returns V, V_analysis, V_error and V_source (`output.to_dataset`) with the score on held-out values in
+    the attributes. ``method`` is one of `METHODS`; ``training`` says how a network is trained;
+    ``holdout=False`` trains on everything and leaves no score; ``device`` is "auto", "cpu" or "cuda"; other
+    keywords go to `open_field`. ``report`` gets the rows of the score. Raises `InputError` for a field that
+    cannot be filled and for options that do not fit.
+    """
+    if method not in METHODS:
+        raise InputError(f"no method is called {method!r}; choose one of {', '.join(METHODS)}")
+    where = choose_device(device)
+    field = open_field(source, **opening)
+    _log.info(
+        "%s: %d dates, %d sea pixels, %.1f %% of them missing; %s on %s",
+        field.name,
+        len(field.days),
+        field.sea.sum(),
+        100 * (~field.observed[:, field.sea]).mean(),
+        method,
+        where,
+    )
+    found: dict[str, Any] = {"method": method, "seed": seed} | (attributes or {})
+    found["configuration"] = json.dumps({"holdout": holdout} | asdict(training) | _plain(opening))
+    if field.observed[:, field.sea].all():
+        _log.warning("%s: nothing is missing, so the values are copied through", field.name)
+        mean, error = field.values, np.sqrt(field.error_variance)
+        return to_dataset(field, mean, error, attributes=found)
+    data = GapData(field, held_out=HELD_OUT if holdout else 0.0, seed=seed, device=where, quiet=quiet)
+    products = METHODS[method](data, training)
+    chosen, rows, factor = _judge(field, data, products)
+    report(rows)
+    for row in rows:
+        if row["method"] == chosen.name:
+            found |= {f"held_out_{key}": value for key, value in row.items() if key != "method"}
+    found |= {"delivered": chosen.name, "error_factor": factor}
+    mean, error = chosen.estimate
+    return to_dataset(field, mean, error * factor, analysis_everywhere=analysis_everywhere, attributes=found)
+
+
+def choose_device(device: str) -> str:
+    """ "cpu" or "cuda" for "auto", "cpu" or "cuda". Raises `InputError` where there is no GPU to use."""
+    if device not in ("auto", "cpu", "cuda"):
+        raise InputError(f"no device is called {device!r}; choose auto, cpu or cuda")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InputError("no CUDA device is found; leave --device out or choose cpu")
+    return "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
+
+
+def _judge(
+    field: Field, data: GapData, products: list[Product]
+) -> tuple[Product, list[dict[str, Any]], float]:
+    """The product to deliver, the scores of all, and the factor of its error.
+
+    The part of the hold-out that chooses says which product is better and how its error is scaled; the
+    scores are of the other part. The delivered error is scaled by both parts together.
+    """
+    if any(product.trial is None for product in products):
+        return products[-1], [], 1.0
+    truth = np.where(data.held, field.values, np.float32(np.nan))
+    choose = np.where(data.choosing, truth, np.nan)
+    score = np.where(data.scored, truth, np.nan)
+    weight = data.weight
+    rows, errors = [], []
+    for product in products:
+        mean, error = product.trial  # type: ignore[misc]
+        sigma = error * sigma_factor(mean, error, choose)
+        errors.append(rmse(mean, choose, weight))
+        rows.append(
+            {
+                "method": product.name,
+                "n": int(np.isfinite(score).sum()),
+                "rmse": rmse(mean, score, weight),
+                "bias": bias(mean, score, weight),
+                "coverage_1sigma": coverage(mean, sigma, score, 1, weight),
+                "coverage_2sigma": coverage(mean, sigma, score, 2, weight),
+            }
+        )
+    best = int(np.argmin(errors))
+    if best != len(products) - 1:
+        _log.warning(
+            "%s does not beat %s on held-out values (RMSE %.4g against %.4g), which is delivered instead",
+            products[-1].name,
+            products[best].name,
+            errors[-1],
+            errors[best],
+        )
+    mean, error = products[best].trial  # type: ignore[misc]
+    return products[best], rows, sigma_factor(mean, error, truth)
+
+
+def _plain(options: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in options.items() if value is not None}

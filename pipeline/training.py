@@ -1,0 +1,164 @@
+"""Train a correction on a field's rehearsals, keep it, fetch it, apply it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import pickle
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from numpy.typing import NDArray
+from pytorch_lightning.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint, RichProgressBar
+from torch.utils.data import DataLoader
+
+from .data import GapData
+from .errors import InputError
+from .tasks import Correction
+
+_log = logging.getLogger(__name__)
+
+Floats = NDArray[np.float32]
+EPOCHS = 30
+_AVERAGED_OVER = 100  # steps
+_VALIDATE_EVERY = 3  # epochs
+_OURS = "oceanfill."  # a checkpoint may only name networks of ours: nothing else is imported for it
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a network is trained, or where it comes from."""
+
+    window: int | None = None  # dates; None: 3, or the checkpoint's
+    epochs: int | None = None
+    time_budget: float | None = None  # minutes
+    checkpoint: str | None = None
+    save_checkpoint: str | None = None
+
+
+def train(task: Correction, data: GapData, how: Training) -> Correction:
+    """The task with the averaged weights of its best epoch, chosen by the first part of the hold-out."""
+    budget = None if how.time_budget is None else timedelta(minutes=how.time_budget)
+    validated = bool(data.choosing.any())
+    with tempfile.TemporaryDirectory() as folder, torch.random.fork_rng(), _calm():
+        torch.manual_seed(data.seed)
+        best = ModelCheckpoint(folder, monitor="held_out" if validated else None, save_weights_only=True)
+        callbacks: list[Callback] = [EMAWeightAveraging(decay=1 - 1 / _AVERAGED_OVER), best]
+        if not data.quiet:
+            callbacks.append(RichProgressBar(leave=False))
+        trainer = pl.Trainer(
+            accelerator="gpu" if data.device == "cuda" else "cpu",
+            devices=1,
+            precision="bf16-mixed" if data.device == "cuda" else "32-true",
+            max_epochs=how.epochs or EPOCHS,
+            max_time=budget,
+            gradient_clip_val=1.0,
+            callbacks=callbacks,
+            check_val_every_n_epoch=_VALIDATE_EVERY,
+            limit_val_batches=None if validated else 0,
+            num_sanity_val_steps=0,
+            enable_progress_bar=not data.quiet,
+            enable_model_summary=False,
+            logger=False,
+        )
+        trainer.fit(task, datamodule=data)
+        if best.best_model_path:
+            kept = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
+            task.load_state_dict(kept["state_dict"])
+            score = (
+                ""
+                if best.best_model_score is None
+                else f", RMSE {float(best.best_model_score):.3f} of the guess's"
+            )
+            _log.info("trained %d epochs; best epoch %d%s", trainer.current_epoch, kept["epoch"] + 1, score)
+    return task.cpu().eval()
+
+
+def predict(
+    task: Correction, dates: DataLoader[Any], guess: Floats, error: Floats, device: str
+) -> tuple[Floats, Floats]:
+    """The guess and its error (time, lat, lon), corrected on the ``dates``."""
+    mean, sigma = guess.copy(), error.copy()
+    task = task.to(device).eval()
+    with torch.no_grad():
+        for inputs, number in dates:
+            when, correction, factor = task.predict_step((inputs.to(device), number), 0)
+            dates_done = when.numpy()
+            mean[dates_done] += error[dates_done] * correction.numpy()
+            sigma[dates_done] *= factor.numpy()
+    return mean, sigma
+
+
+def save(task: Correction, path: str | os.PathLike[str]) -> None:
+    """Write weights and configuration, nothing that has to be unpickled. Atomic."""
+    target = Path(path)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}")
+    content = {
+        "state_dict": task.state_dict(),
+        "hyper_parameters": dict(task.hparams),
+        "variables": 1,
+        "pytorch-lightning_version": pl.__version__,
+    }
+    try:
+        torch.save(content, temporary)
+        temporary.replace(target)
+    except (OSError, RuntimeError) as error:
+        temporary.unlink(missing_ok=True)
+        raise InputError(
+            f"{target}: the checkpoint cannot be written ({error}); choose another folder"
+        ) from error
+
+
+def load(path: str | os.PathLike[str], window: int | None = None) -> Correction:
+    """The task in a checkpoint of `save` or of ``oceanfill fit``.
+
+    Raises `InputError` for a file that is none, for another window or another number of variables.
+    """
+    if not Path(path).is_file():
+        raise InputError(f"{path}: no such checkpoint; check the path")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        options, state = dict(content["hyper_parameters"]), content["state_dict"]
+    except (pickle.UnpicklingError, RuntimeError, KeyError, TypeError, EOFError, OSError) as error:
+        raise InputError(f"{path}: not a checkpoint of oceanfill; make one with --save-checkpoint") from error
+    variables = content.get("variables", 1)
+    if variables != 1:
+        raise InputError(f"{path}: trained on {variables} variables, and one is filled here; train on one")
+    options = {key: value for key, value in options.items() if not key.startswith("_")}
+    if window is not None and options.get("window") != window:
+        raise InputError(
+            f"{path}: trained on a window of {options.get('window')} dates, not {window}; "
+            "leave --window out or train anew"
+        )
+    if not str(options.get("network", {}).get("class_path", "")).startswith(_OURS):
+        raise InputError(f"{path}: names a network that is not oceanfill's; it is not loaded")
+    try:
+        task = Correction(**options)
+        task.load_state_dict(state)
+    except (RuntimeError, TypeError) as error:
+        raise InputError(f"{path}: weights and configuration do not belong together; train anew") from error
+    return task.eval()
+
+
+@contextmanager
+def _calm() -> Iterator[None]:
+    """Without Lightning's advice, which is for those who wrote the training loop."""
+    logger = logging.getLogger("pytorch_lightning")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="pytorch_lightning")
+            warnings.filterwarnings("ignore", module="torch")
+            yield
+    finally:
+        logger.setLevel(level)
