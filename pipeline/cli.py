@@ -1,0 +1,324 @@
+"""The commands: they parse, call and print."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.logging import RichHandler
+
+from .errors import InputError
+
+_LIGHTNING = ("fit", "validate", "test", "predict")
+_METHODS = {
+    "unet": "a U-Net that corrects optimal interpolation (the default)",
+    "oi": "local optimal interpolation in space and time, fitted to the field",
+    "climatology": "the mean of each pixel",
+    "linear-time": "linear between the dates that see a pixel",
+    "linear-space": "linear between the pixels that a date sees",
+}
+_HELP = argparse.RawDescriptionHelpFormatter
+_log = logging.getLogger("oceanfill")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command. 0: done; 1: a fault of ours; 2: the input or the options; 130: interrupted."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words and words[0] in _LIGHTNING:
+        run, options = _lightning, argparse.Namespace(words=words, debug=False, quiet=False)
+    else:
+        parser = _parser()
+        options = parser.parse_args(_with_negative_regions(words))
+        run = options.run
+        options.words = words
+    _start_log(getattr(options, "quiet", False))
+    try:
+        run(options)
+    except InputError as error:
+        print(f"oceanfill: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("oceanfill: interrupted; nothing was written", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of a pipe, as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        if options.debug:
+            raise
+        what = str(error).splitlines()[0] if str(error) else ""
+        print(
+            f"oceanfill: a fault of ours ({type(error).__name__}: {what}); please report it with what --debug shows",
+            file=sys.stderr,
+        )
+        return 1
+    return 0
+
+
+def _info(options: argparse.Namespace) -> None:
+    from .info import describe
+
+    Console().print(describe(options.inputs, **_opening(options)))
+
+
+def _fill(options: argparse.Namespace) -> None:
+    from .output import check_writable, write
+
+    for path in (options.output, options.plot, options.save_checkpoint):
+        if path is not None:
+            _check_target(path, options.inputs, check_writable)
+    from .fill import fill
+    from .training import Training
+
+    training = Training(
+        options.window, options.epochs, options.time_budget, options.checkpoint, options.save_checkpoint
+    )
+    dataset = fill(
+        options.inputs,
+        method=options.method,
+        training=training,
+        holdout=not options.no_holdout,
+        analysis_everywhere=options.analysis_everywhere,
+        seed=options.seed,
+        device=options.device,
+        quiet=options.quiet,
+        report=(lambda rows: None) if options.quiet else _show_held_out,
+        attributes={"command": shlex.join(["oceanfill", *options.words])},
+        **_opening(options),
+    )
+    write(dataset, options.output)
+    _log.info("filled: %s", options.output)
+    if options.plot is not None:
+        from .plots import plot_fill
+
+        plot_fill(dataset, next(iter(dataset.data_vars)), options.plot)
+        _log.info("drawn: %s", options.plot)
+
+
+def _score(options: argparse.Namespace) -> None:
+    from .scores import score_files, score_table
+
+    rows = score_files(options.filled, options.truth, options.variable, options.by)
+    if options.json:
+        print(json.dumps(rows))
+    else:
+        Console().print(score_table(rows))
+
+
+def _lightning(options: argparse.Namespace) -> None:
+    from .lightning import run
+
+    run(options.words)
+
+
+def _show_held_out(rows: list[dict[str, Any]]) -> None:
+    from rich.table import Table
+
+    if not rows:
+        return
+    table = Table(title="Score on held-out values", title_justify="left")
+    table.add_column("method")
+    for heading in ("n", "RMSE", "bias", "within ±1σ", "within ±2σ"):
+        table.add_column(heading, justify="right")
+    for row in rows:
+        shares = (f"{100 * row[key]:.1f} %" for key in ("coverage_1sigma", "coverage_2sigma"))
+        table.add_row(row["method"], str(row["n"]), f"{row['rmse']:.4g}", f"{row['bias']:+.2g}", *shares)
+    table.caption = "hidden by the clouds of other dates, weighted to be as hard as the real gaps"
+    Console(stderr=True).print(table)
+
+
+def _check_target(path: str, inputs: Sequence[str], check: Any) -> None:
+    if any(
+        Path(source).exists() and Path(path).exists() and Path(path).samefile(source) for source in inputs
+    ):
+        raise InputError(f"{path}: is an input, which is never overwritten; choose another name")
+    check(path)
+
+
+def _opening(options: argparse.Namespace) -> dict[str, Any]:
+    names = (
+        "variable",
+        "mask_variable",
+        "error_variable",
+        "observation_error",
+        "region",
+        "period",
+        "transform",
+        "minimum_coverage",
+    )
+    given = {name: getattr(options, name) for name in names}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _region(text: str) -> tuple[float, ...]:
+    try:
+        parts = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        parts = ()
+    if len(parts) != 4:
+        raise argparse.ArgumentTypeError(f"{text!r} is not lat0,lat1,lon0,lon1 in degrees, as 35,45,0,18")
+    return parts
+
+
+def _positive(kind: type) -> Any:
+    def convert(text: str) -> Any:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = 0
+        if not value > 0:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
+        return value
+
+    return convert
+
+
+def _with_negative_regions(words: list[str]) -> list[str]:
+    """argparse takes ``--region -10,10,0,20`` for an option without a value; ``--region=...`` is understood."""
+    joined: list[str] = []
+    for word in words:
+        if joined and joined[-1] == "--region":
+            joined[-1] = f"--region={word}"
+        else:
+            joined.append(word)
+    return joined
+
+
+def _start_log(quiet: bool) -> None:
+    handler = RichHandler(console=Console(stderr=True), show_path=False, log_time_format="%H:%M:%S")
+    _log.handlers = [handler]
+    _log.propagate = False
+    _log.setLevel(logging.WARNING if quiet else logging.INFO)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="oceanfill",
+        description="Fills the gaps of satellite ocean fields, with an honest error for each pixel.",
+        epilog="`oceanfill COMMAND --help` explains a command. fit, validate, test and predict are Lightning's:\n"
+        "  oceanfill fit --config fill/unet.yaml --data.source sst.nc",
+        formatter_class=_HELP,
+    )
+    parser.add_argument("--version", action="version", version=f"oceanfill {version('oceanfill')}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    _add_info(commands)
+    _add_fill(commands)
+    _add_score(commands)
+    for name, what in zip(
+        _LIGHTNING,
+        (
+            "train a network from a configuration",
+            "its score on the choosing hold-out",
+            "on the other",
+            "run it",
+        ),
+        strict=True,
+    ):
+        commands.add_parser(name, help=what, add_help=False)
+    return parser
+
+
+def _add_info(commands: Any) -> None:
+    info = commands.add_parser(
+        "info",
+        help="say what a file holds and what would be filled",
+        description="Variables, grid, dates, missing values by date, what would be filled, and every oddity.",
+        epilog="example:\n  oceanfill info sst_clouds.nc",
+        formatter_class=_HELP,
+    )
+    _add_opening(info)
+    info.set_defaults(run=_info)
+
+
+def _add_fill(commands: Any) -> None:
+    fill = commands.add_parser(
+        "fill",
+        help="fill the gaps of a field",
+        description="Fill the gaps of a field and write it with its error, its sources and its score.",
+        epilog="methods:\n"
+        + "\n".join(f"  {name:13} {what}" for name, what in _METHODS.items())
+        + "\n\nexamples:\n"
+        "  oceanfill fill sst_clouds.nc -o filled.nc --plot filled.png\n"
+        "  oceanfill fill 'chl_*.nc' -o chl.nc --transform log --region 35,45,-6,18\n"
+        "  oceanfill fill new.nc -o new_filled.nc --checkpoint trained.ckpt",
+        formatter_class=_HELP,
+    )
+    _add_opening(fill)
+    fill.add_argument("-o", "--output", required=True, metavar="OUT.nc", help="the filled file")
+    fill.add_argument(
+        "--method", choices=_METHODS, default="unet", metavar="METHOD", help="see below; default unet"
+    )
+    fill.add_argument("--plot", metavar="OUT.png", help="a map of input, filled field and error")
+    fill.add_argument("--analysis-everywhere", action="store_true", help="replace observed values too")
+    fill.add_argument("--no-holdout", action="store_true", help="train on everything, without a score")
+    training = fill.add_argument_group("training")
+    training.add_argument(
+        "--time-budget", type=_positive(float), metavar="MINUTES", help="of training at most"
+    )
+    training.add_argument(
+        "--epochs", type=_positive(int), metavar="N", help="of training at most; default 30"
+    )
+    training.add_argument(
+        "--window", type=_positive(int), metavar="DATES", help="that are seen at once; default 3"
+    )
+    training.add_argument(
+        "--checkpoint", metavar="FILE", help="fill with this trained network, without training"
+    )
+    training.add_argument("--save-checkpoint", metavar="FILE", help="keep the trained network")
+    training.add_argument(
+        "--seed", type=int, default=0, help="the same seed gives the same result; default 0"
+    )
+    training.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default auto")
+    fill.set_defaults(run=_fill)
+
+
+def _add_score(commands: Any) -> None:
+    score = commands.add_parser(
+        "score",
+        help="score a filled file on values that were hidden",
+        description="RMSE, bias, MAE, CRPS and coverage over the cells where the truth file is finite.",
+        epilog="example:\n  oceanfill score filled.nc sst_clouds_truth.nc",
+        formatter_class=_HELP,
+    )
+    score.add_argument("filled", metavar="FILLED")
+    score.add_argument("truth", metavar="TRUTH")
+    score.add_argument("--variable", metavar="NAME", help="which one, where both files have several")
+    score.add_argument("--by", metavar="FLAG", help="a row for each value of this flag of the truth file")
+    score.add_argument("--json", action="store_true", help="the rows as JSON")
+    score.add_argument("--debug", action="store_true", help=argparse.SUPPRESS)
+    score.set_defaults(run=_score)
+
+
+def _add_opening(command: argparse.ArgumentParser) -> None:
+    command.add_argument("inputs", nargs="+", metavar="INPUT", help="NetCDF files, a glob or a Zarr store")
+    command.add_argument("--quiet", action="store_true", help="only warnings and errors")
+    command.add_argument("--debug", action="store_true", help="show where a fault of ours happened")
+    field = command.add_argument_group("the field")
+    field.add_argument("--variable", metavar="NAME", help="what to fill, where there are several")
+    field.add_argument("--mask-variable", metavar="NAME", help="the sea mask")
+    field.add_argument("--error-variable", metavar="NAME", help="observation error (standard error)")
+    field.add_argument("--observation-error", type=_positive(float), metavar="E", help="one for all values")
+    field.add_argument(
+        "--region", type=_region, metavar="LAT0,LAT1,LON0,LON1", help="only this part, in degrees"
+    )
+    field.add_argument("--period", metavar="START/END", help="only these dates, as 2017-05-14/2017-05-20")
+    field.add_argument("--transform", choices=("none", "log"), help="log: fill logarithms (chlorophyll)")
+    field.add_argument(
+        "--minimum-coverage",
+        type=float,
+        metavar="SHARE",
+        help="of the dates with a value that makes a pixel sea, without a mask; default 0.05",
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
