@@ -1,8 +1,8 @@
 """U-Net (Ronneberger, Fischer and Brox 2015, arXiv 1505.04597) for fields of any size.
 
 Ours to differ: padded convolutions, so that the output has the input's size; residual blocks (He et al. 2015,
-arXiv 1512.03385); no normalisation, so that a patch and the whole domain give the same values; a last layer
-that starts at zero, so that an untrained network leaves what it corrects as it is.
+arXiv 1512.03385); normalisation over the channels of each pixel, so that a patch and the whole domain give
+the same values; a last layer that starts at zero, so that an untrained network changes nothing.
 """
 
 from __future__ import annotations
@@ -19,13 +19,16 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
+        self.scale = nn.Parameter(torch.ones(outputs, 1, 1))
         self.first = nn.Conv2d(inputs, outputs, 3, padding=1)
         self.second = nn.Conv2d(outputs, outputs, 3, padding=1)
         self.across = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        inner = self.second(functional.silu(self.first(x)))
-        return functional.silu(self.across(x) + inner)
+        inner = self.first(x)
+        # Root mean square over the channels of each pixel (Zhang and Sennrich 2019, arXiv 1910.07467).
+        inner = self.scale * inner * torch.rsqrt(inner.square().mean(1, keepdim=True) + 1e-6)
+        return self.across(x) + self.second(functional.silu(inner))
 
 
 class UNet(nn.Module):

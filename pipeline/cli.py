@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         what = str(error).splitlines()[0] if str(error) else ""
         print(
-            f"oceanfill: a fault of ours ({type(error).__name__}: {what}); please report it with what --debug shows",
+            f"oceanfill: a fault of ours ({type(error).__name__}: {what}); please report what --debug shows",
             file=sys.stderr,
         )
         return 1
@@ -183,7 +183,7 @@ def _positive(kind: type) -> Any:
 
 
 def _with_negative_regions(words: list[str]) -> list[str]:
-    """argparse takes ``--region -10,10,0,20`` for an option without a value; ``--region=...`` is understood."""
+    """argparse takes the ``-10,...`` of a region for an option; ``--region=-10,...`` it understands."""
     joined: list[str] = []
     for word in words:
         if joined and joined[-1] == "--region":
@@ -204,7 +204,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="oceanfill",
         description="Fills the gaps of satellite ocean fields, with an honest error for each pixel.",
-        epilog="`oceanfill COMMAND --help` explains a command. fit, validate, test and predict are Lightning's:\n"
+        epilog="`oceanfill COMMAND --help` explains a command. The last four are Lightning's:\n"
         "  oceanfill fit --config fill/unet.yaml --data.source sst.nc",
         formatter_class=_HELP,
     )
@@ -265,10 +265,10 @@ def _add_fill(commands: Any) -> None:
         "--time-budget", type=_positive(float), metavar="MINUTES", help="of training at most"
     )
     training.add_argument(
-        "--epochs", type=_positive(int), metavar="N", help="of training at most; default 30"
+        "--epochs", type=_positive(int), metavar="N", help="of training at most; default 10"
     )
     training.add_argument(
-        "--window", type=_positive(int), metavar="DATES", help="that are seen at once; default 3"
+        "--window", type=_positive(int), metavar="DATES", help="that are seen at once; default 5"
     )
     training.add_argument(
         "--checkpoint", metavar="FILE", help="fill with this trained network, without training"

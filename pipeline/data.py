@@ -19,8 +19,9 @@ from .gaps import hide_spells, hold_out
 from .progress import progress
 
 _log = logging.getLogger(__name__)
-_CELLS_GUESSED = 2.5e6  # for the training, so that the first guess is not what it waits for
-_FEWEST, _MOST = 3, 6  # rehearsals
+_CELLS_GUESSED = 3e6  # for the training, so that the first guess is not what it waits for
+_FEWEST, _MOST = 3, 5  # rehearsals
+_FEWEST_PATCHES, _MOST_PATCHES = 256, 1000  # an epoch
 
 
 class GapData(pl.LightningDataModule):
@@ -35,12 +36,11 @@ class GapData(pl.LightningDataModule):
         self,
         source: Any,
         opening: dict[str, Any] | None = None,
-        window: int = 3,
+        window: int = 5,
         patch: int = 64,
-        patches: int = 4,
         batch: int = 8,
         rehearsals: int | None = None,
-        hidden: float = 0.2,
+        hidden: float = 0.3,
         held_out: float = 0.1,
         neighbours: int = 64,
         seed: int = 0,
@@ -50,7 +50,7 @@ class GapData(pl.LightningDataModule):
         """Open the field and put the held-out values aside."""
         super().__init__()
         self.field: Field = source if isinstance(source, Field) else open_field(source, **(opening or {}))
-        self.window, self.patch, self.patches, self.batch = window, patch, patches, batch
+        self.window, self.patch, self.batch = window, patch, batch
         self.number, self.hidden, self.neighbours = rehearsals, hidden, neighbours
         self.seed, self.device, self.quiet = seed, device, quiet
         self.choosing, self.scored = hold_out(self.field, held_out, np.random.default_rng(seed))
@@ -117,8 +117,8 @@ class GapData(pl.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Batches of (inputs, residual, weight) of patches around hidden values."""
-        patches = Patches(self.scenes, self.around, self.window, self.patch, self.patches)
-        return DataLoader(patches, self.batch, shuffle=True, drop_last=len(patches) > self.batch)
+        patches = Patches(self.scenes, self.around, self.window, self.patch)
+        return DataLoader(patches, self.batch)
 
     def val_dataloader(self) -> DataLoader[Any]:
         """(inputs, residual, weight) of whole dates of the part of the hold-out that chooses."""
@@ -140,12 +140,10 @@ class GapData(pl.LightningDataModule):
 
 
 class Patches(Dataset[tuple[Tensor, Tensor, Tensor]]):
-    """Random patches that hold a hidden value, turned over in space and time at random."""
+    """Random patches around hidden values; an epoch has four for each date that hides some, within limits."""
 
-    def __init__(
-        self, scenes: list[Scene], around: Surroundings, window: int, size: int, number: int
-    ) -> None:
-        """``number`` patches of ``size`` cells to a side of every date that hides something."""
+    def __init__(self, scenes: list[Scene], around: Surroundings, window: int, size: int) -> None:
+        """Patches of ``size`` cells to a side, or as large as the domain."""
         self.scenes, self.around, self.window = scenes, around, window
         shape = scenes[0].anomaly.shape
         self.size = min(size, shape[1]), min(size, shape[2])
@@ -153,14 +151,13 @@ class Patches(Dataset[tuple[Tensor, Tensor, Tensor]]):
             (index, int(date))
             for index, scene in enumerate(scenes)
             for date in torch.nonzero((scene.weight > 0).any(2).any(1))[:, 0]
-            for _ in range(number)
         ]
 
     def __len__(self) -> int:
-        return len(self.dates)
+        return int(np.clip(4 * len(self.dates), _FEWEST_PATCHES, _MOST_PATCHES))
 
     def __getitem__(self, item: int) -> tuple[Tensor, Tensor, Tensor]:
-        index, date = self.dates[item]
+        index, date = self.dates[int(torch.randint(len(self.dates), ()))]
         scene = self.scenes[index]
         cells = torch.nonzero(scene.weight[date] > 0)
         centre = cells[int(torch.randint(len(cells), ()))]
@@ -172,15 +169,7 @@ class Patches(Dataset[tuple[Tensor, Tensor, Tensor]]):
             )
         )
         seen = inputs(scene, self.around, date, self.window, y, x)
-        if torch.rand(()) < 0.5:  # backwards in time
-            anomaly, log_error, rest = seen.tensor_split([self.window, 2 * self.window])
-            seen = torch.cat([anomaly.flip(0), log_error.flip(0), rest])
-        turned = [axis for axis in (-2, -1) if torch.rand(()) < 0.5]
-        return (
-            seen.flip(turned),
-            scene.residual[date, y, x].flip(turned),
-            scene.weight[date, y, x].flip(turned),
-        )
+        return seen, scene.residual[date, y, x], scene.weight[date, y, x]
 
 
 class Dates(Dataset[Any]):

@@ -31,7 +31,7 @@ class Correction(pl.LightningModule):
     def __init__(
         self,
         network: dict[str, Any] = UNET,
-        window: int = 3,
+        window: int = 5,
         learning_rate: float = 2e-3,
         weight_decay: float = 1e-4,
         patch: int = 512,

@@ -28,9 +28,8 @@ from .tasks import Correction
 _log = logging.getLogger(__name__)
 
 Floats = NDArray[np.float32]
-EPOCHS = 30
+EPOCHS = 10
 _AVERAGED_OVER = 100  # steps
-_VALIDATE_EVERY = 3  # epochs
 _OURS = "oceanfill."  # a checkpoint may only name networks of ours: nothing else is imported for it
 
 
@@ -38,7 +37,7 @@ _OURS = "oceanfill."  # a checkpoint may only name networks of ours: nothing els
 class Training:
     """How a network is trained, or where it comes from."""
 
-    window: int | None = None  # dates; None: 3, or the checkpoint's
+    window: int | None = None  # dates; None: 5, or the checkpoint's
     epochs: int | None = None
     time_budget: float | None = None  # minutes
     checkpoint: str | None = None
@@ -63,7 +62,6 @@ def train(task: Correction, data: GapData, how: Training) -> Correction:
             max_time=budget,
             gradient_clip_val=1.0,
             callbacks=callbacks,
-            check_val_every_n_epoch=_VALIDATE_EVERY,
             limit_val_batches=None if validated else 0,
             num_sanity_val_steps=0,
             enable_progress_bar=not data.quiet,

@@ -25,6 +25,8 @@ RIM = 24  # cells of the periodic computing domain around what is kept
 SPIN_UP = 30  # days
 STEPS_A_DAY = 8
 SPEED = 0.18  # m/s, standard deviation of each component of the flow
+JET = 0.30  # m/s, the mean current along the front
+WARM_LAYER = 0.35  # degree_Celsius, standard deviation of what a day's wind and sun add to the surface
 NOISE = 0.07  # degree_Celsius, of one observation
 Array = NDArray[np.float64]
 
@@ -54,6 +56,8 @@ class Flow:
         drift = -0.04 * 86.4 * east  # 4 cm/s to the west, in rad/day
         self.turning = [drift + rng.standard_normal(total.shape) * 2 * np.pi / 60 for _ in self.waves]
         self.shore = shore
+        across = (np.arange(ROWS + 2 * RIM) - RIM - ROWS / 2)[:, None] / 14
+        self.jet = JET * np.exp(-(across**2)) * shore
         self.scale = 1.0
         self.scale = SPEED / self.velocity(0.0)[2]
 
@@ -63,9 +67,9 @@ class Flow:
             np.fft.ifft2(wave * np.exp(1j * turning * day)).real
             for wave, turning in zip(self.waves, self.turning, strict=True)
         )
-        stream = stream * self.shore * self.scale
-        north, east = np.gradient(stream)
-        return -north, east, float(np.sqrt((north**2 + east**2).mean() / 2))
+        north, east = np.gradient(stream * self.shore * self.scale)
+        speed = float(np.sqrt((north**2 + east**2).mean() / 2))
+        return -north + self.jet, east, speed
 
 
 def land() -> NDArray[np.bool_]:
@@ -149,6 +153,7 @@ def main(folder: Path) -> None:
     rng = np.random.default_rng(SEED)
     inside = np.s_[..., RIM:-RIM, RIM:-RIM]
     truth = temperature(rng)[inside]
+    truth += WARM_LAYER * np.stack([red_noise(rng, 3.0, 400.0) for _ in range(DATES)])[inside]
     sea = ~land()[inside]
     hidden = clouds(rng, sea)
     observed = truth + NOISE * rng.standard_normal(truth.shape)
