@@ -268,7 +268,10 @@ def _add_fill(commands: Any) -> None:
         "--epochs", type=_positive(int), metavar="N", help="of training at most; default 10"
     )
     training.add_argument(
-        "--window", type=_positive(int), metavar="DATES", help="that are seen at once; default 5"
+        "--window",
+        type=_positive(int),
+        metavar="DATES",
+        help="that are seen at once; default 5, or 3 of a short record",
     )
     training.add_argument(
         "--checkpoint", metavar="FILE", help="fill with this trained network, without training"

@@ -19,9 +19,15 @@ from .gaps import hide_spells, hold_out
 from .progress import progress
 
 _log = logging.getLogger(__name__)
+_MANY_DATES = 30
 _CELLS_GUESSED = 3e6  # for the training, so that the first guess is not what it waits for
 _FEWEST, _MOST = 3, 5  # rehearsals
 _FEWEST_PATCHES, _MOST_PATCHES = 256, 1000  # an epoch
+
+
+def usual_window(field: Field) -> int:
+    """How many dates a network sees at once, unless it is told: five, or three of a short record."""
+    return 5 if len(field.days) >= _MANY_DATES else 3
 
 
 class GapData(pl.LightningDataModule):
@@ -29,18 +35,19 @@ class GapData(pl.LightningDataModule):
 
     ``source`` is a `Field`, or what `open_field` opens with the options ``opening``. ``held_out`` is the
     share of the observed values that is kept for choosing and scoring; ``hidden`` the share that each of
-    the ``rehearsals`` hides to train on. Patches have ``patch`` cells to a side.
+    the ``rehearsals`` hides to train on. Patches have ``patch`` cells to a side; where the record is short,
+    half of them are turned over in space and time.
     """
 
     def __init__(
         self,
         source: Any,
         opening: dict[str, Any] | None = None,
-        window: int = 5,
+        window: int | None = None,
         patch: int = 64,
         batch: int = 8,
         rehearsals: int | None = None,
-        hidden: float = 0.3,
+        hidden: float = 0.2,
         held_out: float = 0.1,
         neighbours: int = 64,
         seed: int = 0,
@@ -50,7 +57,8 @@ class GapData(pl.LightningDataModule):
         """Open the field and put the held-out values aside."""
         super().__init__()
         self.field: Field = source if isinstance(source, Field) else open_field(source, **(opening or {}))
-        self.window, self.patch, self.batch = window, patch, batch
+        self.window = window or usual_window(self.field)
+        self.patch, self.batch = patch, batch
         self.number, self.hidden, self.neighbours = rehearsals, hidden, neighbours
         self.seed, self.device, self.quiet = seed, device, quiet
         self.choosing, self.scored = hold_out(self.field, held_out, np.random.default_rng(seed))
@@ -77,8 +85,14 @@ class GapData(pl.LightningDataModule):
         held = self.held
         known = self.field.hide(held)
         with progress("fitting the first guess", None, self.quiet):
-            self.kriging = fit_kriging(known, neighbours=self.neighbours, seed=self.seed, device=self.device)
-        scales = self.kriging.scales
+            options: dict[str, Any] = {
+                "neighbours": self.neighbours,
+                "seed": self.seed,
+                "device": self.device,
+            }
+            final = fit_kriging(self.field, **options)
+            self.kriging = fit_kriging(known, **options) if held.any() else final
+        scales = final.scales
         _log.info(
             "first guess: length %.3g km, duration %.3g days, %d neighbours",
             scales.length,
@@ -88,7 +102,7 @@ class GapData(pl.LightningDataModule):
         missing = int((~self.field.observed & self.field.sea).sum())
         cells = len(self.field.days) * int(self.field.sea.sum())
         with progress("first guess", cells, self.quiet) as advance:
-            self.full, self.guess, self.error = guessed(self.field, self.kriging, self.device, advance)
+            self.full, self.guess, self.error = guessed(self.field, final, self.device, advance)
         self.real = self.error[~self.field.observed & self.field.sea]
         if held.any():
             with progress("first guess on held-out values", missing + int(held.sum()), self.quiet) as advance:
@@ -117,7 +131,8 @@ class GapData(pl.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Batches of (inputs, residual, weight) of patches around hidden values."""
-        patches = Patches(self.scenes, self.around, self.window, self.patch)
+        turned = 0.5 if len(self.field.days) < _MANY_DATES else 0.0
+        patches = Patches(self.scenes, self.around, self.window, self.patch, turned)
         return DataLoader(patches, self.batch)
 
     def val_dataloader(self) -> DataLoader[Any]:
@@ -142,9 +157,11 @@ class GapData(pl.LightningDataModule):
 class Patches(Dataset[tuple[Tensor, Tensor, Tensor]]):
     """Random patches around hidden values; an epoch has four for each date that hides some, within limits."""
 
-    def __init__(self, scenes: list[Scene], around: Surroundings, window: int, size: int) -> None:
-        """Patches of ``size`` cells to a side, or as large as the domain."""
-        self.scenes, self.around, self.window = scenes, around, window
+    def __init__(
+        self, scenes: list[Scene], around: Surroundings, window: int, size: int, turned: float
+    ) -> None:
+        """Patches of ``size`` cells to a side, or as large as the domain; a share is ``turned`` over."""
+        self.scenes, self.around, self.window, self.turned = scenes, around, window, turned
         shape = scenes[0].anomaly.shape
         self.size = min(size, shape[1]), min(size, shape[2])
         self.dates = [
@@ -169,7 +186,14 @@ class Patches(Dataset[tuple[Tensor, Tensor, Tensor]]):
             )
         )
         seen = inputs(scene, self.around, date, self.window, y, x)
-        return seen, scene.residual[date, y, x], scene.weight[date, y, x]
+        residual, weight = scene.residual[date, y, x], scene.weight[date, y, x]
+        if torch.rand(()) >= self.turned:
+            return seen, residual, weight
+        if torch.rand(()) < 0.5:
+            anomaly, log_error, rest = seen.tensor_split([self.window, 2 * self.window])
+            seen = torch.cat([anomaly.flip(0), log_error.flip(0), rest])
+        axes = [axis for axis in (-2, -1) if torch.rand(()) < 0.5]
+        return seen.flip(axes), residual.flip(axes), weight.flip(axes)
 
 
 class Dates(Dataset[Any]):

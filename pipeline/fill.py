@@ -60,7 +60,11 @@ def optimal_interpolation(data: GapData, how: Training) -> list[Product]:
 
 def unet(data: GapData, how: Training) -> list[Product]:
     """The first guess, and after it a U-Net's correction of it."""
-    task = load(how.checkpoint, how.window) if how.checkpoint else Correction(window=how.window or 5)
+    if how.checkpoint:
+        task = load(how.checkpoint, how.window)
+    else:
+        torch.manual_seed(data.seed)
+        task = Correction(window=how.window or data.window)
     data.window = task.window
     guess = optimal_interpolation(data, how)[0]
     if not how.checkpoint:

@@ -37,7 +37,7 @@ _OURS = "oceanfill."  # a checkpoint may only name networks of ours: nothing els
 class Training:
     """How a network is trained, or where it comes from."""
 
-    window: int | None = None  # dates; None: 5, or the checkpoint's
+    window: int | None = None  # dates; None: 5, 3 of a short record, or the checkpoint's
     epochs: int | None = None
     time_budget: float | None = None  # minutes
     checkpoint: str | None = None
