@@ -1,0 +1,75 @@
+"""Which values are hidden."""
+
+import numpy as np
+import pytest
+from oceanfill.pipeline.gaps import as_hard, hide_spells, hold_out, missing_runs, spells
+
+from fields import cloudy_field
+
+
+def test_missing_runs_count_the_dates_before_and_after():
+    observed = np.array([1, 0, 0, 1, 0], dtype=bool).reshape(5, 1, 1)
+    before, after = missing_runs(observed)
+    assert before.ravel().tolist() == [0, 0, 1, 2, 0]
+    assert after.ravel().tolist() == [2, 1, 0, 1, 0]
+
+
+def test_spells_pair_an_observed_cell_with_a_missing_one_of_the_same_pixel():
+    field = cloudy_field()
+    found = spells(field, 500, np.random.default_rng(0))
+    assert len(found.target) == 500
+    assert field.observed[tuple(found.target.T)].all()
+    assert not field.observed[tuple(found.model.T)].any()
+    np.testing.assert_array_equal(found.target[:, 1:], found.model[:, 1:])
+    before, after = (run[tuple(found.model.T)] for run in missing_runs(field.observed))
+    whole = (found.before == before) & (found.after == after)
+    assert whole[(before + after) > 0].mean() == pytest.approx(0.5, abs=0.1)  # the others are of one date
+    assert ((found.before == 0) & (found.after == 0))[~whole].all()
+
+
+@pytest.mark.parametrize("share", [0.1, 0.3])
+def test_hidden_values_are_observed_and_have_the_shape_of_other_dates_clouds(share):
+    field = cloudy_field()
+    hidden = hide_spells(field, share, np.random.default_rng(1))
+    assert not (hidden & ~field.observed).any()
+    assert share <= hidden.sum() / field.observed.sum() < share + 0.15
+    for date in np.flatnonzero(hidden.any(axis=(1, 2))):
+        clouds = [
+            np.array_equal(hidden[date], field.observed[date] & field.sea & ~field.observed[other])
+            for other in range(len(hidden))
+        ]
+        assert any(clouds), f"what is hidden on date {date} is no other date's cloud"
+        assert (field.observed[date] & ~hidden[date]).sum() >= 0.1 * field.observed[date].sum()
+
+
+def test_nothing_is_hidden_twice_and_the_two_parts_share_no_date():
+    field = cloudy_field()
+    choosing, scored = hold_out(field, 0.2, np.random.default_rng(2))
+    assert choosing.any()
+    assert scored.any()
+    assert not (choosing.any(axis=(1, 2)) & scored.any(axis=(1, 2))).any()
+    assert choosing.sum() / scored.sum() == pytest.approx(1, abs=0.9)
+
+
+def test_a_hold_out_of_one_date_is_halved_in_space():
+    field = cloudy_field(dates=2)
+    choosing, scored = hold_out(field, 0.01, np.random.default_rng(0))
+    columns = field.sea.shape[1] // 2
+    assert not choosing[:, :, columns:].any()
+    assert not scored[:, :, :columns].any()
+
+
+def test_the_same_seed_hides_the_same():
+    field = cloudy_field()
+    first, second = (hide_spells(field, 0.2, np.random.default_rng(5)) for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+
+
+def test_weights_make_hidden_values_as_hard_as_the_gaps():
+    rng = np.random.default_rng(3)
+    real = rng.normal(2, 0.5, 20_000)
+    hidden = rng.normal(1.5, 0.5, 20_000)
+    weight = as_hard(hidden, real)
+    assert np.average(hidden, weights=weight) == pytest.approx(real.mean(), abs=0.05)
+    assert np.average(hidden > 2, weights=weight) == pytest.approx(0.5, abs=0.03)
+    assert weight.max() <= 10
