@@ -1,0 +1,142 @@
+"""Kriging against the textbook, and its neighbours against brute force."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from fields import cloudy_field
+from oceanfill.pipeline.classical.kriging import Kriging, means
+from oceanfill.pipeline.classical.neighbours import EARTH_RADIUS, Scales, nearest, observations
+from oceanfill.pipeline.classical.optimal_interpolation import fit
+
+SCALES = Scales(sill=9.0, length=80.0, duration=5.0, nugget=0.01)  # everything within 1.5: nothing is thinned
+
+
+def places(field, cells):
+    """(n, 4) scaled coordinates, by spherical trigonometry of our own."""
+    t, y, x = cells.T
+    lat, lon = np.radians(field.lat[y, x]), np.radians(field.lon[y, x])
+    point = EARTH_RADIUS * np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], 1)
+    return np.column_stack([point / SCALES.length, field.days[t] / SCALES.duration])
+
+
+def correlation(a, b):
+    root = np.sqrt(3) * np.linalg.norm(a[:, None] - b[None], axis=-1)
+    return (1 + root) * np.exp(-root)
+
+
+def ordinary_kriging(field, target):
+    """Cressie (1993), equations 3.2.12 to 3.2.16: the bordered system, all observations at once."""
+    cells = np.argwhere(field.observed)
+    at, seen = places(field, target[None]), places(field, cells)
+    size = len(cells)
+    system = np.ones((size + 1, size + 1))
+    system[:size, :size] = SCALES.sill * correlation(seen, seen) + np.eye(size) * (
+        SCALES.nugget + 1e-4 * SCALES.sill
+    )
+    system[size, size] = 0
+    right = np.append(SCALES.sill * correlation(seen, at)[:, 0], 1)
+    solution = np.linalg.solve(system, right)
+    return solution[:size] @ field.values[tuple(cells.T)], SCALES.sill - solution @ right
+
+
+def tiny():
+    field = cloudy_field(dates=5, rows=8, columns=9, seed=3)
+    keep = np.random.default_rng(0).random(field.values.shape) < 0.4
+    return field.hide(~keep)
+
+
+def test_all_neighbours_give_the_textbooks_ordinary_kriging():
+    field = tiny()
+    mean, error = Kriging(SCALES, neighbours=int(field.observed.sum()))(field)
+    for target in np.argwhere(~field.observed & field.sea)[::7]:
+        expected, variance = ordinary_kriging(field, target)
+        assert mean[tuple(target)] == pytest.approx(expected, abs=2e-3)
+        assert error[tuple(target)] ** 2 == pytest.approx(variance + SCALES.nugget, rel=2e-3)
+
+
+def test_neighbours_are_the_nearest_observed_cells():
+    field = tiny()
+    data = observations(field, field.values, SCALES, 1, torch.device("cpu"))
+    target = np.argwhere(~field.observed & field.sea)[11]
+    found, exists = nearest(data, data.cell(torch.as_tensor(target[None])), 12)
+    assert exists.all()
+    at = data.place(data.cell(torch.as_tensor(target[None])), SCALES.length, SCALES.duration)
+    near = np.linalg.norm((data.place(found[0], SCALES.length, SCALES.duration) - at).numpy(), axis=1)
+    everywhere = np.linalg.norm(places(field, np.argwhere(field.observed)) - places(field, target[None]), axis=1)
+    np.testing.assert_allclose(np.sort(near), np.sort(everywhere)[:12], rtol=0.02)
+
+
+def test_without_any_observation_near_the_error_is_that_of_the_whole_field():
+    field = tiny()
+    best = int(field.observed.sum(axis=(1, 2)).argmax())
+    lonely = field.hide((np.arange(5) != best)[:, None, None])
+    far = replace(lonely, days=300.0 * np.arange(5))
+    mean, error = Kriging(SCALES, neighbours=10)(far)
+    assert error[best - 1][far.sea].min() > 3  # the square root of the sill
+    assert error[best - 1][far.sea].max() < 4.3
+    assert np.ptp(mean[best - 1][far.sea]) < np.ptp(lonely.values[best][lonely.observed[best]])
+
+
+def test_an_observation_error_pulls_the_estimate_less():
+    field = tiny()
+    doubtful = replace(field, error_variance=np.where(field.observed, np.float32(4.0), np.float32(0)))
+    trusting, _ = Kriging(SCALES, neighbours=30)(field, field.observed)
+    doubting, error = Kriging(SCALES, neighbours=30)(doubtful, field.observed)
+    away = field.observed
+    assert np.abs(trusting - field.values)[away].max() < 0.15
+    assert np.sqrt(np.mean((doubting - field.values)[away] ** 2)) > 0.3
+    assert error[away].min() > 0.3
+
+
+def test_only_what_is_asked_for_is_estimated():
+    field = tiny()
+    where = np.zeros(field.values.shape, bool)
+    where[2, 5, 6] = where[3, 0, 0] = True  # the second is land
+    mean, error = Kriging(SCALES, neighbours=20)(field, where)
+    assert np.argwhere(np.isfinite(mean)).tolist() == [[2, 5, 6]]
+    assert np.isfinite(error).sum() == 1
+
+
+def test_short_records_have_one_mean_and_long_ones_a_mean_of_each_pixel():
+    short, long = cloudy_field(dates=12), cloudy_field(dates=40)
+    assert np.ptp(means(short)[short.sea]) == 0
+    assert means(short)[short.sea][0] == pytest.approx(np.nanmean(short.values), abs=1e-4)
+    number = long.observed.sum(axis=0)
+    y, x = np.argwhere(number == number.max())[0]
+    own, overall = np.nanmean(long.values[:, y, x]), np.nanmean(long.values)
+    assert abs(means(long)[y, x] - own) < 0.35 * abs(own - overall) + 0.1
+
+
+def test_fitted_scales_fill_better_than_the_mean_and_their_error_holds():
+    field = cloudy_field(dates=24, rows=30, columns=30)
+    truth = cloudy_field_truth()
+    kriging = fit(field, neighbours=32, seed=1)
+    gaps = ~field.observed & field.sea
+    mean, error = kriging(field, gaps)
+    off = (mean - truth)[gaps]
+    assert np.sqrt(np.mean(off**2)) < 0.25 * truth[gaps].std()
+    assert 0.6 < np.mean(np.abs(off) < error[gaps]) < 0.8
+    assert float(kriging.scales.nugget) < 0.02
+
+
+def cloudy_field_truth():
+    from fields import cloudy_dataset
+
+    return cloudy_dataset(dates=24, rows=30, columns=30).truth.values
+
+
+def test_the_same_seed_fits_the_same_scales():
+    field = cloudy_field()
+    first, second = (fit(field, neighbours=16, seed=4) for _ in range(2))
+    assert first == second
+
+
+def test_units_do_not_matter():
+    field = cloudy_field()
+    large = replace(field, values=field.values * 1000)
+    one, thousand = (fit(part, neighbours=16, seed=4) for part in (field, large))
+    gaps = ~field.observed & field.sea
+    apart = (thousand(large, gaps)[0] / 1000 - one(field, gaps)[0])[gaps]
+    assert np.sqrt(np.mean(apart**2)) < 0.05 * np.nanstd(field.values)
