@@ -84,6 +84,7 @@ def main(source: Path, folder: Path) -> None:
         "Conventions": "CF-1.11",
         "institution": "CLS, CNES",
         "source": "DUACS delayed-time all-satellite analysis, Mediterranean Sea, April and May 2005",
+        "history": "cut and hidden by make_ssh_med.py",
         "credit": "Generated using E.U. Copernicus Marine Service Information",
         "license": "https://marine.copernicus.eu/user-corner/service-commitments-and-licence",
     }
@@ -97,15 +98,17 @@ def main(source: Path, folder: Path) -> None:
             "latitude",
             adt.latitude.values,
             {"standard_name": "latitude", "units": "degrees_north"},
+            {"_FillValue": None},  # CF 2.5.1: no missing values in coordinates
         ),
         "longitude": (
             "longitude",
             adt.longitude.values,
             {"standard_name": "longitude", "units": "degrees_east"},
+            {"_FillValue": None},
         ),
     }
 
-    def packed(values: NDArray[np.float64], what: str) -> xr.Variable:
+    def packed(values: NDArray[np.float64], where: str) -> xr.Variable:
         encoding = {
             "dtype": "int16",
             "scale_factor": 1e-4,
@@ -115,8 +118,9 @@ def main(source: Path, folder: Path) -> None:
         }
         about = {
             "standard_name": "sea_surface_height_above_geoid",
-            "long_name": f"absolute dynamic topography {what}",
+            "long_name": "absolute dynamic topography",
             "units": "m",
+            "comment": f"The values of the analysis {where}, without further noise.",
         }
         return xr.Variable(("time", "latitude", "longitude"), values, about, encoding)
 

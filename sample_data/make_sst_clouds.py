@@ -167,18 +167,25 @@ def main(folder: Path) -> None:
             "lat",
             (36.025 + STEP * np.arange(ROWS)).round(3),
             {"standard_name": "latitude", "units": "degrees_north"},
+            {"_FillValue": None},  # CF 2.5.1: no missing values in coordinates
         ),
         "lon": (
             "lon",
             (-14.975 + STEP * np.arange(COLUMNS)).round(3),
             {"standard_name": "longitude", "units": "degrees_east"},
+            {"_FillValue": None},
         ),
     }
-    about = {"standard_name": "sea_surface_temperature", "units": "degree_Celsius"}
+    about = {
+        "standard_name": "sea_surface_temperature",
+        "units": "degree_Celsius",
+        "units_metadata": "temperature: on_scale",
+    }
     common = {
         "Conventions": "CF-1.11",
         "institution": "oceanfill",
         "source": "idealised model: make_sst_clouds.py",
+        "history": f"made by make_sst_clouds.py, seed {SEED}",
         "license": "MIT",
     }
     mask = xr.DataArray(
@@ -194,7 +201,7 @@ def main(folder: Path) -> None:
     seen = packed(
         np.where(hidden | ~sea, np.nan, observed),
         "sst",
-        about | {"long_name": "sea surface temperature under clouds, with noise"},
+        about | {"long_name": "sea surface temperature"},
         coordinates,
     )
     answer = packed(
