@@ -2,7 +2,13 @@
 
 from importlib import import_module
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .pipeline.errors import InputError
+    from .pipeline.field import Field, open_field
+    from .pipeline.fill import fill
+    from .pipeline.training import Training
 
 __all__ = ["Field", "InputError", "Training", "fill", "open_field"]
 __version__ = version("oceanfill")
@@ -21,3 +27,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"oceanfill has no {name!r}; it has {', '.join(__all__)}")
     return getattr(import_module(f"oceanfill.pipeline.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

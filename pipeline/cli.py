@@ -8,13 +8,15 @@ import logging
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.logging import RichHandler
+from rich.table import Table
 
 from .errors import InputError
 
@@ -26,6 +28,17 @@ _METHODS = {
     "linear-time": "linear between the dates that see a pixel",
     "linear-space": "linear between the pixels that a date sees",
 }
+_WEIGHTED = ("unet", "oi")  # whose first guess tells how hard each held-out value is
+_OPENING = (
+    "variable",
+    "mask_variable",
+    "error_variable",
+    "observation_error",
+    "region",
+    "period",
+    "transform",
+    "minimum_coverage",
+)
 _HELP = argparse.RawDescriptionHelpFormatter
 _log = logging.getLogger("oceanfill")
 
@@ -34,33 +47,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command. 0: done; 1: a fault of ours; 2: the input or the options; 130: interrupted."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words and words[0] in _LIGHTNING:
-        run, options = _lightning, argparse.Namespace(words=words, debug=False, quiet=False)
+        options = argparse.Namespace(run=_lightning, debug="--debug" in words, quiet=False)
     else:
-        parser = _parser()
-        options = parser.parse_args(_with_negative_regions(words))
-        run = options.run
-        options.words = words
-    _start_log(getattr(options, "quiet", False))
-    try:
-        run(options)
-    except InputError as error:
-        print(f"oceanfill: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("oceanfill: interrupted; nothing was written", file=sys.stderr)
-        return 130
-    except BrokenPipeError:  # the reader of a pipe, as head, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except Exception as error:
-        if options.debug:
-            raise
-        what = str(error).splitlines()[0] if str(error) else ""
-        print(
-            f"oceanfill: a fault of ours ({type(error).__name__}: {what}); please report what --debug shows",
-            file=sys.stderr,
-        )
-        return 1
+        options = _parser().parse_args(_with_negative_regions(words))
+    options.words = words
+    with _logging(getattr(options, "quiet", False)):
+        try:
+            options.run(options)
+        except InputError as error:
+            print(f"oceanfill: {error}", file=sys.stderr)
+            return 2
+        except (KeyboardInterrupt, SystemExit) as stop:
+            # Lightning makes an exit of Ctrl-C, from within the handler of the interrupt.
+            if isinstance(stop, SystemExit) and not isinstance(stop.__context__, KeyboardInterrupt):
+                raise
+            print("oceanfill: interrupted; no unfinished file is left", file=sys.stderr)
+            return 130
+        except BrokenPipeError:  # the reader of a pipe, as head, has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except Exception as error:
+            if options.debug:
+                raise
+            what = (str(error).splitlines() or ["no message"])[0]
+            print(
+                f"oceanfill: a fault of ours ({type(error).__name__}: {what}); please report it with what "
+                "the same command shows under --debug",
+                file=sys.stderr,
+            )
+            return 1
     return 0
 
 
@@ -71,12 +85,10 @@ def _info(options: argparse.Namespace) -> None:
 
 
 def _fill(options: argparse.Namespace) -> None:
-    from .output import check_writable, write
-
-    for path in (options.output, options.plot, options.save_checkpoint):
-        if path is not None:
-            _check_target(path, options.inputs, check_writable)
+    _check_options(options)
+    _check_targets(options)
     from .fill import fill
+    from .output import write
     from .training import Training
 
     training = Training(
@@ -91,23 +103,24 @@ def _fill(options: argparse.Namespace) -> None:
         seed=options.seed,
         device=options.device,
         quiet=options.quiet,
-        report=(lambda rows: None) if options.quiet else _show_held_out,
+        report=lambda rows: None if options.quiet else _show_held_out(rows, options.method),
         attributes={"command": shlex.join(["oceanfill", *options.words])},
         **_opening(options),
     )
     write(dataset, options.output)
-    _log.info("filled: %s", options.output)
+    name, *others = dataset.data_vars
+    _log.info("%s without gaps, with %s, is in %s", name, ", ".join(map(str, others)), options.output)
     if options.plot is not None:
         from .plots import plot_fill
 
-        plot_fill(dataset, next(iter(dataset.data_vars)), options.plot)
-        _log.info("drawn: %s", options.plot)
+        plot_fill(dataset, str(name), options.plot)
+        _log.info("a map of it is in %s", options.plot)
 
 
 def _score(options: argparse.Namespace) -> None:
     from .scores import score_files, score_table
 
-    rows = score_files(options.filled, options.truth, options.variable, options.by)
+    rows = score_files(options.filled, options.truth, variable=options.variable, by=options.by)
     if options.json:
         print(json.dumps(rows))
     else:
@@ -117,45 +130,60 @@ def _score(options: argparse.Namespace) -> None:
 def _lightning(options: argparse.Namespace) -> None:
     from .lightning import run
 
-    run(options.words)
+    run([word for word in options.words if word != "--debug"])
 
 
-def _show_held_out(rows: list[dict[str, Any]]) -> None:
-    from rich.table import Table
-
+def _show_held_out(rows: list[dict[str, Any]], method: str) -> None:
     if not rows:
         return
-    table = Table(title="Score on held-out values", title_justify="left")
+    table = Table(title="Score on held-out values", title_justify="left", caption_justify="left")
     table.add_column("method")
     for heading in ("n", "RMSE", "bias", "within ±1σ", "within ±2σ"):
         table.add_column(heading, justify="right")
     for row in rows:
         shares = (f"{100 * row[key]:.1f} %" for key in ("coverage_1sigma", "coverage_2sigma"))
         table.add_row(row["method"], str(row["n"]), f"{row['rmse']:.4g}", f"{row['bias']:+.2g}", *shares)
-    table.caption = "hidden by the clouds of other dates, weighted to be as hard as the real gaps"
+    table.caption = "hidden by the clouds of other dates"
+    if method in _WEIGHTED:
+        table.caption += ",\nweighted to be as hard as the real gaps"
     Console(stderr=True).print(table)
 
 
-def _check_target(path: str, inputs: Sequence[str], check: Any) -> None:
-    if any(
-        Path(source).exists() and Path(path).exists() and Path(path).samefile(source) for source in inputs
-    ):
-        raise InputError(f"{path}: is an input, which is never overwritten; choose another name")
-    check(path)
+def _check_options(options: argparse.Namespace) -> None:
+    training = ("window", "epochs", "time_budget", "checkpoint", "save_checkpoint")
+    given = [name for name in training if getattr(options, name) is not None]
+    if given and options.method != "unet":
+        raise InputError(f"--method {options.method} trains no network; leave out {_listed(given)}")
+    trained = [name for name in given if name in ("epochs", "time_budget")]
+    if trained and options.checkpoint is not None:
+        raise InputError(f"a network from --checkpoint is not trained further; leave out {_listed(trained)}")
+
+
+def _check_targets(options: argparse.Namespace) -> None:
+    """What will be written can be, and is neither an input nor written twice."""
+    from .output import check_folder, check_writable
+    from .reading import list_inputs
+
+    check_writable(options.output)
+    if options.plot is not None:
+        from .plots import check_drawable
+
+        check_drawable(options.plot)
+    if options.save_checkpoint is not None:
+        check_folder(options.save_checkpoint)
+    taken = {Path(str(path)).resolve() for path in list_inputs(options.inputs)}
+    for path in filter(None, (options.output, options.plot, options.save_checkpoint)):
+        if Path(path).resolve() in taken:
+            raise InputError(f"{path}: is an input or another output; choose another name")
+        taken.add(Path(path).resolve())
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(f"--{name.replace('_', '-')}" for name in names)
 
 
 def _opening(options: argparse.Namespace) -> dict[str, Any]:
-    names = (
-        "variable",
-        "mask_variable",
-        "error_variable",
-        "observation_error",
-        "region",
-        "period",
-        "transform",
-        "minimum_coverage",
-    )
-    given = {name: getattr(options, name) for name in names}
+    given = {name: getattr(options, name) for name in _OPENING}
     return {name: value for name, value in given.items() if value is not None}
 
 
@@ -193,11 +221,20 @@ def _with_negative_regions(words: list[str]) -> list[str]:
     return joined
 
 
-def _start_log(quiet: bool) -> None:
+@contextmanager
+def _logging(quiet: bool) -> Iterator[None]:
+    """What `oceanfill` logs goes to standard error, and no further."""
+    before = _log.level, _log.propagate
     handler = RichHandler(console=Console(stderr=True), show_path=False, log_time_format="%H:%M:%S")
-    _log.handlers = [handler]
-    _log.propagate = False
+    _log.addHandler(handler)
     _log.setLevel(logging.WARNING if quiet else logging.INFO)
+    _log.propagate = False
+    try:
+        yield
+    finally:
+        _log.removeHandler(handler)
+        _log.setLevel(before[0])
+        _log.propagate = before[1]
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -217,9 +254,9 @@ def _parser() -> argparse.ArgumentParser:
         _LIGHTNING,
         (
             "train a network from a configuration",
-            "its score on the choosing hold-out",
-            "on the other",
-            "run it",
+            "score it on the half of the held-out values that chooses the epoch",
+            "score it on the other half",
+            "run it for callbacks of your own; `fill --checkpoint` is what writes a file",
         ),
         strict=True,
     ):

@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 _MANY_DATES = 30
 _CELLS_GUESSED = 3e6  # for the training, so that the first guess is not what it waits for
 _FEWEST, _MOST = 3, 5  # rehearsals
-_FEWEST_PATCHES, _MOST_PATCHES = 256, 1000  # an epoch
+_FEWEST_PATCHES, _MOST_PATCHES = 400, 1600  # an epoch
 
 
 def usual_window(field: Field) -> int:
@@ -133,29 +133,29 @@ class GapData(pl.LightningDataModule):
         """Batches of (inputs, residual, weight) of patches around hidden values."""
         turned = 0.5 if len(self.field.days) < _MANY_DATES else 0.0
         patches = Patches(self.scenes, self.around, self.window, self.patch, turned)
-        return DataLoader(patches, self.batch)
+        return DataLoader(patches, batch_size=self.batch)
 
     def val_dataloader(self) -> DataLoader[Any]:
         """(inputs, residual, weight) of whole dates of the part of the hold-out that chooses."""
-        return DataLoader(Dates(self.trial, self.around, self.window, self.choosing), 1)
+        return DataLoader(Dates(self.trial, self.around, self.window, self.choosing), batch_size=1)
 
     def test_dataloader(self) -> DataLoader[Any]:
         """The same of the part that is scored."""
-        return DataLoader(Dates(self.trial, self.around, self.window, self.scored), 1)
+        return DataLoader(Dates(self.trial, self.around, self.window, self.scored), batch_size=1)
 
     def predict_dataloader(self) -> DataLoader[Any]:
         """(inputs, date) of every date, with all that was observed."""
-        return DataLoader(Dates(self.full, self.around, self.window), 1)
+        return DataLoader(Dates(self.full, self.around, self.window), batch_size=1)
 
     def trial_dataloader(self) -> DataLoader[Any]:
         """(inputs, date) of the dates with held-out values, without these."""
         dates = Dates(self.trial, self.around, self.window, self.held)
         dates.where = None
-        return DataLoader(dates, 1)
+        return DataLoader(dates, batch_size=1)
 
 
 class Patches(Dataset[tuple[Tensor, Tensor, Tensor]]):
-    """Random patches around hidden values; an epoch has four for each date that hides some, within limits."""
+    """Random patches around hidden values; an epoch has eight for each date that hides some, within limits."""
 
     def __init__(
         self, scenes: list[Scene], around: Surroundings, window: int, size: int, turned: float
@@ -171,7 +171,7 @@ class Patches(Dataset[tuple[Tensor, Tensor, Tensor]]):
         ]
 
     def __len__(self) -> int:
-        return int(np.clip(4 * len(self.dates), _FEWEST_PATCHES, _MOST_PATCHES))
+        return int(np.clip(8 * len(self.dates), _FEWEST_PATCHES, _MOST_PATCHES))
 
     def __getitem__(self, item: int) -> tuple[Tensor, Tensor, Tensor]:
         index, date = self.dates[int(torch.randint(len(self.dates), ()))]

@@ -2,30 +2,55 @@
 
 from __future__ import annotations
 
+import logging
+import warnings
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
-from pytorch_lightning.cli import LightningCLI
+from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 
 from .data import GapData
 from .tasks import Correction
+from .training import load
+
+_PLACES = ("best", "last", "hpc")  # words that Lightning takes for a checkpoint's path
+
+
+class CommandLine(LightningCLI):
+    """LightningCLI with one window for network and data, and checkpoints that are checked."""
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        parser.link_arguments("model.window", "data.window")
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        super().parse_arguments(parser, args)
+        checkpoint = self.config[self.config.subcommand].get("ckpt_path")
+        if checkpoint not in (None, *_PLACES):
+            load(checkpoint)
 
 
 def run(words: Sequence[str]) -> None:
     """Run a subcommand of LightningCLI on `tasks.Correction` and `data.GapData`.
 
-    ``--config`` takes a path or the name of a configuration that ships, as ``fill/unet.yaml``.
+    ``--config`` takes a path or the name of a configuration that ships, as ``fill/unet``. Raises
+    `InputError` for data and checkpoints that do not fit; wrong options end the program.
     """
-    # The default of `LightningCLI` is to write the configuration beside the checkpoints, once: a requeued
-    # job meets its own.
-    LightningCLI(
-        Correction,
-        GapData,
-        args=[_found(word, before) for before, word in zip(["", *words], words, strict=False)],
-        save_config_kwargs={"overwrite": True},
-        seed_everything_default=0,
-    )
+    for name in ("pytorch_lightning", "lightning_fabric", "lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        # Advice for those who wrote the training loop.
+        warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric|torch")
+        CommandLine(
+            Correction,
+            GapData,
+            args=[_found(word, before) for before, word in zip(["", *words], words, strict=False)],
+            # A job that is put back into the queue meets the configuration of its first run.
+            save_config_kwargs={"overwrite": True},
+            seed_everything_default=0,
+            auto_configure_optimizers=False,
+        )
 
 
 def _found(word: str, before: str) -> str:

@@ -101,18 +101,24 @@ def to_dataset(
 def check_writable(path: str | os.PathLike[str]) -> None:
     """Raise `InputError` unless `write` can put a dataset there; to be asked before the long computation."""
     target = Path(path)
-    folder = target.parent
     if target.suffix not in (".nc", ".zarr"):
         found = f"the extension {target.suffix}" if target.suffix else "no extension"
         raise InputError(f"{target}: the output has {found}; name it .nc (NetCDF-4) or .zarr (Zarr)")
+    check_folder(target)
+    if target.suffix == ".zarr" and target.exists() and not _is_zarr(target):
+        raise InputError(f"{target}: what is there is not a Zarr store; remove it or choose another output")
+
+
+def check_folder(path: str | os.PathLike[str]) -> None:
+    """Raise `InputError` unless a file of any kind (or a Zarr store) can be made there."""
+    target = Path(path)
+    folder = target.parent
     if not folder.exists():
         raise InputError(f"{target}: there is no folder {folder}; make it or choose another output")
     if not folder.is_dir():
         raise InputError(f"{target}: {folder} is a file and not a folder; choose another output")
-    if target.suffix == ".nc" and target.is_dir():
+    if target.suffix != ".zarr" and target.is_dir():
         raise InputError(f"{target}: this is a folder; name the output file in it")
-    if target.suffix == ".zarr" and target.exists() and not _is_zarr(target):
-        raise InputError(f"{target}: what is there is not a Zarr store; remove it or choose another output")
     try:
         with tempfile.TemporaryFile(dir=folder):  # permission bits say nothing of quotas and read-only disks
             pass

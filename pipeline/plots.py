@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 
 from .coordinates import continuous, find_layout, grid
 from .errors import InputError
+from .output import check_folder
 
 _LAND = "0.72"
 _GAP = "0.97"
@@ -31,12 +32,8 @@ def plot_fill(dataset: xr.Dataset, name: str, path: str | os.PathLike[str], date
     one is drawn whose share of missing values is the median. Raises `InputError` for a file that cannot
     be written or is of no kind that matplotlib draws.
     """
+    check_drawable(path)
     target = Path(path)
-    kinds = FigureCanvasAgg.get_supported_filetypes()
-    if target.suffix[1:].lower() not in kinds:
-        raise InputError(
-            f"{target}: no picture of this kind can be drawn; end the name in .png, .pdf or .svg"
-        )
     layout = find_layout(str(target), dataset, name)
     dims = layout.t, layout.y, layout.x
     lat, lon = grid(str(target), dataset, layout)
@@ -78,6 +75,16 @@ def plot_fill(dataset: xr.Dataset, name: str, path: str | os.PathLike[str], date
         figure.colorbar(mesh, ax=axes, orientation="horizontal", pad=0.08, extend=extend, label=label)
     figure.suptitle(f"{dataset[name].attrs.get('long_name', name)}, {str(dates[chosen])[:10]}", fontsize=12)
     _save(figure, target)
+
+
+def check_drawable(path: str | os.PathLike[str]) -> None:
+    """Raise `InputError` unless `plot_fill` can draw there; to be asked before the long computation."""
+    target = Path(path)
+    if target.suffix[1:].lower() not in FigureCanvasAgg.get_supported_filetypes():
+        raise InputError(
+            f"{target}: no picture of this kind can be drawn; end the name in .png, .pdf or .svg"
+        )
+    check_folder(target)
 
 
 def _plain() -> dict[str, object]:

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,20 @@ class Part:
     dates: pd.Index  # of the whole file
 
 
+def shipped(path: str | os.PathLike[str]) -> str:
+    """The path, or that of a file that ships with the package: ``sample:NAME``. Raises `InputError`."""
+    path = os.fspath(path)
+    if not path.startswith("sample:"):
+        return path
+    samples = sorted(
+        str(file) for file in files("oceanfill.sample_data").iterdir() if file.name.endswith(".nc")
+    )
+    found = [sample for sample in samples if Path(sample).name == path.removeprefix("sample:")]
+    if not found:
+        raise InputError(f"{path}: no such sample; there are {listed(Path(name).name for name in samples)}")
+    return found[0]
+
+
 def list_inputs(inputs: Inputs) -> list[str | xr.Dataset]:
     """Paths (globs expanded) or the dataset itself. Raises `InputError` for a path that leads nowhere."""
     if isinstance(inputs, xr.DataArray):
@@ -48,7 +63,7 @@ def list_inputs(inputs: Inputs) -> list[str | xr.Dataset]:
     entries = [inputs] if isinstance(inputs, str | os.PathLike) else list(inputs)
     paths: list[str | xr.Dataset] = []
     for entry in entries:
-        path = os.fspath(entry)
+        path = shipped(entry)
         if Path(path).exists():
             paths.append(path)
         elif glob.has_magic(path):

@@ -22,7 +22,7 @@ from scipy.stats import norm
 from .coordinates import fillable, find_layout, grid, listed
 from .dates import day, day_list
 from .errors import InputError
-from .reading import opened, read_part
+from .reading import opened, read_part, shipped
 
 Values = xr.DataArray | NDArray[np.floating] | float
 
@@ -80,19 +80,22 @@ def crps_gaussian(estimate: Values, error: Values, truth: Values, weights: Value
     return float(np.average(np.where(sigma > 0, score, np.abs(difference)), weights=weight))
 
 
-def sigma_factor(estimate: Values, error: Values, truth: Values, level: float = 0.6827) -> float:
+def sigma_factor(
+    estimate: Values, error: Values, truth: Values, level: float = 0.6827, weights: Values = 1.0
+) -> float:
     """The factor on the standard error with which +-1 sigma holds the share ``level`` of the truth.
 
     It is the ``level`` quantile of |truth - estimate| / error: by definition that share of the values then
     lies within the interval. Unlike the root mean square of that ratio it does not let a few far outliers,
     as unmasked cloud, widen the interval of all others. Raises as `coverage` does, and for zero errors.
     """
-    difference, sigma = _at_truth(estimate, truth, error)
+    difference, sigma, weight = _at_truth(estimate, truth, error, weights)
     _check_errors(sigma)
     zero = np.count_nonzero(sigma == 0)
     if zero:
         raise ValueError(f"the standard error is zero at {zero} of {sigma.size} values, and has no factor")
-    return float(np.quantile(np.abs(difference) / sigma, level))
+    ratio = np.abs(difference) / sigma
+    return float(np.quantile(ratio, level, weights=weight, method="inverted_cdf"))
 
 
 def summary(estimate: Values, error: Values | None, truth: Values) -> dict[str, float]:
@@ -128,13 +131,11 @@ def score_files(
 
     Raises `InputError` for files that cannot be read or paired and for gaps left where there is truth.
     """
-    for path in (filled_path, truth_path):
+    paths = shipped(filled_path), shipped(truth_path)
+    for path in paths:
         if not Path(path).exists():
             raise InputError(f"{path}: no such file; check the path")
-    with (
-        opened(os.fspath(filled_path)) as (filled_file, filled),
-        opened(os.fspath(truth_path)) as (truth_file, truth),
-    ):
+    with opened(paths[0]) as (filled_file, filled), opened(paths[1]) as (truth_file, truth):
         name = variable or _common_variable(filled_file, filled, truth_file, truth)
         for file, dataset in ((filled_file, filled), (truth_file, truth)):
             if name not in dataset.data_vars:

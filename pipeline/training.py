@@ -53,7 +53,7 @@ def train(task: Correction, data: GapData, how: Training) -> Correction:
         best = ModelCheckpoint(folder, monitor="held_out" if validated else None, save_weights_only=True)
         callbacks: list[Callback] = [EMAWeightAveraging(decay=1 - 1 / _AVERAGED_OVER), best]
         if not data.quiet:
-            callbacks.append(RichProgressBar(leave=False))
+            callbacks.append(RichProgressBar(leave=False, console_kwargs={"stderr": True}))
         trainer = pl.Trainer(
             accelerator="gpu" if data.device == "cuda" else "cpu",
             devices=1,
