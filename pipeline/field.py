@@ -166,7 +166,8 @@ def build_field(
     file = parts[0].file if len(parts) == 1 else f"{parts[0].file} and {len(parts) - 1} more"
     dims = (layout.t, layout.y, layout.x)
     source = data[layout.variable]
-    raw = source.transpose(*dims).to_numpy().astype(np.float32)
+    # In one order in memory: sums, and so the results, are to the bit those of any other order in the file.
+    raw = np.ascontiguousarray(source.transpose(*dims).to_numpy(), np.float32)
     dates = source[layout.time].to_index()
     lat, lon = grid(file, data, layout)
     _check_values(file, layout.variable, raw, dates, lat, lon)
