@@ -10,6 +10,7 @@ while the season warms the sea and the weather heats and cools it. Every number 
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -63,9 +64,9 @@ class Flow:
 
     def velocity(self, day: float) -> tuple[Array, Array, float]:
         """Eastward and northward velocity (m/s) and their standard deviation."""
-        stream = sum(
-            np.fft.ifft2(wave * np.exp(1j * turning * day)).real
-            for wave, turning in zip(self.waves, self.turning, strict=True)
+        waves = zip(self.waves, self.turning, strict=True)
+        stream = np.sum(
+            [np.fft.ifft2(wave * np.exp(1j * turning * day)).real for wave, turning in waves], axis=0
         )
         north, east = np.gradient(stream * self.shore * self.scale)
         speed = float(np.sqrt((north**2 + east**2).mean() / 2))
@@ -131,7 +132,7 @@ def clouds(rng: np.random.Generator, sea: NDArray[np.bool_]) -> NDArray[np.bool_
 
 
 def packed(
-    values: Array, name: str, attributes: dict[str, str], coordinates: dict[str, object]
+    values: Array, name: str, attributes: dict[str, str], coordinates: Mapping[str, object]
 ) -> xr.DataArray:
     """Celsius in steps of 0.002 as 16-bit integers."""
     array = xr.DataArray(values, coordinates, ("time", "lat", "lon"), name=name, attrs=attributes)
