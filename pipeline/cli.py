@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import json
 import logging
-import os
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
@@ -58,13 +56,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"oceanfill: {error}", file=sys.stderr)
             return 2
         except (KeyboardInterrupt, SystemExit) as stop:
-            # Lightning makes an exit of Ctrl-C, from within the handler of the interrupt.
-            if isinstance(stop, SystemExit) and not isinstance(stop.__context__, KeyboardInterrupt):
+            # Lightning makes an exit of an interrupt, rich one of a reader, as head, that has seen enough.
+            cause = stop.__context__ if isinstance(stop, SystemExit) else stop
+            if isinstance(cause, BrokenPipeError):
+                return 0
+            if not isinstance(cause, KeyboardInterrupt):
                 raise
             print("oceanfill: interrupted; no unfinished file is left", file=sys.stderr)
             return 130
-        except BrokenPipeError:  # the reader of a pipe, as head, has seen enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         except Exception as error:
             if options.debug:
                 raise
@@ -122,7 +121,7 @@ def _score(options: argparse.Namespace) -> None:
 
     rows = score_files(options.filled, options.truth, variable=options.variable, by=options.by)
     if options.json:
-        print(json.dumps(rows))
+        Console().print_json(data=rows)
     else:
         Console().print(score_table(rows))
 
@@ -244,6 +243,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog="`oceanfill COMMAND --help` explains a command. The last four are Lightning's:\n"
         "  oceanfill fit --config fill/unet.yaml --data.source sst.nc",
         formatter_class=_HELP,
+        allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"oceanfill {version('oceanfill')}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
@@ -271,6 +271,7 @@ def _add_info(commands: Any) -> None:
         description="Variables, grid, dates, missing values by date, what would be filled, and every oddity.",
         epilog="example:\n  oceanfill info sst_clouds.nc",
         formatter_class=_HELP,
+        allow_abbrev=False,
     )
     _add_opening(info)
     info.set_defaults(run=_info)
@@ -288,6 +289,7 @@ def _add_fill(commands: Any) -> None:
         "  oceanfill fill 'chl_*.nc' -o chl.nc --transform log --region 35,45,-6,18\n"
         "  oceanfill fill new.nc -o new_filled.nc --checkpoint trained.ckpt",
         formatter_class=_HELP,
+        allow_abbrev=False,
     )
     _add_opening(fill)
     fill.add_argument("-o", "--output", required=True, metavar="OUT.nc", help="the filled file")
@@ -328,6 +330,7 @@ def _add_score(commands: Any) -> None:
         description="RMSE, bias, MAE, CRPS and coverage over the cells where the truth file is finite.",
         epilog="example:\n  oceanfill score filled.nc sst_clouds_truth.nc",
         formatter_class=_HELP,
+        allow_abbrev=False,
     )
     score.add_argument("filled", metavar="FILLED")
     score.add_argument("truth", metavar="TRUTH")
