@@ -37,6 +37,7 @@ _OPENING = (
     "transform",
     "minimum_coverage",
 )
+_PRINTED_WIDTH = 120  # characters, in a file
 _HELP = argparse.RawDescriptionHelpFormatter
 _log = logging.getLogger("oceanfill")
 
@@ -123,7 +124,7 @@ def _score(options: argparse.Namespace) -> None:
     if options.json:
         Console().print_json(data=rows)
     else:
-        Console().print(score_table(rows))
+        Console(width=None if sys.stdout.isatty() else _PRINTED_WIDTH).print(score_table(rows))
 
 
 def _lightning(options: argparse.Namespace) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 
 from .data import GapData
+from .errors import InputError
 from .tasks import Correction
 from .training import load
 
@@ -29,6 +30,15 @@ class CommandLine(LightningCLI):
         checkpoint = self.config[self.config.subcommand].get("ckpt_path")
         if checkpoint not in (None, *_PLACES):
             load(checkpoint)
+
+    def after_instantiate_classes(self) -> None:
+        data = self.datamodule
+        part = {"fit": data.choosing, "validate": data.choosing, "test": data.scored}.get(self.subcommand)
+        if part is not None and not part.any():
+            raise InputError(
+                f"{', '.join(data.field.inputs)}: no value of {data.field.name} is held out to "
+                f"{self.subcommand} with; give a longer series with more gaps, or raise data.held_out"
+            )
 
 
 def run(words: Sequence[str]) -> None:

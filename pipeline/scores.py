@@ -160,7 +160,7 @@ def score_table(rows: list[dict[str, Any]], title: str = "") -> Table:
     if any("crps" in row for row in rows):
         headings += ["CRPS", "within ±1σ", "within ±2σ"]
     table = Table(title=title or None)
-    table.add_column(" in ".join(filter(None, (rows[-1]["variable"], rows[-1]["units"]))))
+    table.add_column(" in ".join(filter(None, (rows[-1]["variable"], rows[-1]["units"]))), overflow="fold")
     for heading in headings:
         table.add_column(heading, justify="right")
     for row in rows:

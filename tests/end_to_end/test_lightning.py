@@ -78,6 +78,7 @@ def test_unet_is_what_fill_does(run: Run) -> None:
 @pytest.mark.parametrize("subcommand", ["fit", "test"])
 def test_bad_input(run: Run, small: xr.Dataset, subcommand: str) -> None:
     small.to_netcdf("in.nc")
+    small.assign(sst=small.sst.fillna(15.0)).to_netcdf("full.nc")
     Path("text.ckpt").write_text("no weights\n")
     for words, finding in (
         (("--data.source", "nowhere.nc"), "nowhere.nc: no such file"),
@@ -85,6 +86,8 @@ def test_bad_input(run: Run, small: xr.Dataset, subcommand: str) -> None:
         (("--data.source", "in.nc", "--ckpt_path", "no.ckpt"), "no.ckpt: no such checkpoint"),
         (("--data.source", "in.nc", "--ckpt_path", "text.ckpt"), "text.ckpt: not a checkpoint"),
         (("--data.source", "in.nc", "--data.opening", "{variable: chl}"), "in.nc: "),
+        (("--data.source", "in.nc", "--data.held_out", "0"), "in.nc: no value of sst is held out"),
+        (("--data.source", "full.nc"), "full.nc: no value of sst is held out"),
     ):
         result = run(subcommand, "--config", "fill/quick", *words)
         assert result.code == 2
