@@ -68,6 +68,10 @@ def unet(data: GapData, how: Training) -> list[Product]:
     data.window = task.window
     guess = optimal_interpolation(data, how)[0]
     if not how.checkpoint:
+        data.setup("fit")
+        if not data.scenes:
+            _log.warning("too few values to train a network on; the first guess is delivered")
+            return [guess]
         task = train(task, data, how)
     if how.save_checkpoint:
         save(task, how.save_checkpoint)
@@ -169,7 +173,7 @@ def _judge(
     rows, errors = [], []
     for product in products:
         mean, error = product.trial  # type: ignore[misc]
-        sigma = error * sigma_factor(mean, error, choose)
+        sigma = error * sigma_factor(mean, error, choose, weights=weight)
         errors.append(rmse(mean, choose, weight))
         rows.append(
             {
@@ -191,7 +195,7 @@ def _judge(
             errors[best],
         )
     mean, error = products[best].trial  # type: ignore[misc]
-    return products[best], rows, sigma_factor(mean, error, truth)
+    return products[best], rows, sigma_factor(mean, error, truth, weights=weight)
 
 
 def _plain(options: dict[str, Any]) -> dict[str, Any]:

@@ -118,8 +118,8 @@ def means(field: Field) -> NDArray[np.float32]:
 
 def _matern(a: Tensor, b: Tensor) -> Tensor:
     """Matern-3/2 correlation between scaled places (n, k, 4) and (n, m, 4)."""
-    squared = (a * a).sum(-1)[:, :, None] + (b * b).sum(-1)[:, None, :] - 2 * a @ b.mT
-    root = (3 * squared.clamp(min=1e-10)).sqrt()
+    # By differences: products cancel where observations are far, and the matrix is not positive definite.
+    root = 3**0.5 * torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist")
     return (1 + root) * torch.exp(-root)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import math
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -16,6 +18,9 @@ from .neighbours import HiddenSpell, Observations, Scales, nearest, observations
 _TARGETS = 3000  # cross-validation targets
 _ROUNDS = (0.4, 0.4, 1.0)  # of choosing neighbours and improving the scales: with which part of them
 _ITERATIONS = 8
+_FEWEST_TARGETS = 20
+
+_log = logging.getLogger(__name__)
 
 
 def fit(field: Field, *, neighbours: int = 64, seed: int = 0, device: torch.device | str = "cpu") -> Kriging:
@@ -28,25 +33,35 @@ def fit(field: Field, *, neighbours: int = 64, seed: int = 0, device: torch.devi
     device = torch.device(device)
     rng = np.random.default_rng(seed)
     anomaly = field.values - means(field)
-    variance = float(np.nanvar(anomaly))
+    unit = float(np.nanstd(anomaly))  # in units of its own the field is neither too large nor too small
+    anomaly = anomaly / unit
+    scaled = replace(field, error_variance=field.error_variance / unit**2)
     step, *cells = spacing(field)
     cell = float(np.mean(cells))
-    log = torch.tensor([variance, 5 * cell, 5 * step, 0.03 * variance], device=device).log()
+    log = torch.tensor([1, 5 * cell, 5 * step, 0.03], device=device).log()
     bounds = (
-        torch.tensor([0.01 * variance, 0.5 * cell, 0.3 * step, 1e-5 * variance], device=device).log(),
-        torch.tensor([30 * variance, 100 * cell, 100 * step, variance], device=device).log(),
+        torch.tensor([0.01, 0.5 * cell, 0.3 * step, 1e-5], device=device).log(),
+        torch.tensor([30, 100 * cell, 100 * step, 1], device=device).log(),
     )
+
+    def kriging() -> Kriging:
+        sill, length, duration, nugget = log.exp().tolist()
+        return Kriging(Scales(sill * unit**2, length, duration, nugget * unit**2), neighbours, factor)
+
     candidates = spells(field, 4 * _TARGETS, rng)
     factor = 1.0
+    if len(candidates.target) < _FEWEST_TARGETS:
+        _log.warning("%s: too few gaps to fit the first guess to; its scales are the usual ones", field.name)
+        return kriging()
     for part in _ROUNDS:
         count = max(8, round(part * neighbours))
         scales = Scales(*log.exp().tolist())
-        data = observations(field, anomaly, scales, 1, device)
+        data = observations(scaled, anomaly, scales, 1, device)
         chosen = _as_hard(scales, data, candidates, count, rng)
         target = data.cell(torch.as_tensor(candidates.target[chosen], device=device))
         found, exists = nearest(data, target, count, _overlay(data, candidates, chosen))
         log, factor = _minimise(log, bounds, data, target, found, exists)
-    return Kriging(Scales(*log.exp().tolist()), neighbours, factor)
+    return kriging()
 
 
 def _as_hard(
@@ -68,7 +83,10 @@ def _as_hard(
         offered = hardness(candidates.target, overlay=True)
         real = hardness(candidates.model[:_TARGETS], overlay=False)
     order = np.argsort(offered)
-    chosen = order[np.searchsorted(offered[order], real).clip(max=len(order) - 1)]
+    rank = np.searchsorted(offered[order], real)
+    # Where no candidate is as hard, one of the hardest stands in, not always the same.
+    hardest = rng.integers(len(order) - max(1, len(order) // 10), len(order), len(rank))
+    chosen = order[np.where(rank < len(order), rank, hardest)]
     return rng.permutation(chosen)[:_TARGETS]
 
 
@@ -91,7 +109,6 @@ def _minimise(
 ) -> tuple[Tensor, float]:
     """Improved logarithms of the scales, and the factor of the error that they still need."""
     free = log.clone().requires_grad_()
-    spread = data.anomaly[target].std()
     optimiser = torch.optim.LBFGS(
         [free], lr=0.5, max_iter=_ITERATIONS, line_search_fn="strong_wolfe", tolerance_change=1e-4
     )
@@ -107,7 +124,7 @@ def _minimise(
         z, sigma = misfit()
         density = torch.exp(-z * z / 2) * math.sqrt(2 / math.pi)
         crps = sigma * (z * torch.erf(z / math.sqrt(2)) + density - 1 / math.sqrt(math.pi))
-        loss = crps.mean() / spread
+        loss = crps.mean()
         loss.backward()
         return loss
 

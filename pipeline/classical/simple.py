@@ -18,8 +18,8 @@ def climatology(field: Field) -> Estimate:
     number = np.maximum(observed.sum(axis=0), 1)
     mean = _nearest_known(np.where(observed, field.values, 0).sum(axis=0) / number, observed.any(axis=0))
     spread = np.sqrt((np.where(observed, field.values - mean, 0) ** 2).sum(axis=0) / number)
-    least = spread[spread > 0].mean()
-    return _everywhere(field, mean), _everywhere(field, np.where(spread > 0, spread, least))
+    usual = spread[spread > 0].mean() if spread.any() else np.nanstd(field.values)
+    return _everywhere(field, mean), _everywhere(field, np.where(spread > 0, spread, usual))
 
 
 def linear_in_time(field: Field) -> Estimate:
