@@ -43,11 +43,13 @@ class Correction(pl.LightningModule):
         self.save_hyperparameters()
         self.window, self.patch = window, patch
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
-        self.network = build(network, channels(window), 2)
+        # Channels last is a third faster on a processor, and what a GPU's tensor cores ask for.
+        self.network = build(network, channels(window), 2).to(memory_format=torch.channels_last)
         self._sums = torch.zeros(3, dtype=torch.float64)
 
     def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
         """(batch, y, x) m and d of (batch, channels, y, x)."""
+        inputs = inputs.contiguous(memory_format=torch.channels_last)
         correction, log_error = self.network(inputs).unbind(1)
         return correction, log_error.clamp(_LEAST_LOG_ERROR, _MOST_LOG_ERROR)
 
