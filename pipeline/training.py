@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import pickle
-import tempfile
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +12,12 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from numpy.typing import NDArray
-from pytorch_lightning.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint, RichProgressBar
 from torch.utils.data import DataLoader
 
 from .data import GapData
 from .errors import InputError
+from .fitting import fit
 from .tasks import Correction
-
-_log = logging.getLogger(__name__)
 
 Floats = NDArray[np.float32]
 EPOCHS = 10
@@ -46,39 +38,19 @@ class Training:
 
 def train(task: Correction, data: GapData, how: Training) -> Correction:
     """The task with the averaged weights of its best epoch, chosen by the first part of the hold-out."""
-    budget = None if how.time_budget is None else timedelta(minutes=how.time_budget)
-    validated = bool(data.choosing.any())
-    with tempfile.TemporaryDirectory() as folder, torch.random.fork_rng(), _calm():
-        torch.manual_seed(data.seed)
-        best = ModelCheckpoint(folder, monitor="held_out" if validated else None, save_weights_only=True)
-        callbacks: list[Callback] = [EMAWeightAveraging(decay=1 - 1 / _AVERAGED_OVER), best]
-        if not data.quiet:
-            callbacks.append(RichProgressBar(leave=False, console_kwargs={"stderr": True}))
-        trainer = pl.Trainer(
-            accelerator="gpu" if data.device == "cuda" else "cpu",
-            devices=1,
-            precision="bf16-mixed" if data.device == "cuda" else "32-true",
-            max_epochs=how.epochs or EPOCHS,
-            max_time=budget,
-            gradient_clip_val=1.0,
-            callbacks=callbacks,
-            limit_val_batches=None if validated else 0,
-            num_sanity_val_steps=0,
-            enable_progress_bar=not data.quiet,
-            enable_model_summary=False,
-            logger=False,
-        )
-        trainer.fit(task, datamodule=data)
-        if best.best_model_path:
-            kept = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
-            task.load_state_dict(kept["state_dict"])
-            score = (
-                ""
-                if best.best_model_score is None
-                else f", RMSE {float(best.best_model_score):.3f} of the guess's"
-            )
-            _log.info("trained %d epochs; best epoch %d%s", trainer.current_epoch, kept["epoch"] + 1, score)
-    return task.cpu().eval()
+    return fit(
+        task,
+        data,
+        epochs=how.epochs or EPOCHS,
+        # The RMSE on held-out values as a share of the first guess's.
+        monitor="held_out" if data.choosing.any() else None,
+        averaged_over=_AVERAGED_OVER,
+        time_budget=how.time_budget,
+        clip=1.0,
+        seed=data.seed,
+        device=data.device,
+        quiet=data.quiet,
+    )
 
 
 def predict(
@@ -145,18 +117,3 @@ def load(path: str | os.PathLike[str], window: int | None = None) -> Correction:
     except (RuntimeError, TypeError) as error:
         raise InputError(f"{path}: weights and configuration do not belong together; train anew") from error
     return task.eval()
-
-
-@contextmanager
-def _calm() -> Iterator[None]:
-    """Without Lightning's advice, which is for those who wrote the training loop."""
-    logger = logging.getLogger("pytorch_lightning")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module="pytorch_lightning")
-            warnings.filterwarnings("ignore", module="torch")
-            yield
-    finally:
-        logger.setLevel(level)

@@ -1,0 +1,115 @@
+"""Fit any task: Lightning's trainer with the best epoch kept, a bar that is quiet when asked, a seed."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import (
+    Callback,
+    EarlyStopping,
+    EMAWeightAveraging,
+    ModelCheckpoint,
+    RichProgressBar,
+)
+from torch.utils.data import DataLoader
+
+_log = logging.getLogger(__name__)
+
+Task = TypeVar("Task", bound=pl.LightningModule)
+Loader = DataLoader[Any]
+
+
+class History(Callback):
+    """Every logged value of every epoch, as plain numbers."""
+
+    def __init__(self) -> None:
+        self.epochs: list[dict[str, float]] = []
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, task: pl.LightningModule) -> None:
+        self.epochs.append({name: float(value) for name, value in trainer.callback_metrics.items()})
+
+
+def fit(
+    task: Task,
+    data: pl.LightningDataModule | Loader,
+    validation: Loader | None = None,
+    *,
+    epochs: int,
+    monitor: str | None = None,
+    mode: str = "min",
+    patience: int | None = None,
+    averaged_over: int | None = None,
+    time_budget: float | None = None,
+    clip: float | None = None,
+    seed: int = 0,
+    device: str = "cpu",
+    quiet: bool = True,
+    history: History | None = None,
+) -> Task:
+    """The task after training, on the processor and ready to predict.
+
+    ``data`` is a data module, or the training batches with ``validation`` beside them. Of all epochs the one
+    with the best ``monitor`` (a logged value; ``mode`` "min" or "max") is kept, without one the last;
+    after ``patience`` epochs that are no better training ends. ``averaged_over`` steps the weights are
+    averaged exponentially; ``time_budget`` is in minutes; ``clip`` limits the norm of the gradient.
+    The state of torch's random numbers is left as it was found.
+    """
+    with tempfile.TemporaryDirectory() as folder, torch.random.fork_rng(), _calm():
+        torch.manual_seed(seed)
+        best = ModelCheckpoint(folder, monitor=monitor, mode=mode, save_weights_only=True)
+        callbacks: list[Callback] = [best]
+        if averaged_over is not None:
+            callbacks.insert(0, EMAWeightAveraging(decay=1 - 1 / averaged_over))
+        if patience is not None and monitor is not None:
+            callbacks.append(EarlyStopping(monitor, patience=patience, mode=mode))
+        if history is not None:
+            callbacks.append(history)
+        if not quiet:
+            callbacks.append(RichProgressBar(leave=False, console_kwargs={"stderr": True}))
+        trainer = pl.Trainer(
+            accelerator="gpu" if device == "cuda" else "cpu",
+            devices=1,
+            precision="bf16-mixed" if device == "cuda" else "32-true",
+            max_epochs=epochs,
+            max_time=None if time_budget is None else timedelta(minutes=time_budget),
+            gradient_clip_val=clip,
+            callbacks=callbacks,
+            limit_val_batches=None if monitor is not None or validation is not None else 0,
+            num_sanity_val_steps=0,
+            enable_progress_bar=not quiet,
+            enable_model_summary=False,
+            logger=False,
+        )
+        if isinstance(data, pl.LightningDataModule):
+            trainer.fit(task, datamodule=data)
+        else:
+            trainer.fit(task, data, validation)
+        if best.best_model_path:
+            kept = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
+            task.load_state_dict(kept["state_dict"])
+            score = "" if best.best_model_score is None else f", {monitor} {float(best.best_model_score):.3f}"
+            _log.info("trained %d epochs; best epoch %d%s", trainer.current_epoch, kept["epoch"] + 1, score)
+    return task.cpu().eval()
+
+
+@contextmanager
+def _calm() -> Iterator[None]:
+    """Without Lightning's advice, which is for those who wrote the training loop."""
+    logger = logging.getLogger("pytorch_lightning")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="pytorch_lightning")
+            warnings.filterwarnings("ignore", module="torch")
+            yield
+    finally:
+        logger.setLevel(level)
