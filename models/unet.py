@@ -8,60 +8,117 @@ the same values; a last layer that starts at zero, so that an untrained network 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from .head import zeroed
+
 
 class ResidualBlock(nn.Module):
-    """Two 3 x 3 convolutions beside the identity: (batch, inputs, y, x) to (batch, outputs, y, x)."""
+    """Two 3 x 3 convolutions beside the identity: (batch, inputs, y, x) to (batch, outputs, y, x).
 
-    def __init__(self, inputs: int, outputs: int) -> None:
+    ``norm`` between them: ``rms``, the root mean square over the channels of each pixel (Zhang and Sennrich
+    2019, arXiv 1910.07467), ``batch`` or ``none``.
+    """
+
+    def __init__(self, inputs: int, outputs: int, norm: str = "rms") -> None:
         super().__init__()
-        self.scale = nn.Parameter(torch.ones(outputs, 1, 1))
+        if norm not in ("rms", "batch", "none"):
+            raise ValueError(f"norm {norm!r} is none of rms, batch, none")
+        self.scale = nn.Parameter(torch.ones(outputs, 1, 1)) if norm == "rms" else None
         self.first = nn.Conv2d(inputs, outputs, 3, padding=1)
+        self.batch = nn.BatchNorm2d(outputs) if norm == "batch" else nn.Identity()
         self.second = nn.Conv2d(outputs, outputs, 3, padding=1)
         self.across = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        inner = self.first(x)
-        # Root mean square over the channels of each pixel (Zhang and Sennrich 2019, arXiv 1910.07467).
-        inner = self.scale * inner * torch.rsqrt(inner.square().mean(1, keepdim=True) + 1e-6)
+        inner = self.batch(self.first(x))
+        if self.scale is not None:
+            # In channels-last memory a pixel's channels lie side by side: moving the axis copies nothing.
+            inner = functional.rms_norm(
+                inner.movedim(1, -1), self.scale.shape[:1], self.scale.flatten(), eps=1e-6
+            ).movedim(-1, 1)
         return self.across(x) + self.second(functional.silu(inner))
+
+
+class AttentionGate(nn.Module):
+    """How much of a skip passes (batch, 1, y, x), from 0 to 1 (Oktay et al. 2018, arXiv 1804.03999).
+
+    Of a skip (batch, skip, y, x) and the signal (batch, signal, y, x) from below. Ours to differ: the signal
+    comes enlarged to the skip's grid, where theirs brings the skip down to the signal's.
+    """
+
+    def __init__(self, skip: int, signal: int) -> None:
+        super().__init__()
+        self.of_skip = nn.Conv2d(skip, skip, 1, bias=False)
+        self.of_signal = nn.Conv2d(signal, skip, 1)
+        self.weight = nn.Conv2d(skip, 1, 1)
+
+    def forward(self, skip: Tensor, signal: Tensor) -> Tensor:
+        return torch.sigmoid(self.weight(functional.relu(self.of_skip(skip) + self.of_signal(signal))))
 
 
 class UNet(nn.Module):
     """(batch, inputs, y, x) to (batch, outputs, y, x), for any y and x.
 
     ``widths`` are the channels of the levels, from the full resolution down; each level halves the grid.
+    ``norm`` is that of the blocks; ``up`` is how a grid is doubled: ``nearest``, ``bilinear`` or
+    ``transposed`` (a convolution of stride 2); ``attention`` weighs the skips. Raises ValueError for a norm
+    or an up that is none of these.
     """
 
-    def __init__(self, inputs: int, outputs: int = 2, widths: Sequence[int] = (16, 32, 64, 96)) -> None:
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int = 2,
+        widths: Sequence[int] = (16, 32, 64, 96),
+        norm: str = "rms",
+        up: str = "nearest",
+        attention: bool = False,
+    ) -> None:
         super().__init__()
         self.inputs, self.outputs = inputs, outputs
+        upwards = list(pairwise(widths[::-1]))  # channels of a level, and of the one above
         self.down = nn.ModuleList(
-            ResidualBlock(above, width) for above, width in zip((inputs, *widths), widths, strict=False)
+            ResidualBlock(above, width, norm) for above, width in pairwise((inputs, *widths))
         )
-        self.up = nn.ModuleList(
-            ResidualBlock(below + width, width)
-            for below, width in zip(widths[:0:-1], widths[-2::-1], strict=True)
-        )
-        self.head = nn.Conv2d(widths[0], outputs, 1)
-        nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
+        self.up = nn.ModuleList(ResidualBlock(below + width, width, norm) for below, width in upwards)
+        self.enlarge = nn.ModuleList(_doubling(up, below) for below, _ in upwards)
+        self.gates = nn.ModuleList(AttentionGate(width, below) for below, width in upwards if attention)
+        self.head = zeroed(nn.Conv2d(widths[0], outputs, 1))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def encode(self, x: Tensor) -> list[Tensor]:
+        """The features of each level, from the full resolution down, the grid padded to halve evenly."""
         rows, columns = x.shape[-2:]
         unit = 2 ** len(self.up)
         x = functional.pad(x, (0, -columns % unit, 0, -rows % unit))
-        skips = []
-        for block in self.down[:-1]:
-            x = block(x)
-            skips.append(x)
-            x = functional.avg_pool2d(x, 2)
-        x = self.down[-1](x)
-        for block in self.up:
-            x = functional.interpolate(x, scale_factor=2, mode="nearest")
-            x = block(torch.cat([x, skips.pop()], dim=1))
-        return self.head(x)[..., :rows, :columns]
+        levels = [self.down[0](x)]
+        for block in self.down[1:]:
+            levels.append(block(functional.avg_pool2d(levels[-1], 2)))
+        return levels
+
+    def decode(self, levels: list[Tensor]) -> Tensor:
+        """(batch, outputs, y, x) of the features of each level, on the padded grid."""
+        *skips, x = levels
+        for number, (enlarge, block) in enumerate(zip(self.enlarge, self.up, strict=True)):
+            x, skip = enlarge(x), skips.pop()
+            if self.gates:
+                skip = skip * self.gates[number](skip, x)
+            x = block(torch.cat([x, skip], dim=1))
+        return self.head(x)
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows, columns = x.shape[-2:]
+        return self.decode(self.encode(x))[..., :rows, :columns]
+
+
+def _doubling(up: str, width: int) -> nn.Module:
+    """(batch, width, y, x) to (batch, width, 2 y, 2 x)."""
+    if up == "transposed":
+        return nn.ConvTranspose2d(width, width, 2, stride=2)
+    if up in ("nearest", "bilinear"):
+        return nn.Upsample(scale_factor=2, mode=up)
+    raise ValueError(f"up {up!r} is none of nearest, bilinear, transposed")

@@ -1,0 +1,188 @@
+"""Recurrent networks of convolutions that read the dates of a window from both ends towards its middle.
+
+ConvLSTM (Shi et al. 2015, arXiv 1506.04214) and ConvGRU (after Ballas et al. 2015, arXiv 1511.06432).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from .head import zeroed
+from .unet import UNet
+
+
+def channels_of_each(inputs: int, dates: int) -> int:
+    """How many channels each date of a `sequence` has. Raises ValueError for inputs that are no window."""
+    if dates < 1 or dates % 2 == 0 or inputs < 2 * dates:
+        raise ValueError(f"{inputs} inputs are not an odd number of dates ({dates}), each with its error")
+    return 2 + inputs - 2 * dates
+
+
+def sequence(x: Tensor, dates: int) -> Tensor:
+    """(batch, dates, 2 + rest, y, x): the anomaly and log error of each date, and what is common to all.
+
+    A network's input (batch, 2 dates + rest, y, x) has the anomalies of dates, their log errors, the rest.
+    """
+    each = x[:, : 2 * dates].unflatten(1, (2, dates)).transpose(1, 2)
+    common = x[:, None, 2 * dates :].expand(-1, dates, -1, -1, -1)
+    return torch.cat([each, common], dim=2)
+
+
+class Recurrent(nn.Module):
+    """Reads dates in turn: (batch, dates, inputs, y, x) to the state after the last (batch, hidden, y, x).
+
+    A kind of cell gives the number of its ``GATES`` and the `step` of its state from one date to the next.
+    """
+
+    GATES: int
+
+    def __init__(self, inputs: int, hidden: int, kernel: int = 3) -> None:
+        super().__init__()
+        self.hidden = hidden
+        self.of_input = nn.Conv2d(inputs, self.GATES * hidden, kernel, padding=kernel // 2)
+        self.of_state = nn.Conv2d(hidden, self.GATES * hidden, kernel, padding=kernel // 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch, dates, _, rows, columns = x.shape
+        driven = self.of_input(x.flatten(0, 1)).unflatten(0, (batch, dates))  # all dates in one convolution
+        state = (x.new_zeros(batch, self.hidden, rows, columns),) * 2
+        for date in driven.unbind(1):
+            state = self.step(date, *state)
+        return state[0]
+
+    def step(self, driven: Tensor, output: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
+        """Output and memory (batch, hidden, y, x) after a date whose input was convolved to ``driven``."""
+        raise NotImplementedError
+
+
+class ConvLSTM(Recurrent):
+    """Equations 3 of Shi et al.: input, forget and output gates, and a memory.
+
+    With ``peephole`` the gates see the memory. Ours to differ: a peephole has a weight for each channel, theirs
+    for each channel and pixel, which fixes the grid. Gates are in torch.nn.LSTM's order: input, forget, new, output.
+    """
+
+    GATES = 4
+
+    def __init__(self, inputs: int, hidden: int, kernel: int = 3, peephole: bool = False) -> None:
+        super().__init__(inputs, hidden, kernel)
+        self.peephole = nn.Parameter(torch.zeros(3, hidden, 1, 1)) if peephole else None
+
+    def step(self, driven: Tensor, output: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
+        enter, forget, new, leave = (driven + self.of_state(output)).chunk(4, dim=1)
+        if self.peephole is not None:
+            enter, forget = enter + self.peephole[0] * memory, forget + self.peephole[1] * memory
+        memory = torch.sigmoid(forget) * memory + torch.sigmoid(enter) * torch.tanh(new)
+        if self.peephole is not None:
+            leave = leave + self.peephole[2] * memory
+        return torch.sigmoid(leave) * torch.tanh(memory), memory
+
+
+class ConvGRU(Recurrent):
+    """Reset and update gates, and no memory but the output.
+
+    Ours to differ from Ballas et al.: the reset acts on the convolved state, as in torch.nn.GRU, so that one
+    convolution of the state serves all gates. Gates are in its order: reset, update, new.
+    """
+
+    GATES = 3
+
+    def step(self, driven: Tensor, output: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
+        of_input, of_state = driven.chunk(3, dim=1), self.of_state(output).chunk(3, dim=1)
+        reset, update = (torch.sigmoid(a + b) for a, b in zip(of_input[:2], of_state[:2], strict=True))
+        new = torch.tanh(of_input[2] + reset * of_state[2])
+        output = new + update * (output - new)
+        return output, output
+
+
+class Bidirectional(nn.Module):
+    """What a window says of its middle date: (batch, dates, inputs, y, x) to (batch, 2 hidden, y, x).
+
+    One cell reads from the first date to the middle, another from the last date to the middle; neither reads
+    on, since only the middle is asked for.
+    """
+
+    def __init__(self, inputs: int, hidden: int, cell: str, kernel: int = 3, peephole: bool = False) -> None:
+        super().__init__()
+        if cell not in ("lstm", "gru") or (cell == "gru" and peephole):
+            raise ValueError(f"cell {cell!r} is not lstm, with or without peephole, nor gru without")
+
+        def one() -> Recurrent:
+            return (
+                ConvGRU(inputs, hidden, kernel)
+                if cell == "gru"
+                else ConvLSTM(inputs, hidden, kernel, peephole)
+            )
+
+        self.forwards, self.backwards = one(), one()
+
+    def forward(self, x: Tensor) -> Tensor:
+        middle = x.shape[1] // 2
+        return torch.cat([self.forwards(x[:, : middle + 1]), self.backwards(x[:, middle:].flip(1))], dim=1)
+
+
+class RecurrentFiller(nn.Module):
+    """(batch, inputs, y, x) to (batch, outputs, y, x) of the middle one of ``dates``, for any y and x.
+
+    The input is that of `sequence`. ``cell`` is ``lstm`` or ``gru``, each with ``hidden`` channels at full
+    resolution; a 3 x 3 convolution joins the two directions. Raises ValueError for another cell or a
+    gru with ``peephole``.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int = 2,
+        dates: int = 5,
+        cell: str = "lstm",
+        hidden: int = 24,
+        kernel: int = 3,
+        peephole: bool = False,
+    ) -> None:
+        super().__init__()
+        self.dates = dates
+        self.both = Bidirectional(channels_of_each(inputs, dates), hidden, cell, kernel, peephole)
+        self.join = nn.Conv2d(2 * hidden, hidden, 3, padding=1)
+        self.head = zeroed(nn.Conv2d(hidden, outputs, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(functional.relu(self.join(self.both(sequence(x, self.dates)))))
+
+
+class RecurrentUNet(UNet):
+    """A U-Net through time: (batch, inputs, y, x) to (batch, outputs, y, x) of the middle one of ``dates``.
+
+    The input is that of `sequence`, for any y and x. Every date goes down with the same weights. A recurrent
+    ``cell`` (``lstm`` or ``gru``) joins the dates at the deepest level, or at ``every`` level; from the other
+    levels the middle date alone goes on. ``widths`` are even numbers. Raises ValueError for another cell.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int = 2,
+        dates: int = 5,
+        widths: Sequence[int] = (16, 32, 64),
+        cell: str = "lstm",
+        every: bool = False,
+    ) -> None:
+        super().__init__(channels_of_each(inputs, dates), outputs, widths)
+        self.dates = dates
+        self.through_time = nn.ModuleList(
+            Bidirectional(width, width // 2, cell) for width in (widths if every else widths[-1:])
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows, columns = x.shape[-2:]
+        levels = [
+            level.unflatten(0, (-1, self.dates))
+            for level in self.encode(sequence(x, self.dates).flatten(0, 1))
+        ]
+        alone = len(levels) - len(self.through_time)
+        middle = [level[:, self.dates // 2] for level in levels[:alone]]
+        joined = [join(level) for join, level in zip(self.through_time, levels[alone:], strict=True)]
+        return self.decode(middle + joined)[..., :rows, :columns]

@@ -1,0 +1,157 @@
+"""DINCAE, the convolutional auto-encoder that says how well it knows what it fills.
+
+Version 1 (Barth et al. 2020, doi:10.5194/gmd-13-1609-2020) and version 2 (Barth et al. 2022,
+doi:10.5194/gmd-15-2183-2022). Ours to differ: the last layer starts at zero; the inputs are those of every
+network here, anomaly and log error, where theirs are anomaly over variance and inverse variance; likewise the
+outputs (see `head.gaussian`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from .convolutional_recurrent import channels_of_each, sequence
+from .head import zeroed
+
+
+class AutoEncoder(nn.Module):
+    """(batch, inputs, y, x) to (batch, outputs, y, x), for any y and x.
+
+    In 3 ``dimensions`` (batch, inputs, dates, y, x), whose dates are convolved and never pooled. Each level
+    is a 3 x 3 convolution to its width, the mean of 2 x 2 cells, the levels below, the nearest of those cells
+    and a 3 x 3 convolution back. Its input is added to its output, from the second level down; with
+    ``concatenate`` it goes into the convolution back instead, at every level. ``slope`` is that of the leaky
+    ReLU below zero; ``bottom`` acts at the deepest level.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        widths: Sequence[int],
+        dimensions: int = 2,
+        concatenate: bool = False,
+        slope: float = 0.0,
+        bottom: nn.Module | None = None,
+    ) -> None:
+        super().__init__()
+        self.concatenate, self.slope = concatenate, slope
+        flat = dimensions == 2
+        convolution = nn.Conv2d if flat else nn.Conv3d
+        self.shrink = nn.AvgPool2d(2, ceil_mode=True) if flat else nn.AvgPool3d((1, 2, 2), ceil_mode=True)
+        self.enlarge = nn.Upsample(scale_factor=2 if flat else (1, 2, 2))
+        levels = list(pairwise((inputs, *widths)))
+        self.down = nn.ModuleList(convolution(above, width, 3, padding=1) for above, width in levels)
+        self.bottom = bottom or nn.Identity()
+        self.up = nn.ModuleList(
+            convolution(width + above * concatenate, above, 3, padding=1) for above, width in levels[:0:-1]
+        )
+        self.head = zeroed(convolution(widths[0] + inputs * concatenate, outputs, 3, padding=1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        skips = []
+        for convolution in self.down:
+            skips.append(x)
+            x = self.shrink(self._activation(convolution(x)))
+        x = self.bottom(x)
+        for convolution in self.up:
+            skip = skips.pop()
+            x = self._activation(convolution(self._above(x, skip)))
+            x = x if self.concatenate else x + skip
+        return self.head(self._above(x, skips.pop()))
+
+    def _activation(self, x: Tensor) -> Tensor:
+        return functional.leaky_relu(x, self.slope)
+
+    def _above(self, x: Tensor, skip: Tensor) -> Tensor:
+        """``x`` on the grid of the level above, beside its input where that is asked for."""
+        rows, columns = skip.shape[-2:]
+        x = self.enlarge(x)[..., :rows, :columns]
+        return torch.cat([x, skip], dim=1) if self.concatenate else x
+
+
+class DINCAE1(AutoEncoder):
+    """Version 1: (batch, inputs, y, x) to (batch, outputs, y, x) for y, x = ``shape`` alone.
+
+    Concatenated skips at every level, and two dense layers with dropout at the deepest, from all its numbers
+    to a fifth of them and back, which see the whole domain. Forward raises ValueError for another shape.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int = 2,
+        shape: tuple[int, int] = (64, 64),
+        widths: Sequence[int] = (16, 24, 36, 54),
+        dropout: float = 0.3,
+    ) -> None:
+        rows, columns = (-(-extent // 2 ** len(widths)) for extent in shape)
+        size = widths[-1] * rows * columns
+        dense = nn.Sequential(
+            nn.Flatten(),
+            nn.Linear(size, size // 5),
+            nn.ReLU(),
+            nn.Dropout(dropout),
+            nn.Linear(size // 5, size),
+            nn.ReLU(),
+            nn.Dropout(dropout),
+            nn.Unflatten(1, (widths[-1], rows, columns)),
+        )
+        super().__init__(inputs, outputs, widths, concatenate=True, slope=0.2, bottom=dense)
+        self.shape = tuple(shape)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.shape[-2:] != self.shape:
+            raise ValueError(
+                f"DINCAE 1 was made for {self.shape} cells and sees {tuple(x.shape[-2:])}; its dense layers "
+                "take one size: cut the domain to patches of it, or use DINCAE2"
+            )
+        return super().forward(x)
+
+
+class DINCAE2(nn.Module):
+    """Version 2: (batch, inputs, y, x) to (batch, outputs, y, x), for any y and x.
+
+    In 3 ``dimensions`` the window's ``dates`` are the third (see `sequence`), and the output is that of their
+    middle. With ``refinement`` a second network of the same shape sees the first one's output beside the
+    input. Raises ValueError for other dimensions.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int = 2,
+        widths: Sequence[int] = (16, 24, 36, 54),
+        dimensions: int = 2,
+        dates: int = 5,
+        refinement: bool = False,
+    ) -> None:
+        super().__init__()
+        if dimensions not in (2, 3):
+            raise ValueError(f"{dimensions} dimensions are neither 2 nor 3")
+        if dimensions == 3:
+            inputs = channels_of_each(inputs, dates)
+        self.dimensions, self.dates = dimensions, dates
+        self.networks = nn.ModuleList([AutoEncoder(inputs, outputs, widths, dimensions)])
+        if refinement:
+            self.networks.append(AutoEncoder(outputs + inputs, outputs, widths, dimensions))
+
+    def stages(self, x: Tensor) -> list[Tensor]:
+        """What each network says (batch, outputs, y, x), the last one being the answer.
+
+        The authors' loss weighs the two with 0.3 and 0.7.
+        """
+        if self.dimensions == 3:
+            x = sequence(x, self.dates).transpose(1, 2)
+        said: list[Tensor] = []
+        for network in self.networks:
+            said.append(network(torch.cat([*said, x], dim=1)))
+        return said if self.dimensions == 2 else [stage[:, :, self.dates // 2] for stage in said]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.stages(x)[-1]

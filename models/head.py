@@ -1,0 +1,38 @@
+"""The ends of the networks: a layer that starts at zero, and a Gaussian read from the last channels."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from torch import Tensor, nn
+
+Layer = TypeVar("Layer", bound=nn.Module)
+
+
+def zeroed(layer: Layer) -> Layer:
+    """The layer, its weights and bias at zero: as a last layer, an untrained network changes nothing."""
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
+    return layer
+
+
+def gaussian(
+    channels: Tensor, least_log_error: float = -4.0, most_log_error: float = 4.0
+) -> tuple[Tensor, Tensor]:
+    """Mean and log-variance (batch, variables, y, x) in the channels (batch, 2 variables, y, x) of a network.
+
+    The means come first, then the logarithms of the standard errors, which are held between the two bounds:
+    without the lower one a likelihood has no bound where a value is met exactly. DINCAE 2
+    (doi:10.5194/gmd-15-2183-2022) has ``least_log_error`` -5. Ours to differ from it: the second channel is
+    log(error), not log(1 / error^2), and the first is the mean itself, not the mean over the variance.
+
+    The units are the caller's. Of a network that corrects a first guess g with error s the truth is
+    g + s mean, with log-variance 2 log s + log-variance; without a first guess both are of the anomaly.
+    Raises ValueError for an odd number of channels.
+    """
+    if channels.shape[1] % 2:
+        raise ValueError(
+            f"{channels.shape[1]} channels are not a mean and an error a variable: ask for an even number"
+        )
+    mean, log_error = channels.chunk(2, dim=1)
+    return mean, 2 * log_error.clamp(least_log_error, most_log_error)

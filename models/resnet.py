@@ -1,0 +1,43 @@
+"""Residual networks as flows (Rousseau, Drumetz and Fablet 2019, doi:10.1007/s10851-019-00890-3).
+
+A residual block is one step of dz/dt = v(z, t) on the features z of the field. With weights of its own in
+every block the velocity v depends on time; with shared weights it does not, and the network is the
+exponential of one velocity field.
+
+Ours to differ: a step of length 1 / steps (explicit Euler over a unit of time), so that more steps of one
+velocity converge to its flow; a convolution into the features, and one out of them that starts at zero.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from .head import zeroed
+
+
+class ResNet(nn.Module):
+    """(batch, inputs, y, x) to (batch, outputs, y, x), for any y and x.
+
+    ``steps`` of the flow on ``width`` features, each of two 3 x 3 convolutions, whose weights are the same in
+    all (``shared``) or not.
+    """
+
+    def __init__(
+        self, inputs: int, outputs: int = 2, width: int = 32, steps: int = 8, shared: bool = False
+    ) -> None:
+        super().__init__()
+        self.steps = steps
+        self.lift = nn.Conv2d(inputs, width, 3, padding=1)
+        self.velocities = nn.ModuleList(
+            nn.Sequential(
+                nn.Conv2d(width, width, 3, padding=1), nn.ReLU(), nn.Conv2d(width, width, 3, padding=1)
+            )
+            for _ in range(1 if shared else steps)
+        )
+        self.head = zeroed(nn.Conv2d(width, outputs, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.lift(x)
+        for step in range(self.steps):
+            x = x + self.velocities[step % len(self.velocities)](x) / self.steps
+        return self.head(x)
