@@ -1,0 +1,124 @@
+"""Recurrent networks, each a cell and one loop over time.
+
+RNN (Elman 1990, doi:10.1207/s15516709cog1402_1), LSTM (Hochreiter and Schmidhuber 1997,
+doi:10.1162/neco.1997.9.8.1735, with the forget gate of Gers et al. 2000) and GRU (Cho et al. 2014,
+arXiv 1406.1078), with the equations and the order of gates of torch.nn, so that weights can be exchanged. A
+cell is the folded form; `unroll` makes the unfolded one of it.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class Cell(nn.Module):
+    """One step: an input (batch, inputs) and a state (batch, STATES x hidden) to the next state.
+
+    The first ``hidden`` values of a state are the output. A kind of cell gives the number of its ``GATES``
+    and of the tensors in its state, and the `step`.
+    """
+
+    GATES: int
+    STATES = 1
+
+    def __init__(self, inputs: int, hidden: int) -> None:
+        super().__init__()
+        self.hidden = hidden
+        self.of_input = nn.Linear(inputs, self.GATES * hidden)
+        self.of_state = nn.Linear(hidden, self.GATES * hidden)
+
+    def forward(self, x: Tensor, state: Tensor) -> Tensor:
+        return self.step(self.of_input(x), state)
+
+    def step(self, driven: Tensor, state: Tensor) -> Tensor:
+        """The next state, of what the input drives (batch, GATES x hidden)."""
+        raise NotImplementedError
+
+
+class RNN(Cell):
+    """h' = f(W x + U h + b), f the hyperbolic tangent or, with ``sigmoid``, the sigmoid."""
+
+    GATES = 1
+
+    def __init__(self, inputs: int, hidden: int, sigmoid: bool = False) -> None:
+        super().__init__(inputs, hidden)
+        self.activation = torch.sigmoid if sigmoid else torch.tanh
+
+    def step(self, driven: Tensor, state: Tensor) -> Tensor:
+        return self.activation(driven + self.of_state(state))
+
+
+class LSTM(Cell):
+    """Input, forget, candidate and output gates; the state is the output and the memory."""
+
+    GATES = 4
+    STATES = 2
+
+    def step(self, driven: Tensor, state: Tensor) -> Tensor:
+        output, memory = state.chunk(2, dim=-1)
+        enter, keep, candidate, show = (driven + self.of_state(output)).chunk(4, dim=-1)
+        memory = torch.sigmoid(keep) * memory + torch.sigmoid(enter) * torch.tanh(candidate)
+        return torch.cat([torch.sigmoid(show) * torch.tanh(memory), memory], dim=-1)
+
+
+class GRU(Cell):
+    """Reset and update gates and a candidate; the reset acts after the matrix, as in torch.nn."""
+
+    GATES = 3
+
+    def step(self, driven: Tensor, state: Tensor) -> Tensor:
+        reset, update, candidate = driven.chunk(3, dim=-1)
+        of_reset, of_update, of_candidate = self.of_state(state).chunk(3, dim=-1)
+        candidate = torch.tanh(candidate + torch.sigmoid(reset + of_reset) * of_candidate)
+        keep = torch.sigmoid(update + of_update)
+        return keep * state + (1 - keep) * candidate
+
+
+def unroll(cell: Cell, x: Tensor) -> Tensor:
+    """The states (batch, time, STATES x hidden) after each input (batch, time, inputs), from a state of 0."""
+    state = x.new_zeros(len(x), cell.STATES * cell.hidden)
+    states = []
+    for driven in cell.of_input(x).unbind(1):  # all times in one product; only the state needs the loop
+        state = cell.step(driven, state)
+        states.append(state)
+    return torch.stack(states, dim=1)
+
+
+class RecurrentStep(nn.Module):
+    """A one-step model with memory: the state is x (batch, size) and behind it the cell's state.
+
+    x' = x + W h', of the cell's output h' after it has read x. `start` reads observed states.
+    """
+
+    def __init__(self, cell: Cell, size: int) -> None:
+        super().__init__()
+        self.cell, self.size = cell, size
+        self.change = nn.Linear(cell.hidden, size)
+
+    def start(self, past: Tensor) -> Tensor:
+        """The state after the observed states (batch, time, size), of which there must be two or more."""
+        return torch.cat([past[:, -1], unroll(self.cell, past[:, :-1])[:, -1]], dim=-1)
+
+    def forward(self, state: Tensor) -> Tensor:
+        x, memory = state[:, : self.size], state[:, self.size :]
+        memory = self.cell(x, memory)
+        return torch.cat([x + self.change(memory[:, : self.cell.hidden]), memory], dim=-1)
+
+
+class BothWays(nn.Module):
+    """Reads a series from both ends: (batch, inputs, time) to (batch, outputs, time).
+
+    Schuster and Paliwal 1997 (doi:10.1109/78.650093); ``ahead`` and ``back`` are cells of the same inputs.
+    """
+
+    def __init__(self, ahead: Cell, back: Cell, outputs: int) -> None:
+        super().__init__()
+        self.ahead, self.back = ahead, back
+        self.head = nn.Linear(ahead.hidden + back.hidden, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.transpose(1, 2)
+        ahead = unroll(self.ahead, x)[..., : self.ahead.hidden]
+        back = unroll(self.back, x.flip(1)).flip(1)[..., : self.back.hidden]
+        return self.head(torch.cat([ahead, back], dim=-1)).transpose(1, 2)
