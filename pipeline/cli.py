@@ -118,7 +118,7 @@ def _fill(options: argparse.Namespace) -> None:
 
 
 def _score(options: argparse.Namespace) -> None:
-    from .scores import score_files, score_table
+    from .pairing import score_files, score_table
 
     rows = score_files(options.filled, options.truth, variable=options.variable, by=options.by)
     if options.json:
