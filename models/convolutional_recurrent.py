@@ -62,8 +62,9 @@ class Recurrent(nn.Module):
 class ConvLSTM(Recurrent):
     """Equations 3 of Shi et al.: input, forget and output gates, and a memory.
 
-    With ``peephole`` the gates see the memory. Ours to differ: a peephole has a weight for each channel, theirs
-    for each channel and pixel, which fixes the grid. Gates are in torch.nn.LSTM's order: input, forget, new, output.
+    With ``peephole`` the gates see the memory. Ours to differ: a peephole has one weight a channel, theirs
+    one a channel and pixel, which fixes the grid. The order of the gates is that of torch.nn.LSTM: input,
+    forget, new, output.
     """
 
     GATES = 4

@@ -43,7 +43,6 @@ class AutoEncoder(nn.Module):
         self.concatenate, self.slope = concatenate, slope
         flat = dimensions == 2
         convolution = nn.Conv2d if flat else nn.Conv3d
-        self.shrink = nn.AvgPool2d(2, ceil_mode=True) if flat else nn.AvgPool3d((1, 2, 2), ceil_mode=True)
         self.enlarge = nn.Upsample(scale_factor=2 if flat else (1, 2, 2))
         levels = list(pairwise((inputs, *widths)))
         self.down = nn.ModuleList(convolution(above, width, 3, padding=1) for above, width in levels)
@@ -57,7 +56,7 @@ class AutoEncoder(nn.Module):
         skips = []
         for convolution in self.down:
             skips.append(x)
-            x = self.shrink(self._activation(convolution(x)))
+            x = _shrunk(self._activation(convolution(x)))
         x = self.bottom(x)
         for convolution in self.up:
             skip = skips.pop()
@@ -73,6 +72,12 @@ class AutoEncoder(nn.Module):
         rows, columns = skip.shape[-2:]
         x = self.enlarge(x)[..., :rows, :columns]
         return torch.cat([x, skip], dim=1) if self.concatenate else x
+
+
+def _shrunk(x: Tensor) -> Tensor:
+    """The means of 2 x 2 cells of (..., y, x), of fewer at an odd end."""
+    means = functional.avg_pool2d(x.flatten(1, -3), 2, ceil_mode=True)
+    return means.reshape(*x.shape[:-2], *means.shape[-2:])
 
 
 class DINCAE1(AutoEncoder):
@@ -92,12 +97,13 @@ class DINCAE1(AutoEncoder):
     ) -> None:
         rows, columns = (-(-extent // 2 ** len(widths)) for extent in shape)
         size = widths[-1] * rows * columns
+        fifth = max(size // 5, 1)
         dense = nn.Sequential(
             nn.Flatten(),
-            nn.Linear(size, size // 5),
+            nn.Linear(size, fifth),
             nn.ReLU(),
             nn.Dropout(dropout),
-            nn.Linear(size // 5, size),
+            nn.Linear(fifth, size),
             nn.ReLU(),
             nn.Dropout(dropout),
             nn.Unflatten(1, (widths[-1], rows, columns)),

@@ -1,0 +1,107 @@
+"""What holds of every network: sizes, a start at zero, gradients, the same values in a patch."""
+
+import pytest
+import torch
+from oceanfill.models.convolutional_recurrent import RecurrentFiller, RecurrentUNet
+from oceanfill.models.dincae import DINCAE1, DINCAE2
+from oceanfill.models.rednet import REDNet
+from oceanfill.models.resnet import ResNet
+from oceanfill.models.unet import UNet
+from torch import nn
+
+torch.set_num_threads(1)
+INPUTS = 15  # a window of 5 dates: 5 anomalies, 5 log errors, 5 more
+
+# Class, options, number of parameters, reach and unit. A block of ``unit`` cells is one cell at the deepest
+# level; its values depend on ``reach`` cells beyond it, or on the whole domain (None). A U-Net of four levels
+# reaches 2, (1) + 2, (2) + 2, (2) + 2, (8) + 2, (20) + 2, (44) + 2 cells from the full resolution to the deepest
+# and back: two convolutions a level, and in brackets the cells before, counted in those of this level.
+NETWORKS = [
+    pytest.param(UNet, {}, 411_266, 46, 8, id="U-Net"),
+    pytest.param(UNet, {"norm": "batch"}, 411_586, 46, 8, id="U-Net, batch"),
+    pytest.param(UNet, {"norm": "none", "up": "bilinear"}, 410_946, 54, 8, id="U-Net, bilinear"),
+    pytest.param(UNet, {"up": "transposed", "attention": True}, 483_109, 46, 8, id="U-Net, attention"),
+    pytest.param(REDNet, {}, 171_394, 20, 1, id="RED20"),
+    pytest.param(REDNet, {"depth": 30, "width": 16}, 67_426, 30, 1, id="RED30"),
+    pytest.param(ResNet, {}, 152_386, 17, 1, id="ResNet"),
+    pytest.param(ResNet, {"shared": True}, 22_914, 17, 1, id="ResNet, shared"),
+    pytest.param(DINCAE1, {}, 377_786, None, None, id="DINCAE 1"),
+    pytest.param(DINCAE2, {}, 60_112, 31, 16, id="DINCAE 2"),
+    pytest.param(DINCAE2, {"refinement": True}, 120_512, 63, 16, id="DINCAE 2, refined"),
+    pytest.param(DINCAE2, {"dimensions": 3, "dates": 5}, 176_464, 31, 16, id="DINCAE 2, 3-D"),
+    pytest.param(RecurrentFiller, {}, 64_394, 4, 1, id="ConvLSTM"),
+    pytest.param(RecurrentFiller, {"peephole": True}, 64_538, 4, 1, id="ConvLSTM, peephole"),
+    pytest.param(RecurrentFiller, {"cell": "gru"}, 50_906, 4, 1, id="ConvGRU"),
+    pytest.param(RecurrentUNet, {}, 347_394, 34, 4, id="ConvLSTM U-Net"),
+    pytest.param(
+        RecurrentUNet, {"every": True, "cell": "gru"}, 344_098, 34, 4, id="ConvGRU U-Net, every level"
+    ),
+]
+LOCAL = [network for network in NETWORKS if network.values[3] is not None]
+each = pytest.mark.parametrize(("network", "options", "parameters", "reach", "unit"), NETWORKS)
+local = pytest.mark.parametrize(("network", "options", "parameters", "reach", "unit"), LOCAL)
+
+
+def started(network, options, seed=0):
+    """The network, its last layer not at zero."""
+    torch.manual_seed(seed)
+    module = network(inputs=INPUTS, **options)
+    for layer in module.modules():
+        for tensor in layer.parameters(recurse=False):
+            if not tensor.any():
+                nn.init.normal_(tensor, std=0.1)
+    return module
+
+
+def field(*shape, seed=1):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+@each
+def test_parameters(network, options, parameters, reach, unit):
+    assert sum(tensor.numel() for tensor in network(inputs=INPUTS, **options).parameters()) == parameters
+
+
+@each
+@pytest.mark.parametrize("shape", [(201, 301), (5, 3)])
+def test_an_untrained_network_changes_nothing_on_any_grid(network, options, parameters, reach, unit, shape):
+    if network is DINCAE1:
+        options = {"shape": shape, "widths": (4, 4, 4, 4)}
+    with torch.no_grad():
+        said = network(inputs=INPUTS, outputs=4, **options).eval()(field(1, INPUTS, *shape))
+    assert said.shape == (1, 4, *shape)
+    assert not said.any()
+
+
+@each
+def test_every_parameter_learns(network, options, parameters, reach, unit):
+    module = started(network, options)
+    size = 64 if network is DINCAE1 else 17
+    module(field(2, INPUTS, size, size)).square().sum().backward()
+    still = [
+        name for name, tensor in module.named_parameters() if tensor.grad is None or not tensor.grad.any()
+    ]
+    assert still == []
+
+
+@local
+def test_a_value_depends_on_what_its_convolutions_reach(network, options, parameters, reach, unit):
+    """The farthest cell with an influence on the cell in the middle, by automatic differentiation."""
+    module = started(network, options).double().eval()
+    middle = 16 * (reach // 16 + 1)
+    x = field(1, INPUTS, 5, 2 * middle + 16).double().requires_grad_()
+    influence = (
+        torch.autograd.grad(module(x)[..., 2, middle : middle + unit].sum(), x)[0].abs().sum((0, 1, 2))
+    )
+    cells = influence.nonzero().flatten()
+    assert max(middle - cells.min(), cells.max() - (middle + unit - 1)) == reach
+
+
+@local
+def test_a_patch_has_the_values_of_the_whole(network, options, parameters, reach, unit):
+    module = started(network, options).eval()
+    shift = 3 * unit
+    whole = field(1, INPUTS, 8, shift + 2 * reach + 9)
+    with torch.no_grad():
+        expected, patch = module(whole), module(whole[..., shift:])
+    torch.testing.assert_close(patch[..., reach : reach + 9], expected[..., shift:][..., reach : reach + 9])

@@ -1,0 +1,95 @@
+"""Cells against torch's own recurrent layers, pixel by pixel, and the two directions of a window."""
+
+import pytest
+import torch
+from oceanfill.models.convolutional_recurrent import (
+    Bidirectional,
+    ConvGRU,
+    ConvLSTM,
+    RecurrentFiller,
+    RecurrentUNet,
+    sequence,
+)
+
+torch.set_num_threads(1)
+
+
+def test_a_sequence_has_the_channels_of_each_date():
+    x = torch.arange(9.0)[None, :, None, None].expand(2, 9, 4, 3)  # three anomalies, three errors, three more
+    assert sequence(x, 3)[1, :, :, 2, 1].tolist() == [[0, 3, 6, 7, 8], [1, 4, 6, 7, 8], [2, 5, 6, 7, 8]]
+
+
+@pytest.mark.parametrize(("cell", "layer"), [(ConvLSTM, torch.nn.LSTM), (ConvGRU, torch.nn.GRU)])
+def test_with_kernels_of_one_cell_every_pixel_is_torchs_layer(cell, layer):
+    torch.manual_seed(0)
+    ours, theirs = cell(3, 5, kernel=1), layer(3, 5, batch_first=True)
+    with torch.no_grad():
+        ours.of_input.weight.copy_(theirs.weight_ih_l0[..., None, None])
+        ours.of_state.weight.copy_(theirs.weight_hh_l0[..., None, None])
+        ours.of_input.bias.copy_(theirs.bias_ih_l0)
+        ours.of_state.bias.copy_(theirs.bias_hh_l0)
+    x = torch.randn(2, 6, 3, 4, 7)
+    expected = theirs(x.permute(0, 3, 4, 1, 2).reshape(-1, 6, 3))[0][:, -1]
+    torch.testing.assert_close(ours(x), expected.reshape(2, 4, 7, 5).permute(0, 3, 1, 2))
+
+
+def test_peepholes_are_the_papers_equations():
+    torch.manual_seed(0)
+    cell = ConvLSTM(3, 5, peephole=True)
+    torch.nn.init.normal_(cell.peephole)
+    x = torch.randn(2, 3, 3, 6, 7)
+    ci, cf, co = cell.peephole
+    h = c = torch.zeros(2, 5, 6, 7)
+    for date in x.unbind(1):
+        xi, xf, xc, xo = cell.of_input(date).split(5, 1)
+        hi, hf, hc, ho = cell.of_state(h).split(5, 1)
+        i, f = torch.sigmoid(xi + hi + ci * c), torch.sigmoid(xf + hf + cf * c)
+        c = f * c + i * torch.tanh(xc + hc)
+        h = torch.sigmoid(xo + ho + co * c) * torch.tanh(c)
+    torch.testing.assert_close(cell(x), h)
+
+
+def test_one_direction_reads_the_past_the_other_the_future():
+    torch.manual_seed(0)
+    both = Bidirectional(2, 3, "gru")
+    x = torch.randn(1, 5, 2, 4, 4, requires_grad=True)
+    for part, dates in ((slice(0, 3), [0, 1, 2]), (slice(3, 6), [2, 3, 4])):
+        seen = torch.autograd.grad(both(x)[:, part].sum(), x)[0].abs().sum((0, 2, 3, 4))
+        assert seen.nonzero().flatten().tolist() == dates
+
+
+@pytest.mark.parametrize("network", [RecurrentFiller, RecurrentUNet])
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_a_reversed_window_is_read_by_exchanged_cells(network, cell):
+    torch.manual_seed(0)
+    net = network(13, dates=5, cell=cell)
+    torch.nn.init.normal_(net.head.weight)
+    x = torch.randn(1, 13, 8, 12)
+    expected = net(x)
+    reversed_dates = x[:, [4, 3, 2, 1, 0, 9, 8, 7, 6, 5, 10, 11, 12]]
+    assert not torch.allclose(net(reversed_dates), expected, atol=1e-3)
+    joined, after = (net.both, net.join) if network is RecurrentFiller else (net.through_time[0], net.up[0])
+    joined.forwards, joined.backwards = joined.backwards, joined.forwards
+    hidden = joined.forwards.hidden
+    with torch.no_grad():  # what follows takes its channels in the new order
+        for layer in [after] if network is RecurrentFiller else [after.first, after.across]:
+            weight = layer.weight.clone()
+            layer.weight[:, :hidden], layer.weight[:, hidden : 2 * hidden] = (
+                weight[:, hidden : 2 * hidden],
+                weight[:, :hidden],
+            )
+    torch.testing.assert_close(net(reversed_dates), expected)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"cell": "rnn"}, "not lstm"),
+        ({"cell": "gru", "peephole": True}, "nor gru without"),
+        ({"dates": 4}, "not an odd number of dates"),
+        ({"dates": 9}, "15 inputs"),
+    ],
+)
+def test_what_is_not_offered_is_refused(options, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        RecurrentFiller(15, **options)

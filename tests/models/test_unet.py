@@ -1,0 +1,96 @@
+"""The U-Net's blocks and options."""
+
+import pytest
+import torch
+from oceanfill.models.unet import AttentionGate, ResidualBlock, UNet
+
+torch.set_num_threads(1)
+
+
+def test_the_root_mean_square_is_over_the_channels_of_a_pixel():
+    torch.manual_seed(0)
+    block = ResidualBlock(3, 4)
+    torch.nn.init.normal_(block.scale)
+    x = torch.randn(2, 3, 5, 7)
+    inner = block.first(x)
+    inner = block.scale * inner / (inner.square().mean(1, keepdim=True) + 1e-6).sqrt()
+    expected = block.across(x) + block.second(inner * torch.sigmoid(inner))
+    torch.testing.assert_close(block(x), expected)
+    torch.testing.assert_close(block(x.contiguous(memory_format=torch.channels_last)), expected)
+
+
+def test_weights_of_earlier_checkpoints_fit():
+    blocks = {f"down.{i}" for i in range(3)} | {f"up.{i}" for i in range(2)}
+    layers = {"first", "second", "across"}
+    expected = {
+        f"{block}.{layer}.{kind}" for block in blocks for layer in layers for kind in ("weight", "bias")
+    }
+    expected |= {f"{block}.scale" for block in blocks} | {"head.weight", "head.bias"}
+    state = UNet(15, widths=(16, 32, 64)).state_dict()
+    assert set(state) == expected
+    assert state["down.1.scale"].shape == (32, 1, 1)
+
+
+def test_batch_normalisation_standardises_and_none_does_not():
+    torch.manual_seed(0)
+    x = torch.randn(4, 3, 6, 6)
+    block = ResidualBlock(3, 5, "batch")
+    first = block.first(x)
+    spread, mean = torch.std_mean(first, (0, 2, 3), keepdim=True, correction=0)
+    torch.testing.assert_close(block.batch(first), (first - mean) / (spread**2 + 1e-5).sqrt())
+    plain = ResidualBlock(3, 3, "none")
+    torch.testing.assert_close(plain(x[:, :3]), x + plain.second(torch.nn.functional.silu(plain.first(x))))
+
+
+def test_attention_weighs_by_the_papers_formula_between_nothing_and_all():
+    torch.manual_seed(0)
+    gate = AttentionGate(3, 5)
+    skip, signal = 50 * torch.randn(2, 3, 4, 6), 50 * torch.randn(2, 5, 4, 6)
+    weight = gate(skip, signal)
+    assert weight.shape == (2, 1, 4, 6)
+    assert 0 <= weight.min() < 1e-6 < 0.1 < weight.max() <= 1
+    pixel = torch.relu(
+        gate.of_skip.weight[..., 0, 0] @ skip[1, :, 2, 3]
+        + gate.of_signal.weight[..., 0, 0] @ signal[1, :, 2, 3]
+        + gate.of_signal.bias
+    )
+    expected = 1 / (1 + torch.exp(-(gate.weight.weight[0, :, 0, 0] @ pixel + gate.weight.bias)))
+    torch.testing.assert_close(weight[1, :, 2, 3], expected)
+
+
+def test_a_closed_gate_is_a_network_without_that_skip():
+    torch.manual_seed(0)
+    net = UNet(3, widths=(4, 6), attention=True)
+    torch.nn.init.normal_(net.head.weight)
+    plain = UNet(3, widths=(4, 6))
+    plain.load_state_dict(net.state_dict(), strict=False)
+    for closed, columns in ((-1e4, 0.0), (1e4, 1.0)):
+        torch.nn.init.zeros_(net.gates[0].weight.weight)
+        torch.nn.init.constant_(net.gates[0].weight.bias, closed)
+        x = torch.randn(1, 3, 8, 8)
+        levels = plain.encode(x)
+        torch.testing.assert_close(net(x), plain.decode([levels[0] * columns, levels[1]]))
+
+
+def test_grids_are_doubled_as_asked():
+    ramp = torch.tensor([0.0, 4.0]).expand(1, 1, 2, 2)
+    nearest, bilinear = (
+        UNet(1, widths=(1, 1), up=up).enlarge[0](ramp)[0, 0, 0] for up in ("nearest", "bilinear")
+    )
+    assert nearest.tolist() == [0, 0, 4, 4]
+    assert bilinear.tolist() == [0, 1, 3, 4]
+    transposed = UNet(1, widths=(1, 1), up="transposed").enlarge[0]
+    expected = torch.kron(ramp[0, 0], transposed.weight[0, 0]) + transposed.bias
+    torch.testing.assert_close(transposed(ramp)[0, 0], expected)
+
+
+@pytest.mark.parametrize(
+    ("option", "sentence"),
+    [
+        ({"norm": "layer"}, "none of rms, batch, none"),
+        ({"up": "cubic"}, "none of nearest, bilinear, transposed"),
+    ],
+)
+def test_what_is_not_offered_is_refused(option, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        UNet(3, **option)
