@@ -8,9 +8,12 @@ models to data.
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
+
+from .head import zeroed
 
 Step = Callable[[Tensor], Tensor]  # of a state (batch, n): its tendency, or the state one step later
 Integrator = Callable[[Step, Tensor, float], Tensor]
@@ -59,26 +62,23 @@ class OneStep(nn.Module):
 
 
 def mlp(size: int, hidden: int = 64, layers: int = 2) -> nn.Sequential:
-    """A tendency (batch, size) to (batch, size) of ``layers`` hidden layers."""
+    """A tendency (batch, size) to (batch, size) of ``layers`` hidden layers; zero at first, as persistence."""
     widths = [size] + [hidden] * layers
-    inner = [
-        part
-        for before, after in zip(widths[:-1], widths[1:], strict=True)
-        for part in (nn.Linear(before, after), nn.Tanh())
-    ]
-    return nn.Sequential(*inner, nn.Linear(widths[-1], size))
+    inner = [part for before, after in pairwise(widths) for part in (nn.Linear(before, after), nn.Tanh())]
+    return nn.Sequential(*inner, zeroed(nn.Linear(widths[-1], size)))
 
 
 class Bilinear(nn.Module):
     """The quadratic tendency b + A x + x' B x: (batch, size) to (batch, size).
 
-    Fablet, Ouala and Herzet 2018 (arXiv 1712.07003); Lorenz's systems are of this form.
+    Fablet, Ouala and Herzet 2018 (arXiv 1712.07003); Lorenz's systems are of this form. It
+    starts at zero, as persistence: products of random weights would run away before they learn.
     """
 
     def __init__(self, size: int) -> None:
         super().__init__()
-        self.linear = nn.Linear(size, size)
-        self.products = nn.Bilinear(size, size, size, bias=False)
+        self.linear = zeroed(nn.Linear(size, size))
+        self.products = zeroed(nn.Bilinear(size, size, size, bias=False))
 
     def forward(self, state: Tensor) -> Tensor:
         return self.linear(state) + self.products(state, state)

@@ -11,6 +11,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from .head import zeroed
+
 
 class Cell(nn.Module):
     """One step: an input (batch, inputs) and a state (batch, STATES x hidden) to the next state.
@@ -88,13 +90,14 @@ def unroll(cell: Cell, x: Tensor) -> Tensor:
 class RecurrentStep(nn.Module):
     """A one-step model with memory: the state is x (batch, size) and behind it the cell's state.
 
-    x' = x + W h', of the cell's output h' after it has read x. `start` reads observed states.
+    x' = x + W h', of the cell's output h' after it has read x; W starts at zero, as persistence. `start`
+    reads observed states.
     """
 
     def __init__(self, cell: Cell, size: int) -> None:
         super().__init__()
         self.cell, self.size = cell, size
-        self.change = nn.Linear(cell.hidden, size)
+        self.change = zeroed(nn.Linear(cell.hidden, size))
 
     def start(self, past: Tensor) -> Tensor:
         """The state after the observed states (batch, time, size), of which there must be two or more."""
@@ -110,12 +113,13 @@ class BothWays(nn.Module):
     """Reads a series from both ends: (batch, inputs, time) to (batch, outputs, time).
 
     Schuster and Paliwal 1997 (doi:10.1109/78.650093); ``ahead`` and ``back`` are cells of the same inputs.
+    The last layer starts at zero.
     """
 
     def __init__(self, ahead: Cell, back: Cell, outputs: int) -> None:
         super().__init__()
         self.ahead, self.back = ahead, back
-        self.head = nn.Linear(ahead.hidden + back.hidden, outputs)
+        self.head = zeroed(nn.Linear(ahead.hidden + back.hidden, outputs))
 
     def forward(self, x: Tensor) -> Tensor:
         x = x.transpose(1, 2)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from scipy.interpolate import CubicSpline
+from scipy.interpolate import make_interp_spline
 from torch import Tensor
 
 from ..simulators.lorenz63 import snapshots
@@ -35,22 +35,17 @@ class Observed(NamedTuple):
     known: Tensor  # (batch, time, 3), boolean
 
 
-def observe(truth: Tensor, every: int, seed: int) -> Observed:
+def observe(truth: Tensor, every: int, draws: torch.Generator) -> Observed:
     """All components of windows (batch, time, 3) each ``every`` steps from the first, with noise."""
     known = torch.zeros_like(truth, dtype=torch.bool)
     known[:, ::every] = True
-    noise = torch.randn(truth.shape, dtype=truth.dtype, generator=torch.Generator().manual_seed(seed))
+    noise = torch.randn(truth.shape, dtype=truth.dtype, generator=draws)
     return Observed(truth, torch.where(known, truth + NOISE_VARIANCE**0.5 * noise, 0.0), known)
 
 
-def interpolate(seen: Observed, cubic: bool = False) -> Tensor:
-    """(batch, time, 3) between the observed steps, linearly or by a cubic spline; constant beyond the last."""
+def interpolate(seen: Observed, degree: int = 1) -> Tensor:
+    """(batch, time, 3) of the spline of a ``degree`` through the observed steps; constant beyond the last."""
     times = np.flatnonzero(seen.known[0, :, 0].numpy())
-    values = seen.values[:, times].numpy()
     wanted = np.arange(seen.truth.shape[1]).clip(times[0], times[-1])
-    if cubic:
-        return torch.from_numpy(CubicSpline(times, values, axis=1)(wanted)).to(seen.truth.dtype)
-    right = np.searchsorted(times, wanted).clip(1)
-    share = (wanted - times[right - 1]) / (times[right] - times[right - 1])
-    between = values[:, right - 1] + share[:, None] * (values[:, right] - values[:, right - 1])
-    return torch.from_numpy(between).to(seen.truth.dtype)
+    spline = make_interp_spline(times, seen.values[:, times].numpy(), k=degree, axis=1)
+    return torch.from_numpy(spline(wanted)).to(seen.truth)

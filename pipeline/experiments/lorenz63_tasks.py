@@ -8,9 +8,8 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from ...models.dynamics import roll
+from ...models.dynamics import OneStep, roll
 from ...models.recurrent import RecurrentStep
-from ...models.dynamics import OneStep
 
 Model = OneStep | RecurrentStep
 
@@ -21,7 +20,7 @@ def forecast(model: Model, past: Tensor, steps: int) -> Tensor:
 
 
 class _Annealed(pl.LightningModule):
-    """Adam, its learning rate rising, then falling along a cosine (Smith and Topin 2018, arXiv 1708.07120)."""
+    """Adam; the learning rate rises, then falls along a cosine (Smith and Topin 2018, arXiv 1708.07120)."""
 
     def __init__(self, learning_rate: float) -> None:
         super().__init__()
@@ -69,7 +68,7 @@ def explained(model: Model, window: Tensor, past: int) -> Tensor:
 class Filling(_Annealed):
     """Trains a network to correct an interpolation of windows seen through gaps.
 
-    A batch is (inputs, correction), both (batch, channels, time); the loss is the mean square of what is left.
+    A batch is (inputs, correction), both (batch, channels, time); the loss is the mean square of the rest.
     """
 
     def __init__(self, network: nn.Module, learning_rate: float) -> None:
