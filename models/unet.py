@@ -80,7 +80,6 @@ class UNet(nn.Module):
         attention: bool = False,
     ) -> None:
         super().__init__()
-        self.inputs, self.outputs = inputs, outputs
         upwards = list(pairwise(widths[::-1]))  # channels of a level, and of the one above
         self.down = nn.ModuleList(
             ResidualBlock(above, width, norm) for above, width in pairwise((inputs, *widths))
