@@ -14,8 +14,8 @@ INPUTS = 15  # a window of 5 dates: 5 anomalies, 5 log errors, 5 more
 
 # Class, options, number of parameters, reach and unit. A block of ``unit`` cells is one cell at the deepest
 # level; its values depend on ``reach`` cells beyond it, or on the whole domain (None). A U-Net of four
-# levels, from the full resolution down and back, reaches 2, (1) + 2, (2) + 2, (2) + 2, (8) + 2, (20) + 2, (44) + 2
-# cells: two convolutions a level, and in brackets the cells before, counted in those of this level.
+# levels, from the full resolution down and back, reaches 2, (1) + 2, (2) + 2, (2) + 2, (8) + 2, (20) + 2 and
+# (44) + 2 cells: two convolutions a level, and in brackets the cells before, counted in those of this level.
 NETWORKS = [
     pytest.param(UNet, {}, 411_266, 46, 8, id="U-Net"),
     pytest.param(UNet, {"norm": "batch"}, 411_586, 46, 8, id="U-Net, batch"),
