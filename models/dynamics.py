@@ -62,7 +62,7 @@ class OneStep(nn.Module):
 
 
 def mlp(size: int, hidden: int = 64, layers: int = 2) -> nn.Sequential:
-    """A tendency (batch, size) to (batch, size) of ``layers`` hidden layers; zero at first, as persistence."""
+    """A tendency (batch, size) to (batch, size) of ``layers`` hidden layers, zero at first."""
     widths = [size] + [hidden] * layers
     inner = [part for before, after in pairwise(widths) for part in (nn.Linear(before, after), nn.Tanh())]
     return nn.Sequential(*inner, zeroed(nn.Linear(widths[-1], size)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -16,10 +17,11 @@ TRAINING, VALIDATION, TEST = slice(3000, 15000), slice(15000, 17500), slice(1750
 NOISE_VARIANCE = 2.0  # of an observation, in the units of the system
 
 
-def series(substeps: int = 2) -> Tensor:
+@cache
+def series() -> Tensor:
     """(20000, 3) float64: 19999 steps of 0.01 from (8, 0, 30)."""
     start = torch.tensor([[8.0, 0.0, 30.0]], dtype=torch.float64)
-    return snapshots(start, 19999, DT, substeps)[0]
+    return snapshots(start, 19999, DT)[0]
 
 
 def windows(states: Tensor, part: slice, length: int, every: int = 1) -> Tensor:

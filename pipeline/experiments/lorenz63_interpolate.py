@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, TensorDataset
 
 from ...models.dynamics import rk4
 from ...models.recurrent import GRU, LSTM, BothWays
@@ -64,11 +64,11 @@ def interpolation(
     filled = {"linear": interpolate(seen), "cubic spline": interpolate(seen, degree=3)}
 
     chosen = observe(windows(states, VALIDATION, _LENGTH, 20), _EVERY, _draws(seed + 1))
-    training = list(windows(states, TRAINING, _LENGTH, every))
+    training = TensorDataset(windows(states, TRAINING, _LENGTH, every))
     draws = _draws(seed + 3)
 
-    def noisy(rows: list[Tensor]) -> tuple[Tensor, Tensor]:
-        return _encoded(observe(torch.stack(rows), _EVERY, draws), mean, deviation)
+    def noisy(rows: list[tuple[Tensor]]) -> tuple[Tensor, Tensor]:
+        return _encoded(observe(torch.stack([truth for (truth,) in rows]), _EVERY, draws), mean, deviation)
 
     for name, build in _networks(hidden).items():
         with torch.random.fork_rng():
@@ -77,7 +77,7 @@ def interpolation(
         task = fit(
             Filling(network, learning_rate=5e-3),
             DataLoader(training, 64, shuffle=True, collate_fn=noisy),
-            DataLoader([_encoded(chosen, mean, deviation)], batch_size=None),
+            DataLoader(TensorDataset(*_encoded(chosen, mean, deviation)), 256),
             epochs=epochs,
             monitor="error",
             clip=1.0,
