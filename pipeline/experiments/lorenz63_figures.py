@@ -30,7 +30,7 @@ def horizon(path: Path, unexplained: Mapping[str, Tensor]) -> None:
         axes.semilogy(1 + np.arange(len(left)), left.numpy(), style, label=name)
     axes.set(xlabel="steps ahead", ylabel="MSE of the model / MSE of persistence")
     axes.grid(alpha=0.3)
-    axes.legend(fontsize="small", ncols=2)
+    figure.legend(loc="outside upper center", ncols=4, fontsize="small")
     figure.savefig(path, dpi=120)
 
 
@@ -46,16 +46,16 @@ def trajectories(path: Path, truth: Tensor, runs: Mapping[str, Tensor]) -> None:
         axes.plot(times, run[:, 0].clamp(2 * low, 2 * high), color="C0", linewidth=1, label="free run")
         axes.set(ylim=(low, high), ylabel=f"{name}\nx")
     axes.set_xlabel("time")
-    figure.axes[0].legend(loc="upper right", fontsize="small", ncols=2)
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside upper right", ncols=2)
     figure.savefig(path, dpi=120)
 
 
 def attractors(path: Path, truth: Tensor, runs: Mapping[str, Tensor]) -> None:
     """Draw x and z of the truth and of free runs, each (batch, steps, 3), on the axes of the truth."""
     panels = {"truth": truth, **runs}
-    columns = min(3, len(panels))
+    columns = min(5, len(panels))
     rows = -(-len(panels) // columns)
-    figure = _figure(3.2 * columns, 2.8 * rows)
+    figure = _figure(2.6 * columns, 2.6 * rows)
     spread = truth.flatten(0, 1)
     low, high = spread.amin(0) - 3, spread.amax(0) + 3
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()

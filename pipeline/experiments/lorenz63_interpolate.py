@@ -40,7 +40,7 @@ _TUNED_ON = 20  # training windows
 def interpolation(
     folder: Path,
     *,
-    epochs: int = 30,
+    epochs: int = 15,
     hidden: int = 32,
     every: int = 8,
     tests: int = 50,
@@ -117,7 +117,7 @@ def _networks(hidden: int) -> dict[str, Callable[[], nn.Module]]:
     return {
         "LSTM both ways": lambda: BothWays(LSTM(4, hidden), LSTM(4, hidden), 3),
         "GRU both ways": lambda: BothWays(GRU(4, hidden), GRU(4, hidden), 3),
-        "U-Net": lambda: _OneRow(UNet(4, 3, widths=(hidden, hidden, 2 * hidden))),
+        "U-Net": lambda: _OneRow(UNet(4, 3, widths=(hidden // 2, hidden, hidden))),
     }
 
 
