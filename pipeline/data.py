@@ -83,26 +83,24 @@ class GapData(pl.LightningDataModule):
         if "guess" in self._ready:
             return
         held = self.held
-        known = self.field.hide(held)
         with progress("fitting the first guess", None, self.quiet):
             options: dict[str, Any] = {
                 "neighbours": self.neighbours,
                 "seed": self.seed,
                 "device": self.device,
             }
-            final = fit_kriging(self.field, **options)
-            self.kriging = fit_kriging(known, **options) if held.any() else final
-        scales = final.scales
+            self.kriging = fit_kriging(self.field.hide(held), **options)
         _log.info(
-            "first guess: length %.3g km, duration %.3g days, %d neighbours",
-            scales.length,
-            scales.duration,
+            "first guess: %s; %d neighbours",
+            " and ".join(
+                f"{part.length:.3g} km, {part.duration:.3g} days" for part in self.kriging.scales.components
+            ),
             self.neighbours,
         )
         missing = int((~self.field.observed & self.field.sea).sum())
         cells = len(self.field.days) * int(self.field.sea.sum())
         with progress("first guess", cells, self.quiet) as advance:
-            self.full, self.guess, self.error = guessed(self.field, final, self.device, advance)
+            self.full, self.guess, self.error = guessed(self.field, self.kriging, self.device, advance)
         self.real = self.error[~self.field.observed & self.field.sea]
         if held.any():
             with progress("first guess on held-out values", missing + int(held.sum()), self.quiet) as advance:
@@ -155,7 +153,7 @@ class GapData(pl.LightningDataModule):
 
 
 class Patches(Dataset[tuple[Tensor, Tensor, Tensor]]):
-    """Random patches around hidden values; an epoch has eight for each date that hides some, within limits."""
+    """Random patches around hidden values; an epoch has eight for each date that hides some."""
 
     def __init__(
         self, scenes: list[Scene], around: Surroundings, window: int, size: int, turned: float

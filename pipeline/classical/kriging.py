@@ -1,9 +1,10 @@
 """Ordinary kriging from the nearest observations in space and time.
 
 The anomaly at a cell is the best linear unbiased estimate from its nearest observations (Bretherton, Davis
-and Fandry 1976, doi:10.1016/0011-7471(76)90001-2; ordinary kriging: Cressie 1993, section 3.2), under a
-Matern-3/2 covariance of the distance sqrt((ds/length)^2 + (dt/duration)^2). Neighbouring targets of a block
-share their observations, and so one Cholesky factor.
+and Fandry 1976, doi:10.1016/0011-7471(76)90001-2; ordinary kriging: Cressie 1993, section 3.2), under a sum
+of Matern-3/2 covariances of the distance sqrt((ds/length)^2 + (dt/duration)^2): one of the eddies, and one of
+what is wide and brief, as the weather. Neighbouring targets of a block share their observations, and so one
+Cholesky factor.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from torch import Tensor
 from ..field import Field
 from .neighbours import Observations, Scales, nearest, observations
 
-BLOCK = 2  # cells to a side that share their neighbours
+BLOCK = 3  # cells to a side that share their neighbours
 _BATCH = 256  # blocks solved at once: their matrices stay in the processor's cache
 _DATES_FOR_PIXEL_MEANS = 30
 _LEAST_NUGGET = 1e-4  # of the sill: single precision needs it
@@ -79,14 +80,14 @@ def solve(
     Returns the estimated anomaly and its kriging variance (n, m), that of the field without the nugget.
     """
     centre = targets[:, :1]
-    origin = data.place(centre, scales.length, scales.duration)
-    near = (data.place(found, scales.length, scales.duration) - origin).float()
-    wanted = (data.place(targets, scales.length, scales.duration) - origin).float()
-    between = scales.sill * _matern(near, near) * (exists[:, :, None] & exists[:, None, :])
+    origin = data.place(centre)
+    near = (data.place(found) - origin).float()
+    wanted = (data.place(targets) - origin).float()
+    between = _covariance(scales, near, near) * (exists[:, :, None] & exists[:, None, :])
     # A neighbour that does not exist keeps a row of its own, which touches nothing.
     own = torch.where(exists, scales.nugget + _LEAST_NUGGET * scales.sill + data.noise[found], 1.0)
     factor = torch.linalg.cholesky(between + torch.diag_embed(own))
-    towards = scales.sill * _matern(near, wanted) * exists[:, :, None]
+    towards = _covariance(scales, near, wanted) * exists[:, :, None]
     ones = exists.to(near)[:, :, None]
     solution = torch.cholesky_solve(torch.cat([towards, ones], 2), factor)
     weights, flat = solution[:, :, :-1], solution[:, :, -1:]
@@ -116,11 +117,17 @@ def means(field: Field) -> NDArray[np.float32]:
     return np.where(field.sea, mean + overall, np.nan).astype(np.float32)
 
 
-def _matern(a: Tensor, b: Tensor) -> Tensor:
-    """Matern-3/2 correlation between scaled places (n, k, 4) and (n, m, 4)."""
+def _covariance(scales: Scales, a: Tensor, b: Tensor) -> Tensor:
+    """(n, k, m) between places (n, k, 4) and (n, m, 4) in kilometres and days."""
     # By differences: products cancel where observations are far, and the matrix is not positive definite.
-    root = 3**0.5 * torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist")
-    return (1 + root) * torch.exp(-root)
+    apart = torch.cdist(a[..., :3], b[..., :3], compute_mode="donot_use_mm_for_euclid_dist").square_()
+    lag = (a[..., :, None, 3] - b[..., None, :, 3]).square_()
+    total = torch.zeros_like(apart)
+    for sill, length, duration in scales.components:
+        # The last term keeps the gradient finite at distance zero.
+        root = (apart * (3 / length**2) + lag * (3 / duration**2) + 1e-12).sqrt()
+        total = total + sill * (1 + root) * torch.exp(-root)
+    return total
 
 
 def _square(columns: int) -> NDArray[np.int64]:

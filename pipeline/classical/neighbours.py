@@ -24,13 +24,32 @@ _MOST_CELLS = 120  # of the template to each side
 _MOST_DATES = 40
 
 
-class Scales(NamedTuple):
-    """Parameters of the covariance: variances in the field's units squared, kilometres and days."""
+class Component(NamedTuple):
+    """A part of the covariance: variance in the field's units squared, kilometres and days."""
 
     sill: Tensor | float
     length: Tensor | float
     duration: Tensor | float
+
+
+class Scales(NamedTuple):
+    """The covariance: the sum of its components, of which the first says which observations are near."""
+
+    components: tuple[Component, ...]
     nugget: Tensor | float  # variance of what one observation does not share with its neighbours
+
+    @property
+    def sill(self) -> Tensor | float:
+        """The variance of the field."""
+        return sum(part.sill for part in self.components)
+
+    @property
+    def length(self) -> Tensor | float:
+        return self.components[0].length
+
+    @property
+    def duration(self) -> Tensor | float:
+        return self.components[0].duration
 
 
 @dataclass(frozen=True)
@@ -60,12 +79,10 @@ class Observations:
         t, y, x = self.template.unbind(1)
         return (t * self.shape[1] + y) * self.shape[2] + x
 
-    def place(self, cells: Tensor, length: Tensor | float, duration: Tensor | float) -> Tensor:
-        """Scaled coordinates (..., 4) of cells: kilometres over ``length``, days over ``duration``."""
+    def place(self, cells: Tensor) -> Tensor:
+        """Coordinates (..., 4) of cells: three in kilometres, and days."""
         plane = self.shape[1] * self.shape[2]
-        return torch.cat(
-            [self.position[cells % plane] / length, self.day[cells // plane].unsqueeze(-1) / duration], -1
-        )
+        return torch.cat([self.position[cells % plane], self.day[cells // plane].unsqueeze(-1)], -1)
 
 
 def spacing(field: Field) -> tuple[float, float, float]:

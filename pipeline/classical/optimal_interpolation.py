@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,12 +15,14 @@ from torch import Tensor
 from ..field import Field
 from ..gaps import Spells, spells
 from .kriging import Kriging, means, solve
-from .neighbours import HiddenSpell, Observations, Scales, nearest, observations, spacing
+from .neighbours import Component, HiddenSpell, Observations, Scales, nearest, observations, spacing
 
-_TARGETS = 3000  # cross-validation targets
+_TARGETS = 2000  # cross-validation targets
 _ROUNDS = (0.4, 0.4, 1.0)  # of choosing neighbours and improving the scales: with which part of them
-_ITERATIONS = 8
+_ITERATIONS = (8, 8, 16)
+_PRIOR = 1e-3  # by which the misfit grows where a scale is e times what it was: for scales that hardly matter
 _FEWEST_TARGETS = 20
+_BATCH = 256
 
 _log = logging.getLogger(__name__)
 
@@ -38,30 +42,40 @@ def fit(field: Field, *, neighbours: int = 64, seed: int = 0, device: torch.devi
     scaled = replace(field, error_variance=field.error_variance / unit**2)
     step, *cells = spacing(field)
     cell = float(np.mean(cells))
-    log = torch.tensor([1, 5 * cell, 5 * step, 0.03], device=device).log()
+    log = torch.tensor([0.03, 1, 5 * cell, 5 * step], device=device).log()
     bounds = (
-        torch.tensor([0.01, 0.5 * cell, 0.3 * step, 1e-5], device=device).log(),
-        torch.tensor([30, 100 * cell, 100 * step, 1], device=device).log(),
+        torch.tensor([1e-5, *2 * [0.01, 0.5 * cell, 0.3 * step]], device=device).log(),
+        torch.tensor([1, *2 * [30, 300 * cell, 300 * step]], device=device).log(),
     )
 
     def kriging() -> Kriging:
-        sill, length, duration, nugget = log.exp().tolist()
-        return Kriging(Scales(sill * unit**2, length, duration, nugget * unit**2), neighbours, factor)
+        return Kriging(_scales(log.exp().tolist(), unit**2), neighbours, factor)
 
     candidates = spells(field, 4 * _TARGETS, rng)
     factor = 1.0
     if len(candidates.target) < _FEWEST_TARGETS:
         _log.warning("%s: too few gaps to fit the first guess to; its scales are the usual ones", field.name)
         return kriging()
-    for part in _ROUNDS:
+    for part, iterations in zip(_ROUNDS, _ITERATIONS, strict=True):
+        if part == 1:
+            # What is wide and brief beside the eddies, which then last longer.
+            log = torch.cat([log, log[1:]]) + torch.tensor([1, 0.7, 1, 2, 0.3, 5, 0.5], device=device).log()
         count = max(8, round(part * neighbours))
-        scales = Scales(*log.exp().tolist())
+        scales = _scales(log.exp().tolist())
         data = observations(scaled, anomaly, scales, 1, device)
         chosen = _as_hard(scales, data, candidates, count, rng)
         target = data.cell(torch.as_tensor(candidates.target[chosen], device=device))
         found, exists = nearest(data, target, count, _overlay(data, candidates, chosen))
-        log, factor = _minimise(log, bounds, data, target, found, exists)
+        log, factor = _minimise(log, bounds, data, target, found, exists, iterations)
     return kriging()
+
+
+def _scales(numbers: Sequence[Any] | Tensor, unit: float = 1.0) -> Scales:
+    """From the nugget and the sill, length and duration of each component, variances times ``unit``."""
+    parts = [numbers[start : start + 3] for start in range(1, len(numbers), 3)]
+    return Scales(
+        tuple(Component(sill * unit, length, duration) for sill, length, duration in parts), numbers[0] * unit
+    )
 
 
 def _as_hard(
@@ -106,29 +120,37 @@ def _minimise(
     target: Tensor,
     found: Tensor,
     exists: Tensor,
+    iterations: int,
 ) -> tuple[Tensor, float]:
     """Improved logarithms of the scales, and the factor of the error that they still need."""
     free = log.clone().requires_grad_()
+    low, high = (bound[: len(log)] for bound in bounds)
     optimiser = torch.optim.LBFGS(
-        [free], lr=0.5, max_iter=_ITERATIONS, line_search_fn="strong_wolfe", tolerance_change=1e-4
+        [free], lr=0.5, max_iter=iterations, line_search_fn="strong_wolfe", tolerance_change=1e-4
     )
 
-    def misfit() -> tuple[Tensor, Tensor]:
-        scales = Scales(*free.clamp(*bounds).exp())
-        mean, variance = solve(scales, data, target[:, None], found, exists)
-        sigma = (variance[:, 0].clamp(min=0) + scales.nugget + data.noise[target]).sqrt()
-        return (mean[:, 0] - data.anomaly[target]) / sigma, sigma
+    def misfit(part: slice) -> tuple[Tensor, Tensor]:
+        scales = _scales(free.clamp(low, high).exp())
+        mean, variance = solve(scales, data, target[part, None], found[part], exists[part])
+        sigma = (variance[:, 0].clamp(min=0) + scales.nugget + data.noise[target[part]]).sqrt()
+        return (mean[:, 0] - data.anomaly[target[part]]) / sigma, sigma
+
+    # A few targets at a time: their matrices, which the gradient needs again, stay small.
+    parts = [slice(start, start + _BATCH) for start in range(0, len(target), _BATCH)]
 
     def closure() -> Tensor:
         optimiser.zero_grad()
-        z, sigma = misfit()
-        density = torch.exp(-z * z / 2) * math.sqrt(2 / math.pi)
-        crps = sigma * (z * torch.erf(z / math.sqrt(2)) + density - 1 / math.sqrt(math.pi))
-        loss = crps.mean()
-        loss.backward()
-        return loss
+        total = free.new_zeros(())
+        for part in parts:
+            z, sigma = misfit(part)
+            density = torch.exp(-z * z / 2) * math.sqrt(2 / math.pi)
+            crps = sigma * (z * torch.erf(z / math.sqrt(2)) + density - 1 / math.sqrt(math.pi))
+            loss = crps.sum() / len(target) * (1 + _PRIOR * (free - log).square().sum())
+            loss.backward()
+            total += loss.detach()
+        return total
 
     optimiser.step(closure)
     with torch.no_grad():
-        z, _ = misfit()
-    return free.detach().clamp(*bounds), float(z.abs().quantile(0.6827))
+        z = torch.cat([misfit(part)[0] for part in parts])
+    return free.detach().clamp(low, high), float(z.abs().quantile(0.6827))

@@ -7,10 +7,12 @@ import pytest
 import torch
 from fields import cloudy_field
 from oceanfill.pipeline.classical.kriging import Kriging, means
-from oceanfill.pipeline.classical.neighbours import EARTH_RADIUS, Scales, nearest, observations
+from oceanfill.pipeline.classical.neighbours import EARTH_RADIUS, Component, Scales, nearest, observations
 from oceanfill.pipeline.classical.optimal_interpolation import fit
 
-SCALES = Scales(sill=9.0, length=80.0, duration=5.0, nugget=0.01)  # everything within 1.5: nothing is thinned
+SCALES = Scales(
+    (Component(sill=7.0, length=80.0, duration=5.0), Component(2.0, 300.0, 0.7)), nugget=0.01
+)  # everything within 1.5: nothing is thinned
 
 
 def places(field, cells):
@@ -18,12 +20,17 @@ def places(field, cells):
     t, y, x = cells.T
     lat, lon = np.radians(field.lat[y, x]), np.radians(field.lon[y, x])
     point = EARTH_RADIUS * np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], 1)
-    return np.column_stack([point / SCALES.length, field.days[t] / SCALES.duration])
+    return np.column_stack([point, field.days[t]])
 
 
-def correlation(a, b):
-    root = np.sqrt(3) * np.linalg.norm(a[:, None] - b[None], axis=-1)
-    return (1 + root) * np.exp(-root)
+def distance(a, b, length, duration):
+    return np.linalg.norm((a[:, None] - b[None]) / np.array([length, length, length, duration]), axis=-1)
+
+
+def covariance(a, b):
+    root = np.sqrt(3) * distance(a, b, 80, 5)
+    wide = np.sqrt(3) * distance(a, b, 300, 0.7)
+    return 7 * (1 + root) * np.exp(-root) + 2 * (1 + wide) * np.exp(-wide)
 
 
 def ordinary_kriging(field, target):
@@ -32,11 +39,9 @@ def ordinary_kriging(field, target):
     at, seen = places(field, target[None]), places(field, cells)
     size = len(cells)
     system = np.ones((size + 1, size + 1))
-    system[:size, :size] = SCALES.sill * correlation(seen, seen) + np.eye(size) * (
-        SCALES.nugget + 1e-4 * SCALES.sill
-    )
+    system[:size, :size] = covariance(seen, seen) + np.eye(size) * (SCALES.nugget + 1e-4 * SCALES.sill)
     system[size, size] = 0
-    right = np.append(SCALES.sill * correlation(seen, at)[:, 0], 1)
+    right = np.append(covariance(seen, at)[:, 0], 1)
     solution = np.linalg.solve(system, right)
     return solution[:size] @ field.values[tuple(cells.T)], SCALES.sill - solution @ right
 
@@ -62,9 +67,11 @@ def test_neighbours_are_the_nearest_observed_cells():
     target = np.argwhere(~field.observed & field.sea)[11]
     found, exists = nearest(data, data.cell(torch.as_tensor(target[None])), 12)
     assert exists.all()
-    at = data.place(data.cell(torch.as_tensor(target[None])), SCALES.length, SCALES.duration)
-    near = np.linalg.norm((data.place(found[0], SCALES.length, SCALES.duration) - at).numpy(), axis=1)
-    everywhere = np.linalg.norm(places(field, np.argwhere(field.observed)) - places(field, target[None]), axis=1)
+    at = data.place(data.cell(torch.as_tensor(target[None]))).numpy()
+    near = distance(data.place(found[0]).numpy(), at, 80, 5)[:, 0]
+    everywhere = distance(places(field, np.argwhere(field.observed)), places(field, target[None]), 80, 5)[
+        :, 0
+    ]
     np.testing.assert_allclose(np.sort(near), np.sort(everywhere)[:12], rtol=0.02)
 
 
