@@ -1,0 +1,51 @@
+"""Variational auto-encoder (Kingma and Welling 2014, arXiv 1312.6114): images from Gaussian numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .autoencoder import ConvolutionalAutoEncoder
+
+
+class VariationalAutoEncoder(ConvolutionalAutoEncoder):
+    """(batch, inputs, y, x) to (batch, outputs, y, x): a Gaussian in the latent space for each image.
+
+    In training forward decodes one draw of it, else its mean. The options are those of
+    `ConvolutionalAutoEncoder`.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int = 2,
+        shape: tuple[int, int] = (64, 64),
+        latent: int = 16,
+        dense: int = 128,
+        **options: Any,
+    ) -> None:
+        super().__init__(inputs, outputs, shape, latent, dense=dense, **options)
+        self.log_variance = nn.Linear(dense, latent)
+
+    def gaussian(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance (batch, latent) of images (batch, inputs, y, x)."""
+        features = self.features(x)
+        return self.latent(features), self.log_variance(features)
+
+    def forward(self, x: Tensor) -> Tensor:
+        mean, log_variance = self.gaussian(x)
+        code = draw(mean, log_variance) if self.training else mean
+        rows, columns = x.shape[-2:]
+        return self.decode(code)[..., :rows, :columns]
+
+
+def draw(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """One value of each Gaussian, with a gradient to its mean and log-variance."""
+    return mean + torch.exp(log_variance / 2) * torch.randn_like(mean)
+
+
+def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """Kullback-Leibler divergence (batch,) of Gaussians (batch, latent) from the standard one, in nats."""
+    return (mean.square() + log_variance.exp() - 1 - log_variance).sum(1) / 2
