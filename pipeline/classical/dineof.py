@@ -1,0 +1,243 @@
+"""DINEOF: gaps filled by an iterated, truncated singular value decomposition.
+
+Beckers & Rixen 2003 (10.1175/1520-0426(2003)020<1839:ECADFF>2.0.CO;2), Alvera-Azcárate et al. 2005
+(10.1016/j.ocemod.2004.08.001), 2007 for several variables (10.1029/2006JC003660), 2009 for the filter in
+time (10.5194/os-5-475-2009), Beckers et al. 2006 for the error (10.5194/os-2-183-2006).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..field import Field
+from ..gaps import hide_spells
+from .simple import Estimate, everywhere, in_space, nearest_known
+
+_HELD_OUT = 0.03  # share of the observed values that choose the number of modes
+_FEWEST_HELD_OUT = 20
+_BLOCK = 2048  # pixels that are filled at once, while they are in the cache
+_RELAXATION = 1.5  # of each change of the gaps; below 2 it only shortens the way to the same values
+_ITERATIONS = 300  # at most, for each number of modes
+_log = logging.getLogger(__name__)
+
+Floats = NDArray[np.float64]
+Values = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+Indices = NDArray[np.integer]  # (n, 3) of date, row, column
+
+
+@dataclass(frozen=True)
+class Eofs:
+    """Empirical orthogonal functions of the first of the fields, and what the choice of their number saw.
+
+    The analysis is mean + temporal @ (singular[:, None, None] * spatial), in the field's units.
+    """
+
+    mean: float
+    temporal: Floats  # (dates, modes), orthonormal
+    singular: Floats  # (modes,) in units of the field
+    spatial: Floats  # (modes, lat, lon) NaN where never observed; of norm one where there is one field
+    cross_validation: Floats  # (numbers of modes tried,) RMSE at the held-out values, in units of the field
+    error: Floats  # (time, lat, lon) standard error of the analysis, NaN where never observed
+
+    @property
+    def analysis(self) -> Floats:
+        """(time, lat, lon), NaN where never observed."""
+        return self.mean + np.tensordot(self.temporal * self.singular, self.spatial, 1)
+
+
+def dineof(field: Field) -> Estimate:
+    """Iterated truncated SVD with the number of modes that fills clouds best, and the error it implies.
+
+    Pixels that are never observed have no place in the decomposition: they are given the nearest pixel's
+    series, and the variance of the difference of two pixels so far apart besides.
+    """
+    eofs = decompose([field])
+    known = field.sea & ~field.never_observed
+    mean, _ = nearest_known(eofs.analysis, known)
+    error, distance = nearest_known(eofs.error, known)
+    if field.never_observed.any():
+        _log.info(
+            "%s: %d sea pixels are never observed; DINEOF gives them the nearest pixel's series",
+            field.name,
+            field.never_observed.sum(),
+        )
+        error = np.where(distance > 0, np.sqrt(error**2 + in_space(field)(distance)), error)
+    return everywhere(field, mean), everywhere(field, error)
+
+
+def decompose(
+    fields: Sequence[Field],
+    *,
+    modes: int = 30,
+    alpha: float = 0.01,
+    numit: int = 3,
+    tolerance: float = 1e-3,
+    held_out: Indices | None = None,
+    seed: int = 0,
+) -> Eofs:
+    """The EOFs of a field with gaps; further fields of the same dates, on any grid, help to find them.
+
+    Up to ``modes`` are tried; their number is that with the least error at ``held_out`` (n, 3), observed
+    values of the first field by date, row and column; by default under clouds of other dates. The trial ends
+    at the third number in a row that is worse than the last. ``alpha`` (days squared) and ``numit`` are the
+    strength and the passes of the filter in time. For each number of modes the gaps are filled until they
+    change by less than ``tolerance`` standard deviations; every field is divided by its own.
+
+    Raises `ValueError` for fields of other dates and for held-out values that are not observed.
+    """
+    first = fields[0]
+    if any(not np.array_equal(field.days, first.days) for field in fields):
+        raise ValueError("the fields are not of the same dates; cut them to those that they share")
+    if held_out is None:
+        held_out = _held_out(first, seed)
+    hidden = np.zeros(first.values.shape, bool)
+    hidden[tuple(np.asarray(held_out).T)] = True
+    if (hidden & ~first.observed).any():
+        raise ValueError(f"{np.count_nonzero(hidden & ~first.observed)} held-out values are not observed")
+
+    known = [field.sea & ~field.never_observed for field in fields]
+    learnt = [first.hide(hidden), *fields[1:]]
+    centre, unit = (
+        np.array([f(field.values, dtype=float) for field in learnt]) for f in (np.nanmean, np.nanstd)
+    )
+    unit = np.where(unit > 0, unit, 1)
+    scaled = [(x.values[:, k] - c) / u for x, k, c, u in zip(fields, known, centre, unit, strict=True)]
+    observed = np.concatenate(scaled, axis=1, dtype=np.float32)
+    missing = ~np.isfinite(observed)
+    test = np.zeros_like(missing)
+    test[:, : known[0].sum()] = hidden[:, known[0]]
+    passes = _diffusion(first.days, alpha, numit)
+
+    gaps = missing | test
+    filled = np.where(gaps, 0, observed)
+    best: Values = filled
+    errors = [np.inf]
+    residual: Values = np.zeros(0, np.float32)
+    for number in range(1, min(modes, len(filled) - 1) + 1):
+        _fill(filled, gaps, number, passes, tolerance)
+        misfit = filled[test] - observed[test]
+        errors.append(float(np.sqrt(np.mean(misfit**2))))
+        if errors[-1] < min(errors[:-1]):
+            best, residual = filled.copy(), misfit
+        if len(errors) > 4 and (np.diff(errors[-4:]) > 0).all():
+            break
+    number = int(np.argmin(errors))
+    best[test] = observed[test]
+    temporal, singular, spatial = _fill(best, missing, number, passes, tolerance)
+    _log.info("%s: DINEOF with %d modes (error %.4g)", first.name, number, errors[number] * unit[0])
+
+    pixels = slice(0, known[0].sum())
+    sigma = _error(singular, spatial, (temporal * singular) @ spatial - observed, pixels, test, residual)
+    maps, error = (np.full((len(part), *first.sea.shape), np.nan) for part in (spatial, sigma))
+    maps[:, known[0]], error[:, known[0]] = spatial[:, pixels], unit[0] * sigma
+    return Eofs(float(centre[0]), temporal, unit[0] * singular, maps, unit[0] * np.array(errors[1:]), error)
+
+
+def _held_out(field: Field, seed: int) -> Indices:
+    """Observed values under the clouds of other dates, or scattered ones where there are no such clouds."""
+    rng = np.random.default_rng(seed)
+    clouds = np.argwhere(hide_spells(field, _HELD_OUT, rng))
+    if len(clouds) >= _FEWEST_HELD_OUT:
+        return clouds
+    observed = np.argwhere(field.observed)
+    return rng.permutation(observed)[: max(1, round(_HELD_OUT * len(observed)))]
+
+
+def _diffusion(days: Floats, alpha: float, numit: int) -> Floats:
+    """(dates, dates) ``numit`` explicit steps of diffusion in time, without flux at the ends."""
+    step = np.diff(days)
+    slope = np.diff(np.eye(len(days)), axis=0)
+    edges = np.concatenate([days[:1] - step[0] / 2, days[:-1] + step / 2, days[-1:] + step[-1] / 2])
+    stable = min(alpha, step.min() ** 2 / 2)
+    laplacian = -slope.T @ (slope / step[:, None]) / np.diff(edges)[:, None]
+    return np.linalg.matrix_power(np.eye(len(days)) + stable * laplacian, numit)
+
+
+def _fill(
+    filled: Values, gaps: Mask, number: int, passes: Floats, tolerance: float
+) -> tuple[Floats, Floats, Floats]:
+    """Replace ``gaps`` of (dates, pixels) by the truncated decomposition until they no longer change.
+
+    Returns its temporal modes (dates, n), singular values (n,) and spatial modes (n, pixels). One pass over
+    the blocks of pixels fills them and sums up the covariance of the dates for the next.
+    """
+    blocks = [slice(start, start + _BLOCK) for start in range(0, filled.shape[1], _BLOCK)]
+    covariance = np.sum([_gram(filled[:, block]) for block in blocks], axis=0)
+    limit = tolerance**2 * np.count_nonzero(gaps)
+    for _ in range(_ITERATIONS):
+        temporal, singular, norm = _modes(covariance, number, passes)
+        onto, back = temporal.T.astype(filled.dtype), (temporal * singular / norm).astype(filled.dtype)
+        changed, covariance = 0.0, np.zeros_like(covariance)
+        for block in blocks:
+            part = filled[:, block]
+            change = back @ (onto @ part)
+            change -= part
+            change *= gaps[:, block]
+            changed += float(np.vdot(change, change))
+            part += np.float32(_RELAXATION) * change
+            covariance += _gram(part)
+        if changed <= limit:
+            break
+    temporal, singular, norm = _modes(covariance, number, passes)
+    return temporal, singular, temporal.T @ filled / norm[:, None]
+
+
+def _gram(part: Values) -> Floats:
+    return (part @ part.T).astype(np.float64)
+
+
+def _modes(covariance: Floats, number: int, passes: Floats) -> tuple[Floats, Floats, Floats]:
+    """The leading temporal modes (dates, n), their singular values and the norms of their spatial modes.
+
+    The singular values are those of the filtered covariance: the filter damps what changes fast.
+    """
+    value, vector = np.linalg.eigh(passes @ covariance @ passes.T)
+    value, vector = value[: -number - 1 : -1], vector[:, : -number - 1 : -1]
+    norm = np.sqrt(np.einsum("tk,tu,uk->k", vector, covariance, vector, optimize=True).clip(min=1e-30))
+    return vector, np.sqrt(value.clip(min=0)), norm
+
+
+def _error(
+    singular: Floats, spatial: Floats, misfit: Floats, pixels: slice, test: Mask, residual: Values
+) -> Floats:
+    """(dates, pixels of the first field) standard error, as of the optimal interpolation with these EOFs.
+
+    The amplitudes of a date have the covariance (I + L'L / (r m))^-1, where L are the EOFs in units of the
+    field at what was observed, m is the variance of what they leave (``misfit``, NaN where not observed) and
+    r the number of pixels that share one error (Beckers et al. 2006, sections 2 and 3). The factor of the
+    whole is that with which 68.27 % of the held-out values are within one standard error.
+    """
+    modes = singular[:, None] * spatial / np.sqrt(len(misfit))
+    left = float(np.nanmean(misfit**2)) + 1e-12
+    inflated = left * _sharing(misfit)
+    own = modes[:, pixels]
+
+    def variance(seen: NDArray[np.bool_]) -> Floats:
+        at = modes[:, seen]
+        information = np.eye(len(modes)) + at @ at.T / inflated
+        return np.einsum("kp,kp->p", own, np.linalg.solve(information, own)) + left
+
+    observed = np.isfinite(misfit)
+    sigma = np.sqrt([variance(seen) for seen in observed])
+    hidden = np.flatnonzero(test.any(axis=1))
+    without = [np.sqrt(variance(observed[t] & ~test[t])[test[t, pixels]]) for t in hidden]
+    ratio = np.abs(residual) / np.concatenate(without)
+    return sigma * np.quantile(ratio, 0.6827)
+
+
+def _sharing(misfit: Floats) -> float:
+    """How many neighbouring pixels have one error: the integral of exp(-distance / length) over the plane.
+
+    The length is that of the correlation of neighbours along the rows of the grid.
+    """
+    product = misfit[:, 1:] * misfit[:, :-1]
+    if not np.isfinite(product).any():
+        return 1.0
+    correlation = np.clip(np.nanmean(product) / np.nanmean(misfit**2), 1e-3, 0.99)
+    return max(1.0, 2 * np.pi / np.log(correlation) ** 2)
