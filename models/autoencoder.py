@@ -20,8 +20,8 @@ from .head import zeroed
 class LatentAutoEncoder(nn.Module):
     """(batch, inputs, y, x) to (batch, outputs, y, x), for y, x up to ``shape``.
 
-    ``encoder`` takes images of ``shape``, its sides rounded up to multiples of ``unit``, to features (batch,
-    n); ``latent`` takes those to (batch, latent); ``decoder`` takes these back to images of the rounded shape.
+    ``encoder`` takes images of ``shape``, its sides rounded up to multiples of ``unit``, to features
+    (batch, n); ``latent`` takes those to (batch, latent); ``decoder`` takes these back to the rounded shape.
     """
 
     def __init__(
@@ -176,11 +176,11 @@ class LinearAutoEncoder(nn.Module):
     """Two matrices without bias: (batch, inputs, *shape) to (batch, outputs, *shape), of anomalies.
 
     With least squares it spans the subspace of the first ``latent`` EOFs (Baldi and Hornik 1989,
-    doi:10.1016/0893-6080(89)90014-2). ``tied`` matrices are each other's transpose, their columns orthonormal;
+    doi:10.1016/0893-6080(89)90014-2). ``tied`` matrices are each other's transpose, with orthonormal columns;
     fitted so that the first k columns do as well as they can for every k, the columns are the EOFs (the cost
-    of Brockett 1991, doi:10.1016/0024-3795(91)90021-N). ``weight`` (y, x) is the area of each cell,
-    0 where masked: those cells are neither read nor said, and the mean square that the EOFs minimise is
-    weighted with it. Raises ValueError for tied matrices with other outputs than inputs.
+    of Brockett 1991, doi:10.1016/0024-3795(91)90021-N). ``weight`` (y, x) is the area of each cell, 0 where
+    masked: those cells are neither read nor said, and the mean square that the EOFs minimise is weighted with
+    it. Raises ValueError for tied matrices with other outputs than inputs, and for weights of another shape.
     """
 
     root: Tensor  # of the weight of each cell that is not masked
@@ -211,7 +211,7 @@ class LinearAutoEncoder(nn.Module):
         self.decoder = orthogonal(decoder) if tied else zeroed(decoder)
 
     def weighted(self, x: Tensor) -> Tensor:
-        """(batch, inputs, y, x) as (batch, inputs * cells), by the square root of area, without the masked."""
+        """(batch, inputs, y, x) as (batch, inputs * cells), times the root of area, without the masked."""
         x = padded(x, self.shape, self.shape).flatten(2)
         return (x[..., self.cells] * self.root).flatten(1)
 

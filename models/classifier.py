@@ -30,8 +30,12 @@ class Classifier(nn.Module):
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(features, classes))
         self.shape, self.grid = tuple(shape), rounded(shape, unit)
 
+    def features(self, x: Tensor) -> Tensor:
+        """(batch, features) of images (batch, inputs, y, x). Raises ValueError for a larger grid."""
+        return self.encoder(padded(x, self.shape, self.grid))
+
     def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.encoder(padded(x, self.shape, self.grid)))
+        return self.head(self.features(x))
 
 
 class DenseClassifier(Classifier):

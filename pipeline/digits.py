@@ -49,12 +49,10 @@ def load_digits(full: bool = False, cache: Path | None = None, mirror: str = MIR
     missing or the files can't be fetched.
     """
     if not full:
-        parts = split(_shipped(), (700, 100, 200))
-        return Split(*parts)
-    names = list(_SHA256)
-    arrays = [_idx(_fetched(name, cache, mirror)) for name in names]
-    training, validation = split(_digits(arrays[0], arrays[1]), (11, 1))
-    return Split(training, validation, _digits(arrays[2], arrays[3]))
+        return Split(*split(_shipped(), (7, 1, 2)))
+    images, labels, test_images, test_labels = (_idx(_fetched(name, cache, mirror)) for name in _SHA256)
+    training, validation = split(_digits(images, labels), (11, 1))
+    return Split(training, validation, _digits(test_images, test_labels))
 
 
 def split(digits: Digits, shares: tuple[int, ...], seed: int = 0) -> list[Digits]:
@@ -103,10 +101,10 @@ def _fetched(name: str, cache: Path | None, mirror: str) -> Path:
     pooch.get_logger().setLevel("WARNING")
     try:
         return Path(pooch.retrieve(address, f"sha256:{_SHA256[name]}", fname=name, path=folder))
-    except (OSError, ValueError) as error:  # requests' errors are OSErrors; a wrong checksum is a ValueError
+    except (OSError, ValueError) as error:  # requests' are OSErrors; a wrong checksum is a ValueError
         raise InputError(
-            f"MNIST could not be fetched from {address} ({type(error).__name__}): get the file where there is a "
-            f"network and put it into {folder}, or use the 5000 digits that need none"
+            f"MNIST could not be fetched from {address} ({type(error).__name__}): get the file where there "
+            f"is a network and put it into {folder}, or use the 5000 digits that need none"
         ) from error
 
 

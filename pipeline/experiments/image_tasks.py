@@ -1,0 +1,137 @@
+"""What the networks of the digits are trained on: to give images back, to restore them, to name them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.data import DataLoader, TensorDataset
+
+from ...models.autoencoder import LinearAutoEncoder
+from ...models.variational import VariationalAutoEncoder, divergence, draw
+from ..tasks import build
+
+_Pair = tuple[Tensor, Tensor]
+
+
+class Reconstruction(pl.LightningModule):
+    """Trains a network on (input, target) with AdamW; validation logs its ``error``, the loss."""
+
+    def __init__(self, network: nn.Module, learning_rate: float, weight_decay: float = 0.0) -> None:
+        super().__init__()
+        self.network, self.learning_rate, self.weight_decay = network, learning_rate, weight_decay
+
+    def loss(self, inputs: Tensor, target: Tensor) -> Tensor:
+        """The mean square of what is left."""
+        return (self.network(inputs) - target).square().mean()
+
+    def training_step(self, batch: list[Tensor], index: int) -> Tensor:
+        loss = self.loss(*batch)
+        self.log("training_error", loss, on_step=False, on_epoch=True, batch_size=len(batch[0]))
+        return loss
+
+    def validation_step(self, batch: list[Tensor], index: int) -> None:
+        self.log("error", self.loss(*batch), batch_size=len(batch[0]))
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        return torch.optim.AdamW(trained, lr=self.learning_rate, weight_decay=self.weight_decay)
+
+
+class Restoration(Reconstruction):
+    """A network that corrects degraded images, the first channel of its inputs (batch, channels, y, x)."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """The restored images (batch, 1, y, x)."""
+        return inputs[:, :1] + self.network(inputs)
+
+    def loss(self, inputs: Tensor, target: Tensor) -> Tensor:
+        return (self(inputs) - target).square().mean()
+
+
+class Eofs(Reconstruction):
+    """A `LinearAutoEncoder` on anomalies, by L-BFGS over all of them at once, in steps of 20 iterations.
+
+    The loss is the share of the area-weighted sum of squares that is left; of tied matrices, whose columns
+    are orthonormal, its mean over the first 1, 2, ... columns (all but a constant of Brockett's cost).
+    """
+
+    network: LinearAutoEncoder
+
+    def loss(self, inputs: Tensor, target: Tensor) -> Tensor:
+        truth = self.network.weighted(target)
+        code = self.network.encode(inputs)
+        if self.network.latent is not None:
+            return (self.network.decoder(code) - truth).square().sum() / truth.square().sum()
+        share = torch.linspace(1, 0, code.shape[1] + 1, dtype=code.dtype, device=code.device)[:-1]
+        return 1 - (share * code.square()).sum() / truth.square().sum()
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.LBFGS(
+            self.parameters(),
+            history_size=20,
+            tolerance_grad=0,
+            tolerance_change=1e-12,
+            line_search_fn="strong_wolfe",
+        )
+
+
+class Generation(Reconstruction):
+    """A variational auto-encoder: minus the evidence lower bound, in nats a pixel.
+
+    The pixels' error is Gaussian, of the variance that is most likely for the batch (Rybkin, Daniilidis and
+    Levine 2021, arXiv 2006.13202), so that no weight has to be chosen.
+    """
+
+    network: VariationalAutoEncoder
+
+    def loss(self, inputs: Tensor, target: Tensor) -> Tensor:
+        mean, log_variance = self.network.gaussian(inputs)
+        left = (self.network.decode(draw(mean, log_variance)) - target).square().mean()
+        return left.log() / 2 + divergence(mean, log_variance).mean() / target[0].numel()
+
+
+class Classification(Reconstruction):
+    """Scores (batch, classes) of images, by cross-entropy; validation logs the ``accuracy`` too."""
+
+    def loss(self, inputs: Tensor, target: Tensor) -> Tensor:
+        return functional.cross_entropy(self.network(inputs), target)
+
+    def validation_step(self, batch: list[Tensor], index: int) -> None:
+        super().validation_step(batch, index)
+        images, labels = batch
+        right = (self.network(images).argmax(1) == labels).float().mean()
+        self.log("accuracy", right, batch_size=len(images))
+
+
+def pairs(
+    inputs: Tensor,
+    target: Tensor,
+    size: int,
+    change: Callable[[Tensor], Tensor] | None = None,
+    shuffle: bool = False,
+) -> DataLoader[Any]:
+    """Batches (input, target) of ``size``; ``change`` is applied to the inputs each time they are drawn."""
+
+    def collate(batch: list[_Pair]) -> _Pair:
+        first, second = (torch.stack(part) for part in zip(*batch, strict=True))
+        return (first if change is None else change(first)), second
+
+    return DataLoader(TensorDataset(inputs, target), size, shuffle=shuffle, collate_fn=collate)
+
+
+def built(network: dict[str, Any], inputs: int, outputs: int, seed: int) -> nn.Module:
+    """The network of a ``class_path`` and ``init_args``, its weights drawn by ``seed``."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return build(network, inputs, outputs)
+
+
+def keep(path: Path, network: nn.Module, options: dict[str, Any]) -> None:
+    """Write the network's weights and plain ``options``, to be loaded with weights_only=True."""
+    torch.save({"state_dict": network.state_dict(), "options": options}, path)
