@@ -9,9 +9,14 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
+from scipy.constants import g
 from scipy.stats import norm
 
 Values = xr.DataArray | NDArray[np.floating] | float
+
+_RADIUS = 6.371e6  # m, of the Earth
+_ROTATION = 7.2921e-5  # 1/s, of the Earth
+_EQUATORIAL = 5.0  # degrees
 
 
 def rmse(estimate: Values, truth: Values, weights: Values = 1.0) -> float:
@@ -64,6 +69,44 @@ def crps_gaussian(estimate: Values, error: Values, truth: Values, weights: Value
     return float(np.average(np.where(sigma > 0, score, np.abs(difference)), weights=weight))
 
 
+def log_score_gaussian(estimate: Values, error: Values, truth: Values, weights: Values = 1.0) -> float:
+    """Mean of -log of the density of N(estimate, error^2) at the truth, in nats (less is better).
+
+    Units matter: in others that are a times smaller it is log(a) more (Gneiting & Raftery 2007, equation 8).
+    Raises as `coverage` does, and for zero errors.
+    """
+    z, sigma, weight = _standardised(estimate, error, truth, weights)
+    return float(-np.average(norm.logpdf(z) - np.log(sigma), weights=weight))
+
+
+def spread_skill(estimate: Values, error: Values, truth: Values, weights: Values = 1.0) -> float:
+    """Root mean square standard error over RMSE: 1 is honest, less is too sure of itself.
+
+    Fortin et al. 2014 (10.1175/JHM-D-14-0008.1), equation 15. Raises as `coverage` does.
+    """
+    difference, sigma, weight = _at_truth(estimate, truth, error, weights)
+    _check_errors(sigma)
+    return float(np.sqrt(np.average(sigma**2, weights=weight) / np.average(difference**2, weights=weight)))
+
+
+def pit(estimate: Values, error: Values, truth: Values) -> NDArray[np.float64]:
+    """(n,) the share of N(estimate, error^2) below each finite truth: even from 0 to 1 if it is honest.
+
+    Dawid 1984 (10.2307/2981683). Raises as `coverage` does, and for zero errors.
+    """
+    z, _ = _standardised(estimate, error, truth)
+    return norm.cdf(-z)
+
+
+def reliability(
+    estimate: Values, error: Values, truth: Values, levels: NDArray[np.floating], weights: Values = 1.0
+) -> NDArray[np.float64]:
+    """Share of the truth in each of the central intervals that should hold ``levels`` (k,) of it."""
+    z, _, weight = _standardised(estimate, error, truth, weights)
+    within = np.abs(z) <= norm.ppf((1 + levels[:, None]) / 2)
+    return np.average(within, axis=1, weights=weight)
+
+
 def sigma_factor(
     estimate: Values, error: Values, truth: Values, level: float = 0.6827, weights: Values = 1.0
 ) -> float:
@@ -73,13 +116,8 @@ def sigma_factor(
     lies within the interval. Unlike the root mean square of that ratio it does not let a few far outliers,
     as unmasked cloud, widen the interval of all others. Raises as `coverage` does, and for zero errors.
     """
-    difference, sigma, weight = _at_truth(estimate, truth, error, weights)
-    _check_errors(sigma)
-    zero = np.count_nonzero(sigma == 0)
-    if zero:
-        raise ValueError(f"the standard error is zero at {zero} of {sigma.size} values, and has no factor")
-    ratio = np.abs(difference) / sigma
-    return float(np.quantile(ratio, level, weights=weight, method="inverted_cdf"))
+    z, _, weight = _standardised(estimate, error, truth, weights)
+    return float(np.quantile(np.abs(z), level, weights=weight, method="inverted_cdf"))
 
 
 def summary(estimate: Values, error: Values | None, truth: Values) -> dict[str, float]:
@@ -95,6 +133,83 @@ def summary(estimate: Values, error: Values | None, truth: Values) -> dict[str, 
         scores["coverage_1sigma"] = coverage(estimate, error, truth, 1)
         scores["coverage_2sigma"] = coverage(estimate, error, truth, 2)
     return scores
+
+
+def areas(lat: Values) -> NDArray[np.float64]:
+    """Weights of the cells of a grid that is regular in degrees, from their latitudes."""
+    return np.cos(np.radians(np.asarray(lat, np.float64)))
+
+
+def gradient(
+    values: Values, lat: NDArray[np.floating], lon: NDArray[np.floating]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Eastward and northward derivatives of (..., y, x), in units of the values per metre.
+
+    ``lat`` and ``lon`` are (y, x) in degrees, of a grid that may be turned or curved. Central differences,
+    one-sided at the rim; NaN beside a missing value.
+    """
+    turns = np.radians(lat), np.unwrap(np.radians(lon), axis=1)
+    north, east = ([_RADIUS * step for step in np.gradient(turn)] for turn in turns)
+    east = [step * np.cos(turns[0]) for step in east]
+    down, across = np.gradient(np.asarray(values, np.float64), axis=(-2, -1))
+    area = east[1] * north[0] - east[0] * north[1]
+    return (across * north[0] - down * north[1]) / area, (down * east[1] - across * east[0]) / area
+
+
+def geostrophic_velocity(
+    height: Values, lat: NDArray[np.floating], lon: NDArray[np.floating]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Eastward and northward velocity (m/s) that balance the slope of a sea level (..., y, x) in metres.
+
+    u = -(g/f) dh/dy, v = (g/f) dh/dx, with f = 2 Omega sin(lat); NaN within 5 degrees of the equator, where
+    the balance does not hold.
+    """
+    away = np.where(np.abs(lat) >= _EQUATORIAL, lat, np.nan)
+    ratio = g / (2 * _ROTATION * np.sin(np.radians(away)))
+    east, north = gradient(height, lat, lon)
+    return -ratio * north, ratio * east
+
+
+def gradient_rmse(
+    estimate: Values,
+    truth: Values,
+    lat: NDArray[np.floating],
+    lon: NDArray[np.floating],
+    weights: Values = 1.0,
+) -> float:
+    """Root mean square length of the error of `gradient`, per metre. Raises as `rmse` does."""
+    return _vector_rmse(gradient(estimate, lat, lon), gradient(truth, lat, lon), weights)
+
+
+def velocity_rmse(
+    estimate: Values,
+    truth: Values,
+    lat: NDArray[np.floating],
+    lon: NDArray[np.floating],
+    weights: Values = 1.0,
+) -> float:
+    """Root mean square length of the error of `geostrophic_velocity`, m/s. Raises as `rmse` does."""
+    found, expected = (geostrophic_velocity(height, lat, lon) for height in (estimate, truth))
+    return _vector_rmse(found, expected, weights)
+
+
+def _vector_rmse(
+    found: tuple[NDArray[np.float64], ...], expected: tuple[NDArray[np.float64], ...], weights: Values
+) -> float:
+    east, north = (rmse(one, other, weights) for one, other in zip(found, expected, strict=True))
+    return float(np.hypot(east, north))
+
+
+def _standardised(
+    estimate: Values, error: Values, truth: Values, *others: Values
+) -> list[NDArray[np.float64]]:
+    """(estimate - truth) / error, the error and the others where the truth is finite, (n,) each."""
+    difference, sigma, *rest = _at_truth(estimate, truth, error, *others)
+    _check_errors(sigma)
+    zero = np.count_nonzero(sigma == 0)
+    if zero:
+        raise ValueError(f"the standard error is zero at {zero} of {sigma.size} values with truth")
+    return [difference / sigma, sigma, *rest]
 
 
 def _at_truth(estimate: Values, truth: Values, *others: Values) -> list[NDArray[np.float64]]:

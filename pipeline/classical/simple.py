@@ -65,9 +65,9 @@ def nearest(field: Field) -> Estimate:
     index = distance_transform_edt(
         ~field.observed, sampling=(cells, 1, 1), return_distances=False, return_indices=True
     )
-    here = np.indices(field.values.shape, sparse=True)
+    y, x = np.ogrid[: field.sea.shape[0], : field.sea.shape[1]]
     days = np.abs(field.days[index[0]] - field.days[:, None, None])
-    variance = in_time(days) + across(np.hypot(index[1] - here[1], index[2] - here[2]))
+    variance = in_time(days) + across(np.hypot(index[1] - y, index[2] - x))
     return _finished(field, field.values[tuple(index)], variance)
 
 
