@@ -19,14 +19,29 @@ from rich.table import Table
 from .errors import InputError
 
 _LIGHTNING = ("fit", "validate", "test", "predict")
-_METHODS = {
+_NETWORKS = {
     "unet": "a U-Net that corrects optimal interpolation (the default)",
+    "resnet": "residual blocks as steps of a flow",
+    "rednet": "convolutions and deconvolutions with symmetric skips",
+    "dincae1": "DINCAE 1, with its dense layers",
+    "dincae2": "DINCAE 2, with refinement",
+    "convlstm": "a convolutional LSTM in both directions of time",
+    "convgru": "the same with gated recurrent units",
+    "convlstm-unet": "a U-Net that is recurrent at its deepest level",
+    "autoencoder": "a convolutional auto-encoder, without skips",
+    "dense-autoencoder": "a dense auto-encoder: for small grids",
+}
+_METHODS = _NETWORKS | {
     "oi": "local optimal interpolation in space and time, fitted to the field",
-    "climatology": "the mean of each pixel",
+    "dineof": "iterated truncated SVD, its number of modes cross-validated",
+    "climatology": "the mean of each pixel, with its season where the record is long",
+    "persistence": "the last value seen",
+    "nearest": "the nearest value of the date",
     "linear-time": "linear between the dates that see a pixel",
     "linear-space": "linear between the pixels that a date sees",
+    "linear-space-time": "both, each weighted by its error",
 }
-_WEIGHTED = ("unet", "oi")  # whose first guess tells how hard each held-out value is
+_WEIGHTED = (*_NETWORKS, "oi")  # whose first guess tells how hard each held-out value is
 _OPENING = (
     "variable",
     "mask_variable",
@@ -48,7 +63,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if words and words[0] in _LIGHTNING:
         options = argparse.Namespace(run=_lightning, debug="--debug" in words, quiet=False)
     else:
-        options = _parser().parse_args(_with_negative_regions(words))
+        options, others = _parser().parse_known_args(_with_negative_regions(words))
+        if others and options.run is not _reproduce:
+            _parser().error(f"unrecognized arguments: {' '.join(others)}")
+        options.others = others
     options.words = words
     with _logging(getattr(options, "quiet", False)):
         try:
@@ -92,7 +110,12 @@ def _fill(options: argparse.Namespace) -> None:
     from .training import Training
 
     training = Training(
-        options.window, options.epochs, options.time_budget, options.checkpoint, options.save_checkpoint
+        options.window,
+        options.epochs,
+        options.time_budget,
+        options.checkpoint,
+        options.save_checkpoint,
+        options.first_guess,
     )
     dataset = fill(
         options.inputs,
@@ -127,6 +150,19 @@ def _score(options: argparse.Namespace) -> None:
         Console(width=None if sys.stdout.isatty() else _PRINTED_WIDTH).print(score_table(rows))
 
 
+def _reproduce(options: argparse.Namespace) -> None:
+    from .reproduce import listing, reproduce, table
+
+    console = Console(width=None if sys.stdout.isatty() else _PRINTED_WIDTH)
+    if options.name is None:
+        console.print(listing())
+        return
+    folder = Path(options.output or f"runs/{options.name}")
+    findings = reproduce(options.name, folder, options.others, quick=options.quick, quiet=options.quiet)
+    console.print(table(findings, options.name))
+    _log.info("figures, checkpoints, table.md and config.yaml are in %s", folder)
+
+
 def _lightning(options: argparse.Namespace) -> None:
     from .lightning import run
 
@@ -152,7 +188,7 @@ def _show_held_out(rows: list[dict[str, Any]], method: str) -> None:
 def _check_options(options: argparse.Namespace) -> None:
     training = ("window", "epochs", "time_budget", "checkpoint", "save_checkpoint")
     given = [name for name in training if getattr(options, name) is not None]
-    if given and options.method != "unet":
+    if given and options.method not in _NETWORKS:
         raise InputError(f"--method {options.method} trains no network; leave out {_listed(given)}")
     trained = [name for name in given if name in ("epochs", "time_budget")]
     if trained and options.checkpoint is not None:
@@ -251,6 +287,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_info(commands)
     _add_fill(commands)
     _add_score(commands)
+    _add_reproduce(commands)
     for name, what in zip(
         _LIGHTNING,
         (
@@ -284,7 +321,7 @@ def _add_fill(commands: Any) -> None:
         help="fill the gaps of a field",
         description="Fill the gaps of a field and write it with its error, its sources and its score.",
         epilog="methods:\n"
-        + "\n".join(f"  {name:13} {what}" for name, what in _METHODS.items())
+        + "\n".join(f"  {name:18} {what}" for name, what in _METHODS.items())
         + "\n\nexamples:\n"
         "  oceanfill fill sst_clouds.nc -o filled.nc --plot filled.png\n"
         "  oceanfill fill 'chl_*.nc' -o chl.nc --transform log --region 35,45,-6,18\n"
@@ -318,6 +355,12 @@ def _add_fill(commands: Any) -> None:
     )
     training.add_argument("--save-checkpoint", metavar="FILE", help="keep the trained network")
     training.add_argument(
+        "--first-guess",
+        choices=("oi", "none"),
+        default="oi",
+        help="what a network corrects: optimal interpolation (the default), or nothing, as in the papers",
+    )
+    training.add_argument(
         "--seed", type=int, default=0, help="the same seed gives the same result; default 0"
     )
     training.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default auto")
@@ -340,6 +383,27 @@ def _add_score(commands: Any) -> None:
     score.add_argument("--json", action="store_true", help="the rows as JSON")
     score.add_argument("--debug", action="store_true", help=argparse.SUPPRESS)
     score.set_defaults(run=_score)
+
+
+def _add_reproduce(commands: Any) -> None:
+    again = commands.add_parser(
+        "reproduce",
+        help="run an experiment of the course or of a paper",
+        description="Run an experiment: its table beside the figures to reach, pictures, checkpoints.\n"
+        "Without a name: the list.",
+        epilog="An experiment's own options follow its name (`--print_config` shows them):\n"
+        "  oceanfill reproduce mnist-autoencoder --epochs 20 -o runs/longer",
+        formatter_class=_HELP,
+        allow_abbrev=False,
+    )
+    again.add_argument("name", nargs="?", metavar="NAME")
+    again.add_argument(
+        "--quick", action="store_true", help="a look in seconds: too short to reach the figures"
+    )
+    again.add_argument("-o", "--output", metavar="FOLDER", help="default runs/NAME")
+    again.add_argument("--quiet", action="store_true", help="only warnings and errors")
+    again.add_argument("--debug", action="store_true", help="show where a fault of ours happened")
+    again.set_defaults(run=_reproduce)
 
 
 def _add_opening(command: argparse.ArgumentParser) -> None:

@@ -12,13 +12,15 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from .classical.optimal_interpolation import fit as fit_kriging
+from .errors import InputError
 from .features import Scene, Surroundings, inputs, surroundings
 from .field import Field, open_field
-from .firstguess import guessed, rehearsal
+from .firstguess import Guess, PixelMeans, guessed, rehearsal, spread
 from .gaps import hide_spells, hold_out
 from .progress import progress
 
 _log = logging.getLogger(__name__)
+FIRST_GUESSES = ("oi", "none")
 _MANY_DATES = 30
 _CELLS_GUESSED = 3e6  # for the training, so that the first guess is not what it waits for
 _FEWEST, _MOST = 3, 5  # rehearsals
@@ -36,7 +38,7 @@ class GapData(pl.LightningDataModule):
     ``source`` is a `Field`, or what `open_field` opens with the options ``opening``. ``held_out`` is the
     share of the observed values that is kept for choosing and scoring; ``hidden`` the share that each of
     the ``rehearsals`` hides to train on. Patches have ``patch`` cells to a side; where the record is short,
-    half of them are turned over in space and time.
+    half of them are turned over in space and time. ``first_guess`` is "oi", or "none": pixel means.
     """
 
     def __init__(
@@ -50,12 +52,18 @@ class GapData(pl.LightningDataModule):
         hidden: float = 0.2,
         held_out: float = 0.1,
         neighbours: int = 64,
+        first_guess: str = "oi",
         seed: int = 0,
         device: str = "cpu",
         quiet: bool = True,
     ) -> None:
         """Open the field and put the held-out values aside."""
         super().__init__()
+        if first_guess not in FIRST_GUESSES:
+            raise InputError(
+                f"no first guess is called {first_guess!r}; choose one of {', '.join(FIRST_GUESSES)}"
+            )
+        self.first_guess = first_guess
         self.field: Field = source if isinstance(source, Field) else open_field(source, **(opening or {}))
         self.window = window or usual_window(self.field)
         self.patch, self.batch = patch, batch
@@ -83,20 +91,16 @@ class GapData(pl.LightningDataModule):
         if "guess" in self._ready:
             return
         held = self.held
-        with progress("fitting the first guess", None, self.quiet):
-            options: dict[str, Any] = {
-                "neighbours": self.neighbours,
-                "seed": self.seed,
-                "device": self.device,
-            }
-            self.kriging = fit_kriging(self.field.hide(held), **options)
-        _log.info(
-            "first guess: %s; %d neighbours",
-            " and ".join(
+        self.kriging: Guess = PixelMeans(spread(self.field))
+        if self.first_guess == "oi":
+            with progress("fitting the first guess", None, self.quiet):
+                self.kriging = fit_kriging(
+                    self.field.hide(held), neighbours=self.neighbours, seed=self.seed, device=self.device
+                )
+            scales = (
                 f"{part.length:.3g} km, {part.duration:.3g} days" for part in self.kriging.scales.components
-            ),
-            self.neighbours,
-        )
+            )
+            _log.info("first guess: %s; %d neighbours", " and ".join(scales), self.neighbours)
         missing = int((~self.field.observed & self.field.sea).sum())
         cells = len(self.field.days) * int(self.field.sea.sum())
         with progress("first guess", cells, self.quiet) as advance:

@@ -13,14 +13,22 @@ import torch
 import xarray as xr
 from numpy.typing import NDArray
 
-from .classical.simple import climatology, linear_in_space, linear_in_time
+from .classical.dineof import dineof
+from .classical.simple import (
+    climatology,
+    linear_in_space,
+    linear_in_space_time,
+    linear_in_time,
+    nearest,
+    persistence,
+)
 from .data import GapData
 from .errors import InputError
 from .field import Field, open_field
 from .output import to_dataset
 from .reading import Inputs
 from .scores import bias, coverage, rmse, sigma_factor
-from .tasks import Correction
+from .tasks import NETWORKS, Correction, has_fixed_grid
 from .training import Training, load, predict, save, train
 
 _log = logging.getLogger(__name__)
@@ -51,46 +59,65 @@ def simple(estimate: Callable[[Field], Estimate]) -> Callable[[GapData, Training
     return method
 
 
-def optimal_interpolation(data: GapData, how: Training) -> list[Product]:
-    """Local optimal interpolation in space and time."""
+def first_guess(data: GapData, how: Training) -> list[Product]:
+    """Local optimal interpolation in space and time, or the mean of each pixel."""
     data.setup("predict")
     trial = (data.trial_guess, data.trial_error) if data.held.any() else None
-    return [Product("optimal interpolation", (data.guess, data.error), trial)]
+    name = "optimal interpolation" if data.first_guess == "oi" else "pixel means"
+    return [Product(name, (data.guess, data.error), trial)]
 
 
-def unet(data: GapData, how: Training) -> list[Product]:
-    """The first guess, and after it a U-Net's correction of it."""
-    if how.checkpoint:
-        task = load(how.checkpoint, how.window)
-    else:
-        torch.manual_seed(data.seed)
-        task = Correction(window=how.window or data.window)
-    data.window = task.window
-    guess = optimal_interpolation(data, how)[0]
-    if not how.checkpoint:
-        data.setup("fit")
-        if not data.scenes:
-            _log.warning("too few values to train a network on; the first guess is delivered")
-            return [guess]
-        task = train(task, data, how)
-    if how.save_checkpoint:
-        save(task, how.save_checkpoint)
-    trial = None
-    if guess.trial is not None:
-        trial = predict(task, data.trial_dataloader(), *guess.trial, data.device)
-    return [
-        guess,
-        Product("U-Net", predict(task, data.predict_dataloader(), *guess.estimate, data.device), trial),
-    ]
+def network(name: str) -> Callable[[GapData, Training], list[Product]]:
+    """The first guess, and after it a network's correction of it."""
+
+    def method(data: GapData, how: Training) -> list[Product]:
+        if how.checkpoint:
+            task = load(how.checkpoint, how.window)
+        else:
+            chosen, patch = NETWORKS[name], 512
+            if has_fixed_grid(chosen):
+                data.patch = patch = max(data.field.sea.shape)
+                grid = {"shape": list(data.field.sea.shape)}
+                chosen = chosen | {"init_args": chosen["init_args"] | grid}
+            torch.manual_seed(data.seed)
+            task = Correction(chosen, window=how.window or data.window, patch=patch)
+        data.window = task.window
+        guess = first_guess(data, how)[0]
+        if not how.checkpoint:
+            data.setup("fit")
+            if not data.scenes:
+                _log.warning("too few values to train a network on; the first guess is delivered")
+                return [guess]
+            _log.info(
+                "%s: %d parameters, a window of %d dates, patches of %d cells",
+                name,
+                sum(weights.numel() for weights in task.parameters()),
+                task.window,
+                data.patch,
+            )
+            task = train(task, data, how)
+        if how.save_checkpoint:
+            save(task, how.save_checkpoint)
+        trial = None
+        if guess.trial is not None:
+            trial = predict(task, data.trial_dataloader(), *guess.trial, data.device)
+        corrected = predict(task, data.predict_dataloader(), *guess.estimate, data.device)
+        return [guess, Product(name, corrected, trial)]
+
+    return method
 
 
 # name on the command line: what makes products of a field, the one to deliver last
 METHODS: dict[str, Callable[[GapData, Training], list[Product]]] = {
-    "unet": unet,
-    "oi": optimal_interpolation,
+    **{name: network(name) for name in NETWORKS},
+    "oi": first_guess,
+    "dineof": simple(dineof),
     "climatology": simple(climatology),
+    "persistence": simple(persistence),
+    "nearest": simple(nearest),
     "linear-time": simple(linear_in_time),
     "linear-space": simple(linear_in_space),
+    "linear-space-time": simple(linear_in_space_time),
 }
 
 
@@ -135,7 +162,14 @@ def fill(
         _log.warning("%s: nothing is missing, so the values are copied through", field.name)
         mean, error = field.values, np.sqrt(field.error_variance)
         return to_dataset(field, mean, error, attributes=found)
-    data = GapData(field, held_out=HELD_OUT if holdout else 0.0, seed=seed, device=where, quiet=quiet)
+    data = GapData(
+        field,
+        held_out=HELD_OUT if holdout else 0.0,
+        first_guess=training.first_guess,
+        seed=seed,
+        device=where,
+        quiet=quiet,
+    )
     products = METHODS[method](data, training)
     chosen, rows, factor = _judge(field, data, products)
     report(rows)

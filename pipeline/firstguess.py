@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .classical.kriging import Kriging, means
+from .classical.neighbours import Scales
 from .features import Scene, scene
 from .field import Field
 from .gaps import as_hard
@@ -22,7 +23,32 @@ def spread(field: Field) -> float:
     return float(np.nanstd(field.values - means(field)))
 
 
-def guessed(field: Field, kriging: Kriging, device: str, advance: Advance) -> tuple[Scene, Floats, Floats]:
+@dataclass(frozen=True)
+class PixelMeans:
+    """No first guess but the mean of each pixel, its error the deviation of the field: the papers' set-up."""
+
+    spread: float
+    neighbours: int = 0
+
+    @property
+    def scales(self) -> Scales:
+        """An observation is taken to be known to a tenth of the field's deviation."""
+        return Scales((), (self.spread / 10) ** 2)
+
+    def __call__(
+        self, field: Field, where: NDArray[np.bool_], *, device: str = "cpu", advance: Advance
+    ) -> tuple[Floats, Floats]:
+        """Estimate and standard error (time, lat, lon) at ``where``, NaN elsewhere."""
+        wanted = where & field.sea
+        advance(int(wanted.sum()))
+        mean = np.where(wanted, means(field), np.float32(np.nan)).astype(np.float32)
+        return mean, np.where(wanted, np.float32(self.spread), np.float32(np.nan))
+
+
+Guess = Kriging | PixelMeans
+
+
+def guessed(field: Field, kriging: Guess, device: str, advance: Advance) -> tuple[Scene, Floats, Floats]:
     """The scene of a field with all it has, and the guess and its error (time, lat, lon) at sea."""
     guess, error = kriging(field, ~field.observed, device=device, advance=advance)
     # An observed cell has its own value among its neighbours: a few more are enough.
@@ -36,7 +62,7 @@ def guessed(field: Field, kriging: Kriging, device: str, advance: Advance) -> tu
 
 
 def rehearsal(
-    field: Field, hidden: NDArray[np.bool_], real: Floats, kriging: Kriging, device: str, advance: Advance
+    field: Field, hidden: NDArray[np.bool_], real: Floats, kriging: Guess, device: str, advance: Advance
 ) -> tuple[Scene, Floats, Floats]:
     """The same without the values at ``hidden`` (time, lat, lon), which become the scene's residuals.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from importlib import import_module
 from typing import Any
 
@@ -10,13 +11,31 @@ import torch
 from pytorch_lightning.callbacks import Timer
 from torch import Tensor, nn
 
+from ..models.head import gaussian
 from .errors import InputError
 from .features import channels
 from .patches import mixed
 
-UNET: dict[str, Any] = {"class_path": "oceanfill.models.unet.UNet", "init_args": {"widths": [16, 32, 64]}}
 _WARM_UP = 0.1  # share of the training in which the learning rate rises
-_LEAST_LOG_ERROR, _MOST_LOG_ERROR = -4.0, 4.0
+_REFINEMENT = (0.3, 0.7)  # weights of the losses of a network and of the one that refines it (DINCAE 2)
+
+
+def _named(family: str, name: str, **options: Any) -> dict[str, Any]:
+    return {"class_path": f"oceanfill.models.{family}.{name}", "init_args": options}
+
+
+NETWORKS: dict[str, dict[str, Any]] = {
+    "unet": _named("unet", "UNet", widths=[16, 32, 64]),
+    "resnet": _named("resnet", "ResNet"),
+    "rednet": _named("rednet", "REDNet"),
+    "dincae1": _named("dincae", "DINCAE1"),
+    "dincae2": _named("dincae", "DINCAE2", refinement=True),
+    "convlstm": _named("convolutional_recurrent", "RecurrentFiller", cell="lstm"),
+    "convgru": _named("convolutional_recurrent", "RecurrentFiller", cell="gru"),
+    "convlstm-unet": _named("convolutional_recurrent", "RecurrentUNet", widths=[16, 32, 64]),
+    "autoencoder": _named("autoencoder", "ConvolutionalAutoEncoder", latent=64),
+    "dense-autoencoder": _named("autoencoder", "DenseAutoEncoder", latent=64),
+}
 
 
 class Correction(pl.LightningModule):
@@ -30,7 +49,7 @@ class Correction(pl.LightningModule):
 
     def __init__(
         self,
-        network: dict[str, Any] = UNET,
+        network: dict[str, Any] = NETWORKS["unet"],
         window: int = 5,
         learning_rate: float = 2e-3,
         weight_decay: float = 1e-4,
@@ -44,21 +63,32 @@ class Correction(pl.LightningModule):
         self.window, self.patch = window, patch
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
         # Channels last is a third faster on a processor, and what a GPU's tensor cores ask for.
-        self.network = build(network, channels(window), 2).to(memory_format=torch.channels_last)
-        self._sums = torch.zeros(3, dtype=torch.float64)
+        self.network = nn.utils.convert_conv2d_weight_memory_format(
+            build(network, channels(window), 2, window), torch.channels_last
+        )
+        self._sums = torch.zeros(2, dtype=torch.float64)
+
+    def stages(self, inputs: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """(batch, y, x) m and d of (batch, channels, y, x) as each network of a refinement gives them."""
+        inputs = inputs.contiguous(memory_format=torch.channels_last)
+        said = self.network.stages(inputs) if hasattr(self.network, "stages") else [self.network(inputs)]
+        return [(mean[:, 0], log_variance[:, 0] / 2) for mean, log_variance in map(gaussian, said)]
 
     def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
         """(batch, y, x) m and d of (batch, channels, y, x)."""
-        inputs = inputs.contiguous(memory_format=torch.channels_last)
-        correction, log_error = self.network(inputs).unbind(1)
-        return correction, log_error.clamp(_LEAST_LOG_ERROR, _MOST_LOG_ERROR)
+        return self.stages(inputs)[-1]
 
     def training_step(self, batch: tuple[Tensor, Tensor, Tensor], index: int) -> Tensor:
         inputs, residual, weight = batch
-        correction, log_error = self(inputs)
-        known = weight > 0
-        z = (torch.where(known, residual, 0.0) - correction) * torch.exp(-log_error)
-        loss = ((z**2 / 2 + log_error) * weight).sum() / weight.sum().clamp(min=1e-6)
+        stages = self.stages(inputs)
+        residual = torch.where(weight > 0, residual, 0.0)
+        share = weight / weight.sum().clamp(min=1e-6)
+        losses = [
+            (((residual - correction) ** 2 * torch.exp(-2 * log_error) / 2 + log_error) * share).sum()
+            for correction, log_error in stages
+        ]
+        parts = _REFINEMENT if len(losses) == len(_REFINEMENT) else [1.0]
+        loss = sum(part * one for part, one in zip(parts, losses, strict=True))
         self.log("loss", loss, prog_bar=True)
         return loss
 
@@ -120,12 +150,27 @@ class Correction(pl.LightningModule):
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
-def build(network: dict[str, Any], inputs: int, outputs: int) -> nn.Module:
-    """The module that a ``class_path`` with ``init_args`` names. Raises `InputError` for one that is not."""
+def build(network: dict[str, Any], inputs: int, outputs: int, window: int) -> nn.Module:
+    """The module that a ``class_path`` with ``init_args`` names. Raises `InputError` for one that is not.
+
+    One that takes ``dates`` is told the window.
+    """
     path = str(network.get("class_path", ""))
-    module, _, name = path.rpartition(".")
-    options = network.get("init_args", {})
+    options = dict(network.get("init_args", {}))
     try:
-        return getattr(import_module(module), name)(inputs=inputs, outputs=outputs, **options)
+        made = _class(path)
+        if "dates" in inspect.signature(made).parameters:
+            options["dates"] = window
+        return made(inputs=inputs, outputs=outputs, **options)
     except (ImportError, AttributeError, ValueError, TypeError) as error:
         raise InputError(f"network {path!r}: {error}; check its class_path and init_args") from error
+
+
+def has_fixed_grid(network: dict[str, Any]) -> bool:
+    """Whether a network is made for one ``shape`` (rows, columns), as those with dense layers are."""
+    return "shape" in inspect.signature(_class(network["class_path"])).parameters
+
+
+def _class(path: str) -> Any:
+    module, _, name = path.rpartition(".")
+    return getattr(import_module(module), name)

@@ -34,6 +34,7 @@ class Training:
     time_budget: float | None = None  # minutes
     checkpoint: str | None = None
     save_checkpoint: str | None = None
+    first_guess: str = "oi"  # or "none": the mean of each pixel
 
 
 def train(task: Correction, data: GapData, how: Training) -> Correction:

@@ -21,7 +21,7 @@ from oceanfill.pipeline.training import EPOCHS
 Run = Callable[..., Any]
 SHIPPED = sorted(
     path.relative_to(Path(str(files("oceanfill.configs")))).with_suffix("").as_posix()
-    for path in Path(str(files("oceanfill.configs"))).rglob("*.yaml")
+    for path in Path(str(files("oceanfill.configs"))).glob("fill/*.yaml")
 )
 TINY = (
     *("--data.source", "in.nc", "--data.neighbours", "8", "--data.rehearsals", "1", "--data.quiet", "true"),
