@@ -19,7 +19,7 @@ demo: venv
 	$(BIN)/oceanfill score out/sst_filled.nc sample_data/sst_clouds_truth.nc
 
 test: venv
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 # mypy cannot follow an editable install's folder mapping, so it checks the installed wheel
 lint: venv

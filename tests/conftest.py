@@ -6,6 +6,10 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
+
+# The networks here are tiny, and pytest-xdist gives each core a process of its own.
+torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
