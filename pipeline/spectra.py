@@ -68,7 +68,7 @@ def resolution(estimate: Floats, truth: Floats, days: Floats, lon: Floats) -> tu
     frequency, wavenumber = (fftfreq(len(x), step) for x, step in zip((days, lon), steps, strict=True))
     t, x = frequency > 0, wavenumber > 0
     score = (1 - _spectrum(estimate - truth) / _spectrum(truth))[np.ix_(t, x)]
-    lines = contour_generator(1 / wavenumber[x], 1 / frequency[t], score, name="mpl2014").lines(0.5)
+    lines = contour_generator(1 / wavenumber[x], 1 / frequency[t], score).lines(0.5)
     if lines:
         first = np.asarray(lines[0])
         return float(first[:, 0].min()), float(first[:, 1].min())

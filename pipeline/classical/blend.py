@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import nnls
 
 from ..field import Field
 from ..gaps import hide_spells
@@ -14,7 +16,17 @@ from .simple import Estimate, linear_in_space, linear_in_time, nearest
 
 _HELD_OUT = 0.05  # share of the observed values
 _FEWEST = 30  # held-out values that tell how errors go together
-_SHRINKAGE = 0.05  # of the errors' products towards none in common
+_SHRINKAGE = 0.05  # of the correlations towards none
+_LEAST_CONSTANT = 0.01  # of the mean squared error, in each error variance
+
+
+class Rule(NamedTuple):
+    """What the held-out values say of m methods."""
+
+    calibration: NDArray[
+        np.float64
+    ]  # (m, 2): the error variance is the first + the second * claimed variance
+    products: NDArray[np.float64]  # (m, m) mean products of errors in units of that
 
 
 def blend(
@@ -24,35 +36,51 @@ def blend(
 ) -> Estimate:
     """The mean of what ``methods`` make of a field, weighted by their errors under clouds of other dates."""
     hidden = hide_spells(field, _HELD_OUT, np.random.default_rng(seed))
-    products = np.eye(len(methods))
+    rule = Rule(np.tile([0.0, 1.0], (len(methods), 1)), np.eye(len(methods)))
     if hidden.sum() >= _FEWEST:
         trial = [method(field.hide(hidden)) for method in methods]
-        at = [(mean[hidden], error[hidden]) for mean, error in trial]
-        products = error_products(at, field.values[hidden])
-    return combine([method(field) for method in methods], products)
+        rule = fit([(mean[hidden], error[hidden]) for mean, error in trial], field.values[hidden])
+    return combine([method(field) for method in methods], rule)
 
 
-def error_products(estimates: Sequence[Estimate], truth: NDArray[np.float32]) -> NDArray[np.float64]:
-    """(m, m) mean products of the errors of m estimates, each in units of its own standard error.
+def fit(estimates: Sequence[Estimate], truth: NDArray[np.float32]) -> Rule:
+    """How the errors of m estimates, pairs (n,) of mean and standard error, go together at a truth (n,).
 
-    ``estimates`` are pairs (n,) of mean and standard error, ``truth`` (n,). The diagonal is one for honest
-    errors; the others are shrunk a little, so that equal methods share the weight.
+    The claimed variances are corrected by non-negative least squares to the squared errors, so that a method
+    whose errors do not follow its claim gets one for all cells. The correlations are shrunk a little, so
+    that equal methods share the weight.
     """
-    ratio = np.stack([(mean - truth) / error for mean, error in estimates]).astype(np.float64)
+    errors = np.stack([mean - truth for mean, _ in estimates]).astype(np.float64)
+    calibration = []
+    for squared, (_, claimed) in zip(errors**2, estimates, strict=True):
+        constant, factor = nnls(np.column_stack([np.ones(claimed.shape), claimed**2]), squared)[0]
+        calibration.append([max(constant, _LEAST_CONSTANT * squared.mean()), factor])
+    ratio = errors / np.sqrt(_variances([error for _, error in estimates], np.array(calibration)))
     products = ratio @ ratio.T / truth.size
-    return (1 - _SHRINKAGE) * products + _SHRINKAGE * np.diag(products.diagonal())
+    products += _SHRINKAGE * (np.diag(products.diagonal()) - products)
+    return Rule(np.array(calibration), products)
 
 
-def combine(estimates: Sequence[Estimate], products: NDArray[np.float64]) -> Estimate:
+def combine(estimates: Sequence[Estimate], rule: Rule) -> Estimate:
     """The mean of least error variance, cell by cell, and its standard error.
 
-    With standard errors s_i and their `error_products` R the covariance of the errors is s_i R_ij s_j, and
+    With corrected standard errors s_i and the products R the covariance of the errors is s_i R_ij s_j, and
     the weights are proportional to its inverse times one (Bates & Granger 1969, 10.1057/jors.1969.103).
     Negative weights, which only cancel errors that are nearly the same, are set to zero.
     """
-    means, errors = (np.stack(parts).astype(np.float64) for parts in zip(*estimates, strict=True))
-    weights = (np.tensordot(np.linalg.inv(products), 1 / errors, 1) / errors).clip(min=0)
+    means = np.stack([mean for mean, _ in estimates]).astype(np.float64)
+    errors = np.sqrt(_variances([error for _, error in estimates], rule.calibration))
+    weights = (np.tensordot(np.linalg.inv(rule.products), 1 / errors, 1) / errors).clip(min=0)
     weights /= weights.sum(axis=0)
     scaled = weights * errors
-    variance = (scaled * np.tensordot(products, scaled, 1)).sum(axis=0)
+    variance = (scaled * np.tensordot(rule.products, scaled, 1)).sum(axis=0)
     return (weights * means).sum(axis=0).astype(np.float32), np.sqrt(variance).astype(np.float32)
+
+
+def _variances(
+    claimed: Sequence[NDArray[np.float32]], calibration: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """(m, ...) the error variances that the claimed standard errors come down to."""
+    return np.stack(
+        [a + b * error.astype(np.float64) ** 2 for error, (a, b) in zip(claimed, calibration, strict=True)]
+    )
