@@ -49,6 +49,7 @@ def fit(
     averaged_over: int | None = None,
     time_budget: float | None = None,
     clip: float | None = None,
+    mixed: bool = False,
     seed: int = 0,
     device: str = "cpu",
     quiet: bool = True,
@@ -60,6 +61,7 @@ def fit(
     with the best ``monitor`` (a logged value; ``mode`` "min" or "max") is kept, without one the last;
     after ``patience`` epochs that are no better training ends. ``averaged_over`` steps the weights are
     averaged exponentially; ``time_budget`` is in minutes; ``clip`` limits the norm of the gradient.
+    With ``mixed`` a GPU multiplies in bfloat16, which what asks for many digits does not bear.
     The state of torch's random numbers is left as it was found.
     """
     with tempfile.TemporaryDirectory() as folder, torch.random.fork_rng(), _calm():
@@ -77,7 +79,7 @@ def fit(
         trainer = pl.Trainer(
             accelerator="gpu" if device == "cuda" else "cpu",
             devices=1,
-            precision="bf16-mixed" if device == "cuda" else "32-true",
+            precision="bf16-mixed" if mixed and device == "cuda" else "32-true",
             max_epochs=epochs,
             max_time=None if time_budget is None else timedelta(minutes=time_budget),
             gradient_clip_val=clip,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
@@ -71,7 +72,8 @@ class Correction(pl.LightningModule):
     def stages(self, inputs: Tensor) -> list[tuple[Tensor, Tensor]]:
         """(batch, y, x) m and d of (batch, channels, y, x) as each network of a refinement gives them."""
         inputs = inputs.contiguous(memory_format=torch.channels_last)
-        said = self.network.stages(inputs) if hasattr(self.network, "stages") else [self.network(inputs)]
+        stages: Callable[[Tensor], list[Tensor]] | None = getattr(self.network, "stages", None)
+        said = [self.network(inputs)] if stages is None else stages(inputs)
         return [(mean[:, 0], log_variance[:, 0] / 2) for mean, log_variance in map(gaussian, said)]
 
     def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
@@ -88,7 +90,7 @@ class Correction(pl.LightningModule):
             for correction, log_error in stages
         ]
         parts = _REFINEMENT if len(losses) == len(_REFINEMENT) else [1.0]
-        loss = sum(part * one for part, one in zip(parts, losses, strict=True))
+        loss = torch.stack([part * one for part, one in zip(parts, losses, strict=True)]).sum()
         self.log("loss", loss, prog_bar=True)
         return loss
 
@@ -133,7 +135,9 @@ class Correction(pl.LightningModule):
             self.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay
         )
         steps = max(1, int(self.trainer.estimated_stepping_batches))
-        timers = [callback for callback in self.trainer.callbacks if isinstance(callback, Timer)]
+        timers = [
+            callback for callback in getattr(self.trainer, "callbacks", []) if isinstance(callback, Timer)
+        ]
 
         def rate(step: int) -> float:
             done = step / steps

@@ -48,6 +48,7 @@ def train(task: Correction, data: GapData, how: Training) -> Correction:
         averaged_over=_AVERAGED_OVER,
         time_budget=how.time_budget,
         clip=1.0,
+        mixed=True,
         seed=data.seed,
         device=data.device,
         quiet=data.quiet,

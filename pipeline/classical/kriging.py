@@ -68,7 +68,7 @@ class Kriging:
             at = (t[inside], y[inside], x[inside])
             estimate[at], variance[at] = (part.reshape(-1).cpu().numpy()[inside] for part in solution)
             advance(int(inside.sum()))
-        error = self.factor * np.sqrt(variance.clip(min=0) + np.float32(self.scales.nugget))
+        error = np.float32(self.factor) * np.sqrt(variance.clip(min=0) + np.float32(self.scales.nugget))
         return estimate + mean, error
 
 
