@@ -1,0 +1,74 @@
+"""Every network of `oceanfill fill` on the SST sample, each trained for as many minutes on the same gaps.
+
+    python benchmarks/networks.py [MINUTES [NETWORK ...]]
+
+Prints a Markdown table: RMSE and coverage where the sample's truth is hidden, parameters, seconds an epoch,
+and the RMSE over that of the first guess, which all of them correct. No network sees the truth.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+from oceanfill.pipeline.data import GapData
+from oceanfill.pipeline.field import open_field
+from oceanfill.pipeline.fill import HELD_OUT, METHODS
+from oceanfill.pipeline.scores import coverage, rmse, sigma_factor
+from oceanfill.pipeline.tasks import NETWORKS
+from oceanfill.pipeline.training import Training
+
+SAMPLES = Path(__file__).resolve().parents[1] / "sample_data"
+
+
+class Said(logging.Handler):
+    """The numbers that `fill` logs of a network: its parameters, and the epochs it was trained."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if "parameters" in record.msg:
+            self.parameters = record.args[1]
+        if record.msg.startswith("trained"):
+            self.epochs = record.args[0]
+
+
+def main() -> None:
+    """Print a line a network."""
+    minutes = float(sys.argv[1]) if len(sys.argv) > 1 else 3.0
+    data = GapData(open_field(SAMPLES / "sst_clouds.nc"), held_out=HELD_OUT)
+    truth = xr.load_dataset(SAMPLES / "sst_clouds_truth.nc").sst.to_numpy()
+    held = np.where(data.held, data.field.values, np.float32(np.nan))
+    patch = data.patch
+    print("| network | RMSE | / first guess | within 1 sigma | parameters | s an epoch | epochs |")
+    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |", flush=True)
+    said = Said()
+    logging.getLogger("oceanfill").setLevel(logging.INFO)
+    logging.getLogger("oceanfill").addHandler(said)
+    first = 0.0
+    for name in sys.argv[2:] or NETWORKS:
+        data.patch = patch
+        for product in METHODS[name](data, Training(epochs=1000, time_budget=minutes))[
+            0 if not first else 1 :
+        ]:
+            mean, error = product.estimate
+            trial, sigma = product.trial
+            sigma = error * sigma_factor(trial, sigma, held, weights=data.weight)
+            found = rmse(np.where(np.isfinite(truth), mean, np.nan), truth)
+            first = first or found
+            ours = product.name in NETWORKS
+            cells = [
+                product.name,
+                f"{found:.3f}",
+                f"{found / first:.3f}",
+                f"{100 * coverage(mean, sigma, truth, 1):.1f} %",
+                f"{said.parameters:,}" if ours else "",
+                f"{60 * minutes / said.epochs:.1f}" if ours else "",
+                f"{said.epochs}" if ours else "",
+            ]
+            print("| " + " | ".join(cells) + " |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
