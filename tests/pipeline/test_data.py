@@ -1,4 +1,4 @@
-"""What a network is trained, validated and run on: masks that do not meet, patches that hold what is hidden."""
+"""What a network is trained, validated and run on: disjoint masks, patches around what is hidden."""
 
 from dataclasses import replace
 

@@ -1,0 +1,208 @@
+"""The correction: its loss, its score on held-out values, its learning rate, its patches."""
+
+from datetime import timedelta
+
+import numpy as np
+import pytest
+import pytorch_lightning as pl
+import torch
+from oceanfill.models.unet import UNet
+from oceanfill.pipeline.errors import InputError
+from oceanfill.pipeline.features import channels
+from oceanfill.pipeline.tasks import NETWORKS, Correction, build, has_fixed_grid
+from pytorch_lightning.callbacks import Callback, Timer
+from torch.distributions import Normal
+from torch.utils.data import DataLoader
+
+torch.set_num_threads(1)
+SMALL = {"class_path": "oceanfill.models.unet.UNet", "init_args": {"widths": [4, 8]}}
+
+
+def batch(count=2, rows=10, columns=12, window=3, seed=0):
+    """Inputs, residuals that are known at a third of the cells, weights from 0 to 2."""
+    draws = torch.Generator().manual_seed(seed)
+    inputs = torch.randn(count, channels(window), rows, columns, generator=draws)
+    residual = torch.randn(count, rows, columns, generator=draws)
+    weight = 2 * torch.rand(count, rows, columns, generator=draws)
+    known = torch.rand(count, rows, columns, generator=draws) < 1 / 3
+    return inputs, residual.where(known, torch.nan), weight.where(known, 0.0)
+
+
+def started(network=SMALL, window=3, **options):
+    """A correction whose last layers are not at zero."""
+    torch.manual_seed(0)
+    task = Correction(network, window, **options)
+    for weights in task.parameters():
+        if not weights.any():
+            torch.nn.init.normal_(weights, std=0.05)
+    return task
+
+
+def nll(mean, log_error, residual, weight):
+    """Weighted mean of minus the logarithm of the Gaussian density, without log(2 pi) / 2."""
+    known = weight > 0
+    loss = -Normal(mean[known], log_error[known].exp()).log_prob(residual[known]) - np.log(2 * np.pi) / 2
+    return (loss * weight[known]).sum() / weight.sum()
+
+
+def test_the_loss_is_the_negative_logarithm_of_the_gaussian_density():
+    task, (inputs, residual, weight) = started(), batch()
+    expected = nll(*task(inputs), residual, weight)
+    torch.testing.assert_close(task.training_step((inputs, residual, weight), 0), expected)
+    assert abs(expected) > 0.1
+
+
+def test_the_refined_network_counts_for_seven_tenths():
+    task, (inputs, residual, weight) = started(NETWORKS["dincae2"]), batch()
+    first, second = (nll(*stage, residual, weight) for stage in task.stages(inputs))
+    assert abs(first - second) > 1e-3
+    loss = task.training_step((inputs, residual, weight), 0)
+    torch.testing.assert_close(loss, 0.3 * first + 0.7 * second)
+    torch.testing.assert_close(task(inputs)[0], task.stages(inputs)[1][0])
+
+
+def test_values_of_no_weight_teach_nothing():
+    task, (inputs, residual, weight) = started(), batch()
+    loss = task.training_step((inputs, residual, weight), 0)
+    other = task.training_step((inputs, residual.where(weight > 0, 1e6), weight), 0)
+    assert torch.equal(loss, other)
+    loss.backward()
+    assert all(weights.grad.isfinite().all() for weights in task.parameters())
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_network_starts_as_no_correction(name):
+    network = NETWORKS[name]
+    if has_fixed_grid(network):
+        network = network | {"init_args": network["init_args"] | {"shape": [10, 13]}}
+    task = Correction(network, window=3).eval()
+    with torch.no_grad():
+        correction, log_error = task(batch(columns=13)[0])
+    assert correction.shape == log_error.shape == (2, 10, 13)
+    assert not correction.any()
+    assert not log_error.any()
+
+
+def test_only_networks_with_dense_layers_are_made_for_one_grid():
+    assert {name for name in NETWORKS if has_fixed_grid(NETWORKS[name])} == {
+        "dincae1",
+        "autoencoder",
+        "dense-autoencoder",
+    }
+
+
+def test_a_network_is_built_with_its_options_and_told_the_window():
+    made = build(SMALL, 7, 2, 3)
+    assert isinstance(made, UNet)
+    assert sum(weights.numel() for weights in made.parameters()) == sum(
+        weights.numel() for weights in UNet(inputs=7, outputs=2, widths=[4, 8]).parameters()
+    )
+    assert build(NETWORKS["convlstm"], channels(7), 2, 7).dates == 7
+
+
+@pytest.mark.parametrize(
+    ("network", "finding"),
+    [
+        ({}, "network ''"),
+        ({"class_path": "oceanfill.models.unett.UNet"}, "No module named 'oceanfill.models.unett'"),
+        ({"class_path": "oceanfill.models.unet.Unet"}, "has no attribute 'Unet'"),
+        ({"class_path": "oceanfill.models.unet.UNet", "init_args": {"depth": 3}}, "argument 'depth'"),
+        ({"class_path": "oceanfill.models.unet.UNet", "init_args": {"norm": "layer"}}, "norm 'layer'"),
+        ({"class_path": "math.pi"}, "not a callable"),
+    ],
+)
+def test_what_is_no_network_is_refused_in_a_sentence(network, finding):
+    with pytest.raises(InputError, match="check its class_path and init_args") as refused:
+        Correction(network)
+    assert finding in str(refused.value)
+
+
+@pytest.mark.parametrize("window", [0, 2, -1])
+def test_a_window_without_a_middle(window):
+    with pytest.raises(InputError, match=f"a window of {window} dates has no middle"):
+        Correction(SMALL, window)
+
+
+@pytest.mark.parametrize("stage", ["validate", "test"])
+def test_held_out_is_the_rmse_after_over_the_rmse_before(stage):
+    """In units of the field: residuals times the first guess's error at the date itself."""
+    task = started()
+    parts = [batch(1, seed=seed) for seed in range(3)]
+    trainer = pl.Trainer(accelerator="cpu", logger=False, enable_progress_bar=False, barebones=False)
+    loader = DataLoader([tuple(part[0] for part in one) for one in parts], batch_size=1)
+    found = getattr(trainer, stage)(task, loader, verbose=False)[0]["held_out"]
+    after = before = 0.0
+    with torch.no_grad():
+        for inputs, residual, weight in parts:
+            known = weight > 0
+            error = inputs[:, 4].exp()[known]  # of dates -1, 0, 1 after three anomalies
+            left = (residual - task(inputs)[0])[known]
+            after += (weight[known] * (left * error) ** 2).sum().item()
+            before += (weight[known] * (residual[known] * error) ** 2).sum().item()
+    assert found == pytest.approx(np.sqrt(after / before), rel=1e-5)
+    assert abs(found - 1) > 1e-3
+
+
+class Rates(Callback):
+    def __init__(self, stop=None):
+        self.found, self.stop = [], stop
+
+    def on_train_batch_start(self, trainer, task, *_):
+        self.found.append(trainer.optimizers[0].param_groups[0]["lr"])
+        trainer.should_stop = len(self.found) == self.stop
+
+
+def train(callbacks, epochs, steps):
+    trainer = pl.Trainer(
+        accelerator="cpu",
+        max_epochs=epochs,
+        logger=False,
+        callbacks=callbacks,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        enable_checkpointing=False,
+    )
+    parts = [tuple(part[0] for part in batch(1, seed=seed)) for seed in range(steps)]
+    trainer.fit(started(learning_rate=0.02), DataLoader(parts, batch_size=1))
+
+
+def test_the_learning_rate_rises_and_falls_along_a_cosine():
+    rates = Rates()
+    train([rates], epochs=2, steps=10)
+    assert len(rates.found) == 20
+    shares = np.array(rates.found) / 0.02
+    np.testing.assert_allclose(shares[:3], [0.05, 0.05 + 0.95 / 2, 1], rtol=1e-6)  # up at 2 of 20 steps
+    assert shares[11] == pytest.approx(0.5, abs=1e-6)  # half of what is left is done
+    assert shares[8] == pytest.approx(0.75, abs=1e-6)  # a third, 60 degrees
+    assert (np.diff(shares[2:]) < 0).all()
+    assert shares[-1] < 0.01
+
+
+def test_the_learning_rate_follows_the_time_where_that_ends_first():
+    """Of 1000 seconds 550 are over: half of what is left after the tenth of the warm-up."""
+    rates, timer = Rates(stop=3), Timer(timedelta(seconds=1000))
+    timer.load_state_dict({"time_elapsed": {"train": 550.0}})
+    train([rates, timer], epochs=1000, steps=3)
+    np.testing.assert_allclose(np.array(rates.found[1:]) / 0.02, 0.5, atol=0.03)
+
+
+def test_a_domain_that_fits_a_patch_is_predicted_whole():
+    task, inputs = started().eval(), batch(3)[0]
+    with torch.no_grad():
+        dates, correction, factor = task.predict_step((inputs, torch.tensor([4, 0, 7])), 0)
+        expected, log_error = task(inputs)
+    assert dates.tolist() == [4, 0, 7]
+    torch.testing.assert_close(correction, expected)
+    torch.testing.assert_close(factor, log_error.exp(), rtol=1e-4, atol=1e-4)  # a variance by differences
+
+
+def test_a_large_domain_is_predicted_in_patches_that_agree_inside():
+    """The network reaches 4 cells: patches 0:16, 12:28, 24:40 know cells 0 to 11, 16 to 23 and 28 to 39."""
+    task, inputs = started(NETWORKS["convlstm"], patch=16).eval(), batch(1, rows=8, columns=40)[0]
+    with torch.no_grad():
+        _, correction, factor = task.predict_step((inputs, torch.tensor([0])), 0)
+        expected, log_error = task(inputs)
+    inside = [*range(12), *range(16, 24), *range(28, 40)]
+    torch.testing.assert_close(correction[..., inside], expected[..., inside], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(factor[..., inside], log_error.exp()[..., inside], rtol=1e-4, atol=1e-4)
+    assert not torch.allclose(correction, expected, atol=1e-4)  # where patches meet they see less

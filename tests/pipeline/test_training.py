@@ -1,0 +1,158 @@
+"""Training, checkpoints and what a correction does to a guess."""
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from fields import cloudy_field
+from oceanfill.pipeline.data import GapData
+from oceanfill.pipeline.errors import InputError
+from oceanfill.pipeline.features import channels
+from oceanfill.pipeline.tasks import NETWORKS, Correction
+from oceanfill.pipeline.training import Training, load, predict, save, train
+from torch.utils.data import DataLoader
+
+torch.set_num_threads(1)
+SMALL = {"class_path": "oceanfill.models.unet.UNet", "init_args": {"widths": [4, 8]}}
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    """A small correction of random weights, and its file."""
+    torch.manual_seed(0)
+    task = Correction(SMALL, window=3, learning_rate=0.01)
+    for weights in task.parameters():
+        torch.nn.init.normal_(weights, std=0.1)
+    save(task, tmp_path / "net.ckpt")
+    return task.eval(), tmp_path / "net.ckpt"
+
+
+def test_a_checkpoint_comes_back_bit_for_bit(checkpoint):
+    task, path = checkpoint
+    back = load(path)
+    assert dict(back.hparams) == dict(task.hparams)
+    assert (back.window, back.learning_rate, back.training) == (3, 0.01, False)
+    for name, weights in task.state_dict().items():
+        assert torch.equal(back.state_dict()[name], weights), name
+    inputs = torch.randn(1, channels(3), 9, 11)
+    with torch.no_grad():
+        for one, other in zip(task(inputs), back(inputs), strict=True):
+            assert torch.equal(one, other)
+    assert [entry.name for entry in path.parent.iterdir()] == ["net.ckpt"]
+    assert load(path, window=3).window == 3
+
+
+def test_a_checkpoint_of_every_network_is_plain_data(tmp_path):
+    for name, network in NETWORKS.items():
+        save(Correction(network, window=3), tmp_path / name)
+        content = torch.load(tmp_path / name, weights_only=True)
+        assert content["hyper_parameters"]["network"] == network
+
+
+def test_another_window(checkpoint):
+    with pytest.raises(InputError, match=r"net.ckpt: trained on a window of 3 dates, not 5; leave --window"):
+        load(checkpoint[1], window=5)
+
+
+@pytest.mark.parametrize(
+    ("key", "change", "finding"),
+    [
+        ("variables", 2, "trained on 2 variables, and one is filled here; train on one"),
+        ("state_dict", {}, "weights and configuration do not belong together; train anew"),
+        ("hyper_parameters", {"network": SMALL, "depth": 3}, "do not belong together; train anew"),
+        ("hyper_parameters", {"network": {"class_path": "torch.nn.Identity"}}, "not oceanfill's"),
+        ("hyper_parameters", {"network": {"class_path": "os.system"}}, "not oceanfill's; it is not loaded"),
+        ("hyper_parameters", {}, "names a network that is not oceanfill's"),
+        ("hyper_parameters", {"network": {"class_path": "oceanfill.models.unet.No"}}, "no attribute 'No'"),
+        ("hyper_parameters", {"network": SMALL, "window": 5}, "do not belong together; train anew"),
+    ],
+)
+def test_a_checkpoint_that_does_not_fit(checkpoint, key, change, finding):
+    _, path = checkpoint
+    torch.save(torch.load(path, weights_only=True) | {key: change}, path)
+    with pytest.raises(InputError) as refused:
+        load(path)
+    assert finding in str(refused.value)
+
+
+class Trap:
+    """Unpickled, it would write a file."""
+
+    def __init__(self, path):
+        self.path = str(path)
+
+    def __reduce__(self):
+        return open, (self.path, "w")
+
+
+def test_nothing_in_a_file_is_executed(tmp_path):
+    path, sprung = tmp_path / "net.ckpt", tmp_path / "sprung"
+    content = {"state_dict": {}, "hyper_parameters": {"network": SMALL, "patch": Trap(sprung)}}
+    torch.save(content, path)
+    with pytest.raises(InputError, match=r"net.ckpt: not a checkpoint of oceanfill"):
+        load(path)
+    assert not sprung.exists()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(b"", id="empty"),
+        pytest.param(b"no weights\n", id="text"),
+        pytest.param(pickle.dumps([1, 2], 2), id="pickle"),
+        pytest.param(b"PK\x03\x04 and no more", id="truncated"),
+    ],
+)
+def test_what_is_no_checkpoint(tmp_path, content):
+    (tmp_path / "net.ckpt").write_bytes(content)
+    with pytest.raises(InputError, match=r"net.ckpt: not a checkpoint of oceanfill; make one with"):
+        load(tmp_path / "net.ckpt")
+
+
+@pytest.mark.parametrize("content", [[1, 2], {"weights": {}}, {"hyper_parameters": 3, "state_dict": {}}])
+def test_tensors_that_are_no_checkpoint(tmp_path, content):
+    torch.save(content, tmp_path / "net.ckpt")
+    with pytest.raises(InputError, match="not a checkpoint of oceanfill"):
+        load(tmp_path / "net.ckpt")
+
+
+def test_a_checkpoint_that_is_not_there_and_one_that_cannot_be_written(tmp_path):
+    with pytest.raises(InputError, match=r"no.ckpt: no such checkpoint; check the path"):
+        load(tmp_path / "no.ckpt")
+    with pytest.raises(InputError, match=r"net.ckpt: the checkpoint cannot be written .*another folder"):
+        save(Correction(SMALL, window=3), tmp_path / "nowhere" / "net.ckpt")
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_correction_is_in_units_of_the_error_and_touches_only_its_dates():
+    """m = 0.5 and exp(d) = 2 everywhere."""
+    task = Correction(SMALL, window=3)
+    with torch.no_grad():
+        task.network.head.bias[:] = torch.tensor([0.5, np.log(2)])
+    rng = np.random.default_rng(0)
+    guess, error = rng.random((2, 6, 8, 10), np.float32)
+    guess[:, :2] = error[:, :2] = np.nan  # land
+    dates = DataLoader([(torch.randn(channels(3), 8, 10), torch.tensor(date)) for date in (1, 4)])
+    mean, sigma = predict(task, dates, guess, error, "cpu")
+    for date in range(6):
+        done = date in (1, 4)
+        np.testing.assert_allclose(mean[date], guess[date] + 0.5 * error[date] * done, rtol=1e-5)
+        np.testing.assert_allclose(sigma[date], error[date] * (2 if done else 1), rtol=1e-5)
+
+
+def test_training_learns_from_neighbours_what_pixel_means_do_not_know():
+    """And gives the same weights for the same seed."""
+    states = []
+    for _ in range(2):
+        data = GapData(cloudy_field(dates=12, rows=10, columns=12), rehearsals=2, first_guess="none", seed=2)
+        data.setup("fit")
+        torch.manual_seed(0)
+        task = train(Correction(SMALL, window=data.window), data, Training(epochs=4))
+        states.append(task.state_dict())
+    for name, weights in states[0].items():
+        assert torch.equal(weights, states[1][name]), name
+    mean, _ = predict(task, data.trial_dataloader(), data.trial_guess, data.trial_error, "cpu")
+    scored, truth = data.scored, data.field.values
+    after, before = (np.sqrt(np.mean((one - truth)[scored] ** 2)) for one in (mean, data.trial_guess))
+    assert after < 0.6 * before
