@@ -100,7 +100,7 @@ class GapData(pl.LightningDataModule):
             scales = (
                 f"{part.length:.3g} km, {part.duration:.3g} days" for part in self.kriging.scales.components
             )
-            _log.info("first guess: %s; %d neighbours", " and ".join(scales), self.neighbours)
+            _log.info("first guess: %s", " and ".join(scales))
         missing = int((~self.field.observed & self.field.sea).sum())
         cells = len(self.field.days) * int(self.field.sea.sum())
         with progress("first guess", cells, self.quiet) as advance:

@@ -33,7 +33,9 @@ class CommandLine(LightningCLI):
 
     def after_instantiate_classes(self) -> None:
         data = self.datamodule
-        part = {"fit": data.choosing, "validate": data.choosing, "test": data.scored}.get(str(self.subcommand))
+        part = {"fit": data.choosing, "validate": data.choosing, "test": data.scored}.get(
+            str(self.subcommand)
+        )
         if part is not None and not part.any():
             raise InputError(
                 f"{', '.join(data.field.inputs)}: no value of {data.field.name} is held out to "

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from ...models.autoencoder import LinearAutoEncoder
 from ...models.variational import VariationalAutoEncoder, divergence, draw
+from ..fitting import History, Task, fit
 from ..tasks import build
 
 _Pair = tuple[Tensor, Tensor]
@@ -125,11 +126,37 @@ def pairs(
     return DataLoader(TensorDataset(inputs, target), size, shuffle=shuffle, collate_fn=collate)
 
 
+def fitted(
+    task: Task,
+    training: DataLoader[Any],
+    validation: DataLoader[Any],
+    *,
+    epochs: int,
+    seed: int,
+    device: str,
+    quiet: bool,
+    history: History | None = None,
+) -> Task:
+    """The task of the epoch with the least validation error, its weights averaged over some steps."""
+    return fit(
+        task,
+        training,
+        validation,
+        epochs=epochs,
+        monitor="error",
+        averaged_over=max(2, epochs * len(training) // 20),
+        seed=seed,
+        device=device,
+        quiet=quiet,
+        history=history,
+    )
+
+
 def built(network: dict[str, Any], inputs: int, outputs: int, seed: int) -> nn.Module:
     """The network of a ``class_path`` and ``init_args``, its weights drawn by ``seed``."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return build(network, inputs, outputs)
+        return build(network, inputs, outputs, window=1)
 
 
 def keep(path: Path, network: nn.Module, options: dict[str, Any]) -> None:

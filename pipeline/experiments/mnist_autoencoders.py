@@ -18,7 +18,7 @@ from ..field import open_field
 from ..fitting import History, fit
 from . import mnist_figures as figures
 from .findings import Finding
-from .image_tasks import Eofs, Generation, Reconstruction, built, keep, pairs
+from .image_tasks import Eofs, Generation, Reconstruction, built, fitted, keep, pairs
 from .mnist_pca import components, projected
 
 _CONVOLUTIONAL: dict[str, Any] = {
@@ -70,13 +70,11 @@ def autoencoder(
         for name, network in {"convolutional": convolutional, "dense": dense}.items():
             history = History()
             options = _sized(network, latent)
-            task = fit(
+            task = fitted(
                 Reconstruction(built(options, 1, 1, seed), learning_rate),
                 pairs(train, train, batch, shuffle=True),
                 pairs(chosen, chosen, 500),
                 epochs=epochs,
-                monitor="error",
-                averaged_over=200,
                 seed=seed,
                 device=device,
                 quiet=quiet,
@@ -135,13 +133,11 @@ def variational(
         options = _sized(network, latent)
         coder = built(options, 1, 1, seed)
         assert isinstance(coder, VariationalAutoEncoder)
-        fit(
+        fitted(
             Generation(coder, learning_rate),
             pairs(train, train, batch, shuffle=True),
             pairs(chosen, chosen, 500),
             epochs=epochs,
-            monitor="error",
-            averaged_over=200,
             seed=seed,
             device=device,
             quiet=quiet,
@@ -211,11 +207,11 @@ def linear(
                 angle = float(subspace_angles(found, eofs)[0])
                 findings.append(Finding(f"{name}, {kind}({latent}), angle to PCA", angle, at_most=1e-2))
                 if tied:
-                    worst = float(np.arccos(np.clip(np.abs((found * eofs).sum(0)), 0, 1)).max())
+                    found = found * np.sign((found * eofs).sum(0)) / np.linalg.norm(found, axis=0)
+                    worst = float(2 * np.arcsin(np.linalg.norm(found - eofs, axis=0) / 2).max())
                     findings.append(
                         Finding(f"{name}, tied({latent}), angle of a column to its EOF", worst, at_most=1e-2)
                     )
-                    found = found * np.sign((found * eofs).sum(0))
                 drawn[kind] = _maps(found, weight)
                 if name == "digits":
                     with torch.no_grad():

@@ -41,12 +41,13 @@ def restored(parts: Components, images: Tensor, known: Tensor, noise: float) -> 
     The expectation given the known pixels, whose error has the variance ``noise`` (probabilistic principal
     components, Tipping and Bishop 1999, doi:10.1111/1467-9868.00196).
     """
-    seen = known.flatten(1).to(images)
-    anomaly = (images.flatten(1) - parts.mean) * seen
-    precision = torch.einsum("pk,bp,pl->bkl", parts.modes, seen, parts.modes)
-    precision = precision + noise * torch.diag(1 / parts.variances)
-    code = torch.linalg.solve(precision, anomaly @ parts.modes)
-    return (parts.mean + code @ parts.modes.T).reshape(images.shape)
+    said = []
+    for some, seen in zip(images.flatten(1).split(100), known.flatten(1).to(images).split(100), strict=True):
+        precision = torch.einsum("pk,bp,pl->bkl", parts.modes, seen, parts.modes)
+        precision = precision + noise * torch.diag(1 / parts.variances)
+        code = torch.linalg.solve(precision, ((some - parts.mean) * seen) @ parts.modes)
+        said.append(parts.mean + code @ parts.modes.T)
+    return torch.cat(said).reshape(images.shape)
 
 
 def chosen(

@@ -2,9 +2,8 @@
 
 import numpy as np
 import pytest
-from oceanfill.pipeline.gaps import as_hard, hide_spells, hold_out, missing_runs, spells
-
 from fields import cloudy_field
+from oceanfill.pipeline.gaps import as_hard, hide_spells, hold_out, missing_runs, spells
 
 
 def test_missing_runs_count_the_dates_before_and_after():

@@ -1,0 +1,146 @@
+"""Auto-encoders: parameters, grids, gradients, and the EOFs that the linear ones must find."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from oceanfill.models.autoencoder import ConvolutionalAutoEncoder, DenseAutoEncoder, LinearAutoEncoder
+from oceanfill.models.variational import VariationalAutoEncoder
+from torch import nn
+
+torch.set_num_threads(1)
+
+# Parameters for 3 inputs, 2 outputs, 20 x 13 cells, 5 latent numbers; of the convolutional ones, whose
+# grid is 24 x 16 cells and 3 x 2 at the deepest level, by hand:
+# 3 x 3 convolutions 3-8-16-32: 224 + 1168 + 4640; dense 192-128: 24704; latent 645; back: 768 + 24768;
+# 4 x 4 deconvolutions 32-16-8-8: 8208 + 2056 + 1032; head 146. Pooled ones: 3 x 3, 4624 + 1160 + 584.
+_HEAD_AND_DENSE = 224 + 1168 + 4640 + 24704 + 645 + 768 + 24768 + 146
+NETWORKS = [
+    pytest.param(DenseAutoEncoder, {"widths": (30, 20)}, 23_430 + 620 + 105 + 120 + 630 + 16_120, id="dense"),
+    pytest.param(ConvolutionalAutoEncoder, {}, _HEAD_AND_DENSE + 8208 + 2056 + 1032, id="strided"),
+    pytest.param(
+        ConvolutionalAutoEncoder, {"pooled": True}, _HEAD_AND_DENSE + 4624 + 1160 + 584, id="pooled"
+    ),
+    pytest.param(
+        ConvolutionalAutoEncoder,
+        {"norm": True, "dropout": 0.2},
+        _HEAD_AND_DENSE + 8208 + 2056 + 1032 + 2 * (8 + 16 + 32 + 16 + 8 + 8),
+        id="norm",
+    ),
+    pytest.param(VariationalAutoEncoder, {}, _HEAD_AND_DENSE + 8208 + 2056 + 1032 + 645, id="variational"),
+    pytest.param(LinearAutoEncoder, {}, 5 * 780 + 5 * 520, id="linear"),
+]
+each = pytest.mark.parametrize(("network", "options", "parameters"), NETWORKS)
+
+
+def made(network, options, seed=0):
+    """For 20 x 13 cells, its last layer not at zero."""
+    torch.manual_seed(seed)
+    module = network(3, 2, (20, 13), 5, **options)
+    for tensor in module.parameters():
+        if not tensor.any():
+            nn.init.normal_(tensor, std=0.1)
+    return module
+
+
+def images(*shape, seed=1):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+@each
+def test_parameters(network, options, parameters):
+    found = sum(tensor.numel() for tensor in network(3, 2, (20, 13), 5, **options).parameters())
+    assert found == parameters
+
+
+@each
+def test_a_smaller_grid_is_one_with_zeros_beyond_its_ends(network, options, parameters):
+    module = made(network, options).eval()
+    small = images(4, 3, 17, 9)
+    with torch.no_grad():
+        code, said = module.encode(small), module(small)
+        whole = module.decode(code)
+        beyond = module(nn.functional.pad(small, (0, 4, 0, 3)))
+    assert code.shape == (4, 5)
+    assert whole.shape == (4, 2, 20, 13)
+    torch.testing.assert_close(beyond, whole)
+    torch.testing.assert_close(said, whole[..., :17, :9], rtol=0, atol=0)
+    with pytest.raises(ValueError, match=r"made for \(20, 13\) cells sees \(20, 14\)"):
+        module(images(1, 3, 20, 14))
+
+
+@each
+def test_a_large_odd_grid_and_a_start_that_changes_nothing(network, options, parameters):
+    if network is DenseAutoEncoder:
+        options = {"widths": (4, 4)}
+    module = network(2, 4, (201, 301), 3, **options).eval()
+    with torch.no_grad():
+        said = module(images(1, 2, 201, 301))
+    assert said.shape == (1, 4, 201, 301)
+    assert not said.any()
+
+
+@each
+def test_every_parameter_learns(network, options, parameters):
+    module = made(network, options)
+    module(images(8, 3, 20, 13)).square().sum().backward()
+    still = [
+        name for name, tensor in module.named_parameters() if tensor.grad is None or not tensor.grad.any()
+    ]
+    assert still == []
+
+
+def test_masked_cells_are_neither_read_nor_said():
+    weight = torch.rand(6, 5, generator=torch.Generator().manual_seed(2)) + 0.5
+    weight[:2, 1:] = 0
+    masked = weight == 0
+    for tied in (False, True):
+        torch.manual_seed(0)
+        module = LinearAutoEncoder(1, 1, (6, 5), 3, tied, weight)
+        if not tied:
+            nn.init.normal_(module.decoder.weight)
+        x = images(4, 1, 6, 5)
+        other = torch.where(masked, torch.nan, x)
+        with torch.no_grad():
+            said = module(x)
+            assert torch.equal(module(other), said)
+        assert not said[..., masked].any()
+        assert said[..., ~masked].all()
+
+
+def test_tied_columns_are_orthonormal_and_project():
+    torch.manual_seed(0)
+    weight = torch.rand(6, 5, dtype=torch.float64) + 0.5
+    module = LinearAutoEncoder(1, 1, (6, 5), 4, tied=True, weight=weight).double()
+    columns = module.decoder.weight
+    torch.testing.assert_close(columns.T @ columns, torch.eye(4, dtype=torch.float64), rtol=0, atol=1e-6)
+    x = images(3, 1, 6, 5).double()
+    once = module(x)
+    torch.testing.assert_close(module(once), once, rtol=0, atol=1e-6)
+    # The projection is orthogonal under the weights: what is left has no weighted product with what is said.
+    product = ((x - once) * once * weight).sum((1, 2, 3))
+    torch.testing.assert_close(product, torch.zeros_like(product), rtol=0, atol=1e-5)
+
+
+def test_a_code_decodes_to_the_weighted_column():
+    module = made(LinearAutoEncoder, {"weight": torch.linspace(0.5, 2, 260).reshape(20, 13)})
+    with torch.no_grad():
+        pattern = module.decode(torch.eye(5))[2]
+    column = module.decoder.weight[:, 2].detach().numpy().reshape(2, 20, 13)
+    np.testing.assert_allclose(pattern, column / np.sqrt(np.linspace(0.5, 2, 260)).reshape(20, 13), rtol=1e-5)
+
+
+def test_what_cannot_be_made():
+    with pytest.raises(ValueError, match="give the 3 inputs back and not 2 outputs"):
+        LinearAutoEncoder(3, 2, (4, 4), 2, tied=True)
+    with pytest.raises(ValueError, match=r"weights of shape \(4, 5\)"):
+        LinearAutoEncoder(1, 1, (4, 4), 2, weight=torch.ones(4, 5))
+
+
+def test_dropout_acts_in_training_alone():
+    module = made(ConvolutionalAutoEncoder, {"dropout": 0.5})
+    x = images(2, 3, 20, 13)
+    assert not torch.equal(module.encode(x), module.encode(x))
+    module.eval()
+    assert torch.equal(module.encode(x), module.encode(x))
