@@ -63,7 +63,7 @@ def data():
 
 
 def product(data, name, deviation, claimed, where=None, seed=0):
-    """The truth and Gaussian errors of a ``deviation`` at ``where`` (the hold-out); ten times it elsewhere."""
+    """The truth and errors of a ``deviation`` at ``where`` (the hold-out); ten times it elsewhere."""
     rng = np.random.default_rng(seed)
     size = deviation * np.where(data.held if where is None else where, 1, 10)
     mean = np.nan_to_num(data.field.values) + size * rng.standard_normal(data.held.shape)
