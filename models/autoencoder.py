@@ -12,7 +12,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.utils.parametrizations import orthogonal
+from torch.nn.utils.parametrize import register_parametrization
 
 from .head import zeroed
 
@@ -172,6 +172,18 @@ def _doubling(below: int, above: int, pooled: bool) -> nn.Module:
     return nn.ConvTranspose2d(below, above, 4, stride=2, padding=1)
 
 
+class _Orthonormal(nn.Module):
+    """Orthonormal columns of the same span (cells, latent), by Gram and Schmidt.
+
+    torch's own ``orthogonal`` keeps a square base of cells x cells numbers, too many for a sea.
+    """
+
+    def forward(self, weight: Tensor) -> Tensor:
+        columns, triangle = torch.linalg.qr(weight)
+        # Where the diagonal is positive the columns are a smooth function of the weight.
+        return columns * triangle.diagonal().sign()
+
+
 class LinearAutoEncoder(nn.Module):
     """Two matrices without bias: (batch, inputs, *shape) to (batch, outputs, *shape), of anomalies.
 
@@ -208,7 +220,9 @@ class LinearAutoEncoder(nn.Module):
         cells = len(self.cells)
         self.latent = None if tied else nn.Linear(inputs * cells, latent, bias=False)
         decoder = nn.Linear(latent, outputs * cells, bias=False)
-        self.decoder = orthogonal(decoder) if tied else zeroed(decoder)
+        if tied:
+            register_parametrization(decoder, "weight", _Orthonormal())
+        self.decoder = decoder if tied else zeroed(decoder)
 
     def weighted(self, x: Tensor) -> Tensor:
         """(batch, inputs, y, x) as (batch, inputs * cells), times the root of area, without the masked."""
