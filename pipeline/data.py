@@ -91,7 +91,7 @@ class GapData(pl.LightningDataModule):
         if "guess" in self._ready:
             return
         held = self.held
-        self.kriging: Guess = PixelMeans(spread(self.field))
+        self.kriging: Guess = PixelMeans(spread(self.field.hide(held)))
         if self.first_guess == "oi":
             with progress("fitting the first guess", None, self.quiet):
                 self.kriging = fit_kriging(

@@ -74,7 +74,5 @@ def rehearsal(
     weight = np.zeros(error.shape, np.float32)
     weight[hidden] = as_hard(error[hidden], real)
     truth = np.where(hidden, field.values, np.float32(np.nan))
-    remade = scene(
-        seen, means(seen), guess, error, float(kriging.scales.nugget), spread(field), truth, weight
-    )
+    remade = scene(seen, means(seen), guess, error, float(kriging.scales.nugget), spread(seen), truth, weight)
     return remade, guess, error

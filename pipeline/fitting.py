@@ -66,7 +66,9 @@ def fit(
     """
     with tempfile.TemporaryDirectory() as folder, torch.random.fork_rng(), _calm():
         torch.manual_seed(seed)
-        best = ModelCheckpoint(folder, monitor=monitor, mode=mode, save_weights_only=True)
+        # Averaged weights are only put into checkpoints that hold more than weights.
+        weights_only = averaged_over is None
+        best = ModelCheckpoint(folder, monitor=monitor, mode=mode, save_weights_only=weights_only)
         callbacks: list[Callback] = [best]
         if averaged_over is not None:
             callbacks.insert(0, EMAWeightAveraging(decay=1 - 1 / averaged_over))

@@ -21,7 +21,7 @@ from .tasks import Correction
 
 Floats = NDArray[np.float32]
 EPOCHS = 10
-_AVERAGED_OVER = 100  # steps
+_AVERAGED_OVER = 0.05, 100  # share of the training, steps at most
 _OURS = "oceanfill."  # a checkpoint may only name networks of ours: nothing else is imported for it
 
 
@@ -39,13 +39,15 @@ class Training:
 
 def train(task: Correction, data: GapData, how: Training) -> Correction:
     """The task with the averaged weights of its best epoch, chosen by the first part of the hold-out."""
+    epochs = how.epochs or EPOCHS
+    share, most = _AVERAGED_OVER
     return fit(
         task,
         data,
-        epochs=how.epochs or EPOCHS,
+        epochs=epochs,
         # The RMSE on held-out values as a share of the first guess's.
         monitor="held_out" if data.choosing.any() else None,
-        averaged_over=_AVERAGED_OVER,
+        averaged_over=int(np.clip(share * epochs * len(data.train_dataloader()), 1, most)),
         time_budget=how.time_budget,
         clip=1.0,
         mixed=True,

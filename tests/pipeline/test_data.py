@@ -58,7 +58,6 @@ def test_held_out_values_are_nowhere_in_the_training():
     assert first.trial_error.tobytes() == second.trial_error.tobytes()
 
 
-@pytest.mark.xfail(strict=True, reason="the error of the pixel means is the deviation with what is held out")
 def test_held_out_values_are_not_in_the_error_of_the_pixel_means():
     field = cloudy_field(dates=12, rows=12, columns=14)
     first = gap_data(field)

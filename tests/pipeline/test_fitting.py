@@ -70,7 +70,6 @@ def test_the_gradient_is_clipped():
     assert fit(Count(slope=100.0), batches(), epochs=3, clip=1.0).value.item() == pytest.approx(3, abs=1e-3)
 
 
-@pytest.mark.xfail(strict=True, reason="the file of the best epoch holds the weights that are not averaged")
 def test_weights_are_averaged_exponentially_and_validated_so():
     """With 1, 2, 3, 4 and a decay of a half: 1, 1.5, 2.25, 3.125."""
     history = History()

@@ -37,7 +37,7 @@ def test_a_linear_autoencoder_finds_what_scikit_learn_finds(anomalies, tied):
     values, weight = anomalies()
     torch.manual_seed(0)
     coder = LinearAutoEncoder(1, 1, tuple(weight.shape), 4, tied, weight).double()
-    fit(Eofs(coder, 1.0), pairs(values, values, len(values)), epochs=8)
+    fit(Eofs(coder, 1.0), pairs(values, values, len(values)), epochs=20)
     weighted = (values[:, 0, weight > 0] * weight[weight > 0].sqrt()).numpy()
     theirs = PCA(4, svd_solver="full").fit(weighted).components_.T
     found = coder.decoder.weight.detach().numpy()
@@ -65,7 +65,7 @@ def test_sst_anomalies_are_of_the_sea_alone():
     assert values.shape == (90, 1, 96, 128)
     assert not values[..., area == 0].any()
     assert values.sum(0).abs().max() < 1e-3  # single precision
-    assert area.max().item() == pytest.approx(np.cos(np.deg2rad(36.025)), abs=1e-3)
+    assert area.max().item() == pytest.approx(np.cos(np.deg2rad(36.175)), abs=1e-6)  # the southernmost sea
 
 
 def test_restoration_adds_to_the_first_channel():
