@@ -84,7 +84,8 @@ class GapData(pl.LightningDataModule):
 
         One each where no first guess was made, which is what tells how hard they are.
         """
-        return self.trial.weight.numpy() if "guess" in self._ready else self.held.astype(np.float32)
+        known = "guess" in self._ready and self.held.any()
+        return self.trial.weight.numpy() if known else self.held.astype(np.float32)
 
     def prepare_guess(self) -> None:
         """Fit the first guess and make it for the field and under the hold-out."""

@@ -220,7 +220,7 @@ def _decoded(file: str, dataset: xr.Dataset) -> xr.Dataset:
         and not TIME_NAMES.intersection(str(n).lower() for n in dataset.sizes)
     ):
         try:
-            date = pd.Timestamp(start).tz_localize(None)
+            date = pd.to_datetime(start, utc=True).tz_localize(None)
         except ValueError:
             return dataset
         dataset = dataset.assign_coords(time=np.datetime64(date, "ns"))

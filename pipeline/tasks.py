@@ -160,8 +160,8 @@ def build(network: dict[str, Any], inputs: int, outputs: int, window: int) -> nn
     One that takes ``dates`` is told the window.
     """
     path = str(network.get("class_path", ""))
-    options = dict(network.get("init_args", {}))
     try:
+        options = dict(network.get("init_args") or {})
         made = _class(path)
         if "dates" in inspect.signature(made).parameters:
             options["dates"] = window

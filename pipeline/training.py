@@ -22,7 +22,7 @@ from .tasks import Correction
 Floats = NDArray[np.float32]
 EPOCHS = 10
 _AVERAGED_OVER = 0.05, 100  # share of the training, steps at most
-_OURS = "oceanfill."  # a checkpoint may only name networks of ours: nothing else is imported for it
+_OURS = "oceanfill.models."  # a checkpoint may only name networks of ours: nothing else is imported for it
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,15 @@ def load(path: str | os.PathLike[str], window: int | None = None) -> Correction:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
         options, state = dict(content["hyper_parameters"]), content["state_dict"]
-    except (pickle.UnpicklingError, RuntimeError, KeyError, TypeError, EOFError, OSError) as error:
+    except (
+        pickle.UnpicklingError,
+        RuntimeError,
+        LookupError,
+        TypeError,
+        ValueError,
+        EOFError,
+        OSError,
+    ) as error:
         raise InputError(f"{path}: not a checkpoint of oceanfill; make one with --save-checkpoint") from error
     variables = content.get("variables", 1)
     if variables != 1:
@@ -113,7 +121,8 @@ def load(path: str | os.PathLike[str], window: int | None = None) -> Correction:
             f"{path}: trained on a window of {options.get('window')} dates, not {window}; "
             "leave --window out or train anew"
         )
-    if not str(options.get("network", {}).get("class_path", "")).startswith(_OURS):
+    network = options.get("network")
+    if not isinstance(network, dict) or not str(network.get("class_path", "")).startswith(_OURS):
         raise InputError(f"{path}: names a network that is not oceanfill's; it is not loaded")
     try:
         task = Correction(**options)
