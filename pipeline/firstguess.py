@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,13 +50,8 @@ Guess = Kriging | PixelMeans
 
 def guessed(field: Field, kriging: Guess, device: str, advance: Advance) -> tuple[Scene, Floats, Floats]:
     """The scene of a field with all it has, and the guess and its error (time, lat, lon) at sea."""
-    guess, error = kriging(field, ~field.observed, device=device, advance=advance)
-    # An observed cell has its own value among its neighbours: a few more are enough.
-    close = replace(kriging, neighbours=max(8, kriging.neighbours // 4))
-    smooth = close(field, field.observed, device=device, advance=advance)
-    guess, error = (
-        np.where(field.observed, seen, gap) for seen, gap in zip(smooth, (guess, error), strict=True)
-    )
+    everywhere = np.broadcast_to(field.sea, field.values.shape)
+    guess, error = kriging(field, everywhere, device=device, advance=advance)
     known = scene(field, means(field), guess, error, float(kriging.scales.nugget), spread(field))
     return known, guess, error
 

@@ -4,28 +4,34 @@ The anomaly at a cell is the best linear unbiased estimate from its nearest obse
 and Fandry 1976, doi:10.1016/0011-7471(76)90001-2; ordinary kriging: Cressie 1993, section 3.2), under a sum
 of Matern-3/2 covariances of the distance sqrt((ds/length)^2 + (dt/duration)^2): one of the eddies, and one of
 what is wide and brief, as the weather. Neighbouring targets of a block share their observations, and so one
-Cholesky factor.
+Cholesky factor; blocks overlap and are mixed smoothly.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import gaussian_filter, maximum_filter
 from torch import Tensor
 
 from ..field import Field
-from .neighbours import Observations, Scales, nearest, observations
+from .neighbours import Observations, Scales, covariance, nearest, observations
 
-BLOCK = 3  # cells to a side that share their neighbours
-_BATCH = 256  # blocks solved at once: their matrices stay in the processor's cache
+_STRIDE = 3  # cells between the centres of blocks that share their neighbours
+_BATCH = {"cpu": 128, "cuda": 4096}  # blocks solved at once: a processor's cache holds their matrices
 _DATES_FOR_PIXEL_MEANS = 30
 _LEAST_NUGGET = 1e-4  # of the sill: single precision needs it
+_FAR = 1e6  # km
 _TRUSTED_AFTER = 5  # observations of a pixel that weigh as much as its surroundings do in its mean
+
+Batch = TypeVar("Batch")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -51,47 +57,92 @@ class Kriging:
         """
         device = torch.device(device)
         mean = means(field)
-        data = observations(field, field.values - mean, self.scales, BLOCK, device)
+        data = observations(field, field.values - mean, self.scales, device)
         wanted = np.broadcast_to(field.sea, field.values.shape) if where is None else where & field.sea
-        estimate = np.full(field.values.shape, np.nan, np.float32)
-        variance = np.full(field.values.shape, np.nan, np.float32)
-        for corners in torch.as_tensor(_corners(wanted)).split(_BATCH):
-            cells = data.cell(corners.to(device))
-            members = _members(corners)
+        last = np.array(wanted.shape) - 1
+        around, share = _overlapping()
+        sums = np.zeros((3, wanted.size), np.float32)  # of weight, and of estimate and variance under it
+        every = _centres(wanted)
+        batch = _BATCH[device.type]
+        batches = (every[start : start + batch] for start in range(0, len(every), batch))
+
+        def estimate(centres: NDArray[np.int64]) -> tuple[NDArray[np.int64], list[NDArray[np.float32]]]:
+            """Members (n, m, 3) of the blocks around ``centres`` (n, 3), their anomaly and its variance."""
+            members = centres[:, None] + around
             with torch.no_grad():
-                found, exists = nearest(data, cells, self.neighbours)
-                targets = cells[:, None] + torch.as_tensor(_square(data.shape[2]), device=device)
-                solution = solve(self.scales, data, targets, found, exists)
-            t, y, x = members.reshape(-1, 3).T
-            inside = (y < wanted.shape[1]) & (x < wanted.shape[2])
-            inside[inside] = wanted[t[inside], y[inside], x[inside]]
-            at = (t[inside], y[inside], x[inside])
-            estimate[at], variance[at] = (part.reshape(-1).cpu().numpy()[inside] for part in solution)
-            advance(int(inside.sum()))
-        error = np.float32(self.factor) * np.sqrt(variance.clip(min=0) + np.float32(self.scales.nugget))
-        return estimate + mean, error
+                cells, targets = (
+                    data.cell(torch.as_tensor(part.clip(0, last), device=device))
+                    for part in (centres, members)
+                )
+                given = system(data, targets, *nearest(data, cells, self.neighbours))
+                return members, [part.cpu().numpy() for part in solve(self.scales, given)]
+
+        for members, solution in _in_threads(estimate, batches, device):
+            inside = ((members >= 0) & (members <= last)).all(-1)
+            at = np.ravel_multi_index(tuple(members[inside].T), wanted.shape)
+            weight = np.broadcast_to(share, inside.shape)[inside]
+            for total, part in zip(sums, (1.0, *(part[inside] for part in solution)), strict=True):
+                np.add.at(total, at, weight * part)
+            advance(int(wanted.reshape(-1)[at] @ weight))
+        weight, mean_anomaly, variance = sums.reshape(3, *wanted.shape)
+        known = np.where(wanted, weight, np.float32(np.nan))
+        variance = (variance / known).clip(min=0) + np.float32(self.scales.nugget)
+        return mean_anomaly / known + mean, np.float32(self.factor) * np.sqrt(variance)
 
 
-def solve(
-    scales: Scales, data: Observations, targets: Tensor, found: Tensor, exists: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Ordinary kriging of targets (n, m) from the observations ``found`` (n, k), of which some exist.
+def _in_threads(
+    work: Callable[[Batch], Result], batches: Iterable[Batch], device: torch.device
+) -> Iterator[Result]:
+    """The results in order. Small matrices keep a thread each busier than all threads one after another."""
+    threads = torch.get_num_threads()
+    if device.type != "cpu" or threads == 1:
+        yield from map(work, batches)
+        return
+    torch.set_num_threads(1)
+    try:
+        with ThreadPoolExecutor(threads) as pool:
+            yield from pool.map(work, batches)
+    finally:
+        torch.set_num_threads(threads)
 
-    Returns the estimated anomaly and its kriging variance (n, m), that of the field without the nugget.
-    """
-    centre = targets[:, :1]
-    origin = data.place(centre)
-    near = (data.place(found) - origin).float()
+
+class System(NamedTuple):
+    """What the kriging of n groups of m targets from k observations each depends on, besides the scales."""
+
+    apart: Tensor  # (n, k, k) squared distance between observations, km2
+    lag: Tensor  # (n, k, k) squared, days2
+    apart_target: Tensor  # (n, k, m)
+    lag_target: Tensor  # (n, k, m)
+    noise: Tensor  # (n, k) observation error variance
+    anomaly: Tensor  # (n, k)
+    exists: Tensor  # (n, k) False where a target has fewer observations
+
+
+def system(data: Observations, targets: Tensor, found: Tensor, exists: Tensor) -> System:
+    """Of the targets (n, m) and the observations ``found`` (n, k), flat cells."""
+    origin = data.place(targets[:, :1])
     wanted = (data.place(targets) - origin).float()
-    between = _covariance(scales, near, near) * (exists[:, :, None] & exists[:, None, :])
-    # A neighbour that does not exist keeps a row of its own, which touches nothing.
-    own = torch.where(exists, scales.nugget + _LEAST_NUGGET * scales.sill + data.noise[found], 1.0)
-    factor = torch.linalg.cholesky(between + torch.diag_embed(own))
-    towards = _covariance(scales, near, wanted) * exists[:, :, None]
-    ones = exists.to(near)[:, :, None]
-    solution = torch.cholesky_solve(torch.cat([towards, ones], 2), factor)
+    near = (data.place(found) - origin).float()
+    # A neighbour that does not exist is so far from everything that it has no say.
+    order = torch.arange(1, found.shape[1] + 1, device=found.device)
+    near[..., 0] = torch.where(exists, near[..., 0], _FAR * order)
+    return System(*_apart(near, near), *_apart(near, wanted), data.noise[found], data.anomaly[found], exists)
+
+
+def solve(scales: Scales, given: System) -> tuple[Tensor, Tensor]:
+    """The estimated anomaly of each target and its kriging variance (n, m), that of the field without nugget."""
+    between = covariance(scales, given.apart, given.lag)
+    between.diagonal(dim1=1, dim2=2).add_(scales.nugget + _LEAST_NUGGET * scales.sill + given.noise)
+    towards = covariance(scales, given.apart_target, given.lag_target)
+    ones = given.exists.to(towards)[:, :, None]
+    right = torch.cat([towards, ones], 2)
+    factor = torch.linalg.cholesky(between.detach())
+    solution = torch.cholesky_solve(right.detach(), factor)
+    if torch.is_grad_enabled():
+        # A step of Newton's method changes nothing but has the gradient, without that of the factor.
+        solution = solution + torch.cholesky_solve(right - between @ solution, factor)
     weights, flat = solution[:, :, :-1], solution[:, :, -1:]
-    value = (data.anomaly[found] * exists)[:, :, None]
+    value = given.anomaly[:, :, None]
     total = flat.sum(1)
     lack = torch.where(total > 0, 1 - weights.sum(1), 0.0)
     total = torch.where(total > 0, total, 1.0)
@@ -117,33 +168,36 @@ def means(field: Field) -> NDArray[np.float32]:
     return np.where(field.sea, mean + overall, np.nan).astype(np.float32)
 
 
-def _covariance(scales: Scales, a: Tensor, b: Tensor) -> Tensor:
-    """(n, k, m) between places (n, k, 4) and (n, m, 4) in kilometres and days."""
+def _apart(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """Squared distance and squared lag (n, k, m) between places (n, k, 4) and (n, m, 4) in km and days."""
+
     # By differences: products cancel where observations are far, and the matrix is not positive definite.
-    apart = torch.cdist(a[..., :3], b[..., :3], compute_mode="donot_use_mm_for_euclid_dist").square_()
-    lag = (a[..., :, None, 3] - b[..., None, :, 3]).square_()
-    total = torch.zeros_like(apart)
-    for sill, length, duration in scales.components:
-        # The last term keeps the gradient finite at distance zero.
-        root = (apart * (3 / length**2) + lag * (3 / duration**2) + 1e-12).sqrt()
-        total = total + sill * (1 + root) * torch.exp(-root)
-    return total
+    def squared(axis: int) -> Tensor:
+        return (a[:, :, None, axis] - b[:, None, :, axis]).square_()
+
+    return squared(0).add_(squared(1)).add_(squared(2)), squared(3)
 
 
-def _square(columns: int) -> NDArray[np.int64]:
-    return (np.arange(BLOCK)[:, None] * columns + np.arange(BLOCK)).reshape(-1)
+def _overlapping() -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """(n, 3) date, row and column of a block's cells around its centre, and the weight (n,) of each.
+
+    Blocks reach to the centres of the next ones, with weights that fall there to zero and add up to one: a
+    sudden change from one set of neighbours to another would show as squares in a map.
+    """
+    reach = np.arange(1 - _STRIDE, _STRIDE)
+    tent = 1 - np.abs(reach) / _STRIDE
+    around = np.stack(np.meshgrid(0, reach, reach, indexing="ij"), -1).reshape(-1, 3)
+    return around, np.outer(tent, tent).reshape(-1).astype(np.float32)
 
 
-def _corners(where: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """(n, 3) date, row, column of the first cell of each block with something to estimate."""
-    dates, rows, columns = where.shape
-    padded = np.pad(where, ((0, 0), (0, -rows % BLOCK), (0, -columns % BLOCK)))
-    parts = padded.reshape(dates, -(-rows // BLOCK), BLOCK, -(-columns // BLOCK), BLOCK)
-    return np.argwhere(parts.any(axis=(2, 4))) * (1, BLOCK, BLOCK)
-
-
-def _members(corners: Tensor) -> NDArray[np.int64]:
-    """(n, cells of a block, 3) date, row, column."""
-    t = np.zeros(BLOCK * BLOCK, np.int64)
-    y, x = np.divmod(np.arange(BLOCK * BLOCK), BLOCK)
-    return corners.numpy()[:, None] + np.stack([t, y, x], -1)
+def _centres(wanted: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """(n, 3) date, row, column of the centre of each block with something to estimate."""
+    size = 2 * _STRIDE - 1
+    middle = _STRIDE // 2
+    spare = [(0, 0)] + [(0, -extent % _STRIDE) for extent in wanted.shape[1:]]
+    near = maximum_filter(np.pad(wanted, spare), size=(1, size, size), mode="constant")
+    return np.argwhere(near[:, middle::_STRIDE, middle::_STRIDE]) * (1, _STRIDE, _STRIDE) + (
+        0,
+        middle,
+        middle,
+    )

@@ -8,7 +8,7 @@ sum find them for hundreds of cells at once.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -17,8 +17,8 @@ from torch import Tensor
 from ..field import Field
 
 EARTH_RADIUS = 6371.0  # km
-_REACH = 5.0  # scaled distances that the template covers
-_THINNED_BEYOND = (1.5, 3.0)  # from here every second, then every fourth cell is enough
+_REACH = 5.0  # lengths and durations that the template covers
+_THINNED_BELOW = (0.6, 0.27)  # correlation from which every second, then every fourth cell is enough
 _MOST_OFFSETS = 20_000
 _MOST_CELLS = 120  # of the template to each side
 _MOST_DATES = 40
@@ -33,7 +33,7 @@ class Component(NamedTuple):
 
 
 class Scales(NamedTuple):
-    """The covariance: the sum of its components, of which the first says which observations are near."""
+    """The covariance: the sum of its components. It also says which observations are near: those most alike."""
 
     components: tuple[Component, ...]
     nugget: Tensor | float  # variance of what one observation does not share with its neighbours
@@ -43,13 +43,39 @@ class Scales(NamedTuple):
         """The variance of the field."""
         return sum(part.sill for part in self.components)
 
-    @property
-    def length(self) -> Tensor | float:
-        return self.components[0].length
 
-    @property
-    def duration(self) -> Tensor | float:
-        return self.components[0].duration
+class _Matern(torch.autograd.Function):
+    """sill (1 + r) exp(-r), r^2 = 3 (apart / length^2 + lag / duration^2), with the gradient of the scales."""
+
+    @staticmethod
+    def forward(ctx: Any, *given: Tensor) -> Tensor:  # type: ignore[override]
+        sill, length, duration, apart, lag = given
+        root = (apart * (3 / length**2)).addcmul_(lag, 3 / duration**2).sqrt_()
+        fall = root.neg().exp_()
+        ctx.save_for_backward(*given, root, fall)
+        return torch.addcmul(fall, root, fall).mul_(sill)
+
+    @staticmethod
+    def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        sill, length, duration, apart, lag, root, fall = ctx.saved_tensors
+        weight = (outer[0] * fall).flatten()
+        of_root, of_apart, of_lag = (torch.dot(weight, part.flatten()) for part in (root, apart, lag))
+        return (
+            weight.sum() + of_root,
+            3 * sill / length**3 * of_apart,
+            3 * sill / duration**3 * of_lag,
+            None,
+            None,
+        )
+
+
+def covariance(scales: Scales, apart: Tensor, lag: Tensor) -> Tensor:
+    """At squared distances ``apart`` (km2) and squared lags ``lag`` (days2), of the same shape."""
+    total = torch.zeros_like(apart)
+    for component in scales.components:
+        numbers = (torch.as_tensor(number).to(apart) for number in component)
+        total = total + _Matern.apply(*numbers, apart, lag)
+    return total
 
 
 @dataclass(frozen=True)
@@ -101,13 +127,12 @@ def observations(
     field: Field,
     anomaly: np.ndarray,
     scales: Scales,
-    block: int,
     device: torch.device,
 ) -> Observations:
-    """What is observed, with the template for these scales and for blocks of ``block`` x ``block`` cells."""
-    template = _template(field, float(scales.length), float(scales.duration), block)
+    """What is observed, with the template for these scales."""
+    template = _template(field, scales)
     pad = tuple(int(extent) for extent in template.abs().amax(0))
-    around = [(pad[0], pad[0]), (pad[1], pad[1] + block), (pad[2], pad[2] + block)]
+    around = [(reach, reach) for reach in pad]
     seen = np.pad(field.observed, around)
 
     def flat(array: np.ndarray, dtype: torch.dtype) -> Tensor:
@@ -173,8 +198,9 @@ class HiddenSpell:
         return during & ~data.seen[self.model[which, None] + data.steps[start:end]]
 
 
-def _template(field: Field, length: float, duration: float, block: int) -> Tensor:
+def _template(field: Field, scales: Scales) -> Tensor:
     step = spacing(field)
+    length, duration = (max(float(part[i]) for part in scales.components) for i in (1, 2))
     reach = [
         min(most, extent - 1, max(2, int(_REACH * scale / unit)))
         for most, extent, scale, unit in zip(
@@ -186,16 +212,13 @@ def _template(field: Field, length: float, duration: float, block: int) -> Tenso
         )
     ]
     t, y, x = torch.meshgrid(*(torch.arange(-n, n + 1) for n in reach), indexing="ij")
-    centre = (block - 1) / 2
-    distance = (
-        (t * step[0] / duration) ** 2
-        + (((y - centre) * step[1]) ** 2 + ((x - centre) * step[2]) ** 2) / length**2
-    ).sqrt()
-    kept = torch.ones_like(distance, dtype=torch.bool)
-    for level, beyond in enumerate(_THINNED_BEYOND, start=1):
-        kept &= (distance < beyond) | ((y % 2**level == 0) & (x % 2**level == 0))
+    apart = ((y * step[1]) ** 2 + (x * step[2]) ** 2).float()
+    alike = covariance(scales, apart, (t * step[0]) ** 2.0) / scales.sill
+    kept = torch.ones_like(alike, dtype=torch.bool)
+    for level, below in enumerate(_THINNED_BELOW, start=1):
+        kept &= (alike > below) | ((y % 2**level == 0) & (x % 2**level == 0))
     offsets = torch.stack([t[kept], y[kept], x[kept]], 1)
-    return offsets[torch.argsort(distance[kept], stable=True)[:_MOST_OFFSETS]]
+    return offsets[torch.argsort(alike[kept], descending=True, stable=True)[:_MOST_OFFSETS]]
 
 
 def _cartesian(field: Field) -> np.ndarray:

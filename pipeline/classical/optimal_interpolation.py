@@ -10,17 +10,18 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.optimize import minimize
 from torch import Tensor
 
 from ..field import Field
 from ..gaps import Spells, spells
-from .kriging import Kriging, means, solve
+from .kriging import Kriging, System, means, solve, system
 from .neighbours import Component, HiddenSpell, Observations, Scales, nearest, observations, spacing
 
-_TARGETS = 2000  # cross-validation targets
-_ROUNDS = (0.4, 0.4, 1.0)  # of choosing neighbours and improving the scales: with which part of them
-_ITERATIONS = (8, 8, 16)
+_TARGETS = 2500  # cross-validation targets
+_ROUNDS = ((0.3, 8), (0.3, 8), (0.4, 16))  # of choosing which part of the neighbours, and iterations with it
 _PRIOR = 1e-3  # by which the misfit grows where a scale is e times what it was: for scales that hardly matter
+_TOLERANCE = 1e-4  # relative improvement of the misfit that is no longer worth an iteration
 _FEWEST_TARGETS = 20
 _BATCH = 256
 
@@ -56,13 +57,13 @@ def fit(field: Field, *, neighbours: int = 64, seed: int = 0, device: torch.devi
     if len(candidates.target) < _FEWEST_TARGETS:
         _log.warning("%s: too few gaps to fit the first guess to; its scales are the usual ones", field.name)
         return kriging()
-    for part, iterations in zip(_ROUNDS, _ITERATIONS, strict=True):
-        if part == 1:
+    for part, iterations in _ROUNDS:
+        if (part, iterations) == _ROUNDS[-1]:
             # What is wide and brief beside the eddies, which then last longer.
             log = torch.cat([log, log[1:]]) + torch.tensor([1, 0.7, 1, 2, 0.3, 5, 0.5], device=device).log()
         count = max(8, round(part * neighbours))
         scales = _scales(log.exp().tolist())
-        data = observations(scaled, anomaly, scales, 1, device)
+        data = observations(scaled, anomaly, scales, device)
         chosen = _as_hard(scales, data, candidates, count, rng)
         target = data.cell(torch.as_tensor(candidates.target[chosen], device=device))
         found, exists = nearest(data, target, count, _overlay(data, candidates, chosen))
@@ -90,7 +91,7 @@ def _as_hard(
             at = data.cell(torch.as_tensor(cells[part], device=device))
             hidden = _overlay(data, candidates, part) if overlay else None
             found, exists = nearest(data, at, neighbours, hidden)
-            parts.append(solve(scales, data, at[:, None], found, exists)[1][:, 0].cpu().numpy())
+            parts.append(solve(scales, system(data, at[:, None], found, exists))[1][:, 0].cpu().numpy())
         return np.concatenate(parts)
 
     with torch.no_grad():
@@ -125,32 +126,43 @@ def _minimise(
     """Improved logarithms of the scales, and the factor of the error that they still need."""
     free = log.clone().requires_grad_()
     low, high = (bound[: len(log)] for bound in bounds)
-    optimiser = torch.optim.LBFGS(
-        [free], lr=0.5, max_iter=iterations, line_search_fn="strong_wolfe", tolerance_change=1e-4
-    )
-
-    def misfit(part: slice) -> tuple[Tensor, Tensor]:
-        scales = _scales(free.clamp(low, high).exp())
-        mean, variance = solve(scales, data, target[part, None], found[part], exists[part])
-        sigma = (variance[:, 0].clamp(min=0) + scales.nugget + data.noise[target[part]]).sqrt()
-        return (mean[:, 0] - data.anomaly[target[part]]) / sigma, sigma
 
     # A few targets at a time: their matrices, which the gradient needs again, stay small.
-    parts = [slice(start, start + _BATCH) for start in range(0, len(target), _BATCH)]
+    parts = [
+        (at, system(data, at[:, None], near, known))
+        for at, near, known in zip(*(whole.split(_BATCH) for whole in (target, found, exists)), strict=True)
+    ]
 
-    def closure() -> Tensor:
-        optimiser.zero_grad()
-        total = free.new_zeros(())
+    def misfit(at: Tensor, given: System) -> tuple[Tensor, Tensor]:
+        scales = _scales(free.exp())
+        mean, variance = solve(scales, given)
+        sigma = (variance[:, 0].clamp(min=0) + scales.nugget + data.noise[at]).sqrt()
+        return (mean[:, 0] - data.anomaly[at]) / sigma, sigma
+
+    def loss(numbers: np.ndarray) -> tuple[float, np.ndarray]:
+        with torch.no_grad():
+            free.copy_(torch.as_tensor(numbers))
+        free.grad = None
+        total = 0.0
         for part in parts:
-            z, sigma = misfit(part)
+            z, sigma = misfit(*part)
             density = torch.exp(-z * z / 2) * math.sqrt(2 / math.pi)
             crps = sigma * (z * torch.erf(z / math.sqrt(2)) + density - 1 / math.sqrt(math.pi))
-            loss = crps.sum() / len(target) * (1 + _PRIOR * (free - log).square().sum())
-            loss.backward()
-            total += loss.detach()
-        return total
+            share = crps.sum() / len(target) * (1 + _PRIOR * (free - log).square().sum())
+            share.backward()
+            total += float(share.detach())
+        assert free.grad is not None
+        return math.log(total), free.grad.double().cpu().numpy() / total
 
-    optimiser.step(closure)
+    found_at = minimize(
+        loss,
+        log.double().cpu().numpy(),
+        jac=True,
+        method="L-BFGS-B",
+        bounds=list(zip(low.tolist(), high.tolist(), strict=True)),
+        options={"maxiter": iterations, "ftol": _TOLERANCE},
+    )
     with torch.no_grad():
-        z = torch.cat([misfit(part)[0] for part in parts])
-    return free.detach().clamp(low, high), float(z.abs().quantile(0.6827))
+        free.copy_(torch.as_tensor(found_at.x))
+        z = torch.cat([misfit(*part)[0] for part in parts])
+    return free.detach(), float(z.abs().quantile(0.6827))
