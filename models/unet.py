@@ -66,8 +66,9 @@ class UNet(nn.Module):
 
     ``widths`` are the channels of the levels, from the full resolution down; each level halves the grid.
     ``norm`` is that of the blocks; ``up`` is how a grid is doubled: ``nearest``, ``bilinear`` or
-    ``transposed`` (a convolution of stride 2); ``attention`` weighs the skips. Raises ValueError for a norm
-    or an up that is none of these.
+    ``transposed`` (a convolution of stride 2); ``attention`` weighs the skips; ``skips`` says whether they
+    ``concatenate`` with what comes from below, or are ``added`` to it, brought to their width: nearly twice
+    as fast. Raises ValueError for a norm, an up or skips that are none of these.
     """
 
     def __init__(
@@ -78,13 +79,22 @@ class UNet(nn.Module):
         norm: str = "rms",
         up: str = "nearest",
         attention: bool = False,
+        skips: str = "concatenate",
     ) -> None:
         super().__init__()
+        if skips not in ("concatenate", "added"):
+            raise ValueError(f"skips {skips!r} are none of concatenate, added")
+        self.added = skips == "added"
         upwards = list(pairwise(widths[::-1]))  # channels of a level, and of the one above
         self.down = nn.ModuleList(
             ResidualBlock(above, width, norm) for above, width in pairwise((inputs, *widths))
         )
-        self.up = nn.ModuleList(ResidualBlock(below + width, width, norm) for below, width in upwards)
+        self.narrow = nn.ModuleList(nn.Conv2d(below, width, 1) for below, width in upwards if self.added)
+        if self.added:
+            upwards = [(width, width) for _, width in upwards]
+        self.up = nn.ModuleList(
+            ResidualBlock(width if self.added else below + width, width, norm) for below, width in upwards
+        )
         self.enlarge = nn.ModuleList(_doubling(up, below) for below, _ in upwards)
         self.gates = nn.ModuleList(AttentionGate(width, below) for below, width in upwards if attention)
         self.head = zeroed(nn.Conv2d(widths[0], outputs, 1))
@@ -103,10 +113,10 @@ class UNet(nn.Module):
         """(batch, outputs, y, x) of the features of each level, on the padded grid."""
         *skips, x = levels
         for number, (enlarge, block) in enumerate(zip(self.enlarge, self.up, strict=True)):
-            x, skip = enlarge(x), skips.pop()
+            x, skip = enlarge(self.narrow[number](x) if self.added else x), skips.pop()
             if self.gates:
                 skip = skip * self.gates[number](skip, x)
-            x = block(torch.cat([x, skip], dim=1))
+            x = block(x + skip if self.added else torch.cat([x, skip], dim=1))
         return self.head(x)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -40,8 +40,10 @@ _METHODS = _NETWORKS | {
     "linear-time": "linear between the dates that see a pixel",
     "linear-space": "linear between the pixels that a date sees",
     "linear-space-time": "both, each weighted by its error",
+    "blend": "a mean of nearest, linear and DINEOF, weighted by their errors",
+    "auto": "the best of one of each family on held-out values",
 }
-_WEIGHTED = (*_NETWORKS, "oi")  # whose first guess tells how hard each held-out value is
+_WEIGHTED = (*_NETWORKS, "oi", "auto")  # whose first guess tells how hard each held-out value is
 _OPENING = (
     "variable",
     "mask_variable",
@@ -150,6 +152,45 @@ def _score(options: argparse.Namespace) -> None:
         Console(width=None if sys.stdout.isatty() else _PRINTED_WIDTH).print(score_table(rows))
 
 
+def _compare(options: argparse.Namespace) -> None:
+    from .compare import USUAL, compare, table, write
+    from .field import open_field
+    from .output import check_folder
+    from .pairing import truth_of
+    from .training import Training
+
+    if options.output is not None:
+        check_folder(options.output)
+    if options.plot is not None:
+        from .plots import check_drawable
+
+        check_drawable(options.plot)
+    methods = {"usual": USUAL, "all": [name for name in _METHODS if name != "auto"]}.get(
+        options.methods, [name.strip() for name in options.methods.split(",")]
+    )
+    field = open_field(options.inputs, **_opening(options))
+    comparison = compare(
+        field,
+        methods,
+        holdout=options.holdout,
+        folds=options.folds,
+        truth=None if options.truth is None else truth_of(field, options.truth),
+        training=Training(epochs=options.epochs, time_budget=options.time_budget),
+        seed=options.seed,
+        device=options.device,
+        quiet=options.quiet,
+    )
+    Console(width=None if sys.stdout.isatty() else _PRINTED_WIDTH).print(table(comparison))
+    if options.output is not None:
+        written = write(comparison, Path(options.output))
+        _log.info("the table is in %s", " and ".join(map(str, written)))
+    if options.plot is not None:
+        from .comparison_plots import plot_comparison
+
+        plot_comparison(comparison, options.plot)
+        _log.info("errors by date, distance and age, and maps of them, are in %s", options.plot)
+
+
 def _reproduce(options: argparse.Namespace) -> None:
     from .reproduce import listing, reproduce, table
 
@@ -188,7 +229,7 @@ def _show_held_out(rows: list[dict[str, Any]], method: str) -> None:
 def _check_options(options: argparse.Namespace) -> None:
     training = ("window", "epochs", "time_budget", "checkpoint", "save_checkpoint")
     given = [name for name in training if getattr(options, name) is not None]
-    if given and options.method not in _NETWORKS:
+    if given and options.method not in (*_NETWORKS, "auto"):
         raise InputError(f"--method {options.method} trains no network; leave out {_listed(given)}")
     trained = [name for name in given if name in ("epochs", "time_budget")]
     if trained and options.checkpoint is not None:
@@ -287,6 +328,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_info(commands)
     _add_fill(commands)
     _add_score(commands)
+    _add_compare(commands)
     _add_reproduce(commands)
     for name, what in zip(
         _LIGHTNING,
@@ -383,6 +425,47 @@ def _add_score(commands: Any) -> None:
     score.add_argument("--json", action="store_true", help="the rows as JSON")
     score.add_argument("--debug", action="store_true", help=argparse.SUPPRESS)
     score.set_defaults(run=_score)
+
+
+def _add_compare(commands: Any) -> None:
+    compare = commands.add_parser(
+        "compare",
+        help="find the method that is best on a file",
+        description="Hide values of a field and score every method on them.",
+        epilog="The methods are those of `oceanfill fill --help`.\n\nexamples:\n"
+        "  oceanfill compare sst_clouds.nc -o comparison --plot comparison.png\n"
+        "  oceanfill compare sst_clouds.nc --methods oi,dineof,unet --truth sst_clouds_truth.nc\n"
+        "  oceanfill compare ssh_med.nc --methods all --time-budget 0.2 --holdout tracks --folds 2",
+        formatter_class=_HELP,
+        allow_abbrev=False,
+    )
+    _add_opening(compare)
+    compare.add_argument(
+        "--methods",
+        default="usual",
+        metavar="A,B,...",
+        help="which; `all`, or `usual` (the default): the classical ones and the U-Net",
+    )
+    compare.add_argument(
+        "--holdout",
+        choices=("clouds", "tracks", "random", "dates"),
+        default="clouds",
+        help="what is hidden: the clouds of other dates (the default), whole tracks or swaths, single "
+        "values, whole dates",
+    )
+    compare.add_argument(
+        "--folds", type=_positive(int), default=1, metavar="K", help="repeat with other hidden values"
+    )
+    compare.add_argument("--truth", metavar="FILE", help="score the gaps themselves on what this file knows")
+    compare.add_argument("-o", "--output", metavar="OUT", help="write the table to OUT.csv and OUT.md")
+    compare.add_argument("--plot", metavar="OUT.png", help="errors by date, distance and age, and their maps")
+    compare.add_argument("--epochs", type=_positive(int), metavar="N", help="of training at most; default 10")
+    compare.add_argument(
+        "--time-budget", type=_positive(float), metavar="MINUTES", help="of training each network at most"
+    )
+    compare.add_argument("--seed", type=int, default=0, help="of what is hidden and of training; default 0")
+    compare.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default auto")
+    compare.set_defaults(run=_compare)
 
 
 def _add_reproduce(commands: Any) -> None:

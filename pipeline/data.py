@@ -38,7 +38,8 @@ class GapData(pl.LightningDataModule):
     ``source`` is a `Field`, or what `open_field` opens with the options ``opening``. ``held_out`` is the
     share of the observed values that is kept for choosing and scoring; ``hidden`` the share that each of
     the ``rehearsals`` hides to train on. Patches have ``patch`` cells to a side; where the record is short,
-    half of them are turned over in space and time. ``first_guess`` is "oi", or "none": pixel means.
+    half of them are turned over in space and time. ``holdout`` is one of `gaps.HOLDOUTS`; ``first_guess``
+    is "oi", or "none": pixel means.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class GapData(pl.LightningDataModule):
         held_out: float = 0.1,
         neighbours: int = 64,
         first_guess: str = "oi",
+        holdout: str = "clouds",
         seed: int = 0,
         device: str = "cpu",
         quiet: bool = True,
@@ -69,9 +71,9 @@ class GapData(pl.LightningDataModule):
         self.patch, self.batch = patch, batch
         self.number, self.hidden, self.neighbours = rehearsals, hidden, neighbours
         self.seed, self.device, self.quiet = seed, device, quiet
-        self.choosing, self.scored = hold_out(self.field, held_out, np.random.default_rng(seed))
+        self.choosing, self.scored = hold_out(self.field, held_out, np.random.default_rng(seed), holdout)
         self.around = surroundings(self.field)
-        self._ready: set[str] = set()
+        self.ready: set[str] = set()
 
     @property
     def held(self) -> np.ndarray:
@@ -84,12 +86,12 @@ class GapData(pl.LightningDataModule):
 
         One each where no first guess was made, which is what tells how hard they are.
         """
-        known = "guess" in self._ready and self.held.any()
+        known = "guess" in self.ready and self.held.any()
         return self.trial.weight.numpy() if known else self.held.astype(np.float32)
 
     def prepare_guess(self) -> None:
         """Fit the first guess and make it for the field and under the hold-out."""
-        if "guess" in self._ready:
+        if "guess" in self.ready:
             return
         held = self.held
         self.kriging: Guess = PixelMeans(spread(self.field.hide(held)))
@@ -112,12 +114,12 @@ class GapData(pl.LightningDataModule):
                 self.trial, self.trial_guess, self.trial_error = rehearsal(
                     self.field, held, self.real, self.kriging, self.device, advance
                 )
-        self._ready.add("guess")
+        self.ready.add("guess")
 
     def setup(self, stage: str) -> None:
         """Make what the stage needs: "fit" needs the rehearsals."""
         self.prepare_guess()
-        if stage != "fit" or "fit" in self._ready:
+        if stage != "fit" or "fit" in self.ready:
             return
         known = self.field.hide(self.held)
         cells = int((~known.observed & known.sea).sum() + self.hidden * known.observed.sum())
@@ -130,7 +132,7 @@ class GapData(pl.LightningDataModule):
                 if hidden.any():
                     remade = rehearsal(known, hidden, self.real, self.kriging, self.device, advance)
                     self.scenes.append(remade[0])
-        self._ready.add("fit")
+        self.ready.add("fit")
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Batches of (inputs, residual, weight) of patches around hidden values."""

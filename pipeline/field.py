@@ -81,6 +81,12 @@ class Field:
         return np.isfinite(self.values)
 
     @property
+    def dates(self) -> pd.Index:
+        """(time,) as the input has them: a `pandas.DatetimeIndex`, or one of another calendar."""
+        layout = find_layout(self.name, self.source.to_dataset(name=self.name), self.name)
+        return self.source[layout.time].to_index()
+
+    @property
     def never_observed(self) -> NDArray[np.bool_]:
         """(lat, lon) True at sea where no date has a value."""
         return self.sea & ~self.observed.any(axis=0)

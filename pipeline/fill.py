@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable
+from copy import copy
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ import torch
 import xarray as xr
 from numpy.typing import NDArray
 
+from .classical.blend import blend
 from .classical.dineof import dineof
 from .classical.simple import (
     climatology,
@@ -37,6 +39,7 @@ Floats = NDArray[np.float32]
 Estimate = tuple[Floats, Floats]  # mean and standard error (time, lat, lon), NaN outside the sea
 
 HELD_OUT = 0.1  # share of the observed values
+_GUESS_AND_NETWORK = 2  # products of a network; more are there to be chosen from
 DEFAULTS = Training()
 
 
@@ -107,6 +110,15 @@ def network(name: str) -> Callable[[GapData, Training], list[Product]]:
     return method
 
 
+def automatic(data: GapData, how: Training) -> list[Product]:
+    """One method of each family: `_judge` delivers the one that is best on held-out values."""
+    products = []
+    for name in ("climatology", "linear-space-time", "dineof", "unet"):
+        _log.info("trying %s", name)
+        products += METHODS[name](copy(data), how)
+    return products
+
+
 # name on the command line: what makes products of a field, the one to deliver last
 METHODS: dict[str, Callable[[GapData, Training], list[Product]]] = {
     **{name: network(name) for name in NETWORKS},
@@ -118,6 +130,8 @@ METHODS: dict[str, Callable[[GapData, Training], list[Product]]] = {
     "linear-time": simple(linear_in_time),
     "linear-space": simple(linear_in_space),
     "linear-space-time": simple(linear_in_space_time),
+    "blend": simple(blend),
+    "auto": automatic,
 }
 
 
@@ -220,7 +234,13 @@ def _judge(
             }
         )
     best = int(np.argmin(errors))
-    if best != len(products) - 1:
+    if len(products) > _GUESS_AND_NETWORK:
+        _log.info(
+            "%s is delivered: of the methods tried it has the least RMSE on held-out values (%s)",
+            products[best].name,
+            ", ".join(f"{products[i].name} {errors[i]:.4g}" for i in np.argsort(errors)),
+        )
+    elif best != len(products) - 1:
         _log.warning(
             "%s does not beat %s on held-out values (RMSE %.4g against %.4g), which is delivered instead",
             products[-1].name,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import label
 
 from .field import Field
 
@@ -88,12 +90,55 @@ def hide_spells(field: Field, share: float, rng: np.random.Generator) -> Mask:
     return hidden
 
 
-def hold_out(field: Field, share: float, rng: np.random.Generator) -> tuple[Mask, Mask]:
+def hide_pieces(field: Field, share: float, rng: np.random.Generator) -> Mask:
+    """(time, lat, lon) True at whole connected pieces of what dates show: tracks, swaths.
+
+    Pieces are hidden in random order until ``share`` of the values is; the largest of a date is kept.
+    """
+    number, largest = 0, []
+    numbered = np.zeros(field.observed.shape, np.int64)
+    for seen, labels in zip(field.observed, numbered, strict=True):
+        found, count = label(seen, np.ones((3, 3)))
+        labels[:] = np.where(seen, found + number, 0)
+        number += count
+        if count:
+            largest.append(number - count + int(np.argmax(np.bincount(found.ravel())[1:])) + 1)
+    size = np.bincount(numbered.ravel(), minlength=number + 1)
+    pieces = rng.permutation(np.setdiff1d(np.arange(1, number + 1), largest))
+    enough = np.cumsum(size[pieces]) <= share * np.count_nonzero(field.observed)
+    chosen = np.zeros(number + 1, bool)
+    chosen[pieces[enough]] = True
+    return chosen[numbered]
+
+
+def hide_random(field: Field, share: float, rng: np.random.Generator) -> Mask:
+    """(time, lat, lon) True at a ``share`` of the observed values, each by itself."""
+    return field.observed & (rng.random(field.values.shape) < share)
+
+
+def hide_dates(field: Field, share: float, rng: np.random.Generator) -> Mask:
+    """(time, lat, lon) True at all that random dates show, up to ``share`` of the values."""
+    number = field.observed.sum(axis=(1, 2))
+    order = rng.permutation(np.flatnonzero(number))
+    lost = order[np.cumsum(number[order]) <= max(share * number.sum(), number[order[:1]].sum())]
+    return field.observed & np.isin(np.arange(len(number)), lost)[:, None, None]
+
+
+HOLDOUTS: dict[str, Callable[[Field, float, np.random.Generator], Mask]] = {
+    "clouds": hide_spells,
+    "tracks": hide_pieces,
+    "random": hide_random,
+    "dates": hide_dates,
+}
+
+
+def hold_out(field: Field, share: float, rng: np.random.Generator, how: str = "clouds") -> tuple[Mask, Mask]:
     """Two disjoint sets of observed values to hide (time, lat, lon), of different dates.
 
-    The first is to choose with (the epoch, the factor of the error), the second to score on.
+    The first is to choose with (the epoch, the factor of the error), the second to score on. ``how`` is one
+    of `HOLDOUTS`.
     """
-    hidden = hide_spells(field, share, rng)
+    hidden = HOLDOUTS[how](field, share, rng)
     dates = np.flatnonzero(hidden.any(axis=(1, 2)))
     if len(dates) < 2:
         # Too few dates to separate: the western half chooses, the eastern half is scored.

@@ -8,7 +8,8 @@ import re
 import shutil
 import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from math import ceil
@@ -26,6 +27,7 @@ from .field import Field
 SOURCES = ("land", "observed", "filled", "filled_never_observed")  # the flags 0 to 3 of V_source
 
 _CHUNK_BYTES = 2**20
+_FULL_DISK = ("NetCDF: ", "[enforce fail", "PytorchStreamWriter")  # how libraries begin to say it
 _ZARR_MARKERS = ("zarr.json", ".zgroup", ".zmetadata")
 # Packing, which is undone, and names of variables that are not carried over.
 _DROPPED = (
@@ -126,32 +128,38 @@ def check_folder(path: str | os.PathLike[str]) -> None:
         raise InputError(_unwritable(target, reason.strerror or str(reason))) from reason
 
 
-def write(dataset: xr.Dataset, path: str | os.PathLike[str]) -> None:
-    """Write NetCDF-4 (``.nc``) or Zarr (``.zarr``) under a temporary name beside ``path``, then rename.
+@contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A temporary name beside ``path`` for the block to write, a file or a folder; then it takes its place.
 
     Whatever fails or interrupts it, what was at ``path`` stays as it was and nothing else is left.
     Raises `InputError` where the path cannot be written or the disk is full.
     """
-    check_writable(path)
     target = Path(path)
     # Not mkstemp, whose file nobody else may read.
     temporary = target.with_name(f".{target.stem}.{os.getpid()}.{os.urandom(4).hex()}{target.suffix}")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # remarks on formats and dates that the user cannot act on
-            if target.suffix == ".nc":
-                dataset.to_netcdf(temporary, engine="netcdf4", format="NETCDF4")
-            else:
-                _to_zarr(dataset, temporary)
+        yield temporary
         _synchronise(temporary)
         _rename(temporary, target)
     except (OSError, RuntimeError) as reason:
-        if isinstance(reason, OSError) or str(reason).startswith("NetCDF: "):
+        if isinstance(reason, OSError) or str(reason).startswith(_FULL_DISK):
             text = getattr(reason, "strerror", None) or str(reason)
             raise InputError(_unwritable(target, text)) from reason
         raise
     finally:
         _remove(temporary)
+
+
+def write(dataset: xr.Dataset, path: str | os.PathLike[str]) -> None:
+    """Write NetCDF-4 (``.nc``) or Zarr (``.zarr``), whole or not at all (`replacing`, and its errors)."""
+    check_writable(path)
+    with replacing(path) as temporary, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # remarks on formats and dates that the user cannot act on
+        if temporary.suffix == ".nc":
+            dataset.to_netcdf(temporary, engine="netcdf4", format="NETCDF4")
+        else:
+            _to_zarr(dataset, temporary)
 
 
 def _in_own_units(

@@ -17,6 +17,7 @@ from scipy.spatial import cKDTree
 from .coordinates import fillable, find_layout, grid, listed
 from .dates import day, day_list
 from .errors import InputError
+from .field import Field
 from .reading import opened, read_part, shipped
 from .scores import summary
 
@@ -61,6 +62,33 @@ def score_files(
             filled = truth.assign({held: (dims, filled[held].data) for held in (name, error) if held})
         found = _series(filled_file, filled, name, error=error)
     return _rows(filled_file, found, truth_file, expected, name, by)
+
+
+def truth_of(field: Field, path: str | os.PathLike[str]) -> NDArray[np.float32]:
+    """(time, lat, lon) what a truth file knows of a field, NaN elsewhere; in logarithms if the field is.
+
+    Dates and points are paired as in `score_files`, which has the same errors.
+    """
+    file = shipped(path)
+    if not Path(file).exists():
+        raise InputError(f"{file}: no such file; check the path")
+    with opened(file) as (name, truth):
+        if field.name not in truth.data_vars:
+            raise InputError(f"{name}: there is no variable {field.name!r}; it has {_names(truth)}")
+        expected = _series(name, truth, field.name)
+    values = expected.value.to_numpy()
+    t, y, x = np.nonzero(np.isfinite(values))
+    if not t.size:
+        raise InputError(f"{name}: no value of {field.name} is finite, so there is no truth to score against")
+    own = xr.Dataset(coords={"lat": (("y", "x"), field.lat), "lon": (("y", "x"), field.lon)})
+    date = _same_dates(field.name, field.dates, name, expected.indexes["time"], np.unique(t))[t]
+    points, inverse = np.unique(y * expected.sizes["x"] + x, return_inverse=True)
+    row, column = np.unravel_index(_same_points(field.name, own, name, expected, points), field.lat.shape)
+    known = np.full(field.observed.shape, np.float32(np.nan))
+    known[date, row[inverse], column[inverse]] = values[t, y, x]
+    if field.transform == "log":
+        known = np.log(np.where(known > 0, known, np.nan)).astype(np.float32)
+    return known
 
 
 def score_table(rows: list[dict[str, Any]], title: str = "") -> Table:

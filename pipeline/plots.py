@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from .coordinates import find_layout, grid
 from .errors import InputError
+from .output import replacing
 
 KINDS = (".png", ".pdf", ".svg", ".jpg")
 
@@ -113,7 +114,7 @@ def plot_fill(dataset: xr.Dataset, name: str, path: str | os.PathLike[str], date
         f"({100 * missing[chosen]:.0f} % of the sea missing{median})",
         fontsize=12,
     )
-    _save(figure, target)
+    save(figure, target)
 
 
 def _index(target: Path, dates: pd.Index, date: str) -> int:
@@ -198,15 +199,10 @@ def _three_maps(
     return figure, maps, x
 
 
-def _save(figure: Figure, target: Path) -> None:
-    temporary = target.with_name(f".{target.stem}.{os.getpid()}{target.suffix}")
-    try:
+def save(figure: Figure, target: Path) -> None:
+    """Write a figure, whole or not at all. Raises `InputError` where it cannot be."""
+    with replacing(target) as temporary:
         figure.savefig(temporary, dpi=130)
-        temporary.replace(target)
-    except OSError as reason:
-        raise _unwritable(target, reason) from reason
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _unwritable(target: Path, reason: OSError) -> InputError:

@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader
 from .data import GapData
 from .errors import InputError
 from .fitting import fit
+from .output import replacing
 from .tasks import Correction
 
 Floats = NDArray[np.float32]
@@ -74,22 +75,14 @@ def predict(
 
 def save(task: Correction, path: str | os.PathLike[str]) -> None:
     """Write weights and configuration, nothing that has to be unpickled. Atomic."""
-    target = Path(path)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
     content = {
         "state_dict": task.state_dict(),
         "hyper_parameters": dict(task.hparams),
         "variables": 1,
         "pytorch-lightning_version": pl.__version__,
     }
-    try:
+    with replacing(path) as temporary:
         torch.save(content, temporary)
-        temporary.replace(target)
-    except (OSError, RuntimeError) as error:
-        temporary.unlink(missing_ok=True)
-        raise InputError(
-            f"{target}: the checkpoint cannot be written ({error}); choose another folder"
-        ) from error
 
 
 def load(path: str | os.PathLike[str], window: int | None = None) -> Correction:

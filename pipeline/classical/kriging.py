@@ -130,7 +130,7 @@ def system(data: Observations, targets: Tensor, found: Tensor, exists: Tensor) -
 
 
 def solve(scales: Scales, given: System) -> tuple[Tensor, Tensor]:
-    """The estimated anomaly of each target and its kriging variance (n, m), that of the field without nugget."""
+    """The estimated anomaly of each target and its kriging variance (n, m), the nugget not in it."""
     between = covariance(scales, given.apart, given.lag)
     between.diagonal(dim1=1, dim2=2).add_(scales.nugget + _LEAST_NUGGET * scales.sill + given.noise)
     towards = covariance(scales, given.apart_target, given.lag_target)

@@ -33,7 +33,7 @@ class Component(NamedTuple):
 
 
 class Scales(NamedTuple):
-    """The covariance: the sum of its components. It also says which observations are near: those most alike."""
+    """The covariance, the sum of its components. What is most alike under it is near."""
 
     components: tuple[Component, ...]
     nugget: Tensor | float  # variance of what one observation does not share with its neighbours
@@ -45,7 +45,7 @@ class Scales(NamedTuple):
 
 
 class _Matern(torch.autograd.Function):
-    """sill (1 + r) exp(-r), r^2 = 3 (apart / length^2 + lag / duration^2), with the gradient of the scales."""
+    """sill (1 + r) exp(-r), r^2 = 3 (apart / length^2 + lag / duration^2), with its own gradient."""
 
     @staticmethod
     def forward(ctx: Any, *given: Tensor) -> Tensor:  # type: ignore[override]

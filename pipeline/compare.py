@@ -1,0 +1,366 @@
+"""Which method is best on a field: all of them on the same hidden values."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from dataclasses import field as part_of
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import psutil
+from numpy.typing import NDArray
+from rich.table import Table
+from scipy.ndimage import distance_transform_edt
+from scipy.stats import bootstrap
+
+from . import spectra
+from .classical.neighbours import spacing
+from .data import GapData
+from .errors import InputError
+from .field import Field
+from .fill import DEFAULTS, METHODS, choose_device
+from .gaps import HOLDOUTS, missing_runs
+from .output import replacing
+from .scores import bias, coverage, crps_gaussian, mae, rmse, sigma_factor
+from .tasks import NETWORKS
+from .training import Training
+
+_log = logging.getLogger(__name__)
+
+USUAL = (*(name for name in METHODS if name not in (*NETWORKS, "auto")), "unet")
+SHARE = 0.2  # of the observed values that are hidden; one half scales the errors, the other is scored
+_RESAMPLES = 2000
+_SMALLEST_BOX = (8, 16, 16)  # dates, rows and columns of a spectrum
+_GUESSING = (*NETWORKS, "oi")
+
+Floats = NDArray[np.floating]
+
+
+@dataclass
+class Scored:
+    """Estimates of m methods at n hidden values, and where these are."""
+
+    truth: Floats  # (n,)
+    weight: Floats  # (n,) with which the hidden values are as hard as the real gaps
+    cell: NDArray[np.int64]  # (n, 3) date, row, column
+    distance: Floats  # (n,) km to the nearest value of the same date
+    age: Floats  # (n,) days to the nearest date that sees the pixel; infinite where none does
+    estimates: dict[str, tuple[Floats, Floats]] = part_of(default_factory=dict)  # mean, standard error (n,)
+
+    def and_also(self, other: Scored) -> Scored:
+        """The values of both; methods that failed on one of them are left out."""
+        arrays = {
+            name: np.concatenate([getattr(self, name), getattr(other, name)])
+            for name in ("truth", "weight", "cell", "distance", "age")
+        }
+        both = {
+            name: (
+                np.concatenate([self.estimates[name][0], found[0]]),
+                np.concatenate([self.estimates[name][1], found[1]]),
+            )
+            for name, found in other.estimates.items()
+            if name in self.estimates
+        }
+        return Scored(**arrays, estimates=both)
+
+
+@dataclass
+class Comparison:
+    """``rows`` (best first, then what failed) and what they were made from."""
+
+    rows: list[dict[str, Any]]
+    scored: Scored
+    field: Field
+    weighted: bool
+
+
+def compare(
+    field: Field,
+    methods: Sequence[str] = USUAL,
+    *,
+    holdout: str = "clouds",
+    share: float = SHARE,
+    folds: int = 1,
+    truth: Floats | None = None,
+    training: Training = DEFAULTS,
+    seed: int = 0,
+    device: str = "auto",
+    quiet: bool = True,
+) -> Comparison:
+    """Score methods of `fill.METHODS` on values that are hidden from a field.
+
+    ``holdout`` (`gaps.HOLDOUTS`) says how a ``share`` of the observed values is hidden. On one half of them,
+    of other dates, the standard errors are scaled and networks choose their epoch; the other half is scored.
+    ``folds`` repeats it with other hidden values, scored together. With ``truth`` (time, lat, lon), finite
+    where it is known, the gaps themselves are scored and what is hidden is only for the scaling.
+
+    A row has the method, n, rmse and its 95 % interval rmse_low and rmse_high (bootstrap over dates), bias,
+    mae, crps, coverage_1sigma, coverage_2sigma, tie (whether that interval of the difference from the best
+    has zero in it), seconds and memory_gb (peak of the process), and of a complete truth mu, lambda_x
+    (degrees) and lambda_t (days). A method that fails has ``failed`` instead. Raises `InputError` for
+    unknown names and where nothing can be hidden.
+    """
+    unknown = [name for name in methods if name not in METHODS or name == "auto"]
+    if unknown or holdout not in HOLDOUTS:
+        what, choice = (unknown, METHODS) if unknown else ([holdout], HOLDOUTS)
+        names = ", ".join(name for name in choice if name != "auto")
+        raise InputError(f"there is no {', '.join(what)} to compare with; choose among {names}")
+    spent: dict[str, list[float]] = {name: [0.0, 0.0] for name in methods}
+    failed: dict[str, str] = {}
+    whole: dict[str, Floats] = {}
+    parts = []
+    for fold in range(folds):
+        data = GapData(
+            field,
+            held_out=share,
+            holdout=holdout,
+            first_guess=training.first_guess,
+            seed=seed + fold,
+            device=choose_device(device),
+            quiet=quiet,
+        )
+        if not (data.choosing.any() and data.scored.any()):
+            raise InputError(
+                f"{field.name}: no values can be hidden by {holdout}, so there is nothing to compare on; "
+                f"choose another --holdout among {', '.join(HOLDOUTS)}"
+            )
+        here = data.scored if truth is None else np.isfinite(truth) & field.sea & ~field.observed
+        if not here.any():
+            raise InputError(f"{field.name}: the truth has no value in a gap; give that of this field")
+        preparation = [0.0, 0.0]
+        if any(name in _GUESSING for name in methods):
+            with _measured() as spent_on_guess:
+                data.setup("predict")
+            preparation[0] = spent_on_guess[0]
+        part = _places(field if truth is not None else field.hide(data.held), here)
+        part.truth = (field.values if truth is None else truth)[here]  # noqa: PD011 - a Field's
+        part.weight = data.weight[here] if truth is None else np.ones(part.truth.shape)
+        for name in methods:
+            if name in failed:
+                continue
+            if not quiet:
+                _log.info("%s%s", name, f", fold {fold + 1} of {folds}" if folds > 1 else "")
+            try:
+                with _measured() as used:
+                    if name in NETWORKS and "fit" not in data.ready:
+                        with _measured() as rehearsed:
+                            data.setup("fit")
+                        preparation[1] = rehearsed[0]
+                        used[0] -= rehearsed[0]
+                    product = METHODS[name](copy.copy(data), training)[-1]
+                mean, error = product.trial  # type: ignore[misc]
+                known = np.where(data.choosing, field.values, np.nan)
+                factor = sigma_factor(mean, error, known, weights=data.weight)
+                if truth is not None:
+                    mean, error = product.estimate
+                    whole[name] = mean
+                part.estimates[name] = mean[here], error[here] * factor
+            except Exception as error:
+                failed[name] = str(error).splitlines()[0] if str(error) else type(error).__name__
+                _log.warning("%s fails: %s", name, failed[name])
+                continue
+            extra = sum(preparation) if name in NETWORKS else preparation[0] if name == "oi" else 0.0
+            spent[name] = [spent[name][0] + used[0] + extra, max(spent[name][1], used[1])]
+        parts.append(part)
+    scored = parts[0]
+    for part in parts[1:]:
+        scored = scored.and_also(part)
+    rows = _rows(scored)
+    for row in rows:
+        row["seconds"], row["memory_gb"] = spent[row["method"]]
+        if truth is not None:
+            row |= _spectral(field, truth, whole[row["method"]])
+    rows += [{"method": name, "failed": why} for name, why in failed.items()]
+    return Comparison(rows, scored, field, truth is None and any(name in _GUESSING for name in methods))
+
+
+def table(comparison: Comparison) -> Table:
+    """The rows for the screen; the best is marked, and what cannot be told from it."""
+    shown = Table(title=f"{comparison.field.name} ({comparison.field.source.attrs.get('units', '1')})")
+    shown.title_justify = shown.caption_justify = "left"
+    shown.add_column("method")
+    headings, lines = _cells(comparison)
+    for heading in headings[1:]:
+        shown.add_column(heading, justify="right")
+    for line in lines:
+        shown.add_row(*line, style="bold" if line[-1] == "best" else None)
+    shown.caption = "RMSE with its 95 % interval over dates; a tie: that of the difference has zero in it"
+    if comparison.weighted:
+        shown.caption += ";\nhidden values weighted to be as hard as the real gaps"
+    return shown
+
+
+def write(comparison: Comparison, target: Path) -> list[Path]:
+    """Write the rows as CSV, with all digits, and as Markdown: ``target``.csv and ``target``.md."""
+    paths = [target.with_name(target.name + kind) for kind in (".csv", ".md")]
+    with replacing(paths[0]) as temporary:
+        pd.DataFrame(comparison.rows).to_csv(temporary, index=False)
+    headings, lines = _cells(comparison)
+    rule = ["---"] + ["---:"] * (len(headings) - 1)
+    with replacing(paths[1]) as temporary:
+        text = "".join(f"| {' | '.join(cells)} |\n" for cells in (headings, rule, *lines))
+        temporary.write_text(text, encoding="utf-8")
+    return paths
+
+
+def _cells(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
+    rows = comparison.rows
+    spectral = any("mu" in row for row in rows)
+    headings = ["method", "RMSE", "95 %", "bias", "MAE", "CRPS", "±1σ", "±2σ"]
+    headings += ["µ", "λx (°)", "λt (d)"] * spectral + ["s", "GB", ""]
+    lines = []
+    for row in rows:
+        if "failed" in row:
+            lines.append([row["method"], *[""] * (len(headings) - 2), f"fails: {row['failed']}"])
+            continue
+        line = [
+            row["method"],
+            f"{row['rmse']:.4g}",
+            f"{row['rmse_low']:.3g}-{row['rmse_high']:.3g}",
+            f"{row['bias']:+.2g}",
+            f"{row['mae']:.3g}",
+            f"{row['crps']:.3g}",
+            *(f"{100 * row[f'coverage_{k}sigma']:.0f} %" for k in (1, 2)),
+        ]
+        if spectral:
+            line += [f"{row[key]:.3g}" if key in row else "" for key in ("mu", "lambda_x", "lambda_t")]
+        mark = "best" if row is rows[0] else "tie" if row["tie"] else ""
+        lines.append([*line, f"{row['seconds']:.0f}", f"{row['memory_gb']:.1f}", mark])
+    return headings, lines
+
+
+def _places(known: Field, here: NDArray[np.bool_]) -> Scored:
+    """Where the values at ``here`` are, and how far from what is ``known``."""
+    cell = np.argwhere(here)
+    step = spacing(known)
+    distance = np.full(known.observed.shape, np.inf)
+    for date, seen in zip(distance, known.observed, strict=True):
+        if seen.any():
+            date[:] = distance_transform_edt(~seen, sampling=step[1:])
+    before, after = missing_runs(known.observed)
+    dates = np.arange(len(known.days))[:, None, None]
+    days = known.days
+    back, ahead = dates - before - 1, dates + after + 1
+    age = np.minimum(
+        np.where(back >= 0, days[dates] - days[back.clip(0)], np.inf),
+        np.where(ahead < len(days), days[ahead.clip(max=len(days) - 1)] - days[dates], np.inf),
+    )
+    nothing = np.zeros(0)
+    return Scored(nothing, nothing, cell, distance[here], age[here])
+
+
+def _rows(scored: Scored) -> list[dict[str, Any]]:
+    """A row a method that did not fail, best first."""
+    number = np.unique(scored.cell[:, 0], return_inverse=True)[1]
+    weight = np.bincount(number, scored.weight)
+    squares, rows = {}, []
+    for name, (mean, error) in scored.estimates.items():
+        given = scored.truth, scored.weight
+        squares[name] = np.bincount(number, scored.weight * (mean - scored.truth) ** 2)
+        rows.append(
+            {
+                "method": name,
+                "n": len(scored.truth),
+                "rmse": rmse(mean, *given),
+                "bias": bias(mean, *given),
+                "mae": mae(mean, *given),
+                "crps": crps_gaussian(mean, error, *given),
+                "coverage_1sigma": coverage(mean, error, scored.truth, 1, scored.weight),
+                "coverage_2sigma": coverage(mean, error, scored.truth, 2, scored.weight),
+            }
+        )
+    rows.sort(key=lambda row: row["rmse"])
+    for row in rows:
+        own, best = squares[row["method"]], squares[rows[0]["method"]]
+        row["rmse_low"], row["rmse_high"] = _interval(own, weight)
+        low, _ = _interval(own, weight, best)
+        row["tie"] = bool(row is not rows[0] and low <= 0)
+    return rows
+
+
+def _interval(squares: Floats, weight: Floats, other: Floats | None = None) -> tuple[float, float]:
+    """95 % of the RMSE, or of its excess over that of ``other``, when the dates (d,) are drawn anew."""
+    if len(weight) < 2:
+        return -np.inf, np.inf
+
+    def statistic(*sums: Floats, axis: int = -1) -> Floats:
+        total = sums[-1].sum(axis)
+        roots = [np.sqrt(part.sum(axis) / total) for part in sums[:-1]]
+        return roots[0] if len(roots) == 1 else roots[0] - roots[1]
+
+    samples = (squares, weight) if other is None else (squares, other, weight)
+    found = bootstrap(
+        samples,
+        statistic,
+        paired=True,
+        vectorized=True,
+        n_resamples=_RESAMPLES,
+        method="percentile",
+        rng=np.random.default_rng(0),
+        batch=200,
+    ).confidence_interval
+    return float(found.low), float(found.high)
+
+
+def _spectral(field: Field, truth: Floats, estimate: Floats) -> dict[str, float]:
+    """mu, lambda_x and lambda_t on the largest box of sea in which the truth is complete, if it is large."""
+    whole = np.where(field.observed, field.values, truth)
+    rows, columns = largest_box(np.isfinite(whole).all(axis=0) & field.sea)
+    box = (slice(None), rows, columns)
+    shape = whole[box].shape
+    if any(extent < least for extent, least in zip(shape, _SMALLEST_BOX, strict=True)):
+        return {}
+    found = np.where(field.observed, field.values, estimate)[box]
+    lon = field.lon[rows, columns]
+    try:
+        lambda_x, lambda_t = spectra.resolution(found, whole[box], field.days, lon[len(lon) // 2])
+    except ValueError:  # dates or longitudes are uneven
+        return {}
+    mu, _ = spectra.skill(found, whole[box])
+    return {"mu": mu, "lambda_x": lambda_x, "lambda_t": lambda_t}
+
+
+def largest_box(where: NDArray[np.bool_]) -> tuple[slice, slice]:
+    """The largest rectangle of a map (rows, columns) that is True all over."""
+    height = np.zeros(where.shape[1], np.int64)
+    best, found = 0, (slice(0, 0), slice(0, 0))
+    for row, line in enumerate(where):
+        height = np.where(line, height + 1, 0)
+        for tall in np.unique(height[height > 0]):
+            edges = np.flatnonzero(np.diff(np.concatenate([[0], height >= tall, [0]])))
+            start, end = edges[::2], edges[1::2]
+            widest = int(np.argmax(end - start))
+            area = int(tall * (end - start)[widest])
+            if area > best:
+                best = area
+                found = slice(row + 1 - int(tall), row + 1), slice(int(start[widest]), int(end[widest]))
+    return found
+
+
+@contextmanager
+def _measured(every: float = 0.05) -> Iterator[list[float]]:
+    """Seconds and peak resident memory of the process (GB) of the block, known when it ends."""
+    process, done = psutil.Process(), threading.Event()
+    found = [0.0, process.memory_info().rss / 2**30]
+
+    def watch() -> None:
+        while not done.wait(every):
+            found[1] = max(found[1], process.memory_info().rss / 2**30)
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    start = time.perf_counter()
+    try:
+        yield found
+    finally:
+        found[0] += time.perf_counter() - start
+        done.set()
+        watcher.join()
