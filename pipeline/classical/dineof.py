@@ -184,8 +184,10 @@ def _fill(
             covariance += _gram(part)
         if changed <= limit:
             break
-    temporal, singular, norm = _modes(covariance, number, passes)
-    return temporal, singular, temporal.T @ filled / norm[:, None]
+    temporal, singular, _ = _modes(covariance, number, passes)
+    spatial = temporal.T @ filled
+    # The norm of the covariance would be rounding where a mode explains nothing.
+    return temporal, singular, spatial / np.linalg.norm(spatial, axis=1, keepdims=True).clip(min=1e-30)
 
 
 def _gram(part: Values) -> Floats:
