@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable
-from copy import copy
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -115,7 +114,7 @@ def automatic(data: GapData, how: Training) -> list[Product]:
     products = []
     for name in ("climatology", "linear-space-time", "dineof", "unet"):
         _log.info("trying %s", name)
-        products += METHODS[name](copy(data), how)
+        products += METHODS[name](data, how)
     return products
 
 

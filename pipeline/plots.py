@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import tempfile
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ from numpy.typing import NDArray
 
 from .coordinates import find_layout, grid
 from .errors import InputError
-from .output import replacing
+from .output import check_folder, replacing
 
 KINDS = (".png", ".pdf", ".svg", ".jpg")
 
@@ -41,19 +40,10 @@ _LOG_TICKS: dict[str, Any] = {"ticks": LogLocator(subs=(1, 2, 5)), "format": "%g
 def check_drawable(path: str | os.PathLike[str]) -> None:
     """Raise `InputError` unless `plot_fill` can put a picture there; to be asked before the computation."""
     target = Path(path)
-    folder = target.parent
     if target.suffix.lower() not in KINDS:
         found = f"the extension {target.suffix}" if target.suffix else "no extension"
         raise InputError(f"{target}: the picture has {found}; name it {', '.join(KINDS[:-1])} or {KINDS[-1]}")
-    if not folder.is_dir():
-        raise InputError(f"{target}: there is no folder {folder}; make it or choose another name")
-    if target.is_dir():
-        raise InputError(f"{target}: this is a folder; name the picture in it")
-    try:
-        with tempfile.TemporaryFile(dir=folder):  # permission bits say nothing of quotas and read-only disks
-            pass
-    except OSError as reason:
-        raise _unwritable(target, reason) from reason
+    check_folder(target)
 
 
 def plot_fill(dataset: xr.Dataset, name: str, path: str | os.PathLike[str], date: str | None = None) -> None:
@@ -203,7 +193,3 @@ def save(figure: Figure, target: Path) -> None:
     """Write a figure, whole or not at all. Raises `InputError` where it cannot be."""
     with replacing(target) as temporary:
         figure.savefig(temporary, dpi=130)
-
-
-def _unwritable(target: Path, reason: OSError) -> InputError:
-    return InputError(f"{target}: cannot be written ({reason.strerror}); choose another folder")

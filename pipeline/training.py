@@ -81,8 +81,8 @@ def save(task: Correction, path: str | os.PathLike[str]) -> None:
         "variables": 1,
         "pytorch-lightning_version": pl.__version__,
     }
-    with replacing(path) as temporary:
-        torch.save(content, temporary)
+    with replacing(path) as temporary, temporary.open("wb") as file:  # an open file fails as files do
+        torch.save(content, file)
 
 
 def load(path: str | os.PathLike[str], window: int | None = None) -> Correction:

@@ -207,8 +207,8 @@ def test_a_constant_field_has_limits():
     [
         ("map.tif", "the extension .tif", "name it .png, .pdf, .svg or .jpg"),
         ("map", "no extension", "name it .png, .pdf, .svg or .jpg"),
-        ("none/map.png", "there is no folder", "make it or choose another name"),
-        ("folder.png", "this is a folder", "name the picture in it"),
+        ("none/map.png", "there is no folder", "make it or choose another output"),
+        ("folder.png", "this is a folder", "name the output file in it"),
     ],
 )
 def test_where_no_picture_can_be_written(dataset, tmp_path, name, found, remedy):

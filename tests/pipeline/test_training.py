@@ -120,7 +120,7 @@ def test_tensors_that_are_no_checkpoint(tmp_path, content):
 def test_a_checkpoint_that_is_not_there_and_one_that_cannot_be_written(tmp_path):
     with pytest.raises(InputError, match=r"no.ckpt: no such checkpoint; check the path"):
         load(tmp_path / "no.ckpt")
-    with pytest.raises(InputError, match=r"net.ckpt: the checkpoint cannot be written .*another folder"):
+    with pytest.raises(InputError, match=r"net.ckpt: it cannot be written .*another folder"):
         save(Correction(SMALL, window=3), tmp_path / "nowhere" / "net.ckpt")
     assert not list(tmp_path.iterdir())
 
