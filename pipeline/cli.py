@@ -40,7 +40,7 @@ _METHODS = _NETWORKS | {
     "linear-time": "linear between the dates that see a pixel",
     "linear-space": "linear between the pixels that a date sees",
     "linear-space-time": "both, each weighted by its error",
-    "blend": "a mean of nearest, linear and DINEOF, weighted by their errors",
+    "blend": "a mean of oi, linear-time and dineof, weighted by their errors",
     "auto": "the best of one of each family on held-out values",
 }
 _WEIGHTED = (*_NETWORKS, "oi", "auto")  # whose first guess tells how hard each held-out value is

@@ -12,6 +12,7 @@ from torch import Tensor
 from .field import Field
 
 _BESIDES = 5  # channels besides those of the dates: latitude, longitude, sea mask, season twice
+_YEAR = 365  # days
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Surroundings:
     """What does not change with the gaps."""
 
     place: Tensor  # (3, lat, lon) latitude and longitude in [-1, 1], sea mask
-    season: Tensor  # (time, 2) cosine and sine
+    season: Tensor  # (time, 2) cosine and sine of its phase
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,10 @@ def channels(window: int) -> int:
 
 
 def surroundings(field: Field) -> Surroundings:
-    """Position, sea mask and season of a field."""
+    """Position, sea mask and season of a field; only the sea mask where the record is shorter than a year.
+
+    There each season comes once, and a network that knows when and where it is learns the field by heart.
+    """
 
     def scaled(degrees: NDArray[np.float64]) -> NDArray[np.float64]:
         low, high = degrees.min(), degrees.max()
@@ -47,6 +51,8 @@ def surroundings(field: Field) -> Surroundings:
     place = np.stack([scaled(field.lat), scaled(field.lon), field.sea]).astype(np.float32)
     angle = 2 * np.pi * field.season
     season = np.stack([np.cos(angle), np.sin(angle)], axis=1).astype(np.float32)
+    if field.days[-1] - field.days[0] < _YEAR:
+        place[:2], season[:] = 0, 0
     return Surroundings(torch.from_numpy(place), torch.from_numpy(season))
 
 

@@ -18,6 +18,7 @@ from .features import channels
 from .patches import mixed
 
 _WARM_UP = 0.1  # share of the training in which the learning rate rises
+_BETAS = 0.9, 0.98  # a training of few steps cannot average over a thousand of them
 _REFINEMENT = (0.3, 0.7)  # weights of the losses of a network and of the one that refines it (DINCAE 2)
 
 
@@ -26,7 +27,7 @@ def _named(family: str, name: str, **options: Any) -> dict[str, Any]:
 
 
 NETWORKS: dict[str, dict[str, Any]] = {
-    "unet": _named("unet", "UNet", widths=[16, 32, 64]),
+    "unet": _named("unet", "UNet", widths=[32, 64], skips="added", fold=2),
     "resnet": _named("resnet", "ResNet"),
     "rednet": _named("rednet", "REDNet"),
     "dincae1": _named("dincae", "DINCAE1"),
@@ -52,7 +53,7 @@ class Correction(pl.LightningModule):
         self,
         network: dict[str, Any] = NETWORKS["unet"],
         window: int = 5,
-        learning_rate: float = 2e-3,
+        learning_rate: float = 3e-3,
         weight_decay: float = 1e-4,
         patch: int = 512,
     ) -> None:
@@ -132,7 +133,7 @@ class Correction(pl.LightningModule):
     def configure_optimizers(self) -> Any:
         """AdamW; the learning rate rises, then falls along a cosine, by steps or by the time allowed."""
         optimiser = torch.optim.AdamW(
-            self.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay
+            self.parameters(), lr=self.learning_rate, betas=_BETAS, weight_decay=self.weight_decay
         )
         steps = max(1, int(self.trainer.estimated_stepping_batches))
         timers = [

@@ -12,7 +12,8 @@ from scipy.optimize import nnls
 from ..field import Field
 from ..gaps import hide_spells
 from .dineof import dineof
-from .simple import Estimate, linear_in_space, linear_in_time, nearest
+from .optimal_interpolation import optimal_interpolation
+from .simple import Estimate, linear_in_time
 
 _HELD_OUT = 0.05  # share of the observed values
 _FEWEST = 30  # held-out values that tell how errors go together
@@ -31,7 +32,7 @@ class Rule(NamedTuple):
 
 def blend(
     field: Field,
-    methods: Sequence[Callable[[Field], Estimate]] = (nearest, linear_in_time, linear_in_space, dineof),
+    methods: Sequence[Callable[[Field], Estimate]] = (optimal_interpolation, linear_in_time, dineof),
     seed: int = 0,
 ) -> Estimate:
     """The mean of what ``methods`` make of a field, weighted by their errors under clouds of other dates."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy.optimize import minimize
 from torch import Tensor
 
@@ -26,6 +27,11 @@ _FEWEST_TARGETS = 20
 _BATCH = 256
 
 _log = logging.getLogger(__name__)
+
+
+def optimal_interpolation(field: Field) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Estimate and standard error (time, lat, lon) at sea, with scales that are fitted to the field."""
+    return fit(field)(field)
 
 
 def fit(field: Field, *, neighbours: int = 64, seed: int = 0, device: torch.device | str = "cpu") -> Kriging:

@@ -21,6 +21,7 @@ NETWORKS = [
     pytest.param(UNet, {"norm": "batch"}, 411_586, 46, 8, id="U-Net, batch"),
     pytest.param(UNet, {"norm": "none", "up": "bilinear"}, 410_946, 54, 8, id="U-Net, bilinear"),
     pytest.param(UNet, {"up": "transposed", "attention": True}, 483_109, 46, 8, id="U-Net, attention"),
+    pytest.param(UNet, {"widths": (32, 64), "skips": "added", "fold": 2}, 0, 0, 4, id="U-Net, folded"),
     pytest.param(REDNet, {}, 171_394, 20, 1, id="RED20"),
     pytest.param(REDNet, {"depth": 30, "width": 16}, 67_426, 30, 1, id="RED30"),
     pytest.param(ResNet, {}, 152_386, 17, 1, id="ResNet"),

@@ -84,11 +84,42 @@ def test_grids_are_doubled_as_asked():
     torch.testing.assert_close(transposed(ramp)[0, 0], expected)
 
 
+def test_skips_are_added_to_what_comes_from_below_at_their_width():
+    torch.manual_seed(0)
+    net = UNet(3, widths=(4, 6), skips="added")
+    torch.nn.init.normal_(net.head.weight)
+    x = torch.randn(1, 3, 8, 10)
+    skip, below = net.encode(x)
+    narrowed = torch.einsum("oi,biyx->boyx", net.narrow[0].weight[..., 0, 0], below)
+    narrowed = (
+        (narrowed + net.narrow[0].bias[:, None, None]).repeat_interleave(2, -1).repeat_interleave(2, -2)
+    )
+    torch.testing.assert_close(net(x), net.head(net.up[0](narrowed + skip)))
+
+
+def test_a_folded_network_has_the_cells_of_a_square_as_channels():
+    torch.manual_seed(0)
+    folded = UNet(3, widths=(4, 6), fold=2)
+    torch.nn.init.normal_(folded.head.weight)
+    plain = UNet(12, 8, widths=(4, 6))
+    plain.load_state_dict(folded.state_dict())
+    x = torch.randn(1, 3, 7, 10)
+    padded = torch.zeros(1, 3, 8, 12)
+    padded[..., :7, :10] = x
+    squares = torch.cat([padded[..., y::2, x::2][:, :, None] for y in (0, 1) for x in (0, 1)], dim=2)
+    said = plain(squares.flatten(1, 2)).unflatten(1, (2, 2, 2))  # output, row and column in the square
+    for row in (0, 1):
+        for column in (0, 1):
+            cells = folded(x)[..., row::2, column::2]
+            torch.testing.assert_close(cells, said[:, :, row, column, : cells.shape[-2], : cells.shape[-1]])
+
+
 @pytest.mark.parametrize(
     ("option", "sentence"),
     [
         ({"norm": "layer"}, "none of rms, batch, none"),
         ({"up": "cubic"}, "none of nearest, bilinear, transposed"),
+        ({"skips": "multiplied"}, "none of concatenate, added"),
     ],
 )
 def test_what_is_not_offered_is_refused(option, sentence):

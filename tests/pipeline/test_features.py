@@ -47,6 +47,7 @@ def test_a_window_longer_than_the_record_has_the_whole_of_it():
 
 def test_position_runs_from_minus_one_to_one_and_the_season_round_a_circle():
     field = cloudy_field(dates=4)
+    field.days[-1] = 365
     field.season[:] = [0, 0.25, 0.5, 1 / 12]
     around = surroundings(field)
     torch.testing.assert_close(around.place[0, :, 3], torch.linspace(-1, 1, 20))
@@ -56,8 +57,18 @@ def test_position_runs_from_minus_one_to_one_and_the_season_round_a_circle():
     torch.testing.assert_close(around.season, torch.tensor(expected), rtol=0, atol=1e-6)
 
 
+def test_a_record_shorter_than_a_year_has_neither_position_nor_season():
+    field = cloudy_field(dates=4)
+    field.days[-1] = 364
+    around = surroundings(field)
+    assert not around.place[:2].any()
+    assert not around.season.any()
+    np.testing.assert_array_equal(around.place[2], field.sea)
+
+
 def test_a_field_one_cell_wide_has_a_position():
     field = cloudy_field(dates=4, rows=6, columns=8)
+    field.days[-1] = 365
     field.lon[:] = 5.0
     assert (surroundings(field).place[1] == -1).all()
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from fields import cloudy_field
-from oceanfill.pipeline.gaps import as_hard, hide_spells, hold_out, missing_runs, spells
+from oceanfill.pipeline.gaps import HOLDOUTS, as_hard, hide_spells, hold_out, missing_runs, spells
 
 
 def test_missing_runs_count_the_dates_before_and_after():
@@ -72,3 +72,35 @@ def test_weights_make_hidden_values_as_hard_as_the_gaps():
     assert np.average(hidden, weights=weight) == pytest.approx(real.mean(), abs=0.05)
     assert np.average(hidden > 2, weights=weight) == pytest.approx(0.5, abs=0.03)
     assert weight.max() <= 10
+
+
+def test_whole_pieces_are_hidden_and_the_largest_of_a_date_is_kept():
+    field = cloudy_field(dates=6, rows=12, columns=14)
+    field.values[:] = np.nan
+    for row, width in ((2, 3), (5, 9), (8, 4)):  # three tracks a date
+        field.values[:, row, 4 : 4 + width] = 1.0
+    hidden = HOLDOUTS["tracks"](field, 0.3, np.random.default_rng(0))
+    assert not hidden[:, 5].any()
+    pieces = hidden[:, [2, 8], 4:8].sum(axis=2)
+    assert set(pieces[:, 0]) <= {0, 3}
+    assert set(pieces[:, 1]) <= {0, 4}
+    assert 0.3 - 4 / 96 < hidden.sum() / 96 <= 0.3
+
+
+def test_single_values_are_hidden_anywhere():
+    field = cloudy_field()
+    hidden = HOLDOUTS["random"](field, 0.2, np.random.default_rng(0))
+    assert not (hidden & ~field.observed).any()
+    assert hidden.sum() / field.observed.sum() == pytest.approx(0.2, abs=0.01)
+    neighbours = hidden[:, 1:] & hidden[:, :-1]
+    pairs = field.observed[:, 1:] & field.observed[:, :-1]
+    assert neighbours.sum() / pairs.sum() == pytest.approx(0.04, abs=0.01)
+
+
+def test_whole_dates_are_hidden():
+    field = cloudy_field()
+    hidden = HOLDOUTS["dates"](field, 0.25, np.random.default_rng(0))
+    dates = hidden.any(axis=(1, 2))
+    np.testing.assert_array_equal(hidden[dates], field.observed[dates])
+    assert 0.15 < hidden.sum() / field.observed.sum() <= 0.25
+    assert HOLDOUTS["dates"](field, 1e-6, np.random.default_rng(0)).any(axis=(1, 2)).sum() == 1

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
-from fields import cloudy_dataset
+from fields import cloudy_dataset, cloudy_field
 from oceanfill.pipeline.errors import InputError
-from oceanfill.pipeline.pairing import score_files, score_table
+from oceanfill.pipeline.field import open_field
+from oceanfill.pipeline.pairing import score_files, score_table, truth_of
 
 
 @pytest.fixture
@@ -58,3 +59,27 @@ def test_a_row_for_each_value_of_a_flag(pair):
 def test_what_cannot_be_paired_is_said(pair, change, says):
     with pytest.raises(InputError, match=says):
         score_files(*pair(change(pair.filled)))
+
+
+def test_the_truth_of_a_field_is_on_its_grid_and_dates(tmp_path):
+    """Of dates and columns that the file has, in another order and another convention of longitudes."""
+    field = cloudy_field(dates=6)
+    truth = cloudy_dataset(dates=6)[["truth"]].rename(truth="sst")
+    part = truth.isel(time=slice(2, 5), lat=slice(None, None, -1), lon=slice(3, None))
+    part.assign_coords(lon=part.lon % 360).sortby("lon").to_netcdf(tmp_path / "truth.nc")
+    expected = truth.sst.to_numpy().astype(np.float32)
+    expected[:2] = expected[5:] = expected[..., :3] = np.nan
+    np.testing.assert_allclose(truth_of(field, tmp_path / "truth.nc"), expected, rtol=1e-6)
+    with pytest.raises(InputError, match=r"no.nc: no such file; check the path"):
+        truth_of(field, tmp_path / "no.nc")
+    truth.rename(sst="chl").to_netcdf(tmp_path / "other.nc")
+    with pytest.raises(InputError, match=r"other.nc: there is no variable 'sst'; it has chl"):
+        truth_of(field, tmp_path / "other.nc")
+
+
+def test_the_truth_of_logarithms_is_in_logarithms(tmp_path):
+    data = cloudy_dataset(dates=6)
+    truth = data[["truth"]].rename(truth="sst")
+    truth.to_netcdf(tmp_path / "truth.nc")
+    field = open_field(data, variable="sst", transform="log")
+    np.testing.assert_allclose(truth_of(field, tmp_path / "truth.nc"), np.log(truth.sst), rtol=1e-6)
