@@ -118,6 +118,8 @@ def _fill(options: argparse.Namespace) -> None:
         options.checkpoint,
         options.save_checkpoint,
         options.first_guess,
+        options.cv_points,
+        options.save_eofs,
     )
     dataset = fill(
         options.inputs,
@@ -231,6 +233,9 @@ def _check_options(options: argparse.Namespace) -> None:
     given = [name for name in training if getattr(options, name) is not None]
     if given and options.method not in (*_NETWORKS, "auto"):
         raise InputError(f"--method {options.method} trains no network; leave out {_listed(given)}")
+    of_dineof = [name for name in ("cv_points", "save_eofs") if getattr(options, name) is not None]
+    if of_dineof and options.method != "dineof":
+        raise InputError(f"--method {options.method} has no EOFs; leave out {_listed(of_dineof)}")
     trained = [name for name in given if name in ("epochs", "time_budget")]
     if trained and options.checkpoint is not None:
         raise InputError(f"a network from --checkpoint is not trained further; leave out {_listed(trained)}")
@@ -248,8 +253,10 @@ def _check_targets(options: argparse.Namespace) -> None:
         check_drawable(options.plot)
     if options.save_checkpoint is not None:
         check_folder(options.save_checkpoint)
+    if options.save_eofs is not None:
+        check_writable(options.save_eofs)
     taken = {Path(str(path)).resolve() for path in list_inputs(options.inputs)}
-    for path in filter(None, (options.output, options.plot, options.save_checkpoint)):
+    for path in filter(None, (options.output, options.plot, options.save_checkpoint, options.save_eofs)):
         if Path(path).resolve() in taken:
             raise InputError(f"{path}: is an input or another output; choose another name")
         taken.add(Path(path).resolve())
@@ -406,6 +413,13 @@ def _add_fill(commands: Any) -> None:
         "--seed", type=int, default=0, help="the same seed gives the same result; default 0"
     )
     training.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default auto")
+    modes = fill.add_argument_group("DINEOF")
+    modes.add_argument(
+        "--cv-points",
+        metavar="POINTS.csv",
+        help="date,row,column (from zero) of the values that choose the number of modes",
+    )
+    modes.add_argument("--save-eofs", metavar="EOFS.nc", help="keep the EOFs")
     fill.set_defaults(run=_fill)
 
 

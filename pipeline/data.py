@@ -24,7 +24,8 @@ FIRST_GUESSES = ("oi", "none")
 _MANY_DATES = 30
 _CELLS_GUESSED = 3e6  # for the training, so that the first guess is not what it waits for
 _FEWEST, _MOST = 3, 5  # rehearsals
-_FEWEST_PATCHES, _MOST_PATCHES = 400, 1600  # an epoch
+_PATCHES_OF_A_DATE = 6
+_FEWEST_PATCHES, _MOST_PATCHES = 200, 1600  # an epoch; more of few dates are learnt by heart
 
 
 def usual_window(field: Field) -> int:
@@ -160,7 +161,7 @@ class GapData(pl.LightningDataModule):
 
 
 class Patches(Dataset[tuple[Tensor, Tensor, Tensor]]):
-    """Random patches around hidden values; an epoch has eight for each date that hides some."""
+    """Random patches around hidden values; an epoch has six for each date that hides some."""
 
     def __init__(
         self, scenes: list[Scene], around: Surroundings, window: int, size: int, turned: float
@@ -176,7 +177,7 @@ class Patches(Dataset[tuple[Tensor, Tensor, Tensor]]):
         ]
 
     def __len__(self) -> int:
-        return int(np.clip(8 * len(self.dates), _FEWEST_PATCHES, _MOST_PATCHES))
+        return int(np.clip(_PATCHES_OF_A_DATE * len(self.dates), _FEWEST_PATCHES, _MOST_PATCHES))
 
     def __getitem__(self, item: int) -> tuple[Tensor, Tensor, Tensor]:
         index, date = self.dates[int(torch.randint(len(self.dates), ()))]

@@ -14,7 +14,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from .classical.blend import blend
-from .classical.dineof import dineof
+from .classical.dineof import decompose, dineof, estimate, read_points
 from .classical.simple import (
     climatology,
     linear_in_space,
@@ -26,7 +26,7 @@ from .classical.simple import (
 from .data import GapData
 from .errors import InputError
 from .field import Field, open_field
-from .output import to_dataset
+from .output import to_dataset, write
 from .reading import Inputs
 from .scores import bias, coverage, rmse, sigma_factor
 from .tasks import NETWORKS, Correction, has_fixed_grid
@@ -109,6 +109,17 @@ def network(name: str) -> Callable[[GapData, Training], list[Product]]:
     return method
 
 
+def truncated_svd(data: GapData, how: Training) -> list[Product]:
+    """DINEOF, with the points that choose its number of modes and a file for its EOFs."""
+    points = None if how.cv_points is None else read_points(how.cv_points, data.field)
+    eofs = decompose([data.field], held_out=points)
+    if how.save_eofs is not None:
+        write(eofs.to_dataset(data.field), how.save_eofs)
+        _log.info("%d modes are in %s", len(eofs.singular), how.save_eofs)
+    trial = dineof(data.field.hide(data.held)) if data.held.any() else None
+    return [Product("dineof", estimate(data.field, eofs), trial)]
+
+
 def automatic(data: GapData, how: Training) -> list[Product]:
     """One method of each family: `_judge` delivers the one that is best on held-out values."""
     products = []
@@ -122,7 +133,7 @@ def automatic(data: GapData, how: Training) -> list[Product]:
 METHODS: dict[str, Callable[[GapData, Training], list[Product]]] = {
     **{name: network(name) for name in NETWORKS},
     "oi": first_guess,
-    "dineof": simple(dineof),
+    "dineof": truncated_svd,
     "climatology": simple(climatology),
     "persistence": simple(persistence),
     "nearest": simple(nearest),

@@ -28,7 +28,7 @@ _OURS = "oceanfill.models."  # a checkpoint may only name networks of ours: noth
 
 @dataclass(frozen=True)
 class Training:
-    """How a network is trained, or where it comes from."""
+    """How a method learns: a network's training or where it comes from, DINEOF's points and EOFs."""
 
     window: int | None = None  # dates; None: 5, 3 of a short record, or the checkpoint's
     epochs: int | None = None
@@ -36,6 +36,8 @@ class Training:
     checkpoint: str | None = None
     save_checkpoint: str | None = None
     first_guess: str = "oi"  # or "none": the mean of each pixel
+    cv_points: str | None = None  # CSV file of the values that choose DINEOF's number of modes
+    save_eofs: str | None = None  # NetCDF file for DINEOF's EOFs
 
 
 def train(task: Correction, data: GapData, how: Training) -> Correction:

@@ -8,12 +8,15 @@ time (10.5194/os-5-475-2009), Beckers et al. 2006 for the error (10.5194/os-2-18
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import xarray as xr
 from numpy.typing import NDArray
 
+from ..errors import InputError
 from ..field import Field
 from ..gaps import hide_spells
 from .simple import Estimate, everywhere, in_space, nearest_known
@@ -50,14 +53,47 @@ class Eofs:
         """(time, lat, lon), NaN where never observed."""
         return self.mean + np.tensordot(self.temporal * self.singular, self.spatial, 1)
 
+    def to_dataset(self, field: Field) -> xr.Dataset:
+        """The EOFs of a ``field`` on its coordinates, with what their numbers are."""
+        time, *place = field.dims
+        units = str(field.source.attrs.get("units", "1"))
+        name = field.name if field.transform == "none" else f"{field.transform}({field.name})"
+        data = xr.Dataset(coords=field.source.coords).drop_encoding()
+        for key, dims, values, unit, what in (
+            ("mean", (), self.mean, units, f"what {name} is decomposed without"),
+            ("singular_value", ("mode",), self.singular, units, "singular values"),
+            ("temporal_eof", (time, "mode"), self.temporal, "1", "temporal EOFs, orthonormal"),
+            ("spatial_eof", ("mode", *place), self.spatial, "1", "spatial EOFs"),
+            (
+                "cross_validation",
+                ("modes_tried",),
+                self.cross_validation,
+                units,
+                "RMSE at the held-out values",
+            ),
+        ):
+            data[key] = xr.Variable(dims, np.asarray(values), {"units": unit, "long_name": what})
+        data["mode"] = np.arange(1, len(self.singular) + 1)
+        data["modes_tried"] = np.arange(1, len(self.cross_validation) + 1)
+        data.attrs = {
+            "Conventions": "CF-1.11",
+            "title": f"Empirical orthogonal functions of {name}",
+            "comment": "analysis = mean + sum over the modes of temporal_eof * singular_value * spatial_eof",
+        }
+        return data
+
 
 def dineof(field: Field) -> Estimate:
-    """Iterated truncated SVD with the number of modes that fills clouds best, and the error it implies.
+    """Iterated truncated SVD with the number of modes that fills clouds best, and the error it implies."""
+    return estimate(field, decompose([field]))
+
+
+def estimate(field: Field, eofs: Eofs) -> Estimate:
+    """What the decomposition of a field says of it and its standard error, everywhere at sea.
 
     Pixels that are never observed have no place in the decomposition: they are given the nearest pixel's
     series, and the variance of the difference of two pixels so far apart besides.
     """
-    eofs = decompose([field])
     known = field.sea & ~field.never_observed
     mean, _ = nearest_known(eofs.analysis, known)
     error, distance = nearest_known(eofs.error, known)
@@ -69,6 +105,42 @@ def dineof(field: Field) -> Estimate:
         )
         error = np.where(distance > 0, np.sqrt(error**2 + in_space(field)(distance)), error)
     return everywhere(field, mean), everywhere(field, error)
+
+
+def read_points(path: str | os.PathLike[str], field: Field) -> Indices:
+    """Held-out values (n, 3) by date, row and column, from the columns of a CSV file, counted from zero.
+
+    A header is passed over. A fourth column holds what is observed there, so that points of another file or
+    order are found out. Raises `InputError` for a file that is not this and for points that are not observed.
+    """
+    try:
+        table = np.atleast_2d(np.genfromtxt(path, delimiter=","))
+    except (OSError, ValueError) as reason:
+        why = str(reason).splitlines()[0]
+        raise InputError(
+            f"{path}: no points can be read ({why}); give a CSV file of date,row,column"
+        ) from reason
+    table = table[1:] if np.isnan(table[0]).any() else table
+    if not table.size or table.shape[1] < 3 or not np.isfinite(table).all():
+        raise InputError(f"{path}: not every line is date,row,column; give three columns of numbers")
+    points = table[:, :3].astype(np.int64)
+    outside = ((points < 0) | (points >= field.values.shape)).any(axis=1)
+    if outside.any():
+        raise InputError(
+            f"{path}: {outside.sum()} points are outside of {field.name}, which has "
+            f"{' x '.join(map(str, field.values.shape))} values; count from zero"
+        )
+    at = tuple(points.T)
+    if not field.observed[at].all():
+        raise InputError(
+            f"{path}: {np.count_nonzero(~field.observed[at])} of {len(points)} points are not observed in "
+            f"{field.name}; give points that are"
+        )
+    if table.shape[1] > 3 and not np.allclose(table[:, 3], field.values[at], rtol=1e-3, atol=1e-3):
+        raise InputError(
+            f"{path}: its fourth column is not what {field.name} has there; give this field's points"
+        )
+    return points
 
 
 def decompose(

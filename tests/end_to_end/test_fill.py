@@ -75,6 +75,28 @@ def test_without_hold_out(run: Run, small: xr.Dataset) -> None:
     np.testing.assert_array_equal(after.sst, xr.load_dataset("scored.nc").sst)
 
 
+def test_points_choose_the_modes_of_dineof_and_its_eofs_are_kept(run: Run, small: xr.Dataset) -> None:
+    small.to_netcdf("in.nc")
+    observed = np.argwhere(
+        (small.sst.notnull() & (small.mask == 1)).transpose("time", "lat", "lon").to_numpy()
+    )
+    np.savetxt("points.csv", observed[::20], delimiter=",")
+    words = "fill in.nc -o out.nc --method dineof --cv-points points.csv --save-eofs eofs.nc --quiet"
+    found = run(*words.split())
+    assert found.code == 0, found.err
+    after, eofs = xr.load_dataset("out.nc"), xr.load_dataset("eofs.nc")
+    analysis = eofs["mean"] + (eofs.temporal_eof * eofs.singular_value * eofs.spatial_eof).sum(
+        "mode", skipna=False
+    )
+    known = eofs.spatial_eof[0].notnull()
+    np.testing.assert_allclose(
+        analysis.where(known), after.sst_analysis.where(known).transpose(*analysis.dims), atol=1e-4
+    )
+    refused = run("fill", "in.nc", "-o", "no.nc", "--method", "oi", "--save-eofs", "eofs.nc")
+    assert refused.code == 2
+    assert "--method oi has no EOFs; leave out --save-eofs" in refused.err
+
+
 def test_nothing_is_missing(run: Run, small: xr.Dataset) -> None:
     full = small.assign(sst=small.sst.fillna(15.0).where(small.mask == 1))
     full.to_netcdf("in.nc")

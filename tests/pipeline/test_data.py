@@ -160,11 +160,11 @@ def test_patches_are_turned_with_their_place_and_back_in_time():
     assert len(set(turns)) == 8
 
 
-def test_an_epoch_has_eight_patches_a_date_within_bounds():
+def test_an_epoch_has_six_patches_a_date_within_bounds():
     scene, place = lone()
     field = cloudy_field(dates=5, rows=6, columns=9)
     around = replace(surroundings(field), place=place)
-    for number, expected in ((1, 400), (60, 480), (300, 1600)):
+    for number, expected in ((1, 200), (60, 360), (300, 1600)):
         assert len(Patches([scene] * number, around, 3, 4, 0.0)) == expected
 
 

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import xarray as xr
 from fields import cloudy_field
-from oceanfill.pipeline.classical.dineof import _diffusion, _error, decompose, dineof
+from oceanfill.pipeline.classical.dineof import _diffusion, _error, decompose, dineof, read_points
+from oceanfill.pipeline.errors import InputError
 from oceanfill.pipeline.field import open_field
+from oceanfill.pipeline.output import write
 from oceanfill.pipeline.scores import coverage, rmse
 
 
@@ -114,3 +116,53 @@ def test_sea_level_of_the_mediterranean_is_filled_at_least_as_well_as_by_the_for
     mean, error = dineof(field)
     assert rmse(mean, truth) <= 0.0176
     assert 0.4 < coverage(mean, error, truth) < 0.8
+
+
+def test_points_are_read_with_and_without_a_header(tmp_path):
+    field, _ = two_modes()
+    points = np.argwhere(field.observed)[::200]
+    values = field.values[tuple(points.T)]
+    file = tmp_path / "points.csv"
+    for columns, header in ((points, ""), (np.column_stack([points, values]), "t,row,column,value")):
+        np.savetxt(file, columns, delimiter=",", header=header, comments="")
+        np.testing.assert_array_equal(read_points(file, field), points)
+
+
+@pytest.mark.parametrize(
+    ("lines", "says"),
+    [
+        ("", "not every line is date,row,column"),
+        ("1,2\n3,4", "not every line is date,row,column"),
+        ("1,2,x\n1,2,y", "not every line is date,row,column"),
+        ("1,2,3\n1,2", "no points can be read"),
+        ("30,2,3", "1 points are outside of sst, which has 30 x 20 x 24 values"),
+        ("0,0,0", "1 of 1 points are not observed in sst"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:genfromtxt")
+def test_what_are_no_points_of_the_field_is_said(tmp_path, lines, says):
+    field, _ = two_modes()
+    (tmp_path / "points.csv").write_text(lines)
+    with pytest.raises(InputError, match=f"points.csv: .*{says}"):
+        read_points(tmp_path / "points.csv", field)
+
+
+def test_points_of_another_field_are_found_out_by_their_values(tmp_path):
+    field, _ = two_modes()
+    point = np.argwhere(field.observed)[0]
+    np.savetxt(tmp_path / "points.csv", [[*point, field.values[tuple(point)] + 1]], delimiter=",")
+    with pytest.raises(InputError, match="its fourth column is not what sst has there"):
+        read_points(tmp_path / "points.csv", field)
+
+
+def test_the_written_eofs_make_the_analysis(tmp_path):
+    field, _ = two_modes()
+    eofs = decompose([field], modes=4)
+    write(eofs.to_dataset(field), tmp_path / "eofs.nc")
+    with xr.open_dataset(tmp_path / "eofs.nc") as data:
+        analysis = data["mean"] + (data.temporal_eof * data.singular_value * data.spatial_eof).sum(
+            "mode", skipna=False
+        )
+        np.testing.assert_allclose(analysis.transpose("time", "lat", "lon"), eofs.analysis, rtol=1e-12)
+        np.testing.assert_array_equal(data.cross_validation, eofs.cross_validation)
+        np.testing.assert_array_equal(data.lat, field.lat[:, 0])
