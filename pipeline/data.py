@@ -24,7 +24,7 @@ FIRST_GUESSES = ("oi", "none")
 _MANY_DATES = 30
 _CELLS_GUESSED = 3e6  # for the training, so that the first guess is not what it waits for
 _FEWEST, _MOST = 3, 5  # rehearsals
-_PATCHES_OF_A_DATE = 6
+_PATCHES_OF_A_DATE = 8
 _FEWEST_PATCHES, _MOST_PATCHES = 200, 1600  # an epoch; more of few dates are learnt by heart
 
 
@@ -136,7 +136,7 @@ class GapData(pl.LightningDataModule):
         self.ready.add("fit")
 
     def train_dataloader(self) -> DataLoader[Any]:
-        """Batches of (inputs, residual, weight) of patches around hidden values."""
+        """Batches of (inputs, residual, weight) of patches around hidden values, which weigh one each."""
         turned = 0.5 if len(self.field.days) < _MANY_DATES else 0.0
         patches = Patches(self.scenes, self.around, self.window, self.patch, turned)
         return DataLoader(patches, batch_size=self.batch)
@@ -161,7 +161,7 @@ class GapData(pl.LightningDataModule):
 
 
 class Patches(Dataset[tuple[Tensor, Tensor, Tensor]]):
-    """Random patches around hidden values; an epoch has six for each date that hides some."""
+    """Random patches around hidden values; an epoch has eight for each date that hides some."""
 
     def __init__(
         self, scenes: list[Scene], around: Surroundings, window: int, size: int, turned: float
@@ -192,7 +192,8 @@ class Patches(Dataset[tuple[Tensor, Tensor, Tensor]]):
             )
         )
         seen = inputs(scene, self.around, date, self.window, y, x)
-        residual, weight = scene.residual[date, y, x], scene.weight[date, y, x]
+        # One each: weighted as the gaps are, few hidden values would say everything.
+        residual, weight = scene.residual[date, y, x], (scene.weight[date, y, x] > 0).float()
         if torch.rand(()) >= self.turned:
             return seen, residual, weight
         if torch.rand(()) < 0.5:
