@@ -25,7 +25,7 @@ OCEANFILL = [sys.executable, "-m", "oceanfill.pipeline.cli"]
 # case: input, truth, options, most RMSE, most seconds
 CASES = {
     "alboran": ("alboran_heldout_input.nc", "alboran_heldout_truth.nc", [], 0.195, 60),
-    "alboran-oi": ("alboran_heldout_input.nc", "alboran_heldout_truth.nc", ["--method", "oi"], 0.200, 30),
+    "alboran-oi": ("alboran_heldout_input.nc", "alboran_heldout_truth.nc", ["--method", "oi"], 0.200, 10),
     "med": ("med_heldout_input.nc", "med_heldout_truth.nc", [], 0.0068, 300),
     "med-oi": ("med_heldout_input.nc", "med_heldout_truth.nc", ["--method", "oi"], 0.0070, 120),
     "sst": ("sst_clouds.nc", "sst_clouds_truth.nc", [], None, 180),
