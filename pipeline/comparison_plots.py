@@ -20,6 +20,7 @@ from .scores import reliability
 _LINES = 8  # methods drawn, the best
 _MAPS = 4
 _CLASSES = 8  # of distance
+_NOT_SCORED = "#e3ecf5"  # sea
 _LEVELS = np.arange(0.05, 1, 0.05)
 
 Floats = NDArray[np.floating]
@@ -67,6 +68,7 @@ def plot_comparison(comparison: Comparison, path: str | os.PathLike[str]) -> Non
     maps = {name: _map(comparison, name) for name in names[:_MAPS]}
     most = max(np.nanquantile(values, 0.98) for values in maps.values())
     for axes, (name, values) in zip(np.ravel(lower.subplots(1, len(maps))), maps.items(), strict=True):
+        axes.set_facecolor(_NOT_SCORED)
         land = np.where(field.sea, np.nan, 1.0)
         axes.pcolormesh(field.lon, field.lat, land, cmap="Greys", vmin=0, vmax=3, rasterized=True)
         mesh = axes.pcolormesh(
