@@ -64,13 +64,13 @@ class AttentionGate(nn.Module):
 class UNet(nn.Module):
     """(batch, inputs, y, x) to (batch, outputs, y, x), for any y and x.
 
-    ``widths`` are the channels of the levels, from the full resolution down; each level halves the grid.
+    ``widths`` are the channels of the levels, from the finest down; each level halves the grid.
     ``norm`` is that of the blocks; ``up`` is how a grid is doubled: ``nearest``, ``bilinear`` or
     ``transposed`` (a convolution of stride 2); ``attention`` weighs the skips; ``skips`` says whether they
     ``concatenate`` with what comes from below, or are ``added`` to it, brought to their width: nearly twice
     as fast. With ``fold`` above one the network works on a grid so many times coarser, on which the cells of
     a square are channels (Shi et al. 2016, arXiv 1609.05158): it sees farther and costs less. Raises
-    ValueError for a norm, an up or skips that are none of these.
+    ValueError for a norm, an up or skips that are none of these, and for a fold below one.
     """
 
     def __init__(
@@ -85,6 +85,8 @@ class UNet(nn.Module):
         fold: int = 1,
     ) -> None:
         super().__init__()
+        if fold < 1:
+            raise ValueError(f"a fold of {fold} is below one")
         inputs, outputs, self.fold = inputs * fold**2, outputs * fold**2, fold
         if skips not in ("concatenate", "added"):
             raise ValueError(f"skips {skips!r} are none of concatenate, added")
@@ -104,7 +106,7 @@ class UNet(nn.Module):
         self.head = zeroed(nn.Conv2d(widths[0], outputs, 1))
 
     def encode(self, x: Tensor) -> list[Tensor]:
-        """The features of each level, from the full resolution down, the grid padded to halve evenly."""
+        """The features of each level, from the finest down, the grid padded to fold and halve evenly."""
         rows, columns = x.shape[-2:]
         unit = self.fold * 2 ** len(self.up)
         x = functional.pad(x, (0, -columns % unit, 0, -rows % unit))

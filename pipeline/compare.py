@@ -26,7 +26,7 @@ from .classical.neighbours import spacing
 from .data import GapData
 from .errors import InputError
 from .field import Field
-from .fill import DEFAULTS, METHODS, choose_device
+from .fill import DEFAULTS, GUESSING, METHODS, choose_device
 from .gaps import HOLDOUTS, missing_runs
 from .output import replacing
 from .scores import bias, coverage, crps_gaussian, mae, rmse, sigma_factor
@@ -36,10 +36,9 @@ from .training import Training
 _log = logging.getLogger(__name__)
 
 USUAL = (*(name for name in METHODS if name not in (*NETWORKS, "auto")), "unet")
-SHARE = 0.2  # of the observed values that are hidden; one half scales the errors, the other is scored
+_SHARE = 0.2  # of the observed values that are hidden; one half scales the errors, the other is scored
 _RESAMPLES = 2000
 _SMALLEST_BOX = (8, 16, 16)  # dates, rows and columns of a spectrum
-_GUESSING = (*NETWORKS, "oi")
 
 Floats = NDArray[np.floating]
 
@@ -87,7 +86,6 @@ def compare(
     methods: Sequence[str] = USUAL,
     *,
     holdout: str = "clouds",
-    share: float = SHARE,
     folds: int = 1,
     truth: Floats | None = None,
     training: Training = DEFAULTS,
@@ -97,7 +95,7 @@ def compare(
 ) -> Comparison:
     """Score methods of `fill.METHODS` on values that are hidden from a field.
 
-    ``holdout`` (`gaps.HOLDOUTS`) says how a ``share`` of the observed values is hidden. On one half of them,
+    ``holdout`` (`gaps.HOLDOUTS`) says how a fifth of the observed values is hidden. On one half of them,
     of other dates, the standard errors are scaled and networks choose their epoch; the other half is scored.
     ``folds`` repeats it with other hidden values, scored together. With ``truth`` (time, lat, lon), finite
     where it is known, the gaps themselves are scored and what is hidden is only for the scaling.
@@ -120,7 +118,7 @@ def compare(
     for fold in range(folds):
         data = GapData(
             field,
-            held_out=share,
+            held_out=_SHARE,
             holdout=holdout,
             first_guess=training.first_guess,
             seed=seed + fold,
@@ -135,11 +133,12 @@ def compare(
         here = data.scored if truth is None else np.isfinite(truth) & field.sea & ~field.observed
         if not here.any():
             raise InputError(f"{field.name}: the truth has no value in a gap; give that of this field")
-        preparation = [0.0, 0.0]
-        if any(name in _GUESSING for name in methods):
-            with _measured() as spent_on_guess:
+        with _measured() as guessed:
+            if any(name in GUESSING for name in methods):
                 data.setup("predict")
-            preparation[0] = spent_on_guess[0]
+        with _measured() as rehearsed:
+            if any(name in NETWORKS for name in methods):
+                data.setup("fit")
         part = _places(field if truth is not None else field.hide(data.held), here)
         part.truth = (field.values if truth is None else truth)[here]  # noqa: PD011 - a Field's
         part.weight = data.weight[here] if truth is None else np.ones(part.truth.shape)
@@ -150,25 +149,21 @@ def compare(
                 _log.info("%s%s", name, f", fold {fold + 1} of {folds}" if folds > 1 else "")
             try:
                 with _measured() as used:
-                    if name in NETWORKS and "fit" not in data.ready:
-                        with _measured() as rehearsed:
-                            data.setup("fit")
-                        preparation[1] = rehearsed[0]
-                        used[0] -= rehearsed[0]
                     product = METHODS[name](copy.copy(data), training)[-1]
-                mean, error = product.trial  # type: ignore[misc]
+                assert product.trial is not None
+                mean, error = product.trial
                 known = np.where(data.choosing, field.values, np.nan)
                 factor = sigma_factor(mean, error, known, weights=data.weight)
                 if truth is not None:
                     mean, error = product.estimate
                     whole[name] = mean
                 part.estimates[name] = mean[here], error[here] * factor
-            except Exception as error:
-                failed[name] = str(error).splitlines()[0] if str(error) else type(error).__name__
+            except Exception as fault:
+                failed[name] = str(fault).splitlines()[0] if str(fault) else type(fault).__name__
                 _log.warning("%s fails: %s", name, failed[name])
                 continue
-            extra = sum(preparation) if name in NETWORKS else preparation[0] if name == "oi" else 0.0
-            spent[name] = [spent[name][0] + used[0] + extra, max(spent[name][1], used[1])]
+            seconds = used[0] + guessed[0] * (name in GUESSING) + rehearsed[0] * (name in NETWORKS)
+            spent[name] = [spent[name][0] + seconds, max(spent[name][1], used[1])]
         parts.append(part)
     scored = parts[0]
     for part in parts[1:]:
@@ -179,7 +174,7 @@ def compare(
         if truth is not None:
             row |= _spectral(field, truth, whole[row["method"]])
     rows += [{"method": name, "failed": why} for name, why in failed.items()]
-    return Comparison(rows, scored, field, truth is None and any(name in _GUESSING for name in methods))
+    return Comparison(rows, scored, field, truth is None and any(name in GUESSING for name in methods))
 
 
 def table(comparison: Comparison) -> Table:
@@ -260,11 +255,12 @@ def _places(known: Field, here: NDArray[np.bool_]) -> Scored:
 def _rows(scored: Scored) -> list[dict[str, Any]]:
     """A row a method that did not fail, best first."""
     number = np.unique(scored.cell[:, 0], return_inverse=True)[1]
-    weight = np.bincount(number, scored.weight)
-    squares, rows = {}, []
+    weight = _sums(number, scored.weight)
+    squares: dict[str, Floats] = {}
+    rows: list[dict[str, Any]] = []
     for name, (mean, error) in scored.estimates.items():
         given = scored.truth, scored.weight
-        squares[name] = np.bincount(number, scored.weight * (mean - scored.truth) ** 2)
+        squares[name] = _sums(number, scored.weight * (mean - scored.truth) ** 2)
         rows.append(
             {
                 "method": name,
@@ -284,6 +280,10 @@ def _rows(scored: Scored) -> list[dict[str, Any]]:
         low, _ = _interval(own, weight, best)
         row["tie"] = bool(row is not rows[0] and low <= 0)
     return rows
+
+
+def _sums(number: NDArray[np.int64], values: Floats) -> Floats:
+    return np.bincount(number, values).astype(float)
 
 
 def _interval(squares: Floats, weight: Floats, other: Floats | None = None) -> tuple[float, float]:

@@ -37,7 +37,8 @@ def plot_comparison(comparison: Comparison, path: str | os.PathLike[str]) -> Non
     units = str(field.source.attrs.get("units", "1"))
     figure = Figure(figsize=(16, 8), layout="constrained")
     FigureCanvasAgg(figure)
-    upper, lower = figure.subfigures(2, 1)
+    grid = figure.add_gridspec(2, 1)
+    upper, lower = (figure.add_subfigure(grid[row]) for row in range(2))
     dates, distances, ages, honest = upper.subplots(1, 4)
     colours = colormaps["tab10"].colors  # type: ignore[attr-defined]
 

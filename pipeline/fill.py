@@ -144,6 +144,8 @@ METHODS: dict[str, Callable[[GapData, Training], list[Product]]] = {
     "auto": automatic,
 }
 
+GUESSING = (*NETWORKS, "oi", "auto")  # they make a first guess, which tells how hard each held-out value is
+
 
 def fill(
     source: Inputs,
@@ -222,15 +224,15 @@ def _judge(
     The part of the hold-out that chooses says which product is better and how its error is scaled; the
     scores are of the other part. The delivered error is scaled by both parts together.
     """
-    if any(product.trial is None for product in products):
+    trials = [product.trial for product in products if product.trial is not None]
+    if len(trials) < len(products):
         return products[-1], [], 1.0
     truth = np.where(data.held, field.values, np.float32(np.nan))
     choose = np.where(data.choosing, truth, np.nan)
     score = np.where(data.scored, truth, np.nan)
     weight = data.weight
     rows, errors = [], []
-    for product in products:
-        mean, error = product.trial  # type: ignore[misc]
+    for product, (mean, error) in zip(products, trials, strict=True):
         sigma = error * sigma_factor(mean, error, choose, weights=weight)
         errors.append(rmse(mean, choose, weight))
         rows.append(
@@ -258,8 +260,7 @@ def _judge(
             errors[-1],
             errors[best],
         )
-    mean, error = products[best].trial  # type: ignore[misc]
-    return products[best], rows, sigma_factor(mean, error, truth, weights=weight)
+    return products[best], rows, sigma_factor(*trials[best], truth, weights=weight)
 
 
 def _plain(options: dict[str, Any]) -> dict[str, Any]:

@@ -82,9 +82,10 @@ class Kriging:
             at = np.ravel_multi_index(tuple(members[inside].T), wanted.shape)
             weight = np.broadcast_to(share, inside.shape)[inside]
             met = np.unique(at)
-            advance(np.count_nonzero(wanted.reshape(-1)[met] & (sums[0][met] == 0)))
-            for total, part in zip(sums, (1.0, *(part[inside] for part in solution)), strict=True):
-                np.add.at(total, at, weight * part)
+            advance(int(np.count_nonzero(wanted.reshape(-1)[met] & (sums[0][met] == 0))))
+            np.add.at(sums[0], at, weight)
+            for total, part in zip(sums[1:], solution, strict=True):
+                np.add.at(total, at, weight * part[inside])
         weight, mean_anomaly, variance = sums.reshape(3, *wanted.shape)
         known = np.where(wanted, weight, np.float32(np.nan))
         variance = (variance / known).clip(min=0) + np.float32(self.scales.nugget)

@@ -48,7 +48,7 @@ class _Matern(torch.autograd.Function):
     """sill (1 + r) exp(-r), r^2 = 3 (apart / length^2 + lag / duration^2), with its own gradient."""
 
     @staticmethod
-    def forward(ctx: Any, *given: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, *given: Tensor) -> Tensor:
         sill, length, duration, apart, lag = given
         root = (apart * (3 / length**2)).addcmul_(lag, 3 / duration**2).sqrt_()
         fall = root.neg().exp_()
@@ -56,7 +56,7 @@ class _Matern(torch.autograd.Function):
         return torch.addcmul(fall, root, fall).mul_(sill)
 
     @staticmethod
-    def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor | None, ...]:
         sill, length, duration, apart, lag, root, fall = ctx.saved_tensors
         weight = (outer[0] * fall).flatten()
         of_root, of_apart, of_lag = (torch.dot(weight, part.flatten()) for part in (root, apart, lag))

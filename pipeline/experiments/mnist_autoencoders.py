@@ -81,10 +81,11 @@ def autoencoder(
                 history=history,
             )
             keep(folder / f"{name}-{latent}.pt", task.network, options)
+            trained: Any = task.network
             with torch.no_grad():
-                said[name] = task.network(test)
-                codes[f"{name}, {latent}"] = task.network.encode(test)
-                drawn[name] = task.network.decode(_like(task.network.encode(train), 10, seed))
+                said[name] = trained(test)
+                codes[f"{name}, {latent}"] = trained.encode(test)
+                drawn[name] = trained.decode(_like(trained.encode(train), 10, seed))
             curves[f"{name}, {latent}"] = history.epochs
         scores = {name: explained(test, images) for name, images in said.items() if name != "original"}
         findings += [

@@ -11,8 +11,11 @@ from typing import Any
 
 import pytest
 from fields import cloudy_dataset
-from oceanfill.pipeline import cli
+from oceanfill.pipeline import arguments, cli
+from oceanfill.pipeline.arguments import parser, with_negative_regions
 from oceanfill.pipeline.fill import METHODS
+from oceanfill.pipeline.gaps import HOLDOUTS
+from oceanfill.pipeline.tasks import NETWORKS
 
 import oceanfill
 
@@ -26,11 +29,13 @@ def field_file(tmp_path: Path) -> Path:
     return path
 
 
-def test_the_methods_offered_are_those_there_are() -> None:
-    assert list(cli._METHODS) == list(METHODS)
+def test_what_is_offered_is_what_there_is() -> None:
+    assert list(arguments.METHODS) == list(METHODS)
+    assert list(arguments.NETWORKS) == list(NETWORKS)
+    assert list(arguments.HOLDOUTS) == list(HOLDOUTS)
 
 
-@pytest.mark.parametrize("command", ["info", "fill", "score"])
+@pytest.mark.parametrize("command", ["info", "fill", "score", "compare", "reproduce"])
 def test_help_has_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         cli.main([command, "--help"])
@@ -46,7 +51,7 @@ def test_every_opening_option_reaches_open_field() -> None:
         *("--error-variable", "e", "--observation-error", "0.3", "--region", "-10,10,-30.5,20"),
         *("--period", "2017-05-14/2017-05-20", "--transform", "log", "--minimum-coverage", "0.2"),
     ]
-    options = cli._parser().parse_args(cli._with_negative_regions(words))
+    options = parser().parse_args(with_negative_regions(words))
     assert options.inputs == ["a.nc", "b.nc"]
     assert cli._opening(options) == {
         "variable": "sst",
@@ -58,7 +63,7 @@ def test_every_opening_option_reaches_open_field() -> None:
         "transform": "log",
         "minimum_coverage": 0.2,
     }
-    assert cli._opening(cli._parser().parse_args(["info", "a.nc"])) == {}
+    assert cli._opening(parser().parse_args(["info", "a.nc"])) == {}
 
 
 @pytest.mark.parametrize(

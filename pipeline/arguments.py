@@ -1,0 +1,270 @@
+"""The command line: what can be asked, and how it is explained."""
+
+from __future__ import annotations
+
+import argparse
+from importlib.metadata import version
+from typing import Any
+
+NETWORKS = {
+    "unet": "a U-Net that corrects optimal interpolation (the default)",
+    "resnet": "residual blocks as steps of a flow",
+    "rednet": "convolutions and deconvolutions with symmetric skips",
+    "dincae1": "DINCAE 1, with its dense layers",
+    "dincae2": "DINCAE 2, with refinement",
+    "convlstm": "a convolutional LSTM in both directions of time",
+    "convgru": "the same with gated recurrent units",
+    "convlstm-unet": "a U-Net that is recurrent at its deepest level",
+    "autoencoder": "a convolutional auto-encoder, without skips",
+    "dense-autoencoder": "a dense auto-encoder: for small grids",
+}
+METHODS = NETWORKS | {
+    "oi": "local optimal interpolation in space and time, fitted to the field",
+    "dineof": "iterated truncated SVD, its number of modes cross-validated",
+    "climatology": "the mean of each pixel, with its season where the record is long",
+    "persistence": "the last value seen",
+    "nearest": "the nearest value of the date",
+    "linear-time": "linear between the dates that see a pixel",
+    "linear-space": "linear between the pixels that a date sees",
+    "linear-space-time": "both, each weighted by its error",
+    "blend": "a mean of oi, linear-time and dineof, weighted by their errors",
+    "auto": "the best of one of each family on held-out values",
+}
+_HELP = argparse.RawDescriptionHelpFormatter
+
+
+LIGHTNING = {
+    "fit": "train a network from a configuration",
+    "validate": "score it on the half of the held-out values that chooses the epoch",
+    "test": "score it on the other half",
+    "predict": "run it for callbacks of your own; `fill --checkpoint` is what writes a file",
+}
+HOLDOUTS = {
+    "clouds": "of other dates; the default",
+    "tracks": "whole tracks or swaths",
+    "random": "single values",
+    "dates": "whole dates",
+}
+
+
+def parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="oceanfill",
+        description="Fills the gaps of satellite ocean fields, with an honest error for each pixel.",
+        epilog="`oceanfill COMMAND --help` explains a command. The last four are Lightning's:\n"
+        "  oceanfill fit --config fill/unet.yaml --data.source sst.nc",
+        formatter_class=_HELP,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"oceanfill {version('oceanfill')}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND", dest="command")
+    _add_info(commands)
+    _add_fill(commands)
+    _add_score(commands)
+    _add_compare(commands)
+    _add_reproduce(commands)
+    for name, what in LIGHTNING.items():
+        commands.add_parser(name, help=what, add_help=False)
+    return parser
+
+
+def _add_info(commands: Any) -> None:
+    info = commands.add_parser(
+        "info",
+        help="say what a file holds and what would be filled",
+        description="Variables, grid, dates, missing values by date, what would be filled, and every oddity.",
+        epilog="example:\n  oceanfill info sst_clouds.nc",
+        formatter_class=_HELP,
+        allow_abbrev=False,
+    )
+    _add_opening(info)
+
+
+def _add_fill(commands: Any) -> None:
+    fill = commands.add_parser(
+        "fill",
+        help="fill the gaps of a field",
+        description="Fill the gaps of a field and write it with its error, its sources and its score.",
+        epilog="methods:\n"
+        + "\n".join(f"  {name:18} {what}" for name, what in METHODS.items())
+        + "\n\nexamples:\n"
+        "  oceanfill fill sst_clouds.nc -o filled.nc --plot filled.png\n"
+        "  oceanfill fill 'chl_*.nc' -o chl.nc --transform log --region 35,45,-6,18\n"
+        "  oceanfill fill new.nc -o new_filled.nc --checkpoint trained.ckpt",
+        formatter_class=_HELP,
+        allow_abbrev=False,
+    )
+    _add_opening(fill)
+    fill.add_argument("-o", "--output", required=True, metavar="OUT.nc", help="the filled file")
+    fill.add_argument(
+        "--method", choices=METHODS, default="unet", metavar="METHOD", help="see below; default unet"
+    )
+    fill.add_argument("--plot", metavar="OUT.png", help="a map of input, filled field and error")
+    fill.add_argument("--analysis-everywhere", action="store_true", help="replace observed values too")
+    fill.add_argument("--no-holdout", action="store_true", help="train on everything, without a score")
+    training = _add_training(fill)
+    training.add_argument(
+        "--window",
+        type=_positive(int),
+        metavar="DATES",
+        help="that are seen at once; default 5, or 3 of a short record",
+    )
+    training.add_argument(
+        "--checkpoint", metavar="FILE", help="fill with this trained network, without training"
+    )
+    training.add_argument("--save-checkpoint", metavar="FILE", help="keep the trained network")
+    training.add_argument(
+        "--first-guess",
+        choices=("oi", "none"),
+        default="oi",
+        help="what a network corrects: optimal interpolation (the default), or nothing, as in the papers",
+    )
+    modes = fill.add_argument_group("DINEOF")
+    modes.add_argument(
+        "--cv-points",
+        metavar="POINTS.csv",
+        help="date,row,column (from zero) of the values that choose the number of modes",
+    )
+    modes.add_argument("--save-eofs", metavar="EOFS.nc", help="keep the EOFs")
+
+
+def _add_score(commands: Any) -> None:
+    score = commands.add_parser(
+        "score",
+        help="score a filled file on values that were hidden",
+        description="RMSE, bias, MAE, CRPS and coverage over the cells where the truth file is finite.",
+        epilog="example:\n  oceanfill score filled.nc sst_clouds_truth.nc",
+        formatter_class=_HELP,
+        allow_abbrev=False,
+    )
+    score.add_argument("filled", metavar="FILLED")
+    score.add_argument("truth", metavar="TRUTH")
+    score.add_argument("--variable", metavar="NAME", help="which one, where both files have several")
+    score.add_argument("--by", metavar="FLAG", help="a row for each value of this flag of the truth file")
+    score.add_argument("--json", action="store_true", help="the rows as JSON")
+    score.add_argument("--debug", action="store_true", help=argparse.SUPPRESS)
+
+
+def _add_compare(commands: Any) -> None:
+    compare = commands.add_parser(
+        "compare",
+        help="find the method that is best on a file",
+        description="Hide values of a field and score every method on them.",
+        epilog="The methods are those of `oceanfill fill --help`.\n\nexamples:\n"
+        "  oceanfill compare sst_clouds.nc -o comparison --plot comparison.png\n"
+        "  oceanfill compare sst_clouds.nc --methods oi,dineof,unet --truth sst_clouds_truth.nc\n"
+        "  oceanfill compare ssh_med.nc --methods all --time-budget 0.2 --holdout tracks --folds 2",
+        formatter_class=_HELP,
+        allow_abbrev=False,
+    )
+    _add_opening(compare)
+    compare.add_argument(
+        "--methods",
+        default="usual",
+        metavar="A,B,...",
+        help="which; `all`, or `usual` (the default): the classical ones and the U-Net",
+    )
+    compare.add_argument(
+        "--holdout",
+        choices=HOLDOUTS,
+        default="clouds",
+        metavar="HOLDOUT",
+        help="what is hidden: " + ", ".join(f"{name} ({what})" for name, what in HOLDOUTS.items()),
+    )
+    compare.add_argument(
+        "--folds", type=_positive(int), default=1, metavar="K", help="repeat with other hidden values"
+    )
+    compare.add_argument("--truth", metavar="FILE", help="score the gaps themselves on what this file knows")
+    compare.add_argument("-o", "--output", metavar="OUT", help="write the table to OUT.csv and OUT.md")
+    compare.add_argument("--plot", metavar="OUT.png", help="errors by date, distance and age, and their maps")
+    _add_training(compare)
+
+
+def _add_reproduce(commands: Any) -> None:
+    again = commands.add_parser(
+        "reproduce",
+        help="run an experiment of the course or of a paper",
+        description="Run an experiment: its table beside the figures to reach, pictures, checkpoints.\n"
+        "Without a name: the list.",
+        epilog="An experiment's own options follow its name (`--print_config` shows them):\n"
+        "  oceanfill reproduce mnist-autoencoder --epochs 20 -o runs/longer",
+        formatter_class=_HELP,
+        allow_abbrev=False,
+    )
+    again.add_argument("name", nargs="?", metavar="NAME")
+    again.add_argument(
+        "--quick", action="store_true", help="a look in seconds: too short to reach the figures"
+    )
+    again.add_argument("-o", "--output", metavar="FOLDER", help="default runs/NAME")
+    again.add_argument("--quiet", action="store_true", help="only warnings and errors")
+    again.add_argument("--debug", action="store_true", help="show where a fault of ours happened")
+
+
+def _add_opening(command: argparse.ArgumentParser) -> None:
+    command.add_argument("inputs", nargs="+", metavar="INPUT", help="NetCDF files, a glob or a Zarr store")
+    command.add_argument("--quiet", action="store_true", help="only warnings and errors")
+    command.add_argument("--debug", action="store_true", help="show where a fault of ours happened")
+    field = command.add_argument_group("the field")
+    field.add_argument("--variable", metavar="NAME", help="what to fill, where there are several")
+    field.add_argument("--mask-variable", metavar="NAME", help="the sea mask")
+    field.add_argument("--error-variable", metavar="NAME", help="observation error (standard error)")
+    field.add_argument("--observation-error", type=_positive(float), metavar="E", help="one for all values")
+    field.add_argument(
+        "--region", type=_region, metavar="LAT0,LAT1,LON0,LON1", help="only this part, in degrees"
+    )
+    field.add_argument("--period", metavar="START/END", help="only these dates, as 2017-05-14/2017-05-20")
+    field.add_argument("--transform", choices=("none", "log"), help="log: fill logarithms (chlorophyll)")
+    field.add_argument(
+        "--minimum-coverage",
+        type=float,
+        metavar="SHARE",
+        help="of the dates with a value that makes a pixel sea, without a mask; default 0.05",
+    )
+
+
+def _add_training(command: argparse.ArgumentParser) -> Any:
+    """The options that every command that trains has; their group, for more."""
+    training = command.add_argument_group("training")
+    training.add_argument(
+        "--time-budget", type=_positive(float), metavar="MINUTES", help="of training a network at most"
+    )
+    training.add_argument("--epochs", type=_positive(int), metavar="N", help="at most; default 10")
+    training.add_argument(
+        "--seed", type=int, default=0, help="the same seed gives the same result; default 0"
+    )
+    training.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default auto")
+    return training
+
+
+def _region(text: str) -> tuple[float, ...]:
+    try:
+        parts = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        parts = ()
+    if len(parts) != 4:
+        raise argparse.ArgumentTypeError(f"{text!r} is not lat0,lat1,lon0,lon1 in degrees, as 35,45,0,18")
+    return parts
+
+
+def _positive(kind: type) -> Any:
+    def convert(text: str) -> Any:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = 0
+        if not value > 0:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
+        return value
+
+    return convert
+
+
+def with_negative_regions(words: list[str]) -> list[str]:
+    """argparse takes the ``-10,...`` of a region for an option; ``--region=-10,...`` it understands."""
+    joined: list[str] = []
+    for word in words:
+        if joined and joined[-1] == "--region":
+            joined[-1] = f"--region={word}"
+        else:
+            joined.append(word)
+    return joined
