@@ -136,7 +136,7 @@ class GapData(pl.LightningDataModule):
         self.ready.add("fit")
 
     def train_dataloader(self) -> DataLoader[Any]:
-        """Batches of (inputs, residual, weight) of patches around hidden values; each weighs one there."""
+        """Batches of (inputs, residual, weight) of patches around hidden values, which weigh one each."""
         turned = 0.5 if len(self.field.days) < _MANY_DATES else 0.0
         patches = Patches(self.scenes, self.around, self.window, self.patch, turned)
         return DataLoader(patches, batch_size=self.batch)
