@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .head import zeroed
-from .unet import UNet
+from .unet import UNet, padded
 
 
 def channels_of_each(inputs: int, dates: int) -> int:
@@ -129,9 +129,9 @@ class Bidirectional(nn.Module):
 class RecurrentFiller(nn.Module):
     """(batch, inputs, y, x) to (batch, outputs, y, x) of the middle one of ``dates``, for any y and x.
 
-    The input is that of `sequence`. ``cell`` is ``lstm`` or ``gru``, each with ``hidden`` channels at full
-    resolution; a 3 x 3 convolution joins the two directions. Raises ValueError for another cell or a
-    gru with ``peephole``.
+    The input is that of `sequence`. ``cell`` is ``lstm`` or ``gru``, each with ``hidden`` channels; a 3 x 3
+    convolution joins the two directions. With ``fold`` above one all work on a coarser grid, as those of a
+    `UNet`. Raises ValueError for another cell or a gru with ``peephole``.
     """
 
     def __init__(
@@ -143,15 +143,21 @@ class RecurrentFiller(nn.Module):
         hidden: int = 24,
         kernel: int = 3,
         peephole: bool = False,
+        fold: int = 1,
     ) -> None:
         super().__init__()
-        self.dates = dates
-        self.both = Bidirectional(channels_of_each(inputs, dates), hidden, cell, kernel, peephole)
+        self.dates, self.fold = dates, fold
+        each = channels_of_each(inputs, dates) * fold**2
+        self.both = Bidirectional(each, hidden, cell, kernel, peephole)
         self.join = nn.Conv2d(2 * hidden, hidden, 3, padding=1)
-        self.head = zeroed(nn.Conv2d(hidden, outputs, 1))
+        self.head = zeroed(nn.Conv2d(hidden, outputs * fold**2, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.head(functional.relu(self.join(self.both(sequence(x, self.dates)))))
+        rows, columns = x.shape[-2:]
+        x = padded(x, self.fold)
+        x = self.both(functional.pixel_unshuffle(sequence(x, self.dates), self.fold))
+        x = self.head(functional.relu(self.join(x)))
+        return functional.pixel_shuffle(x, self.fold)[..., :rows, :columns]
 
 
 class RecurrentUNet(UNet):
@@ -159,7 +165,8 @@ class RecurrentUNet(UNet):
 
     The input is that of `sequence`, for any y and x. Every date goes down with the same weights. A recurrent
     ``cell`` (``lstm`` or ``gru``) joins the dates at the deepest level, or at ``every`` level; from the other
-    levels the middle date alone goes on. ``widths`` are even numbers. Raises ValueError for another cell.
+    levels the middle date alone goes on. ``widths`` are even numbers; ``skips`` and ``fold`` are those of a
+    `UNet`. Raises ValueError for another cell.
     """
 
     def __init__(
@@ -170,8 +177,10 @@ class RecurrentUNet(UNet):
         widths: Sequence[int] = (16, 32, 64),
         cell: str = "lstm",
         every: bool = False,
+        skips: str = "concatenate",
+        fold: int = 1,
     ) -> None:
-        super().__init__(channels_of_each(inputs, dates), outputs, widths)
+        super().__init__(channels_of_each(inputs, dates), outputs, widths, skips=skips, fold=fold)
         self.dates = dates
         self.through_time = nn.ModuleList(
             Bidirectional(width, width // 2, cell) for width in (widths if every else widths[-1:])

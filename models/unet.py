@@ -107,9 +107,7 @@ class UNet(nn.Module):
 
     def encode(self, x: Tensor) -> list[Tensor]:
         """The features of each level, from the finest down, the grid padded to fold and halve evenly."""
-        rows, columns = x.shape[-2:]
-        unit = self.fold * 2 ** len(self.up)
-        x = functional.pad(x, (0, -columns % unit, 0, -rows % unit))
+        x = padded(x, self.fold * 2 ** len(self.up))
         levels = [self.down[0](functional.pixel_unshuffle(x, self.fold))]
         for block in self.down[1:]:
             levels.append(block(functional.avg_pool2d(levels[-1], 2)))
@@ -128,6 +126,12 @@ class UNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         rows, columns = x.shape[-2:]
         return self.decode(self.encode(x))[..., :rows, :columns]
+
+
+def padded(x: Tensor, unit: int) -> Tensor:
+    """(..., y, x) with zeros after the last row and column, up to whole units of cells."""
+    rows, columns = x.shape[-2:]
+    return functional.pad(x, (0, -columns % unit, 0, -rows % unit))
 
 
 def _doubling(up: str, width: int) -> nn.Module:

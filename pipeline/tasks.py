@@ -32,9 +32,11 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "rednet": _named("rednet", "REDNet"),
     "dincae1": _named("dincae", "DINCAE1"),
     "dincae2": _named("dincae", "DINCAE2", refinement=True),
-    "convlstm": _named("convolutional_recurrent", "RecurrentFiller", cell="lstm"),
-    "convgru": _named("convolutional_recurrent", "RecurrentFiller", cell="gru"),
-    "convlstm-unet": _named("convolutional_recurrent", "RecurrentUNet", widths=[16, 32, 64]),
+    "convlstm": _named("convolutional_recurrent", "RecurrentFiller", cell="lstm", hidden=16, fold=2),
+    "convgru": _named("convolutional_recurrent", "RecurrentFiller", cell="gru", hidden=16, fold=2),
+    "convlstm-unet": _named(
+        "convolutional_recurrent", "RecurrentUNet", widths=[16, 32], skips="added", fold=2
+    ),
     "autoencoder": _named("autoencoder", "ConvolutionalAutoEncoder", latent=64),
     "dense-autoencoder": _named("autoencoder", "DenseAutoEncoder", latent=64),
 }

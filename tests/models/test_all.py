@@ -33,7 +33,16 @@ NETWORKS = [
     pytest.param(RecurrentFiller, {}, 64_394, 4, 1, id="ConvLSTM"),
     pytest.param(RecurrentFiller, {"peephole": True}, 64_538, 4, 1, id="ConvLSTM, peephole"),
     pytest.param(RecurrentFiller, {"cell": "gru"}, 50_906, 4, 1, id="ConvGRU"),
+    pytest.param(RecurrentFiller, {"hidden": 16, "fold": 2}, 55_704, 8, 2, id="ConvLSTM, folded"),
     pytest.param(RecurrentUNet, {}, 347_394, 34, 4, id="ConvLSTM U-Net"),
+    pytest.param(
+        RecurrentUNet,
+        {"widths": (16, 32), "skips": "added", "fold": 2},
+        82_184,
+        28,
+        4,
+        id="ConvLSTM U-Net, folded",
+    ),
     pytest.param(
         RecurrentUNet, {"every": True, "cell": "gru"}, 344_098, 34, 4, id="ConvGRU U-Net, every level"
     ),

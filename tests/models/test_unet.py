@@ -120,6 +120,7 @@ def test_a_folded_network_has_the_cells_of_a_square_as_channels():
         ({"norm": "layer"}, "none of rms, batch, none"),
         ({"up": "cubic"}, "none of nearest, bilinear, transposed"),
         ({"skips": "multiplied"}, "none of concatenate, added"),
+        ({"fold": 0}, "a fold of 0 is below one"),
     ],
 )
 def test_what_is_not_offered_is_refused(option, sentence):
