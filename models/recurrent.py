@@ -11,6 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from .convolutional_recurrent import channels_of_each, sequence
 from .head import zeroed
 
 
@@ -126,3 +127,28 @@ class BothWays(nn.Module):
         ahead = unroll(self.ahead, x)[..., : self.ahead.hidden]
         back = unroll(self.back, x.flip(1)).flip(1)[..., : self.back.hidden]
         return self.head(torch.cat([ahead, back], dim=-1)).transpose(1, 2)
+
+
+class PixelFiller(nn.Module):
+    """(batch, inputs, y, x) to (batch, outputs, y, x) of the middle one of ``dates``, for any y and x.
+
+    Each pixel by itself, from its own series in both directions; the input is that of
+    `convolutional_recurrent.sequence`. ``cell`` is ``rnn``, ``lstm`` or ``gru``. Raises ValueError for
+    another.
+    """
+
+    def __init__(
+        self, inputs: int, outputs: int = 2, dates: int = 5, cell: str = "lstm", hidden: int = 16
+    ) -> None:
+        super().__init__()
+        kinds: dict[str, type[Cell]] = {"rnn": RNN, "lstm": LSTM, "gru": GRU}
+        if cell not in kinds:
+            raise ValueError(f"cell {cell!r} is none of {', '.join(kinds)}")
+        self.dates = dates
+        ahead, back = (kinds[cell](channels_of_each(inputs, dates), hidden) for _ in range(2))
+        self.both = BothWays(ahead, back, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        pixels = sequence(x, self.dates).permute(0, 3, 4, 2, 1)  # (batch, y, x, channels, dates)
+        said = self.both(pixels.flatten(0, 2))[..., self.dates // 2]
+        return said.unflatten(0, pixels.shape[:3]).movedim(-1, 1)

@@ -15,8 +15,12 @@ NETWORKS = {
     "convlstm": "a convolutional LSTM in both directions of time",
     "convgru": "the same with gated recurrent units",
     "convlstm-unet": "a U-Net that is recurrent at its deepest level",
+    "rnn": "a plain recurrent network of each pixel's series, in both directions of time",
+    "lstm": "the same with long short-term memory",
+    "gru": "the same with gated recurrent units",
     "autoencoder": "a convolutional auto-encoder, without skips",
     "dense-autoencoder": "a dense auto-encoder: for small grids",
+    "linear-autoencoder": "two matrices, which span a subspace as EOFs do: for small grids",
 }
 METHODS = NETWORKS | {
     "oi": "local optimal interpolation in space and time, fitted to the field",

@@ -37,8 +37,12 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "convlstm-unet": _named(
         "convolutional_recurrent", "RecurrentUNet", widths=[16, 32], skips="added", fold=2
     ),
+    "rnn": _named("recurrent", "PixelFiller", cell="rnn"),
+    "lstm": _named("recurrent", "PixelFiller", cell="lstm"),
+    "gru": _named("recurrent", "PixelFiller", cell="gru"),
     "autoencoder": _named("autoencoder", "ConvolutionalAutoEncoder", latent=64),
     "dense-autoencoder": _named("autoencoder", "DenseAutoEncoder", latent=64),
+    "linear-autoencoder": _named("autoencoder", "LinearAutoEncoder", latent=64),
 }
 
 

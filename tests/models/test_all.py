@@ -4,6 +4,7 @@ import pytest
 import torch
 from oceanfill.models.convolutional_recurrent import RecurrentFiller, RecurrentUNet
 from oceanfill.models.dincae import DINCAE1, DINCAE2
+from oceanfill.models.recurrent import PixelFiller
 from oceanfill.models.rednet import REDNet
 from oceanfill.models.resnet import ResNet
 from oceanfill.models.unet import UNet
@@ -34,6 +35,9 @@ NETWORKS = [
     pytest.param(RecurrentFiller, {"peephole": True}, 64_538, 4, 1, id="ConvLSTM, peephole"),
     pytest.param(RecurrentFiller, {"cell": "gru"}, 50_906, 4, 1, id="ConvGRU"),
     pytest.param(RecurrentFiller, {"hidden": 16, "fold": 2}, 55_704, 8, 2, id="ConvLSTM, folded"),
+    pytest.param(PixelFiller, {"cell": "rnn"}, 866, 0, 1, id="RNN"),
+    pytest.param(PixelFiller, {}, 3_266, 0, 1, id="LSTM"),
+    pytest.param(PixelFiller, {"cell": "gru"}, 2_466, 0, 1, id="GRU"),
     pytest.param(RecurrentUNet, {}, 347_394, 34, 4, id="ConvLSTM U-Net"),
     pytest.param(
         RecurrentUNet,

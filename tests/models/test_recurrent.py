@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from oceanfill.models.dynamics import roll
-from oceanfill.models.recurrent import GRU, LSTM, RNN, BothWays, RecurrentStep, unroll
+from oceanfill.models.recurrent import GRU, LSTM, RNN, BothWays, PixelFiller, RecurrentStep, unroll
 from torch import nn
 
 CELLS = [RNN, LSTM, GRU]
@@ -92,3 +92,16 @@ def test_reading_both_ways_sees_what_comes_after_and_turns_with_time():
         turned.head.weight.copy_(network.head.weight.roll(4, 1))
         turned.head.bias.copy_(network.head.bias)
     torch.testing.assert_close(turned(x.flip(-1)).flip(-1), network(x))
+
+
+@pytest.mark.parametrize("name", ["rnn", "lstm", "gru"])
+def test_a_pixel_is_filled_from_its_own_series(name):
+    filler = _stirred(PixelFiller(9, 2, dates=3, cell=name, hidden=4))
+    x = _series(2, 9, 5, 4)  # three anomalies, three log errors, three channels more
+    series = torch.stack([torch.cat([x[1, [date, 3 + date], 2, 3], x[1, 6:, 2, 3]]) for date in range(3)], 1)
+    torch.testing.assert_close(filler(x)[1, :, 2, 3], filler.both(series[None])[0, :, 1])
+
+
+def test_an_unknown_cell_is_refused():
+    with pytest.raises(ValueError, match="none of rnn, lstm, gru"):
+        PixelFiller(9, dates=3, cell="elman")

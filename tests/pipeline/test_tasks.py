@@ -88,6 +88,7 @@ def test_only_networks_with_dense_layers_are_made_for_one_grid():
         "dincae1",
         "autoencoder",
         "dense-autoencoder",
+        "linear-autoencoder",
     }
 
 
