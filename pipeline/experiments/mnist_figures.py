@@ -86,5 +86,5 @@ def bars(path: Path, groups: Mapping[str, Mapping[str, float]], quantity: str) -
         drawn = axes.bar(places, [group[name] for group in groups.values()], 0.75 / len(names), label=name)
         axes.bar_label(drawn, fmt="%.2f", fontsize="small")
     axes.set(xticks=range(len(groups)), xticklabels=list(groups), ylabel=quantity)
-    axes.legend(fontsize="small", loc="lower right")
+    figure.legend(fontsize="small", loc="outside upper center", ncols=3)
     figure.savefig(path, dpi=120)
