@@ -93,3 +93,17 @@ def test_a_reversed_window_is_read_by_exchanged_cells(network, cell):
 def test_what_is_not_offered_is_refused(options, sentence):
     with pytest.raises(ValueError, match=sentence):
         RecurrentFiller(15, **options)
+
+
+def test_a_folded_filler_has_the_cells_of_a_square_as_channels():
+    torch.manual_seed(0)
+    filler = RecurrentFiller(9, 2, dates=3, hidden=4, fold=2)
+    torch.nn.init.normal_(filler.head.weight)
+    x = torch.randn(1, 9, 6, 8)
+    dates = sequence(x, 3)
+    squares = torch.stack([dates[..., row::2, column::2] for row in (0, 1) for column in (0, 1)], dim=3)
+    joined = torch.relu(filler.join(filler.both(squares.flatten(2, 3))))
+    said = filler.head(joined).unflatten(1, (2, 2, 2))  # output, row and column in the square
+    for row in (0, 1):
+        for column in (0, 1):
+            torch.testing.assert_close(filler(x)[..., row::2, column::2], said[:, :, row, column])
