@@ -222,7 +222,7 @@ def linear(
                         Finding(f"{kind}({latent}), explained variance", explained(test, said), reference)
                     )
             if latent == latents[0]:
-                figures.modes(folder / f"{name}.png", drawn)
+                figures.modes(folder / f"{name}.png", drawn, "lower" if name == "sst" else "upper")
     return findings
 
 

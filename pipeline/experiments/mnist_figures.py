@@ -61,8 +61,11 @@ def learning(path: Path, curves: Mapping[str, list[dict[str, float]]], quantity:
     figure.savefig(path, dpi=120)
 
 
-def modes(path: Path, patterns: Mapping[str, Tensor]) -> None:
-    """Draw patterns (count, y, x) of each name, one row a name, each on its own scale around zero."""
+def modes(path: Path, patterns: Mapping[str, Tensor], origin: str = "upper") -> None:
+    """Draw patterns (count, y, x) of each name, one row a name, each on its own scale around zero.
+
+    ``origin`` is where the first y is: ``upper`` in images, ``lower`` in maps from south to north.
+    """
     count = max(len(batch) for batch in patterns.values())
     figure = _figure(1.3 * count + 1.2, 1.2 * len(patterns))
     for line, (name, batch) in zip(
@@ -70,7 +73,7 @@ def modes(path: Path, patterns: Mapping[str, Tensor]) -> None:
     ):
         for axes, pattern in zip(line, batch.numpy(), strict=True):
             limit = np.abs(pattern).max()
-            axes.imshow(pattern, cmap="RdBu_r", vmin=-limit, vmax=limit)
+            axes.imshow(pattern, cmap="RdBu_r", vmin=-limit, vmax=limit, origin=origin)
             axes.set(xticks=[], yticks=[], frame_on=False)
         line[0].set_ylabel(name, rotation=0, ha="right", va="center")
     figure.savefig(path, dpi=120)
