@@ -131,7 +131,7 @@ class RecurrentFiller(nn.Module):
 
     The input is that of `sequence`. ``cell`` is ``lstm`` or ``gru``, each with ``hidden`` channels; a 3 x 3
     convolution joins the two directions. With ``fold`` above one all work on a coarser grid, as those of a
-    `UNet`. Raises ValueError for another cell or a gru with ``peephole``.
+    `UNet`. Raises ValueError for another cell, a gru with ``peephole`` and a fold below one.
     """
 
     def __init__(
@@ -146,6 +146,8 @@ class RecurrentFiller(nn.Module):
         fold: int = 1,
     ) -> None:
         super().__init__()
+        if fold < 1:
+            raise ValueError(f"a fold of {fold} is below one")
         self.dates, self.fold = dates, fold
         each = channels_of_each(inputs, dates) * fold**2
         self.both = Bidirectional(each, hidden, cell, kernel, peephole)

@@ -34,9 +34,6 @@ METHODS = NETWORKS | {
     "blend": "a mean of oi, linear-time and dineof, weighted by their errors",
     "auto": "the best of one of each family on held-out values",
 }
-_HELP = argparse.RawDescriptionHelpFormatter
-
-
 LIGHTNING = {
     "fit": "train a network from a configuration",
     "validate": "score it on the half of the held-out values that chooses the epoch",
@@ -49,10 +46,12 @@ HOLDOUTS = {
     "random": "single values",
     "dates": "whole dates",
 }
+_HELP = argparse.RawDescriptionHelpFormatter
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    """The parser of all commands; the one that was given is its ``command``."""
+    root = argparse.ArgumentParser(
         prog="oceanfill",
         description="Fills the gaps of satellite ocean fields, with an honest error for each pixel.",
         epilog="`oceanfill COMMAND --help` explains a command. The last four are Lightning's:\n"
@@ -60,8 +59,8 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=_HELP,
         allow_abbrev=False,
     )
-    parser.add_argument("--version", action="version", version=f"oceanfill {version('oceanfill')}")
-    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND", dest="command")
+    root.add_argument("--version", action="version", version=f"oceanfill {version('oceanfill')}")
+    commands = root.add_subparsers(title="commands", required=True, metavar="COMMAND", dest="command")
     _add_info(commands)
     _add_fill(commands)
     _add_score(commands)
@@ -69,23 +68,30 @@ def parser() -> argparse.ArgumentParser:
     _add_reproduce(commands)
     for name, what in LIGHTNING.items():
         commands.add_parser(name, help=what, add_help=False)
-    return parser
+    return root
+
+
+def _command(commands: Any, name: str, **about: str) -> argparse.ArgumentParser:
+    made: argparse.ArgumentParser = commands.add_parser(
+        name, formatter_class=_HELP, allow_abbrev=False, **about
+    )
+    return made
 
 
 def _add_info(commands: Any) -> None:
-    info = commands.add_parser(
+    info = _command(
+        commands,
         "info",
         help="say what a file holds and what would be filled",
         description="Variables, grid, dates, missing values by date, what would be filled, and every oddity.",
         epilog="example:\n  oceanfill info sst_clouds.nc",
-        formatter_class=_HELP,
-        allow_abbrev=False,
     )
     _add_opening(info)
 
 
 def _add_fill(commands: Any) -> None:
-    fill = commands.add_parser(
+    fill = _command(
+        commands,
         "fill",
         help="fill the gaps of a field",
         description="Fill the gaps of a field and write it with its error, its sources and its score.",
@@ -95,8 +101,6 @@ def _add_fill(commands: Any) -> None:
         "  oceanfill fill sst_clouds.nc -o filled.nc --plot filled.png\n"
         "  oceanfill fill 'chl_*.nc' -o chl.nc --transform log --region 35,45,-6,18\n"
         "  oceanfill fill new.nc -o new_filled.nc --checkpoint trained.ckpt",
-        formatter_class=_HELP,
-        allow_abbrev=False,
     )
     _add_opening(fill)
     fill.add_argument("-o", "--output", required=True, metavar="OUT.nc", help="the filled file")
@@ -133,13 +137,12 @@ def _add_fill(commands: Any) -> None:
 
 
 def _add_score(commands: Any) -> None:
-    score = commands.add_parser(
+    score = _command(
+        commands,
         "score",
         help="score a filled file on values that were hidden",
         description="RMSE, bias, MAE, CRPS and coverage over the cells where the truth file is finite.",
         epilog="example:\n  oceanfill score filled.nc sst_clouds_truth.nc",
-        formatter_class=_HELP,
-        allow_abbrev=False,
     )
     score.add_argument("filled", metavar="FILLED")
     score.add_argument("truth", metavar="TRUTH")
@@ -150,7 +153,8 @@ def _add_score(commands: Any) -> None:
 
 
 def _add_compare(commands: Any) -> None:
-    compare = commands.add_parser(
+    compare = _command(
+        commands,
         "compare",
         help="find the method that is best on a file",
         description="Hide values of a field and score every method on them.",
@@ -158,8 +162,6 @@ def _add_compare(commands: Any) -> None:
         "  oceanfill compare sst_clouds.nc -o comparison --plot comparison.png\n"
         "  oceanfill compare sst_clouds.nc --methods oi,dineof,unet --truth sst_clouds_truth.nc\n"
         "  oceanfill compare ssh_med.nc --methods all --time-budget 0.2 --holdout tracks --folds 2",
-        formatter_class=_HELP,
-        allow_abbrev=False,
     )
     _add_opening(compare)
     compare.add_argument(
@@ -185,15 +187,14 @@ def _add_compare(commands: Any) -> None:
 
 
 def _add_reproduce(commands: Any) -> None:
-    again = commands.add_parser(
+    again = _command(
+        commands,
         "reproduce",
         help="run an experiment of the course or of a paper",
         description="Run an experiment: its table beside the figures to reach, pictures, checkpoints.\n"
         "Without a name: the list.",
         epilog="An experiment's own options follow its name (`--print_config` shows them):\n"
         "  oceanfill reproduce mnist-autoencoder --epochs 20 -o runs/longer",
-        formatter_class=_HELP,
-        allow_abbrev=False,
     )
     again.add_argument("name", nargs="?", metavar="NAME")
     again.add_argument(

@@ -86,6 +86,7 @@ def test_a_reversed_window_is_read_by_exchanged_cells(network, cell):
     [
         ({"cell": "rnn"}, "not lstm"),
         ({"cell": "gru", "peephole": True}, "nor gru without"),
+        ({"fold": 0}, "a fold of 0 is below one"),
         ({"dates": 4}, "not an odd number of dates"),
         ({"dates": 9}, "15 inputs"),
     ],
