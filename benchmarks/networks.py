@@ -17,9 +17,8 @@ import xarray as xr
 from oceanfill.pipeline.data import GapData
 from oceanfill.pipeline.field import open_field
 from oceanfill.pipeline.fill import HELD_OUT, METHODS
+from oceanfill.pipeline.networks import NETWORKS, Training
 from oceanfill.pipeline.scores import coverage, rmse, sigma_factor
-from oceanfill.pipeline.tasks import NETWORKS
-from oceanfill.pipeline.training import Training
 
 SAMPLES = Path(__file__).resolve().parents[1] / "sample_data"
 

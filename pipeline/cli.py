@@ -81,8 +81,8 @@ def _fill(options: argparse.Namespace) -> None:
     _check_options(options)
     _check_targets(options)
     from .fill import fill
+    from .networks import Training
     from .output import write
-    from .training import Training
 
     training = Training(
         options.window,
@@ -130,9 +130,9 @@ def _score(options: argparse.Namespace) -> None:
 def _compare(options: argparse.Namespace) -> None:
     from .compare import USUAL, compare, table, write
     from .field import open_field
+    from .networks import Training
     from .output import check_folder
     from .pairing import truth_of
-    from .training import Training
 
     if options.output is not None:
         check_folder(options.output)

@@ -28,10 +28,9 @@ from .errors import InputError
 from .field import Field
 from .fill import DEFAULTS, GUESSING, METHODS, choose_device
 from .gaps import HOLDOUTS, missing_runs
+from .networks import NETWORKS, Training
 from .output import replacing
 from .scores import bias, coverage, crps_gaussian, mae, rmse, sigma_factor
-from .tasks import NETWORKS
-from .training import Training
 
 _log = logging.getLogger(__name__)
 

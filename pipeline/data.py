@@ -6,7 +6,6 @@ import logging
 from typing import Any
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
@@ -33,7 +32,7 @@ def usual_window(field: Field) -> int:
     return 5 if len(field.days) >= _MANY_DATES else 3
 
 
-class GapData(pl.LightningDataModule):
+class GapData:
     """A field with its hold-out, its first guess and its rehearsals: the same field under further clouds.
 
     ``source`` is a `Field`, or what `open_field` opens with the options ``opening``. ``held_out`` is the
@@ -61,7 +60,7 @@ class GapData(pl.LightningDataModule):
         quiet: bool = True,
     ) -> None:
         """Open the field and put the held-out values aside."""
-        super().__init__()
+        super().__init__()  # of Lightning's data module, where it is one
         if first_guess not in FIRST_GUESSES:
             raise InputError(
                 f"no first guess is called {first_guess!r}; choose one of {', '.join(FIRST_GUESSES)}"

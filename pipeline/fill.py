@@ -26,11 +26,10 @@ from .classical.simple import (
 from .data import GapData
 from .errors import InputError
 from .field import Field, open_field
+from .networks import NETWORKS, Training, has_fixed_grid
 from .output import to_dataset, write
 from .reading import Inputs
 from .scores import bias, coverage, rmse, sigma_factor
-from .tasks import NETWORKS, Correction, has_fixed_grid
-from .training import Training, load, predict, save, train
 
 _log = logging.getLogger(__name__)
 
@@ -73,6 +72,10 @@ def network(name: str) -> Callable[[GapData, Training], list[Product]]:
     """The first guess, and after it a network's correction of it."""
 
     def method(data: GapData, how: Training) -> list[Product]:
+        # Lightning takes seconds to import, which the other methods need not wait for.
+        from .tasks import Correction
+        from .training import load, predict, save, train
+
         if how.checkpoint:
             task = load(how.checkpoint, how.window)
         else:

@@ -39,7 +39,7 @@ class History(Callback):
 
 def fit(
     task: Task,
-    data: pl.LightningDataModule | Loader,
+    batches: Loader,
     validation: Loader | None = None,
     *,
     epochs: int,
@@ -57,10 +57,10 @@ def fit(
 ) -> Task:
     """The task after training, on the processor and ready to predict.
 
-    ``data`` is a data module, or the training batches with ``validation`` beside them. Of all epochs the one
-    with the best ``monitor`` (a logged value; ``mode`` "min" or "max") is kept, without one the last;
-    after ``patience`` epochs that are no better training ends. ``averaged_over`` steps the weights are
-    averaged exponentially; ``time_budget`` is in minutes; ``clip`` limits the norm of the gradient.
+    It learns from ``batches`` and is validated on those of ``validation``. Of all epochs the one with the
+    best ``monitor`` (a logged value; ``mode`` "min" or "max") is kept, without one the last; after
+    ``patience`` epochs that are no better training ends. ``averaged_over`` steps the weights are averaged
+    exponentially; ``time_budget`` is in minutes; ``clip`` limits the norm of the gradient.
     With ``mixed`` a GPU multiplies in bfloat16, which what asks for many digits does not bear.
     The state of torch's random numbers is left as it was found.
     """
@@ -86,16 +86,12 @@ def fit(
             max_time=None if time_budget is None else timedelta(minutes=time_budget),
             gradient_clip_val=clip,
             callbacks=callbacks,
-            limit_val_batches=None if monitor is not None or validation is not None else 0,
             num_sanity_val_steps=0,
             enable_progress_bar=not quiet,
             enable_model_summary=False,
             logger=False,
         )
-        if isinstance(data, pl.LightningDataModule):
-            trainer.fit(task, datamodule=data)
-        else:
-            trainer.fit(task, data, validation)
+        trainer.fit(task, batches, validation)
         if best.best_model_path:
             kept = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
             task.load_state_dict(kept["state_dict"])

@@ -9,6 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import pytorch_lightning as pl
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 
 from .data import GapData
@@ -17,6 +18,10 @@ from .tasks import Correction
 from .training import load
 
 _PLACES = ("best", "last", "hpc")  # words that Lightning takes for a checkpoint's path
+
+
+class GapDataModule(GapData, pl.LightningDataModule):
+    """The same data, as Lightning asks for it."""
 
 
 class CommandLine(LightningCLI):
@@ -44,7 +49,7 @@ class CommandLine(LightningCLI):
 
 
 def run(words: Sequence[str]) -> None:
-    """Run a subcommand of LightningCLI on `tasks.Correction` and `data.GapData`.
+    """Run a subcommand of LightningCLI on `tasks.Correction` and `GapDataModule`.
 
     ``--config`` takes a path or the name of a configuration that ships, as ``fill/unet``. Raises
     `InputError` for data and checkpoints that do not fit; wrong options end the program.
@@ -56,7 +61,7 @@ def run(words: Sequence[str]) -> None:
         warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric|torch")
         CommandLine(
             Correction,
-            GapData,
+            GapDataModule,
             args=[_found(word, before) for before, word in zip(["", *words], words, strict=False)],
             # A job that is put back into the queue meets the configuration of its first run.
             save_config_kwargs={"overwrite": True},

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
-from importlib import import_module
 from typing import Any
 
 import pytorch_lightning as pl
@@ -15,35 +13,12 @@ from torch import Tensor, nn
 from ..models.head import gaussian
 from .errors import InputError
 from .features import channels
+from .networks import NETWORKS, build
 from .patches import mixed
 
 _WARM_UP = 0.1  # share of the training in which the learning rate rises
 _BETAS = 0.9, 0.98  # a training of few steps cannot average over a thousand of them
 _REFINEMENT = (0.3, 0.7)  # weights of the losses of a network and of the one that refines it (DINCAE 2)
-
-
-def _named(family: str, name: str, **options: Any) -> dict[str, Any]:
-    return {"class_path": f"oceanfill.models.{family}.{name}", "init_args": options}
-
-
-NETWORKS: dict[str, dict[str, Any]] = {
-    "unet": _named("unet", "UNet", widths=[32, 64], skips="added", fold=2),
-    "resnet": _named("resnet", "ResNet"),
-    "rednet": _named("rednet", "REDNet"),
-    "dincae1": _named("dincae", "DINCAE1"),
-    "dincae2": _named("dincae", "DINCAE2", refinement=True),
-    "convlstm": _named("convolutional_recurrent", "RecurrentFiller", cell="lstm", hidden=16, fold=2),
-    "convgru": _named("convolutional_recurrent", "RecurrentFiller", cell="gru", hidden=16, fold=2),
-    "convlstm-unet": _named(
-        "convolutional_recurrent", "RecurrentUNet", widths=[16, 32], skips="added", fold=2
-    ),
-    "rnn": _named("recurrent", "PixelFiller", cell="rnn"),
-    "lstm": _named("recurrent", "PixelFiller", cell="lstm"),
-    "gru": _named("recurrent", "PixelFiller", cell="gru"),
-    "autoencoder": _named("autoencoder", "ConvolutionalAutoEncoder", latent=64),
-    "dense-autoencoder": _named("autoencoder", "DenseAutoEncoder", latent=64),
-    "linear-autoencoder": _named("autoencoder", "LinearAutoEncoder", latent=64),
-}
 
 
 class Correction(pl.LightningModule):
@@ -159,29 +134,3 @@ class Correction(pl.LightningModule):
 
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, rate)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-
-def build(network: dict[str, Any], inputs: int, outputs: int, window: int) -> nn.Module:
-    """The module that a ``class_path`` with ``init_args`` names. Raises `InputError` for one that is not.
-
-    One that takes ``dates`` is told the window.
-    """
-    path = str(network.get("class_path", ""))
-    try:
-        options = dict(network.get("init_args") or {})
-        made = _class(path)
-        if "dates" in inspect.signature(made).parameters:
-            options["dates"] = window
-        return made(inputs=inputs, outputs=outputs, **options)
-    except (ImportError, AttributeError, ValueError, TypeError) as error:
-        raise InputError(f"network {path!r}: {error}; check its class_path and init_args") from error
-
-
-def has_fixed_grid(network: dict[str, Any]) -> bool:
-    """Whether a network is made for one ``shape`` (rows, columns), as those with dense layers are."""
-    return "shape" in inspect.signature(_class(network["class_path"])).parameters
-
-
-def _class(path: str) -> Any:
-    module, _, name = path.rpartition(".")
-    return getattr(import_module(module), name)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pickle
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from torch.utils.data import DataLoader
 from .data import GapData
 from .errors import InputError
 from .fitting import fit
+from .networks import Training
 from .output import replacing
 from .tasks import Correction
 
@@ -26,27 +26,14 @@ _AVERAGED_OVER = 0.05, 100  # share of the training, steps at most
 _OURS = "oceanfill.models."  # a checkpoint may only name networks of ours: nothing else is imported for it
 
 
-@dataclass(frozen=True)
-class Training:
-    """How a method learns: a network's training or where it comes from, DINEOF's points and EOFs."""
-
-    window: int | None = None  # dates; None: 5, 3 of a short record, or the checkpoint's
-    epochs: int | None = None
-    time_budget: float | None = None  # minutes
-    checkpoint: str | None = None
-    save_checkpoint: str | None = None
-    first_guess: str = "oi"  # or "none": the mean of each pixel
-    cv_points: str | None = None  # CSV file of the values that choose DINEOF's number of modes
-    save_eofs: str | None = None  # NetCDF file for DINEOF's EOFs
-
-
 def train(task: Correction, data: GapData, how: Training) -> Correction:
     """The task with the averaged weights of its best epoch, chosen by the first part of the hold-out."""
     epochs = how.epochs or EPOCHS
     share, most = _AVERAGED_OVER
     return fit(
         task,
-        data,
+        data.train_dataloader(),
+        data.val_dataloader() if data.choosing.any() else None,
         epochs=epochs,
         # The RMSE on held-out values as a share of the first guess's.
         monitor="held_out" if data.choosing.any() else None,

@@ -15,7 +15,7 @@ from oceanfill.pipeline import arguments, cli
 from oceanfill.pipeline.arguments import parser, with_negative_regions
 from oceanfill.pipeline.fill import METHODS
 from oceanfill.pipeline.gaps import HOLDOUTS
-from oceanfill.pipeline.tasks import NETWORKS
+from oceanfill.pipeline.networks import NETWORKS
 
 import oceanfill
 

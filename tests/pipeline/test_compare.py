@@ -17,7 +17,7 @@ from oceanfill.pipeline.comparison_plots import plot_comparison
 from oceanfill.pipeline.errors import InputError
 from oceanfill.pipeline.fill import METHODS, Product, fill
 from oceanfill.pipeline.gaps import hold_out
-from oceanfill.pipeline.training import Training
+from oceanfill.pipeline.networks import Training
 
 torch.set_num_threads(1)
 SIMPLE = ("nearest", "linear-time")

@@ -10,8 +10,7 @@ from oceanfill.pipeline.classical.simple import linear_in_time
 from oceanfill.pipeline.data import GapData
 from oceanfill.pipeline.errors import InputError
 from oceanfill.pipeline.fill import METHODS, Product, _judge, choose_device, fill
-from oceanfill.pipeline.tasks import NETWORKS
-from oceanfill.pipeline.training import Training
+from oceanfill.pipeline.networks import NETWORKS, Training
 
 torch.set_num_threads(1)
 

@@ -9,7 +9,8 @@ import torch
 from oceanfill.models.unet import UNet
 from oceanfill.pipeline.errors import InputError
 from oceanfill.pipeline.features import channels
-from oceanfill.pipeline.tasks import NETWORKS, Correction, build, has_fixed_grid
+from oceanfill.pipeline.networks import NETWORKS, build, has_fixed_grid
+from oceanfill.pipeline.tasks import Correction
 from pytorch_lightning.callbacks import Callback, Timer
 from torch.distributions import Normal
 from torch.utils.data import DataLoader

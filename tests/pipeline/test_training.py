@@ -9,8 +9,9 @@ from fields import cloudy_field
 from oceanfill.pipeline.data import GapData
 from oceanfill.pipeline.errors import InputError
 from oceanfill.pipeline.features import channels
-from oceanfill.pipeline.tasks import NETWORKS, Correction
-from oceanfill.pipeline.training import Training, load, predict, save, train
+from oceanfill.pipeline.networks import NETWORKS, Training
+from oceanfill.pipeline.tasks import Correction
+from oceanfill.pipeline.training import load, predict, save, train
 from torch.utils.data import DataLoader
 
 torch.set_num_threads(1)

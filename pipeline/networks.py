@@ -1,0 +1,76 @@
+"""The networks by name, and how one is trained: all that can be said of them without Lightning."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from torch import nn
+
+from .errors import InputError
+
+
+def _named(family: str, name: str, **options: Any) -> dict[str, Any]:
+    return {"class_path": f"oceanfill.models.{family}.{name}", "init_args": options}
+
+
+NETWORKS: dict[str, dict[str, Any]] = {
+    "unet": _named("unet", "UNet", widths=[32, 64], skips="added", fold=2),
+    "resnet": _named("resnet", "ResNet"),
+    "rednet": _named("rednet", "REDNet"),
+    "dincae1": _named("dincae", "DINCAE1"),
+    "dincae2": _named("dincae", "DINCAE2", refinement=True),
+    "convlstm": _named("convolutional_recurrent", "RecurrentFiller", cell="lstm", hidden=16, fold=2),
+    "convgru": _named("convolutional_recurrent", "RecurrentFiller", cell="gru", hidden=16, fold=2),
+    "convlstm-unet": _named(
+        "convolutional_recurrent", "RecurrentUNet", widths=[16, 32], skips="added", fold=2
+    ),
+    "rnn": _named("recurrent", "PixelFiller", cell="rnn"),
+    "lstm": _named("recurrent", "PixelFiller", cell="lstm"),
+    "gru": _named("recurrent", "PixelFiller", cell="gru"),
+    "autoencoder": _named("autoencoder", "ConvolutionalAutoEncoder", latent=64),
+    "dense-autoencoder": _named("autoencoder", "DenseAutoEncoder", latent=64),
+    "linear-autoencoder": _named("autoencoder", "LinearAutoEncoder", latent=64),
+}
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a method learns: a network's training or where it comes from, DINEOF's points and EOFs."""
+
+    window: int | None = None  # dates; None: 5, 3 of a short record, or the checkpoint's
+    epochs: int | None = None
+    time_budget: float | None = None  # minutes
+    checkpoint: str | None = None
+    save_checkpoint: str | None = None
+    first_guess: str = "oi"  # or "none": the mean of each pixel
+    cv_points: str | None = None  # CSV file of the values that choose DINEOF's number of modes
+    save_eofs: str | None = None  # NetCDF file for DINEOF's EOFs
+
+
+def build(network: dict[str, Any], inputs: int, outputs: int, window: int) -> nn.Module:
+    """The module that a ``class_path`` with ``init_args`` names. Raises `InputError` for one that is not.
+
+    One that takes ``dates`` is told the window.
+    """
+    path = str(network.get("class_path", ""))
+    try:
+        options = dict(network.get("init_args") or {})
+        made = _class(path)
+        if "dates" in inspect.signature(made).parameters:
+            options["dates"] = window
+        return made(inputs=inputs, outputs=outputs, **options)
+    except (ImportError, AttributeError, ValueError, TypeError) as error:
+        raise InputError(f"network {path!r}: {error}; check its class_path and init_args") from error
+
+
+def has_fixed_grid(network: dict[str, Any]) -> bool:
+    """Whether a network is made for one ``shape`` (rows, columns), as those with dense layers are."""
+    return "shape" in inspect.signature(_class(network["class_path"])).parameters
+
+
+def _class(path: str) -> Any:
+    module, _, name = path.rpartition(".")
+    return getattr(import_module(module), name)
