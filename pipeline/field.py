@@ -74,6 +74,7 @@ class Field:
         default_factory=dict
     )  # the input's global attributes
     inputs: tuple[str, ...] = ()  # names of the files, without their folders
+    ever_observed: NDArray[np.bool_] | None = None  # (lat, lon) on any date of a record that this is part of
 
     @property
     def observed(self) -> NDArray[np.bool_]:
@@ -89,7 +90,19 @@ class Field:
     @property
     def never_observed(self) -> NDArray[np.bool_]:
         """(lat, lon) True at sea where no date has a value."""
-        return self.sea & ~self.observed.any(axis=0)
+        seen = self.observed.any(axis=0) if self.ever_observed is None else self.ever_observed
+        return self.sea & ~seen
+
+    def between(self, dates: slice) -> Field:
+        """The same field on some of its dates."""
+        return replace(
+            self,
+            values=self.values[dates],
+            error_variance=self.error_variance[dates],
+            days=self.days[dates] - self.days[dates][0],
+            season=self.season[dates],
+            source=self.source.isel({self.dims[0]: dates}),
+        )
 
     def hide(self, hidden: NDArray[np.bool_]) -> Field:
         """The same field without the values at ``hidden`` (time, lat, lon)."""
@@ -183,7 +196,7 @@ def build_field(
     if mask_name is not None:
         sea, mask_origin = sea_from_mask(file, data[mask_name], layout)
     else:
-        sea, mask_origin = sea_from_coverage(seen, minimum_coverage)
+        sea, mask_origin = sea_from_coverage(seen.mean(axis=0), minimum_coverage)
         oddities.append(f"the file has no sea mask: {mask_origin.removeprefix('derived: ')} counts as sea")
     _check_sea(file, layout.variable, seen, sea, mask_origin)
     values = np.where(sea, raw, np.float32(np.nan))

@@ -137,7 +137,7 @@ def _outline_without_checks(
         if given is not None:
             sea, origin = given
         elif len(raw):
-            sea, origin = sea_from_coverage(seen, minimum_coverage)
+            sea, origin = sea_from_coverage(seen.mean(axis=0), minimum_coverage)
         else:
             sea, origin = np.zeros(lat.shape, bool), "none, for there are no dates"
         dates = source[layout.time].to_index()

@@ -8,7 +8,7 @@ import re
 import shutil
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
@@ -16,8 +16,10 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
+import dask
 import numpy as np
 import xarray as xr
+import zarr
 from numpy.typing import NDArray
 
 from .coordinates import find_layout, is_time, listed
@@ -149,6 +151,42 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise
     finally:
         _remove(temporary)
+
+
+@contextmanager
+def resuming(
+    path: str | os.PathLike[str], plan: Mapping[str, Any], make: Callable[[Path], None]
+) -> Iterator[Path]:
+    """The unfinished Zarr store of ``path`` for the block to complete; then it takes its place.
+
+    It is the one that a killed run with the same ``plan`` left, else a new one that ``make`` has begun: it is
+    called with the path of the store. The folder around the store is for what else the next run needs.
+    Whatever fails in the block, both are left. A ``path`` that ends in .nc is written from the store.
+
+    Raises `InputError` where the path cannot be written or the disk is full.
+    """
+    target = Path(path)
+    folder = target.with_name(f".{target.name}.unfinished")
+    store, held = folder / "store.zarr", folder / "plan.json"
+    text = json.dumps(plan, sort_keys=True, default=str)
+    try:
+        if not held.is_file() or held.read_text(encoding="utf-8") != text:
+            _remove(folder)
+            folder.mkdir()
+            make(store)
+            held.write_text(text, encoding="utf-8")
+        yield store
+        if target.suffix == ".nc":
+            _zarr_to_netcdf(store, target)
+        else:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # that the specification of Zarr 3 does not have it yet
+                zarr.consolidate_metadata(store)
+            _synchronise(store)
+            _rename(store, target)
+        _remove(folder)
+    except OSError as reason:
+        raise InputError(_unwritable(target, reason.strerror or str(reason))) from reason
 
 
 def write(dataset: xr.Dataset, path: str | os.PathLike[str]) -> None:
@@ -357,6 +395,22 @@ def _to_zarr(dataset: xr.Dataset, path: Path) -> None:
     }
     # Consolidated, or xarray warns whoever opens it.
     dataset.to_zarr(path, mode="w-", encoding=encoding, consolidated=True)
+
+
+def _zarr_to_netcdf(store: Path, target: Path) -> None:
+    """A few dates after the other: netCDF's library is not made for several threads."""
+    with (
+        replacing(target) as temporary,
+        dask.config.set(scheduler="synchronous"),
+        xr.open_zarr(store, consolidated=False, decode_times=False) as whole,
+    ):
+        encoding: dict[Any, Any] = {}
+        for name, array in whole.variables.items():
+            fill = array.encoding.get("_FillValue")
+            encoding[name] = {"_FillValue": fill, "dtype": array.dtype}
+            if name in whole.data_vars and array.ndim:
+                encoding[name] |= {"zlib": True, "complevel": 4, "chunksizes": array.encoding["chunks"]}
+        whole.drop_encoding().to_netcdf(temporary, engine="netcdf4", format="NETCDF4", encoding=encoding)
 
 
 def _synchronise(path: Path) -> None:

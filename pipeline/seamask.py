@@ -53,9 +53,9 @@ def sea_from_mask(file: str, mask: xr.DataArray, layout: Layout) -> tuple[NDArra
     return array.transpose(layout.y, layout.x).values, f"{mask.name} ({how})"
 
 
-def sea_from_coverage(observed: NDArray[np.bool_], minimum_coverage: float) -> tuple[NDArray[np.bool_], str]:
-    """Sea (lat, lon): observed (time, lat, lon) on at least this share of the dates, and at least once."""
-    sea = (observed.mean(axis=0) >= minimum_coverage) & observed.any(axis=0)
+def sea_from_coverage(share: NDArray[np.floating], minimum_coverage: float) -> tuple[NDArray[np.bool_], str]:
+    """Sea (lat, lon): observed on at least this ``share`` (lat, lon) of the dates, and at least once."""
+    sea = (share >= minimum_coverage) & (share > 0)
     return sea, f"derived: observed on at least {100 * minimum_coverage:g} % of the dates"
 
 

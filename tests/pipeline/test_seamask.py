@@ -107,6 +107,6 @@ def test_a_mask_on_the_grid_is_preferred_and_one_of_another_shape_is_not_ignored
 def test_coverage_counts_dates_and_asks_for_one_at_least() -> None:
     observed = np.zeros((20, 1, 3), bool)
     observed[0, 0, 1] = observed[:2, 0, 2] = True
-    assert sea_from_coverage(observed, 0.05)[0].tolist() == [[False, True, True]]
-    assert sea_from_coverage(observed, 0.06)[0].tolist() == [[False, False, True]]
-    assert sea_from_coverage(observed, 0)[0].tolist() == [[False, True, True]]
+    assert sea_from_coverage(observed.mean(axis=0), 0.05)[0].tolist() == [[False, True, True]]
+    assert sea_from_coverage(observed.mean(axis=0), 0.06)[0].tolist() == [[False, False, True]]
+    assert sea_from_coverage(observed.mean(axis=0), 0)[0].tolist() == [[False, True, True]]

@@ -1,0 +1,393 @@
+"""Many files, or one that is too large, into one chunked Zarr store: the cache that `streaming` fills from.
+
+Everything is done once and in chunks of dates: files are read in parallel and checked, dates sorted, double
+ones dropped, and statistics gathered on the way. A run that was killed goes on where it was.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import dask.array
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import NDArray
+
+from .coordinates import Layout, find_layout, grid
+from .dates import Period, day_list, in_period
+from .errors import InputError
+from .field import check_options
+from .output import check_writable, replacing, resuming
+from .progress import progress
+from .reading import Inputs, Region, combine, list_inputs, opened, read_part
+from .seamask import find_mask, sea_from_coverage, sea_from_mask
+from .workers import Mapper, workers
+
+DATES = 16  # of a chunk
+_CELLS = 256  # of a chunk, to a side
+_SAVED_EVERY = 5.0  # seconds between two states that a killed run goes on from
+_STATE = "state.npz"  # beside the unfinished store
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is wanted of every input."""
+
+    variable: str | None = None
+    mask_variable: str | None = None
+    error_variable: str | None = None
+    region: Region | None = None
+    period: Period | None = None
+
+
+@dataclass(frozen=True)
+class Surveyed:
+    """What one input holds, or why it cannot be used."""
+
+    path: str
+    dates: Sequence[Any] = ()  # wanted ones, in the file's order
+    numbers: Sequence[int] = ()  # of these dates in the file
+    calendar: str = ""
+    shape: tuple[int, ...] = ()  # rows, columns
+    corners: tuple[float, ...] = ()  # degrees
+    wrong: str = ""
+
+
+@dataclass
+class Statistics:
+    """Numbers, means and sums of squared deviations of pixels, whole and by calendar month."""
+
+    number: NDArray[np.int64]  # (13, lat, lon) in the first all dates, then the months
+    mean: NDArray[np.float64]  # (13, lat, lon)
+    squares: NDArray[np.float64]  # (lat, lon) of all dates
+
+    @staticmethod
+    def of(values: NDArray[np.floating], month: NDArray[np.integer]) -> Statistics:
+        """Of values (time, lat, lon), NaN where missing, in the ``month`` (time,) from 1 to 12."""
+        number = np.zeros((13, *values.shape[1:]), np.int64)
+        mean = np.zeros(number.shape)
+        for k, chosen in [(0, values), *((m, values[month == m]) for m in np.unique(month))]:
+            seen = np.isfinite(chosen)
+            number[k] = seen.sum(axis=0)
+            total = np.where(seen, chosen, 0).sum(axis=0, dtype=np.float64)
+            mean[k] = total / np.maximum(number[k], 1)
+        deviation = np.where(np.isfinite(values), values - mean[0], 0)
+        return Statistics(number, mean, (deviation**2).sum(axis=0, dtype=np.float64))
+
+    def merged(self, other: Statistics) -> Statistics:
+        """Of both together (Chan, Golub and LeVeque 1983, doi:10.1080/00031305.1983.10483115, eq. 2.1)."""
+        number = self.number + other.number
+        share = other.number / np.maximum(number, 1)
+        apart = other.mean - self.mean
+        squares = self.squares + other.squares + apart[0] ** 2 * self.number[0] * share[0]
+        return Statistics(number, self.mean + apart * share, squares)
+
+
+def prepare(
+    inputs: Inputs,
+    cache: str | os.PathLike[str],
+    *,
+    variable: str | None = None,
+    mask_variable: str | None = None,
+    error_variable: str | None = None,
+    region: Region | None = None,
+    period: Period | None = None,
+    minimum_coverage: float = 0.05,
+    skip_bad: bool = False,
+    cluster: str | None = None,
+    number: int = 1,
+    quiet: bool = True,
+) -> Path:
+    """Write the variable of all inputs, sorted by date, to the Zarr store ``cache``, and return its path.
+
+    Beside it are its sea mask, ``V_mean``, ``V_std``, ``V_share`` (of the dates that see a pixel) and
+    ``V_climatology`` (month, lat, lon). Options are those of `open_field`, ``cluster`` and ``number`` those
+    of `workers`. Of dates that come twice the last file's is kept. The same call after a kill goes on where
+    that one was. Raises `InputError` with all files that cannot be used, unless ``skip_bad`` leaves them out.
+    """
+    check_options(error_variable, None, region, "none", minimum_coverage)
+    check_writable(cache)
+    target = Path(cache)
+    if target.suffix != ".zarr":
+        raise InputError(f"{target}: a cache is a Zarr store; name it .zarr")
+    paths = [entry for entry in list_inputs(inputs) if isinstance(entry, str)]
+    if not paths:
+        raise InputError("only files can be prepared; a dataset in memory is there already")
+    wanted = Request(variable, mask_variable, error_variable, region, period)
+    with workers(cluster, number) as everywhere:
+        good = _surveyed(everywhere, paths, wanted, skip_bad, quiet)
+        dates, chunks = _chunks(good)
+        first = _read(chunks[0], wanted)
+        files = [(path, Path(path).stat().st_size, Path(path).stat().st_mtime_ns) for path in paths]
+        plan = {"files": files, "wanted": repr(wanted), "left out": len(paths) - len(good)}
+        with resuming(target, plan, lambda store: _make(store, first, dates, wanted)) as store:
+            total = _written(everywhere, store, chunks, wanted, quiet)
+            _finish(store, first, total, minimum_coverage, len(dates))
+    return target
+
+
+def _surveyed(
+    everywhere: Mapper, paths: Sequence[str], wanted: Request, skip_bad: bool, quiet: bool
+) -> list[Surveyed]:
+    with progress("looking into the files", len(paths), quiet) as advance:
+        found = []
+        for one in everywhere(partial(_survey, wanted=wanted), paths):
+            found.append(one)
+            advance(1)
+    usable = [one for one in found if not one.wrong]
+    for one in usable[1:]:
+        reference = usable[0]
+        if one.shape != reference.shape or not np.allclose(one.corners, reference.corners, atol=1e-4):
+            wrong = f"{one.path}: its grid is not that of {reference.path}; bring all files to one grid"
+        elif one.calendar != reference.calendar:
+            wrong = (
+                f"{one.path}: its calendar is {one.calendar}, that of {reference.path} {reference.calendar}"
+            )
+        else:
+            continue
+        found[found.index(one)] = Surveyed(one.path, wrong=wrong)
+    bad = [one.wrong for one in found if one.wrong]
+    good = [one for one in found if not one.wrong]
+    if bad and (len(found) == 1 or not skip_bad):
+        if len(found) == 1:
+            raise InputError(bad[0])
+        raise InputError(
+            f"{len(bad)} of {len(found)} files cannot be used; mend them, or leave them out with "
+            "--skip-bad:\n  "
+            + "\n  ".join(bad[:20])
+            + (f"\n  and {len(bad) - 20} more" if len(bad) > 20 else "")
+        )
+    for wrong in bad:
+        _log.warning("left out: %s", wrong)
+    if not any(len(one.dates) for one in good):
+        raise InputError(f"{paths[0]}: no date is left of {len(paths)} files; check the period and the files")
+    return good
+
+
+def _survey(path: str, wanted: Request) -> Surveyed:
+    """Dates and grid of one input."""
+    try:
+        with opened(path) as (file, dataset):
+            layout = _layout(file, dataset, wanted)
+            nothing = dataset.isel({layout.t: slice(0, 0)}, missing_dims="ignore")
+            part = read_part(file, nothing, layout, region=wanted.region)
+            lat, lon = grid(file, part.data, layout)
+            dates = dataset[layout.time].to_index()
+            # A date that is no date is found here, and not after hours.
+            read_part(file, dataset.isel({layout.t: slice(0, 1)}, missing_dims="ignore"), layout)
+            if dates.hasnans:
+                raise InputError(f"{file}: {int(dates.isna().sum())} of the dates are missing; repair them")
+            kept = np.ones(len(dates), bool) if wanted.period is None else in_period(dates, wanted.period)
+            return Surveyed(
+                path,
+                list(dates[kept]),
+                np.flatnonzero(kept).tolist(),
+                getattr(dates, "calendar", "standard"),
+                lat.shape,
+                (lat[0, 0], lat[-1, -1], lon[0, 0] % 360, lon[-1, -1] % 360),
+            )
+    except InputError as error:
+        return Surveyed(path, wrong=str(error))
+
+
+def _layout(file: str, dataset: xr.Dataset, wanted: Request) -> Layout:
+    others = (wanted.mask_variable, wanted.error_variable)
+    return find_layout(file, dataset, wanted.variable, others=others)
+
+
+Piece = tuple[str, int]  # a file and the number of a date in it
+
+
+def _chunks(surveys: Sequence[Surveyed]) -> tuple[list[Any], list[list[Piece]]]:
+    """All dates in order, and which date of which file is where in the store, chunk by chunk."""
+    place: dict[Any, Piece] = {}
+    double = []
+    for one in surveys:
+        for date, number in zip(one.dates, one.numbers, strict=True):
+            if date in place:
+                double.append(date)
+            place[date] = (one.path, number)
+    if double:
+        _log.warning(
+            "dates that come twice: %d (%s); the last one's map is kept", len(double), day_list(double)
+        )
+    dates = sorted(place)
+    if len(dates) == 1:
+        raise InputError(
+            f"{surveys[0].path}: there is a single date, and gaps are filled from the dates around them; "
+            "give more files or a longer period"
+        )
+    pieces = [place[date] for date in dates]
+    return dates, [pieces[start : start + DATES] for start in range(0, len(pieces), DATES)]
+
+
+@dataclass(frozen=True)
+class _Read:
+    file: str
+    data: xr.Dataset
+    layout: Layout
+    mask: str | None
+
+
+def _read(pieces: Sequence[Piece], wanted: Request) -> _Read:
+    """The dates of a chunk in memory, in order."""
+    numbers: dict[str, list[int]] = {}
+    for path, number in pieces:
+        numbers.setdefault(path, []).append(number)
+    parts = []
+    layout, mask = None, None
+    for path, chosen in numbers.items():
+        with opened(path) as (file, dataset):
+            if layout is None:
+                layout = _layout(file, dataset, wanted)
+                mask = find_mask(file, dataset, layout, wanted.mask_variable)
+            others = [name for name in (mask, wanted.error_variable) if name is not None]
+            # Slices are read several times as fast as lists of numbers.
+            low, high = min(chosen), max(chosen) + 1
+            cut = dataset.isel({layout.t: slice(low, high)}, missing_dims="ignore")
+            part = read_part(file, cut, layout, others, wanted.region)
+            if len(chosen) < high - low:
+                data = part.data.isel({layout.t: [number - low for number in sorted(chosen)]})
+                part = type(part)(part.file, data, part.dates)
+            parts.append(part)
+    assert layout is not None
+    return _Read(pieces[0][0], combine(parts, layout), layout, mask)
+
+
+def _kept(read: _Read, wanted: Request) -> list[str]:
+    return [name for name in (read.layout.variable, wanted.error_variable) if name is not None]
+
+
+def _make(store: Path, first: _Read, dates: Sequence[Any], wanted: Request) -> None:
+    """The empty store, with all coordinates."""
+    layout = first.layout
+    shape = (len(dates), *(first.data.sizes[dim] for dim in (layout.y, layout.x)))
+    chunks = tuple(min(size, extent) for size, extent in zip((DATES, _CELLS, _CELLS), shape, strict=True))
+    dims = (layout.t, layout.y, layout.x)
+    template = xr.Dataset(attrs=first.data.attrs)
+    for name, array in first.data.coords.items():
+        if layout.t not in array.dims and name != layout.time:
+            template = template.assign_coords({name: array})
+    index = xr.Variable(layout.t, pd.Index(dates), first.data[layout.time].attrs)
+    encoding = first.data[layout.time].encoding
+    index.encoding = {key: encoding[key] for key in ("units", "calendar") if key in encoding}
+    index.encoding["dtype"] = np.float64  # times of day that the first file's units do not have
+    template = template.assign_coords({layout.time: index})
+    for name in _kept(first, wanted):
+        empty = dask.array.full(shape, np.float32(np.nan), chunks=chunks)
+        template[name] = xr.Variable(dims, empty, first.data[name].attrs)
+    encodings: dict[str, Any] = {name: {"chunks": chunks} for name in _kept(first, wanted)}
+    for array in template.coords.values():
+        if array is not template[layout.time]:
+            array.encoding = {}
+    template.to_zarr(store, mode="w", compute=False, consolidated=False, encoding=encodings)
+
+
+def _written(
+    everywhere: Mapper, store: Path, chunks: Sequence[Sequence[Piece]], wanted: Request, quiet: bool
+) -> Statistics:
+    """Write the chunks that are not, and return the statistics of all."""
+    done, total = _state(store)
+    with progress("reading", len(chunks), quiet) as advance:
+        advance(done)
+        saved = time.monotonic()
+        todo: Iterable[Any] = ((number, chunks[number]) for number in range(done, len(chunks)))
+        for more in everywhere(partial(_write, store=store, wanted=wanted), todo):
+            total = more if total is None else total.merged(more)
+            done += 1
+            advance(1)
+            if time.monotonic() - saved > _SAVED_EVERY or done == len(chunks):
+                with replacing(store.parent / _STATE) as temporary:
+                    np.savez(temporary, done=done, **vars(total))
+                saved = time.monotonic()
+    assert total is not None
+    return total
+
+
+def _state(store: Path) -> tuple[int, Statistics | None]:
+    if not (store.parent / _STATE).exists():
+        return 0, None
+    with np.load(store.parent / _STATE) as held:
+        return int(held["done"]), Statistics(held["number"], held["mean"], held["squares"])
+
+
+def _write(numbered: tuple[int, Sequence[Piece]], store: Path, wanted: Request) -> Statistics:
+    """Read a chunk of dates, write it, and return its statistics."""
+    number, pieces = numbered
+    read = _read(pieces, wanted)
+    layout = read.layout
+    dims = (layout.t, layout.y, layout.x)
+    found = xr.Dataset()
+    for name in _kept(read, wanted):
+        array = read.data[name].variable
+        lacking = {dim: read.data.sizes[dim] for dim in dims if dim not in array.dims}
+        values = array.set_dims({**lacking, **array.sizes}).transpose(*dims).to_numpy()
+        found[name] = xr.Variable(dims, np.ascontiguousarray(values, np.float32))
+    raw = found[layout.variable].to_numpy()
+    infinite = np.isinf(raw)
+    if infinite.any():
+        raise InputError(
+            f"{pieces[0][0]}: {layout.variable} has {np.count_nonzero(infinite)} infinite values (in the "
+            f"dates up to {pieces[-1][0]}); replace them by the fill value"
+        )
+    start = number * DATES
+    found.to_zarr(store, region={layout.t: slice(start, start + len(pieces))}, consolidated=False)
+    month = read.data[layout.time].dt.month.to_numpy()
+    return Statistics.of(raw, month)
+
+
+def _finish(store: Path, first: _Read, total: Statistics, minimum_coverage: float, dates: int) -> None:
+    """Mask and statistics into the store."""
+    layout = first.layout
+    name, plane = layout.variable, (layout.y, layout.x)
+    share = total.number[0] / dates
+    if first.mask is None:
+        sea, origin = sea_from_coverage(share, minimum_coverage)
+    else:
+        sea, origin = sea_from_mask(first.file, first.data[first.mask], layout)
+    if not (sea & (total.number[0] > 0)).any():
+        raise InputError(
+            f"{name}: no pixel of the sea ({origin}) is ever observed; check the mask, the fill value and "
+            "the valid range"
+        )
+    seen = total.number > 0
+    mean = np.where(seen, total.mean, np.nan).astype(np.float32)
+    spread = np.sqrt(total.squares / np.maximum(total.number[0], 1))
+    units = {key: first.data[name].attrs[key] for key in ("units",) if key in first.data[name].attrs}
+    found = xr.Dataset(
+        {
+            "sea_mask": (
+                plane,
+                sea.astype(np.int8),
+                {"flag_values": [0, 1], "flag_meanings": "land sea", "comment": origin},
+            ),
+            f"{name}_mean": (plane, mean[0], units | {"long_name": f"mean of {name}"}),
+            f"{name}_std": (
+                plane,
+                np.where(seen[0], spread, np.nan).astype(np.float32),
+                units | {"long_name": f"standard deviation of {name}"},
+            ),
+            f"{name}_share": (
+                plane,
+                share.astype(np.float32),
+                {"units": "1", "long_name": f"share of the dates on which {name} is observed"},
+            ),
+            f"{name}_climatology": (
+                ("month", *plane),
+                mean[1:],
+                units | {"long_name": f"mean of {name} by calendar month"},
+            ),
+        }
+    )
+    found.attrs = dict(first.data.attrs)
+    found.to_zarr(store, mode="a", consolidated=False)
