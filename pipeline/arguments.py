@@ -62,6 +62,7 @@ def parser() -> argparse.ArgumentParser:
     root.add_argument("--version", action="version", version=f"oceanfill {version('oceanfill')}")
     commands = root.add_subparsers(title="commands", required=True, metavar="COMMAND", dest="command")
     _add_info(commands)
+    _add_prepare(commands)
     _add_fill(commands)
     _add_score(commands)
     _add_compare(commands)
@@ -89,6 +90,24 @@ def _add_info(commands: Any) -> None:
     _add_opening(info)
 
 
+def _add_prepare(commands: Any) -> None:
+    prepare = _command(
+        commands,
+        "prepare",
+        help="put many or large files into one store, for `fill`",
+        description="Read the files in parallel, check them, sort their dates, and write one chunked Zarr "
+        "store\nwith a sea mask, means, deviations and a climatology. Run it again after a kill: it goes on.",
+        epilog="examples:\n"
+        "  oceanfill prepare 'sst_*.nc' -o sst.zarr --workers 8\n"
+        "  oceanfill prepare 'sst_*.nc' -o sst.zarr --cluster slurm --workers 20 --skip-bad\n"
+        "  oceanfill fill sst.zarr -o filled.zarr",
+    )
+    _add_opening(prepare, prepared=True)
+    prepare.add_argument("-o", "--output", required=True, metavar="CACHE.zarr", help="the store")
+    prepare.add_argument("--skip-bad", action="store_true", help="leave out files that cannot be used")
+    _add_workers(prepare)
+
+
 def _add_fill(commands: Any) -> None:
     fill = _command(
         commands,
@@ -110,6 +129,16 @@ def _add_fill(commands: Any) -> None:
     fill.add_argument("--plot", metavar="OUT.png", help="a map of input, filled field and error")
     fill.add_argument("--analysis-everywhere", action="store_true", help="replace observed values too")
     fill.add_argument("--no-holdout", action="store_true", help="train on everything, without a score")
+    large = _add_workers(fill)
+    large.add_argument(
+        "--memory",
+        type=_positive(float),
+        metavar="GB",
+        help="what is larger is filled block by block; default half of the machine's",
+    )
+    large.add_argument(
+        "--cache", metavar="CACHE.zarr", help="keep the store that a large input is prepared in"
+    )
     training = _add_training(fill)
     training.add_argument(
         "--window",
@@ -205,7 +234,8 @@ def _add_reproduce(commands: Any) -> None:
     again.add_argument("--debug", action="store_true", help="show where a fault of ours happened")
 
 
-def _add_opening(command: argparse.ArgumentParser) -> None:
+def _add_opening(command: argparse.ArgumentParser, prepared: bool = False) -> None:
+    """Which field; what ``prepare`` leaves to ``fill`` is left out for it."""
     command.add_argument("inputs", nargs="+", metavar="INPUT", help="NetCDF files, a glob or a Zarr store")
     command.add_argument("--quiet", action="store_true", help="only warnings and errors")
     command.add_argument("--debug", action="store_true", help="show where a fault of ours happened")
@@ -213,18 +243,35 @@ def _add_opening(command: argparse.ArgumentParser) -> None:
     field.add_argument("--variable", metavar="NAME", help="what to fill, where there are several")
     field.add_argument("--mask-variable", metavar="NAME", help="the sea mask")
     field.add_argument("--error-variable", metavar="NAME", help="observation error (standard error)")
-    field.add_argument("--observation-error", type=_positive(float), metavar="E", help="one for all values")
+    if not prepared:
+        field.add_argument(
+            "--observation-error", type=_positive(float), metavar="E", help="one for all values"
+        )
+        field.add_argument("--transform", choices=("none", "log"), help="log: fill logarithms (chlorophyll)")
     field.add_argument(
         "--region", type=_region, metavar="LAT0,LAT1,LON0,LON1", help="only this part, in degrees"
     )
     field.add_argument("--period", metavar="START/END", help="only these dates, as 2017-05-14/2017-05-20")
-    field.add_argument("--transform", choices=("none", "log"), help="log: fill logarithms (chlorophyll)")
     field.add_argument(
         "--minimum-coverage",
         type=float,
         metavar="SHARE",
         help="of the dates with a value that makes a pixel sea, without a mask; default 0.05",
     )
+
+
+def _add_workers(command: argparse.ArgumentParser) -> Any:
+    """Where the work is done; the group, for more."""
+    large = command.add_argument_group("large records")
+    large.add_argument(
+        "--workers", type=_positive(int), default=1, metavar="N", help="processes, or jobs of a cluster"
+    )
+    large.add_argument(
+        "--cluster",
+        metavar="local|slurm|ADDRESS",
+        help="of dask: on this machine, in a queue (dask-jobqueue's configuration), or one that runs",
+    )
+    return large
 
 
 def _add_training(command: argparse.ArgumentParser) -> Any:

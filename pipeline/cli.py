@@ -83,6 +83,7 @@ def _fill(options: argparse.Namespace) -> None:
     from .fill import fill
     from .networks import Training
     from .output import write
+    from .streaming import fill_large, too_large
 
     training = Training(
         options.window,
@@ -94,20 +95,31 @@ def _fill(options: argparse.Namespace) -> None:
         options.cv_points,
         options.save_eofs,
     )
-    dataset = fill(
-        options.inputs,
-        method=options.method,
-        training=training,
-        holdout=not options.no_holdout,
-        analysis_everywhere=options.analysis_everywhere,
-        seed=options.seed,
-        device=options.device,
-        quiet=options.quiet,
-        report=lambda rows: None if options.quiet else _show_held_out(rows, options.method),
-        attributes={"command": shlex.join(["oceanfill", *options.words])},
-        **_opening(options),
-    )
-    write(dataset, options.output)
+    how: dict[str, Any] = {
+        "method": options.method,
+        "training": training,
+        "holdout": not options.no_holdout,
+        "analysis_everywhere": options.analysis_everywhere,
+        "seed": options.seed,
+        "device": options.device,
+        "quiet": options.quiet,
+        "report": lambda rows: None if options.quiet else _show_held_out(rows, options.method),
+        "attributes": {"command": shlex.join(["oceanfill", *options.words])},
+    }
+    if too_large(options.inputs, _opening(options), options.memory):
+        dataset = fill_large(
+            options.inputs,
+            options.output,
+            cache=options.cache,
+            memory=options.memory,
+            cluster=options.cluster,
+            number=options.workers,
+            opening=_opening(options),
+            **how,
+        )
+    else:
+        dataset = fill(options.inputs, **how, **_opening(options))
+        write(dataset, options.output)
     name, *others = dataset.data_vars
     _log.info("%s without gaps, with %s, is in %s", name, ", ".join(map(str, others)), options.output)
     if options.plot is not None:
@@ -115,6 +127,21 @@ def _fill(options: argparse.Namespace) -> None:
 
         plot_fill(dataset, str(name), options.plot)
         _log.info("a map of it is in %s", options.plot)
+
+
+def _prepare(options: argparse.Namespace) -> None:
+    from .prepare import prepare
+
+    target = prepare(
+        options.inputs,
+        options.output,
+        skip_bad=options.skip_bad,
+        cluster=options.cluster,
+        number=options.workers,
+        quiet=options.quiet,
+        **_opening(options),
+    )
+    _log.info("%s is ready: oceanfill fill %s -o FILLED.zarr", target, target)
 
 
 def _score(options: argparse.Namespace) -> None:
@@ -242,7 +269,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _opening(options: argparse.Namespace) -> dict[str, Any]:
-    given = {name: getattr(options, name) for name in _OPENING}
+    given = {name: getattr(options, name, None) for name in _OPENING}
     return {name: value for name, value in given.items() if value is not None}
 
 
@@ -264,6 +291,7 @@ def _logging(quiet: bool) -> Iterator[None]:
 
 _COMMANDS = {
     "info": _info,
+    "prepare": _prepare,
     "fill": _fill,
     "score": _score,
     "compare": _compare,

@@ -39,7 +39,8 @@ class GapData:
     share of the observed values that is kept for choosing and scoring; ``hidden`` the share that each of
     the ``rehearsals`` hides to train on. Patches have ``patch`` cells to a side; where the record is short,
     half of them are turned over in space and time. ``holdout`` is one of `gaps.HOLDOUTS`; ``first_guess``
-    is "oi", or "none": pixel means.
+    is "oi", or "none": pixel means. ``kriging`` is a first guess that was fitted before; ``around`` the
+    surroundings of a field that is part of a longer record.
     """
 
     def __init__(
@@ -55,6 +56,8 @@ class GapData:
         neighbours: int = 64,
         first_guess: str = "oi",
         holdout: str = "clouds",
+        kriging: Guess | None = None,
+        around: Surroundings | None = None,
         seed: int = 0,
         device: str = "cpu",
         quiet: bool = True,
@@ -72,7 +75,9 @@ class GapData:
         self.number, self.hidden, self.neighbours = rehearsals, hidden, neighbours
         self.seed, self.device, self.quiet = seed, device, quiet
         self.choosing, self.scored = hold_out(self.field, held_out, np.random.default_rng(seed), holdout)
-        self.around = surroundings(self.field)
+        self.fitted = kriging is not None
+        self.kriging = kriging or PixelMeans(spread(self.field.hide(self.held)))
+        self.around = around or surroundings(self.field)
         self.ready: set[str] = set()
 
     @property
@@ -94,8 +99,7 @@ class GapData:
         if "guess" in self.ready:
             return
         held = self.held
-        self.kriging: Guess = PixelMeans(spread(self.field.hide(held)))
-        if self.first_guess == "oi":
+        if self.first_guess == "oi" and not self.fitted:
             with progress("fitting the first guess", None, self.quiet):
                 self.kriging = fit_kriging(
                     self.field.hide(held), neighbours=self.neighbours, seed=self.seed, device=self.device

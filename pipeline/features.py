@@ -38,10 +38,11 @@ def channels(window: int) -> int:
     return 2 * window + _BESIDES
 
 
-def surroundings(field: Field) -> Surroundings:
-    """Position, sea mask and season of a field; only the sea mask where the record is shorter than a year.
+def surroundings(field: Field, long: bool | None = None) -> Surroundings:
+    """Position, sea mask and season of a field; only the sea mask of one that is no year ``long``.
 
     There each season comes once, and a network that knows when and where it is learns the field by heart.
+    Of a part of a longer record ``long`` says how long that is.
     """
 
     def scaled(degrees: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -51,7 +52,7 @@ def surroundings(field: Field) -> Surroundings:
     place = np.stack([scaled(field.lat), scaled(field.lon), field.sea]).astype(np.float32)
     angle = 2 * np.pi * field.season
     season = np.stack([np.cos(angle), np.sin(angle)], axis=1).astype(np.float32)
-    if field.days[-1] - field.days[0] < _YEAR:
+    if not (field.days[-1] - field.days[0] >= _YEAR if long is None else long):
         place[:2], season[:] = 0, 0
     return Surroundings(torch.from_numpy(place), torch.from_numpy(season))
 

@@ -203,11 +203,9 @@ def build_field(
     oddities += _undeclared_fills(values)
     oddities += mask_oddities(outside=int(np.count_nonzero(seen & ~sea)))
 
-    error = _standard_error(
-        file, data, error_variable, observation_error, np.isfinite(values), dims, oddities
-    )
+    error = standard_error(file, data, error_variable, observation_error, np.isfinite(values), dims, oddities)
     if transform == "log":
-        values, error = _logarithms(file, layout.variable, values, error, oddities)
+        values, error = logarithms(file, layout.variable, values, error, oddities)
     _check_constant(file, layout.variable, values)
     field = Field(
         name=layout.variable,
@@ -339,7 +337,7 @@ def _check_constant(file: str, name: str, values: NDArray[np.float32]) -> None:
         )
 
 
-def _standard_error(
+def standard_error(
     file: str,
     data: xr.Dataset,
     error_variable: str | None,
@@ -375,7 +373,7 @@ def _standard_error(
     return np.where(unusable, middle, error).astype(np.float32)
 
 
-def _logarithms(
+def logarithms(
     file: str, name: str, values: NDArray[np.float32], error: NDArray[np.float32], oddities: list[str]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Values and standard errors in natural logarithms; to first order the error is the relative error."""

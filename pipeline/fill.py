@@ -37,6 +37,7 @@ Floats = NDArray[np.float32]
 Estimate = tuple[Floats, Floats]  # mean and standard error (time, lat, lon), NaN outside the sea
 
 HELD_OUT = 0.1  # share of the observed values
+AUTOMATIC = ("climatology", "linear-space-time", "dineof", "unet")
 _GUESS_AND_NETWORK = 2  # products of a network; more are there to be chosen from
 DEFAULTS = Training()
 
@@ -124,9 +125,9 @@ def truncated_svd(data: GapData, how: Training) -> list[Product]:
 
 
 def automatic(data: GapData, how: Training) -> list[Product]:
-    """One method of each family: `_judge` delivers the one that is best on held-out values."""
+    """One method of each family: `judge` delivers the one that is best on held-out values."""
     products = []
-    for name in ("climatology", "linear-space-time", "dineof", "unet"):
+    for name in AUTOMATIC:
         _log.info("trying %s", name)
         products += METHODS[name](data, how)
     return products
@@ -200,7 +201,7 @@ def fill(
         quiet=quiet,
     )
     products = METHODS[method](data, training)
-    chosen, rows, factor = _judge(field, data, products)
+    chosen, rows, factor = judge(field, data, products)
     report(rows)
     for row in rows:
         if row["method"] == chosen.name:
@@ -219,7 +220,7 @@ def choose_device(device: str) -> str:
     return "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
 
 
-def _judge(
+def judge(
     field: Field, data: GapData, products: list[Product]
 ) -> tuple[Product, list[dict[str, Any]], float]:
     """The product to deliver, the scores of all, and the factor of its error.

@@ -336,20 +336,13 @@ def _global_attributes(field: Field, data: xr.Dataset, attributes: Mapping[str, 
     cells = len(field.days) * np.count_nonzero(field.sea)
     west, east = float(field.lon.min()), float(field.lon.max())
     turns = 360 if east > 360 else 0  # a grid across the end of 0 to 360, which `Field.lon` continues
-    step = np.median(np.diff(field.days)) if len(field.days) > 1 else 0
     dates = data[find_layout(name, field.source.to_dataset(name=name), name).time].values
-    start, end = (f"{str(date)[:19].replace(' ', 'T')}Z" for date in (dates.min(), dates.max()))
-    summary = (
-        f"{what} without gaps: {name} was observed at {at_sea} of {cells} values on the sea "
-        f"({100 * at_sea / cells:.1f} %), the others are estimated from them. {name}_analysis is the "
-        f"estimate on the whole sea, {name}_error its standard error, {name}_source the origin of each "
-        f"value of {name}."
-    )
     attrs.setdefault("keywords", f"oceans, gap filling, {what}")
     attrs |= {
         "Conventions": "CF-1.11, ACDD-1.3",
         "title": f"{attrs.get('title') or what}, gaps filled",
-        "summary": summary + (f" The input: {attrs['summary']}" if attrs.get("summary") else ""),
+        "summary": summary(name, what, at_sea, cells)
+        + (f" The input: {attrs['summary']}" if attrs.get("summary") else ""),
         "history": f"{attrs['history']}\n" if attrs.get("history") else "",
         "source": (f"{attrs['source']}; " if attrs.get("source") else "") + f"gaps filled by {program}",
         "processing_level": "L4",
@@ -360,16 +353,35 @@ def _global_attributes(field: Field, data: xr.Dataset, attributes: Mapping[str, 
         "geospatial_lon_min": west - turns,
         "geospatial_lon_max": east - turns,
         "geospatial_lon_units": "degrees_east",
-        "time_coverage_start": start,
-        "time_coverage_end": end,
-        "time_coverage_duration": _duration(np.ptp(field.days)),
-        "time_coverage_resolution": _duration(step),
+        **coverage_in_time(dates, field.days),
         "input_files": listed(field.inputs),
         "sea_mask": field.mask_origin,
         "transform": field.transform,
     }
     attrs["history"] += f"{now}: {attributes.get('command', program)}"
     return attrs | {key: _storable(value) for key, value in attributes.items()}
+
+
+def coverage_in_time(dates: NDArray[Any], days: NDArray[np.float64]) -> dict[str, str]:
+    """ACDD's attributes of dates in any calendar, ``days`` after the first."""
+    step = np.median(np.diff(days)) if len(days) > 1 else 0
+    start, end = (f"{str(date)[:19].replace(' ', 'T')}Z" for date in (dates.min(), dates.max()))
+    return {
+        "time_coverage_start": start,
+        "time_coverage_end": end,
+        "time_coverage_duration": _duration(np.ptp(days)),
+        "time_coverage_resolution": _duration(step),
+    }
+
+
+def summary(name: str, what: str, at_sea: int, cells: int) -> str:
+    """ACDD's summary of a filled variable, observed at so many of its cells on the sea."""
+    return (
+        f"{what} without gaps: {name} was observed at {at_sea} of {cells} values on the sea "
+        f"({100 * at_sea / cells:.1f} %), the others are estimated from them. {name}_analysis is the "
+        f"estimate on the whole sea, {name}_error its standard error, {name}_source the origin of each "
+        f"value of {name}."
+    )
 
 
 def _duration(days: float) -> str:

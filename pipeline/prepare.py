@@ -6,6 +6,7 @@ ones dropped, and statistics gathered on the way. A run that was killed goes on 
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import time
@@ -28,6 +29,7 @@ from .field import check_options
 from .output import check_writable, replacing, resuming
 from .progress import progress
 from .reading import Inputs, Region, combine, list_inputs, opened, read_part
+from .record import PREPARED, prepared
 from .seamask import find_mask, sea_from_coverage, sea_from_mask
 from .workers import Mapper, workers
 
@@ -124,15 +126,24 @@ def prepare(
     if not paths:
         raise InputError("only files can be prepared; a dataset in memory is there already")
     wanted = Request(variable, mask_variable, error_variable, region, period)
+    files = [(path, Path(path).stat().st_size, Path(path).stat().st_mtime_ns) for path in paths]
+    plan = {
+        "files": files,
+        "wanted": repr(wanted),
+        "minimum_coverage": minimum_coverage,
+        "skip_bad": skip_bad,
+    }
+    digest = hashlib.sha256(repr(plan).encode()).hexdigest()
+    if target.exists() and prepared(target) == digest:
+        _log.info("%s: holds these files already", target)
+        return target
     with workers(cluster, number) as everywhere:
         good = _surveyed(everywhere, paths, wanted, skip_bad, quiet)
         dates, chunks = _chunks(good)
         first = _read(chunks[0], wanted)
-        files = [(path, Path(path).stat().st_size, Path(path).stat().st_mtime_ns) for path in paths]
-        plan = {"files": files, "wanted": repr(wanted), "left out": len(paths) - len(good)}
         with resuming(target, plan, lambda store: _make(store, first, dates, wanted)) as store:
             total = _written(everywhere, store, chunks, wanted, quiet)
-            _finish(store, first, total, minimum_coverage, len(dates))
+            _finish(store, first, total, minimum_coverage, len(dates), digest)
     return target
 
 
@@ -141,7 +152,7 @@ def _surveyed(
 ) -> list[Surveyed]:
     with progress("looking into the files", len(paths), quiet) as advance:
         found = []
-        for one in everywhere(partial(_survey, wanted=wanted), paths):
+        for one in everywhere(partial(survey, wanted=wanted), paths):
             found.append(one)
             advance(1)
     usable = [one for one in found if not one.wrong]
@@ -174,7 +185,7 @@ def _surveyed(
     return good
 
 
-def _survey(path: str, wanted: Request) -> Surveyed:
+def survey(path: str, wanted: Request) -> Surveyed:
     """Dates and grid of one input."""
     try:
         with opened(path) as (file, dataset):
@@ -346,7 +357,9 @@ def _write(numbered: tuple[int, Sequence[Piece]], store: Path, wanted: Request) 
     return Statistics.of(raw, month)
 
 
-def _finish(store: Path, first: _Read, total: Statistics, minimum_coverage: float, dates: int) -> None:
+def _finish(
+    store: Path, first: _Read, total: Statistics, minimum_coverage: float, dates: int, digest: str
+) -> None:
     """Mask and statistics into the store."""
     layout = first.layout
     name, plane = layout.variable, (layout.y, layout.x)
@@ -389,5 +402,5 @@ def _finish(store: Path, first: _Read, total: Statistics, minimum_coverage: floa
             ),
         }
     )
-    found.attrs = dict(first.data.attrs)
+    found.attrs = dict(first.data.attrs) | {PREPARED: digest}
     found.to_zarr(store, mode="a", consolidated=False)

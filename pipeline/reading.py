@@ -309,7 +309,7 @@ def _cut_region(file: str, dataset: xr.Dataset, layout: Layout, region: Region) 
     rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
     pieces = [slice(columns[0], columns[-1] + 1)]
     gap = int(np.argmax(np.diff(columns))) if columns.size > 1 else 0
-    if columns.size < lon.shape[1] and pieces[0] == slice(0, lon.shape[1]) and _is_cyclic(lon):
+    if columns.size < lon.shape[1] and pieces[0] == slice(0, lon.shape[1]) and is_cyclic(lon):
         pieces = [slice(columns[gap + 1], None), slice(0, columns[gap] + 1)]
     cut = [
         dataset.isel({layout.y: slice(rows[0], rows[-1] + 1), layout.x: piece}).compute() for piece in pieces
@@ -317,7 +317,7 @@ def _cut_region(file: str, dataset: xr.Dataset, layout: Layout, region: Region) 
     return cut[0] if len(cut) == 1 else _concatenate(cut, layout.x)
 
 
-def _is_cyclic(lon: NDArray[np.float64]) -> bool:
+def is_cyclic(lon: NDArray[np.float64]) -> bool:
     """Whether the last column's neighbour is the first."""
     step = np.median(np.abs(np.diff(lon, axis=1)))
     return bool(np.median(np.abs((lon[:, 0] - lon[:, -1] + 180) % 360 - 180)) < 2 * step)

@@ -9,7 +9,7 @@ from fields import cloudy_dataset, cloudy_field
 from oceanfill.pipeline.classical.simple import linear_in_time
 from oceanfill.pipeline.data import GapData
 from oceanfill.pipeline.errors import InputError
-from oceanfill.pipeline.fill import METHODS, Product, _judge, choose_device, fill
+from oceanfill.pipeline.fill import METHODS, Product, choose_device, fill, judge
 from oceanfill.pipeline.networks import NETWORKS, Training
 
 torch.set_num_threads(1)
@@ -74,7 +74,7 @@ def product(data, name, deviation, claimed, where=None, seed=0):
 @pytest.mark.parametrize("order", [1, -1])
 def test_the_better_product_is_chosen_wherever_it_stands(data, order):
     products = [product(data, "good", 0.5, 0.1), product(data, "bad", 0.8, 0.8, seed=1)][::order]
-    chosen, rows, factor = _judge(data.field, data, products)
+    chosen, rows, factor = judge(data.field, data, products)
     assert chosen.name == "good"
     assert [row["method"] for row in rows] == [one.name for one in products]
     assert factor == pytest.approx(5, rel=0.1)  # it claims a fifth of its error
@@ -83,7 +83,7 @@ def test_the_better_product_is_chosen_wherever_it_stands(data, order):
 def test_what_is_scored_does_not_choose(data, caplog):
     """The first is better where it is chosen and ten times worse where it is scored."""
     products = [product(data, "first", 0.3, 0.3, data.choosing), product(data, "last", 0.5, 0.5, seed=1)]
-    chosen, rows, _ = _judge(data.field, data, products)
+    chosen, rows, _ = judge(data.field, data, products)
     assert chosen.name == "first"
     assert rows[0]["rmse"] > 3 * rows[1]["rmse"]
     assert "last does not beat first on held-out values" in caplog.text
@@ -91,7 +91,7 @@ def test_what_is_scored_does_not_choose(data, caplog):
 
 def test_the_scores_are_those_of_the_scored_part_under_the_factor_of_the_other(data):
     one = product(data, "one", 0.5, 0.1, data.choosing)
-    _, (row,), _ = _judge(data.field, data, [one])
+    _, (row,), _ = judge(data.field, data, [one])
     mean, _ = one.trial
     difference = mean.astype(float) - data.field.values
     scored = difference[data.scored]
@@ -107,7 +107,7 @@ def test_the_scores_are_those_of_the_scored_part_under_the_factor_of_the_other(d
 
 def test_the_factor_makes_one_standard_error_hold_68_percent_of_what_was_held_out(data):
     one = product(data, "one", 0.5, 0.01, data.choosing)
-    _, _, factor = _judge(data.field, data, [one])
+    _, _, factor = judge(data.field, data, [one])
     mean, error = one.trial
     inside = np.abs(mean - data.field.values)[data.held] <= factor * error[data.held] * (1 + 1e-6)
     assert inside.mean() == pytest.approx(0.6827, abs=1.5 / inside.size)
@@ -127,7 +127,7 @@ def test_without_a_hold_out_the_last_product_is_delivered_as_it_is():
     data = GapData(cloudy_field(dates=8), held_out=0.0)
     whole = (data.field.values, data.field.values)
     products = [Product("first", whole), Product("last", whole)]
-    chosen, rows, factor = _judge(data.field, data, products)
+    chosen, rows, factor = judge(data.field, data, products)
     assert (chosen.name, rows, factor) == ("last", [], 1.0)
 
 
