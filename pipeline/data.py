@@ -75,8 +75,7 @@ class GapData:
         self.number, self.hidden, self.neighbours = rehearsals, hidden, neighbours
         self.seed, self.device, self.quiet = seed, device, quiet
         self.choosing, self.scored = hold_out(self.field, held_out, np.random.default_rng(seed), holdout)
-        self.fitted = kriging is not None
-        self.kriging = kriging or PixelMeans(spread(self.field.hide(self.held)))
+        self.kriging = kriging
         self.around = around or surroundings(self.field)
         self.ready: set[str] = set()
 
@@ -99,30 +98,33 @@ class GapData:
         if "guess" in self.ready:
             return
         held = self.held
-        if self.first_guess == "oi" and not self.fitted:
+        guess = self.kriging
+        if guess is None and self.first_guess == "none":
+            guess = PixelMeans(spread(self.field.hide(held)))
+        elif guess is None:
             with progress("fitting the first guess", None, self.quiet):
-                self.kriging = fit_kriging(
+                guess = fit_kriging(
                     self.field.hide(held), neighbours=self.neighbours, seed=self.seed, device=self.device
                 )
-            scales = (
-                f"{part.length:.3g} km, {part.duration:.3g} days" for part in self.kriging.scales.components
-            )
+            scales = (f"{part.length:.3g} km, {part.duration:.3g} days" for part in guess.scales.components)
             _log.info("first guess: %s", " and ".join(scales))
+        self.kriging = guess
         missing = int((~self.field.observed & self.field.sea).sum())
         cells = len(self.field.days) * int(self.field.sea.sum())
         with progress("first guess", cells, self.quiet) as advance:
-            self.full, self.guess, self.error = guessed(self.field, self.kriging, self.device, advance)
+            self.full, self.guess, self.error = guessed(self.field, guess, self.device, advance)
         self.real = self.error[~self.field.observed & self.field.sea]
         if held.any():
             with progress("first guess on held-out values", missing + int(held.sum()), self.quiet) as advance:
                 self.trial, self.trial_guess, self.trial_error = rehearsal(
-                    self.field, held, self.real, self.kriging, self.device, advance
+                    self.field, held, self.real, guess, self.device, advance
                 )
         self.ready.add("guess")
 
     def setup(self, stage: str) -> None:
         """Make what the stage needs: "fit" needs the rehearsals."""
         self.prepare_guess()
+        assert self.kriging is not None  # it has just been made
         if stage != "fit" or "fit" in self.ready:
             return
         known = self.field.hide(self.held)

@@ -138,6 +138,8 @@ def hold_out(field: Field, share: float, rng: np.random.Generator, how: str = "c
     The first is to choose with (the epoch, the factor of the error), the second to score on. ``how`` is one
     of `HOLDOUTS`.
     """
+    if share == 0:
+        return np.zeros_like(field.observed), np.zeros_like(field.observed)
     hidden = HOLDOUTS[how](field, share, rng)
     dates = np.flatnonzero(hidden.any(axis=(1, 2)))
     if len(dates) < 2:

@@ -298,7 +298,7 @@ def _learn(
     made = ["oi", method] if method in NETWORKS else [method]
     if method == "auto":
         made = [*AUTOMATIC[:-1], "oi", AUTOMATIC[-1]]
-    guess = asdict(data.kriging) if "guess" in data.ready else None
+    guess = None if data.kriging is None else asdict(data.kriging)
     score = next((row for row in rows if row["method"] == chosen.name), {})
     return Learnt(made[products.index(chosen)], factor, guess, rows, score, seed)
 

@@ -159,20 +159,20 @@ def _differences(series: list[tuple[Floats, NDArray[Any]]]) -> Growth:
     return lambda gap: np.where(np.isinf(gap), _NO_HELP, np.interp(gap, *at))
 
 
-def _neighbours(observed: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def _neighbours(observed: NDArray[np.bool_]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """(time, lat, lon) the last date up to each, and the first from it on, that sees the pixel; else -1."""
-    dates = np.arange(len(observed))[:, None, None]
-    before = np.maximum.accumulate(np.where(observed, dates, -1))
-    after = np.minimum.accumulate(np.where(observed, dates, len(observed))[::-1])[::-1]
-    return before, np.where(after < len(observed), after, -1)
+    dates = np.arange(len(observed), dtype=np.int32)[:, None, None]
+    before = np.maximum.accumulate(np.where(observed, dates, np.int32(-1)))
+    after = np.minimum.accumulate(np.where(observed, dates, np.int32(len(observed)))[::-1])[::-1]
+    return before, np.where(after < len(observed), after, np.int32(-1))
 
 
-def _gap(field: Field, date: NDArray[np.intp]) -> NDArray[np.float64]:
+def _gap(field: Field, date: NDArray[np.int32]) -> NDArray[np.float64]:
     """Days from each date to another, infinite where there is none (-1)."""
     return np.where(date >= 0, np.abs(field.days[date] - field.days[:, None, None]), np.inf)
 
 
-def _taken(values: Floats, date: NDArray[np.intp]) -> Floats:
+def _taken(values: Floats, date: NDArray[np.int32]) -> Floats:
     return np.take_along_axis(values, date.clip(min=0), axis=0)
 
 
