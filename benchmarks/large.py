@@ -3,7 +3,7 @@
     python benchmarks/large.py [DATES ...]
 
 Fields of 512 x 512 pixels, made on the fly in files of a year; without arguments 912, 1825 and 3650 dates
-(3.8 GB). Memory is to stay the same, seconds a date too: the last column is seconds a date over the first line's.
+(3.8 GB). Memory is to stay the same, seconds a date too: the last column is that over the first line's.
 """
 
 from __future__ import annotations

@@ -112,10 +112,11 @@ def prepare(
 ) -> Path:
     """Write the variable of all inputs, sorted by date, to the Zarr store ``cache``, and return its path.
 
-    Beside it are its sea mask, ``V_mean``, ``V_std``, ``V_share`` (of the dates that see a pixel) and
-    ``V_climatology`` (month, lat, lon). Options are those of `open_field`, ``cluster`` and ``number`` those
-    of `workers`. Of dates that come twice the last file's is kept. The same call after a kill goes on where
-    that one was. Raises `InputError` with all files that cannot be used, unless ``skip_bad`` leaves them out.
+    Beside it are its sea mask, ``V_mean``, ``V_std``, ``V_share`` (of the dates that see a pixel),
+    ``V_climatology`` (month, lat, lon) and ``V_seen`` (values of each date). Options are those of
+    `open_field`, ``cluster`` and ``number`` those of `workers`. Of dates that come twice the last file's is
+    kept. The same call after a kill goes on where that one was. Raises `InputError` with all files that
+    cannot be used, unless ``skip_bad`` leaves them out.
     """
     check_options(error_variable, None, region, "none", minimum_coverage)
     check_writable(cache)
@@ -301,6 +302,13 @@ def _make(store: Path, first: _Read, dates: Sequence[Any], wanted: Request) -> N
     for array in template.coords.values():
         if array is not template[layout.time]:
             array.encoding = {}
+    seen = f"{layout.variable}_seen"
+    template[seen] = xr.Variable(
+        layout.t,
+        dask.array.zeros(shape[0], np.int64, chunks=chunks[0]),
+        {"units": "1", "long_name": f"observed values of {layout.variable}"},
+    )
+    encodings[seen] = {"chunks": chunks[:1]}
     template.to_zarr(store, mode="w", compute=False, consolidated=False, encoding=encodings)
 
 
@@ -351,6 +359,7 @@ def _write(numbered: tuple[int, Sequence[Piece]], store: Path, wanted: Request) 
             f"{pieces[0][0]}: {layout.variable} has {np.count_nonzero(infinite)} infinite values (in the "
             f"dates up to {pieces[-1][0]}); replace them by the fill value"
         )
+    found[f"{layout.variable}_seen"] = layout.t, np.isfinite(raw).sum(axis=(1, 2))
     start = number * DATES
     found.to_zarr(store, region={layout.t: slice(start, start + len(pieces))}, consolidated=False)
     month = read.data[layout.time].dt.month.to_numpy()

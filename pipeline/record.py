@@ -84,6 +84,11 @@ class Record:
         return self._plane("share")
 
     @cached_property
+    def seen(self) -> NDArray[np.int64]:
+        """(time,) how many values a date has."""
+        return self.dataset[f"{self.layout.variable}_seen"].to_numpy()
+
+    @cached_property
     def grid(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Latitude and longitude (lat, lon)."""
         return grid(self.path, self.dataset, self.layout)

@@ -252,9 +252,11 @@ def _sample(record: Record, memory: float) -> Field:
     most = max(most, _SPAN)
     if most >= dates:
         return record.field(slice(0, dates))
-    starts = np.linspace(0, dates - _SPAN, max(1, most // _SPAN)).round().astype(int)
-    if len(starts) == 1:
-        starts = np.array([(dates - _SPAN) // 2])
+    # Not where next to nothing was seen, as in a winter of clouds or a sensor's pause.
+    seen = np.convolve(record.seen, np.ones(_SPAN), "valid")
+    useful = np.flatnonzero(seen >= np.median(seen[seen > 0]) / 2)
+    places = np.linspace(0, len(useful) - 1, most // _SPAN + 2)[1:-1].round().astype(int)
+    starts = useful[places]
     spans = [record.field(slice(start, start + _SPAN)) for start in starts]
     days = np.concatenate([_days(record)[start : start + _SPAN] for start in starts])
     first = spans[0]

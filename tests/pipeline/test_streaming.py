@@ -1,0 +1,213 @@
+"""Records filled block by block: the same as in memory, whatever stops them, around the globe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+from fields import cloudy_dataset
+from oceanfill.pipeline import streaming as module
+from oceanfill.pipeline.errors import InputError
+from oceanfill.pipeline.fill import fill
+from oceanfill.pipeline.networks import Training
+from oceanfill.pipeline.prepare import DATES, prepare
+from oceanfill.pipeline.record import Record
+from oceanfill.pipeline.streaming import blocks_of, fill_record, too_large
+
+ROWS, COLUMNS = 10, 12
+SMALL = 0.6 + 120 * 64 * ROWS * COLUMNS / 1e9  # GB: for blocks of 16 dates that see 64
+
+
+def store(folder: Path, dataset: xr.Dataset) -> str:
+    dataset.to_netcdf(folder / "in.nc")
+    return str(prepare(folder / "in.nc", folder / "in.zarr", variable="sst"))
+
+
+@pytest.mark.parametrize(("dates", "memory"), [(1000, 1.0), (150, SMALL), (149, SMALL), (64, SMALL), (17, 9)])
+def test_blocks_have_every_date_once_and_fit_the_memory(dates, memory):
+    blocks = blocks_of((dates, ROWS, COLUMNS), memory * 1e9)
+    assert [t for core, _ in blocks for t in range(dates)[core]] == list(range(dates))
+    lengths = {seen.stop - seen.start for _, seen in blocks}
+    assert len(lengths) == 1
+    length = lengths.pop()
+    assert length <= max(dates, 32)
+    assert 0.6e9 + 120 * length * ROWS * COLUMNS <= memory * 1e9 + 1
+    for core, seen in blocks:
+        assert core.start % DATES == 0
+        assert seen.start <= max(0, core.start - 8)
+        assert seen.stop >= min(dates, core.stop + 8)
+
+
+def test_gaps_shorter_than_what_a_block_sees_are_filled_as_in_memory(tmp_path):
+    dataset = cloudy_dataset(dates=150, rows=ROWS, columns=COLUMNS).drop_vars("truth")
+    dataset.sst[::6] = cloudy_dataset(dates=150, rows=ROWS, columns=COLUMNS).truth[::6]
+    record = Record(store(tmp_path, dataset))
+    fill_record(record, tmp_path / "out.zarr", method="linear-time", holdout=False, memory=SMALL)
+    whole = fill(dataset, variable="sst", method="linear-time", holdout=False)
+    found = xr.open_zarr(tmp_path / "out.zarr").load()
+    for name in ("sst", "sst_analysis"):
+        np.testing.assert_allclose(found[name], whole[name], rtol=1e-6)
+        assert found[name].attrs == whole[name].attrs
+    np.testing.assert_array_equal(found.sst_source, whole.sst_source)
+    # How errors grow is of each block's own values.
+    ratio = found.sst_error.mean() / whole.sst_error.mean()
+    assert float(ratio) == pytest.approx(1, abs=0.05)
+    same = (
+        "summary",
+        "time_coverage_start",
+        "time_coverage_end",
+        "time_coverage_duration",
+        "sea_mask",
+        "title",
+    )
+    assert all(found.attrs[key] == whole.attrs[key] for key in same if key != "sea_mask")
+
+
+@pytest.mark.parametrize("method", ["oi", "unet"])
+def test_a_record_of_one_block_is_filled_as_in_memory(tmp_path, method):
+    dataset = cloudy_dataset(dates=34, rows=ROWS, columns=COLUMNS).drop_vars("truth")
+    how = Training(epochs=1)
+    fill_record(Record(store(tmp_path, dataset)), tmp_path / "out.nc", method=method, training=how)
+    whole = fill(dataset, variable="sst", method=method, training=how)
+    found = xr.load_dataset(tmp_path / "out.nc")
+    for name in whole.data_vars:
+        np.testing.assert_allclose(found[name], whole[name], rtol=2e-4, atol=2e-5)
+    scored = [key for key in whole.attrs if key.startswith(("held_out", "error_factor"))]
+    assert len(scored) == 6
+    for key in scored:
+        assert found.attrs[key] == pytest.approx(whole.attrs[key], rel=1e-3)
+
+
+def test_blocks_of_optimal_interpolation_are_as_good_as_the_whole(tmp_path):
+    dataset = cloudy_dataset(dates=100, rows=ROWS, columns=COLUMNS)
+    truth = dataset.truth
+    record = Record(store(tmp_path, dataset.drop_vars("truth")))
+    fill_record(record, tmp_path / "out.zarr", method="oi", memory=SMALL)
+    whole = fill(dataset.drop_vars("truth"), variable="sst", method="oi")
+    found = xr.open_zarr(tmp_path / "out.zarr").load()
+    gaps = (whole.sst_source == 2) & truth.notnull()
+
+    def error(filled: xr.Dataset) -> float:
+        return float(np.sqrt(((filled.sst - truth) ** 2).where(gaps).mean()))
+
+    assert error(found) < 1.2 * error(whole)  # scales fitted to a third of the dates
+
+
+def test_a_stopped_run_goes_on_and_gives_the_same(tmp_path, monkeypatch):
+    dataset = cloudy_dataset(dates=100, rows=ROWS, columns=COLUMNS).drop_vars("truth")
+    record = Record(store(tmp_path, dataset))
+    how = {"method": "unet", "training": Training(epochs=1), "memory": SMALL}
+    fill_record(record, tmp_path / "whole.zarr", **how)
+    block, done = module._fill_block, []
+
+    def stopping(job, number):
+        if len(done) == 2:
+            raise KeyboardInterrupt
+        done.append(number)
+        return block(job, number)
+
+    monkeypatch.setattr(module, "_fill_block", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        fill_record(record, tmp_path / "out.zarr", **how)
+    assert not (tmp_path / "out.zarr").exists()
+    monkeypatch.setattr(module, "_fill_block", lambda job, k: (done.append(k), block(job, k))[1])
+    monkeypatch.setattr(module, "_learn", None)  # is not called again
+    fill_record(record, tmp_path / "out.zarr", **how)
+    assert done == list(range(7))
+    one, other = (xr.open_zarr(tmp_path / name).load() for name in ("whole.zarr", "out.zarr"))
+    assert one.equals(other)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.nc", "in.zarr", "out.zarr", "whole.zarr"]
+
+
+def test_other_options_do_not_go_on_with_what_is_left(tmp_path, monkeypatch):
+    dataset = cloudy_dataset(dates=100, rows=ROWS, columns=COLUMNS).drop_vars("truth")
+    record = Record(store(tmp_path, dataset))
+    block = module._fill_block
+    monkeypatch.setattr(module, "_fill_block", lambda job, k: block(job, k) if k < 3 else 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        fill_record(record, tmp_path / "out.zarr", method="persistence", memory=SMALL)
+    monkeypatch.setattr(module, "_fill_block", block)
+    fill_record(record, tmp_path / "out.zarr", method="nearest", memory=SMALL)
+    fill_record(record, tmp_path / "other.zarr", method="nearest", memory=SMALL)
+    assert xr.open_zarr(tmp_path / "out.zarr").equals(xr.open_zarr(tmp_path / "other.zarr"))
+
+
+def test_the_ends_of_a_global_grid_know_each_other(tmp_path):
+    """A wave around the globe, hidden at its ends: nothing but the other end tells what is there."""
+    lon = np.arange(0, 360, 7.5)
+    wave = 10 + 3 * np.sin(np.radians(lon)) * np.ones((40, 8, 1))
+    seen = wave + 0.1 * np.random.default_rng(0).standard_normal(wave.shape)
+    rng = np.random.default_rng(1)
+    seen[rng.random(seen.shape) < 0.3] = np.nan
+    seen[10:30, :, -4:] = np.nan
+    dataset = xr.Dataset(
+        {"sst": (("time", "lat", "lon"), seen.astype(np.float32))},
+        {
+            "time": np.datetime64("2020-01-01", "ns") + np.arange(40) * np.timedelta64(1, "D"),
+            "lat": 7.5 * np.arange(8),
+            "lon": lon,
+        },
+    )
+    record = Record(store(tmp_path, dataset))
+    assert record.cyclic
+    fill_record(record, tmp_path / "out.zarr", method="linear-space", holdout=False)
+    found = xr.open_zarr(tmp_path / "out.zarr").sst_analysis.to_numpy()
+    alone = fill(dataset, method="linear-space", holdout=False).sst_analysis.to_numpy()
+    at = (slice(10, 30), slice(1, -1), slice(-3, None))
+    assert np.abs(found[at] - wave[at]).mean() < 0.15
+    assert np.abs(alone[at] - wave[at]).mean() > 0.5
+
+
+def test_a_block_that_sees_nothing_gets_the_usual_and_its_spread(tmp_path):
+    dataset = cloudy_dataset(dates=200, rows=ROWS, columns=COLUMNS).drop_vars("truth")
+    dataset.sst[64:160] = np.nan
+    record = Record(store(tmp_path, dataset))
+    fill_record(record, tmp_path / "out.zarr", method="linear-time", memory=SMALL)
+    found = xr.open_zarr(tmp_path / "out.zarr").load()
+    sea = dataset.mask.to_numpy() == 1
+    dark = found.isel(time=slice(96, 112))
+    mean, spread = dataset.sst.mean("time").to_numpy(), dataset.sst.std("time").to_numpy()
+    np.testing.assert_allclose(
+        dark.sst.to_numpy()[:, sea], np.broadcast_to(mean[sea], (16, sea.sum())), rtol=1e-5
+    )
+    np.testing.assert_allclose(dark.sst_error.to_numpy()[0, sea], spread[sea], rtol=1e-4)
+    assert (dark.sst_source.to_numpy()[:, sea] == 2).all()  # seen on other dates of the record
+
+
+def test_logarithms_errors_and_pixels_that_are_never_seen(tmp_path):
+    dataset = cloudy_dataset(dates=100, rows=ROWS, columns=COLUMNS).drop_vars("truth")
+    dataset["sst"] = np.exp(dataset.sst / 5).assign_attrs(units="mg m-3")
+    dataset.sst[:, 7, 7] = np.nan
+    how = {"observation_error": 0.5, "transform": "log"}
+    fill_record(
+        Record(store(tmp_path, dataset), **how), tmp_path / "out.zarr", method="climatology", memory=SMALL
+    )
+    found = xr.open_zarr(tmp_path / "out.zarr").load()
+    assert (found.sst_source[:, 7, 7] == 3).all()
+    assert float(found.sst.min()) > 0
+    sea = dataset.mask.to_numpy() == 1
+    assert np.isfinite(found.sst.to_numpy()[:, sea]).all()
+    assert np.isnan(found.sst.to_numpy()[:, ~sea]).all()
+
+
+def test_what_is_too_large_is_told_from_sizes_alone(tmp_path):
+    cloudy_dataset(dates=100, rows=ROWS, columns=COLUMNS).to_netcdf(tmp_path / "in.nc")
+    bytes_needed = 0.6e9 + 250 * 100 * ROWS * COLUMNS
+    opening = {"variable": "sst"}
+    assert too_large(tmp_path / "in.nc", opening, (bytes_needed - 1) / 1e9)
+    assert not too_large(tmp_path / "in.nc", opening, (bytes_needed + 1) / 1e9)
+    opening |= {"period": "2020-01-01/2020-01-10", "region": (35.0, 35.45, -6, -5.5)}
+    assert not too_large(tmp_path / "in.nc", opening, (0.6e9 + 250 * 10 * 5 * 6 + 1) / 1e9)
+    assert too_large(tmp_path / "in.nc", opening, (0.6e9 + 250 * 10 * 5 * 6 - 1) / 1e9)
+
+
+def test_what_is_no_record_is_said(tmp_path):
+    dataset = cloudy_dataset(dates=20, rows=ROWS, columns=COLUMNS)
+    dataset.to_zarr(tmp_path / "plain.zarr")
+    with pytest.raises(InputError, match="not a store of `oceanfill prepare`"):
+        Record(str(tmp_path / "plain.zarr"))
+    made = store(tmp_path, dataset)
+    with pytest.raises(InputError, match="prepare it anew with --error-variable err"):
+        Record(made, error_variable="err")
