@@ -64,6 +64,7 @@ def parser() -> argparse.ArgumentParser:
     _add_info(commands)
     _add_prepare(commands)
     _add_fill(commands)
+    _add_batch(commands)
     _add_score(commands)
     _add_compare(commands)
     _add_reproduce(commands)
@@ -163,6 +164,32 @@ def _add_fill(commands: Any) -> None:
         help="date,row,column (from zero) of the values that choose the number of modes",
     )
     modes.add_argument("--save-eofs", metavar="EOFS.nc", help="keep the EOFs")
+
+
+def _add_batch(commands: Any) -> None:
+    batch = _command(
+        commands,
+        "batch",
+        help="fill many files, regions or variables in one go",
+        description="Run the rows of a table. A row that fails does not stop the others, one that is done is "
+        "not\ndone again; what a row says is in OUTPUT.log. The scores of all come at the end.",
+        epilog="a table; its keys are the options of `oceanfill fill`:\n"
+        "  defaults: {method: unet, time_budget: 10}\n"
+        "  jobs:\n"
+        "    - {inputs: 'sst_*.nc', output: alboran.nc, region: [35, 37, -6, 0]}\n"
+        "    - {inputs: chl.nc, output: chl_filled.nc, transform: log, method: oi}\n\n"
+        "examples:\n"
+        "  oceanfill batch jobs.yaml -o scores.csv --workers 4\n"
+        "  oceanfill batch jobs.yaml --row $SLURM_ARRAY_TASK_ID",
+    )
+    batch.add_argument("table", metavar="JOBS.yaml")
+    batch.add_argument("-o", "--output", metavar="SCORES.csv", help="write the scores there")
+    batch.add_argument("--row", type=int, metavar="K", help="only this one, counted from 0")
+    batch.add_argument(
+        "--workers", type=_positive(int), default=1, metavar="N", help="rows at a time; default 1"
+    )
+    batch.add_argument("--quiet", action="store_true", help="only warnings and errors")
+    batch.add_argument("--debug", action="store_true", help="show where a fault of ours happened")
 
 
 def _add_score(commands: Any) -> None:

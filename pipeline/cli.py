@@ -144,6 +144,21 @@ def _prepare(options: argparse.Namespace) -> None:
     _log.info("%s is ready: oceanfill fill %s -o FILLED.zarr", target, target)
 
 
+def _batch(options: argparse.Namespace) -> None:
+    from .batch import read, run, table, write
+    from .output import check_folder
+
+    if options.output is not None:
+        check_folder(options.output)
+    lines = run(read(options.table), number=options.workers, quiet=options.quiet, only=options.row)
+    Console(width=None if sys.stdout.isatty() else _PRINTED_WIDTH).print(table(lines))
+    if options.output is not None:
+        write(lines, options.output)
+    failed = [line["job"] for line in lines if line["state"].startswith("failed")]
+    if failed:
+        raise InputError(f"{options.table}: {len(failed)} of {len(lines)} jobs failed ({', '.join(failed)})")
+
+
 def _score(options: argparse.Namespace) -> None:
     from .pairing import score_files, score_table
 
@@ -293,6 +308,7 @@ _COMMANDS = {
     "info": _info,
     "prepare": _prepare,
     "fill": _fill,
+    "batch": _batch,
     "score": _score,
     "compare": _compare,
     "reproduce": _reproduce,
