@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch import Tensor, distributed
+from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from .classical.optimal_interpolation import fit as fit_kriging
 from .errors import InputError
@@ -143,8 +144,8 @@ class GapData:
     def train_dataloader(self) -> DataLoader[Any]:
         """Batches of (inputs, residual, weight) of patches around hidden values, which weigh one each."""
         turned = 0.5 if len(self.field.days) < _MANY_DATES else 0.0
-        patches = Patches(self.scenes, self.around, self.window, self.patch, turned)
-        return DataLoader(patches, batch_size=self.batch)
+        patches = Patches(self.scenes, self.around, self.window, self.patch, turned, self.seed)
+        return DataLoader(patches, batch_size=self.batch, sampler=Draws(patches))
 
     def val_dataloader(self) -> DataLoader[Any]:
         """(inputs, residual, weight) of whole dates of the part of the hold-out that chooses."""
@@ -165,14 +166,37 @@ class GapData:
         return DataLoader(dates, batch_size=1)
 
 
+class Draws(DistributedSampler[Any]):
+    """The numbers of an epoch's patches: no two epochs and no two processes have one in common.
+
+    Each number makes its patch, so that a training that is taken up again sees what it would have seen.
+    """
+
+    def __init__(self, patches: Patches) -> None:
+        """Shared with the other processes of a distributed training, if there are some."""
+        alone = not (distributed.is_available() and distributed.is_initialized())
+        super().__init__(patches, *((1, 0) if alone else ()), shuffle=False)
+
+    def __iter__(self) -> Iterator[int]:
+        first = self.epoch * self.total_size
+        return iter(range(first + self.rank, first + self.total_size, self.num_replicas))
+
+
 class Patches(Dataset[tuple[Tensor, Tensor, Tensor]]):
-    """Random patches around hidden values; an epoch has eight for each date that hides some."""
+    """Random patches around hidden values, one for each number; an epoch has eight a date that hides some."""
 
     def __init__(
-        self, scenes: list[Scene], around: Surroundings, window: int, size: int, turned: float
+        self,
+        scenes: list[Scene],
+        around: Surroundings,
+        window: int,
+        size: int,
+        turned: float,
+        seed: int = 0,
     ) -> None:
         """Patches of ``size`` cells to a side, or as large as the domain; a share is ``turned`` over."""
         self.scenes, self.around, self.window, self.turned = scenes, around, window, turned
+        self.seed = seed
         shape = scenes[0].anomaly.shape
         self.size = min(size, shape[1]), min(size, shape[2])
         self.dates = [
@@ -185,26 +209,28 @@ class Patches(Dataset[tuple[Tensor, Tensor, Tensor]]):
         return int(np.clip(_PATCHES_OF_A_DATE * len(self.dates), _FEWEST_PATCHES, _MOST_PATCHES))
 
     def __getitem__(self, item: int) -> tuple[Tensor, Tensor, Tensor]:
-        index, date = self.dates[int(torch.randint(len(self.dates), ()))]
+        # Hashed: generators of neighbouring seeds begin alike.
+        rng = np.random.default_rng((self.seed, item))
+        index, date = self.dates[rng.integers(len(self.dates))]
         scene = self.scenes[index]
         cells = torch.nonzero(scene.weight[date] > 0)
-        centre = cells[int(torch.randint(len(cells), ()))]
+        centre = cells[rng.integers(len(cells))].tolist()
         y, x = (
             slice(start, start + size)
             for start, size in (
-                (int((place - torch.randint(size, ())).clamp(0, extent - size)), size)
+                (int(np.clip(place - rng.integers(size), 0, extent - size)), size)
                 for place, size, extent in zip(centre, self.size, scene.weight.shape[1:], strict=True)
             )
         )
         seen = inputs(scene, self.around, date, self.window, y, x)
         # One each: weighted as the gaps are, few hidden values would say everything.
         residual, weight = scene.residual[date, y, x], (scene.weight[date, y, x] > 0).float()
-        if torch.rand(()) >= self.turned:
+        if rng.random() >= self.turned:
             return seen, residual, weight
-        if torch.rand(()) < 0.5:
+        if rng.random() < 0.5:
             anomaly, log_error, rest = seen.tensor_split([self.window, 2 * self.window])
             seen = torch.cat([anomaly.flip(0), log_error.flip(0), rest])
-        axes = [axis for axis in (-2, -1) if torch.rand(()) < 0.5]
+        axes = [axis for axis in (-2, -1) if rng.random() < 0.5]
         return seen.flip(axes), residual.flip(axes), weight.flip(axes)
 
 

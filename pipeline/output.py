@@ -332,8 +332,8 @@ def _global_attributes(field: Field, data: xr.Dataset, attributes: Mapping[str, 
     what = str(data[name].attrs["long_name"])
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     program = f"oceanfill {version('oceanfill')}"
-    at_sea = np.count_nonzero(field.observed[:, field.sea])
-    cells = len(field.days) * np.count_nonzero(field.sea)
+    at_sea = int(np.count_nonzero(field.observed[:, field.sea]))
+    cells = len(field.days) * int(np.count_nonzero(field.sea))
     west, east = float(field.lon.min()), float(field.lon.max())
     turns = 360 if east > 360 else 0  # a grid across the end of 0 to 360, which `Field.lon` continues
     dates = data[find_layout(name, field.source.to_dataset(name=name), name).time].values

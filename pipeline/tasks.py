@@ -92,7 +92,8 @@ class Correction(pl.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Log the RMSE on held-out values as a share of the first guess's."""
-        self.log("held_out", float((self._sums[0] / self._sums[1].clamp(min=1e-12)).sqrt()), prog_bar=True)
+        after, before = self.trainer.strategy.reduce(self._sums.to(self.device), reduce_op="sum")
+        self.log("held_out", float((after / before.clamp(min=1e-12)).sqrt()), prog_bar=True)
 
     test_step = validation_step
     on_test_epoch_start = on_validation_epoch_start
