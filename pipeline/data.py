@@ -204,6 +204,11 @@ class Patches(Dataset[tuple[Tensor, Tensor, Tensor]]):
             for index, scene in enumerate(scenes)
             for date in torch.nonzero((scene.weight > 0).any(2).any(1))[:, 0]
         ]
+        # Found once: to look for them in every patch takes longer than to make it.
+        self.hidden = [
+            np.flatnonzero(scenes[index].weight[date].numpy() > 0).astype(np.int32)
+            for index, date in self.dates
+        ]
 
     def __len__(self) -> int:
         return int(np.clip(_PATCHES_OF_A_DATE * len(self.dates), _FEWEST_PATCHES, _MOST_PATCHES))
@@ -211,10 +216,10 @@ class Patches(Dataset[tuple[Tensor, Tensor, Tensor]]):
     def __getitem__(self, item: int) -> tuple[Tensor, Tensor, Tensor]:
         # Hashed: generators of neighbouring seeds begin alike.
         rng = np.random.default_rng((self.seed, item))
-        index, date = self.dates[rng.integers(len(self.dates))]
-        scene = self.scenes[index]
-        cells = torch.nonzero(scene.weight[date] > 0)
-        centre = cells[rng.integers(len(cells))].tolist()
+        chosen = rng.integers(len(self.dates))
+        index, date = self.dates[chosen]
+        scene, cells = self.scenes[index], self.hidden[chosen]
+        centre = divmod(int(cells[rng.integers(len(cells))]), scene.weight.shape[2])
         y, x = (
             slice(start, start + size)
             for start, size in (

@@ -88,16 +88,17 @@ def scene(
 
 
 def inputs(scene: Scene, around: Surroundings, date: int, window: int, y: slice, x: slice) -> Tensor:
-    """(channels, rows, columns) what the network sees of the date and its window, between ``y`` and ``x``.
+    """(channels, rows, columns) what the network sees of the date and its window in some ``y`` and ``x``.
 
     Dates before the first and after the last are unknown: no anomaly, an error of one standard deviation.
     """
-    dates = range(date - window // 2, date + window // 2 + 1)
-    nothing = torch.zeros_like(scene.anomaly[0, y, x])
-    parts = [
-        part[day, y, x] if 0 <= day < len(part) else nothing
-        for part in (scene.anomaly, scene.log_error)
-        for day in dates
-    ]
-    season = around.season[date][:, None, None].expand(-1, *nothing.shape)
-    return torch.cat([torch.stack(parts), around.place[:, y, x], season])
+    first, last = date - window // 2, date + window // 2 + 1
+    inside = slice(max(first, 0), min(last, len(scene.anomaly)))
+    known = slice(inside.start - first, inside.stop - first)
+    place = around.place[:, y, x]
+    made = torch.zeros(channels(window), *place.shape[1:])
+    made[:window][known] = scene.anomaly[inside, y, x]
+    made[window : 2 * window][known] = scene.log_error[inside, y, x]
+    made[2 * window : -2] = place
+    made[-2:] = around.season[date][:, None, None]
+    return made

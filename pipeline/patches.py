@@ -54,13 +54,13 @@ def mixed(
 
     Where patches overlap the result is the mean and the variance of the mixture of their Gaussians.
     """
-    total, first, second = (torch.zeros(shape) for _ in range(3))
     domain = shape[-2], shape[-1]
+    total, first, second = torch.zeros(domain), torch.zeros(shape), torch.zeros(shape)
     for y, x in windows(domain, size, overlap):
         mean, variance = estimate(y, x)
         weight = taper(y, x, domain, overlap)
-        total[..., y, x] += weight
-        first[..., y, x] += weight * mean
-        second[..., y, x] += weight * (variance + mean**2)
-    mean = first / total
-    return mean, (second / total - mean**2).clamp(min=0)
+        total[y, x] += weight
+        first[..., y, x].addcmul_(mean, weight)
+        second[..., y, x].addcmul_(torch.addcmul(variance, mean, mean), weight)
+    mean = first.div_(total)
+    return mean, second.div_(total).addcmul_(mean, mean, value=-1).clamp_(min=0)

@@ -1,0 +1,68 @@
+"""How fast patches are made and put together, against xbatcher on dask and a copy of the same bytes.
+
+    python benchmarks/patches.py
+
+Patches: what a network is trained on (window, errors, mask, position, season, targets), 64 x 64 cells of five
+dates, in random order. xbatcher gives only raw values, of 16 dates. Stitching: means and variances of 49
+overlapping patches of 365 dates x 64 x 64 cells into 365 x 256 x 256, against a copy of the same bytes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import torch
+import xarray as xr
+from oceanfill.pipeline.data import Draws, Patches
+from oceanfill.pipeline.features import Scene, Surroundings
+from oceanfill.pipeline.patches import mixed, windows
+
+SHAPE, SIDE = (365, 256, 256), 64
+
+
+def rate(work: Callable[[int], object], number: int) -> float:
+    """Calls a second."""
+    work(0)
+    start = time.perf_counter()
+    for k in range(number):
+        work(k)
+    return number / (time.perf_counter() - start)
+
+
+def main() -> None:
+    """Print a line a question."""
+    torch.set_num_threads(2)
+    field = torch.randn(SHAPE)
+    scene = Scene(field, field, field, (torch.rand(SHAPE) < 0.2).float())
+    around = Surroundings(torch.zeros(3, *SHAPE[1:]), torch.zeros(SHAPE[0], 2))
+    patches = Patches([scene], around, 5, SIDE, 0.0)
+    numbers = list(Draws(patches))
+    ours = rate(lambda k: patches[numbers[k % len(numbers)]], 4000)
+    print(f"patches with features: {ours:.0f}/s (bar 5000)")
+    try:
+        import xbatcher
+    except ImportError:
+        print("xbatcher is not installed; pip install xbatcher")
+    else:
+        whole = xr.Dataset({"sst": (("time", "lat", "lon"), field.numpy())}).chunk(time=16)
+        made = xbatcher.BatchGenerator(whole, {"time": 16, "lat": SIDE, "lon": SIDE})
+        theirs = rate(lambda k: made[7 * k % len(made)].load(), 50)
+        print(f"xbatcher on dask, raw: {theirs:.0f}/s; ours {ours / theirs:.0f} times as many (bar 20)")
+
+    mean, variance = torch.randn(SHAPE[0], SIDE, SIDE), torch.rand(SHAPE[0], SIDE, SIDE)
+    overlap = SIDE // 2
+    number = len(list(windows(SHAPE[1:], SIDE, overlap)))
+    target = torch.zeros(number, 2, *mean.shape)
+    start = time.perf_counter()
+    for place in target:
+        place[0], place[1] = mean, variance
+    copy = time.perf_counter() - start
+    start = time.perf_counter()
+    mixed(lambda y, x: (mean, variance), SHAPE, SIDE, overlap)
+    seconds = time.perf_counter() - start
+    print(f"stitching {number} patches: {seconds:.2f} s, {copy / seconds:.2f} of a copy's speed (bar 0.3)")
+
+
+if __name__ == "__main__":
+    main()
