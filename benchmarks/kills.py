@@ -2,17 +2,19 @@
 
     python benchmarks/kills.py [KILLS] [METHOD]
 
-Each command is killed (SIGKILL) and started again, 20 times by default, then left alone; its values have to
-be those of a run that nobody disturbed, to the bit. Exits with 1 where they are not.
+Each command is killed (SIGKILL) and started again, 20 times by default, and whenever it comes to its end its
+values have to be those of a run that nobody disturbed, to the bit. Exits with 1 where they are not.
 """
 
 from __future__ import annotations
 
 import random
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -50,21 +52,23 @@ def undisturbed(words: list[str]) -> float:
     return time.perf_counter() - start
 
 
-def killed(words: list[str], seconds: float, kills: int, rng: random.Random) -> int:
-    """Start and kill the command, then let it end; how many kills met it running."""
+def killed(words: list[str], target: Path, seconds: float, kills: int, rng: random.Random) -> Iterator[int]:
+    """Start and kill the command again and again; after each end of it, how many kills that took."""
     met = 0
-    for _ in range(kills):
+    while kills > 0:
         process = subprocess.Popen([*OCEANFILL, *words, "--quiet"])
         try:
             process.wait(rng.uniform(0, seconds))
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-            met += 1
-        else:
-            break
+            met, kills = met + 1, kills - 1
+            continue
+        yield met
+        met = 0
+        shutil.rmtree(target)
     undisturbed(words)
-    return met
+    yield met
 
 
 def main() -> None:
@@ -84,14 +88,13 @@ def main() -> None:
         }
         for command, target in (("prepare", "in"), ("fill", "out")):
             seconds = undisturbed(commands[command](""))
-            met = killed(commands[command]("2"), seconds, kills, rng)
-            one, other = (xr.open_zarr(folder / f"{target}{end}.zarr") for end in ("", "2"))
-            equal = one.load().equals(other.load())
-            same &= equal
-            print(
-                f"{command}: {seconds:.0f} s, {met} kills, {'the same' if equal else 'NOT the same'}",
-                flush=True,
-            )
+            one = xr.open_zarr(folder / f"{target}.zarr").load()
+            again = folder / f"{target}2.zarr"
+            for met in killed(commands[command]("2"), again, seconds, kills, rng):
+                equal = one.equals(xr.open_zarr(again).load())
+                same &= equal
+                verdict = "the same" if equal else "NOT the same"
+                print(f"{command}, {seconds:.0f} s undisturbed: {met} kills, {verdict}", flush=True)
     sys.exit(0 if same else 1)
 
 

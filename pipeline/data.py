@@ -223,7 +223,7 @@ class Patches(Dataset[tuple[Tensor, Tensor, Tensor]]):
         y, x = (
             slice(start, start + size)
             for start, size in (
-                (int(np.clip(place - rng.integers(size), 0, extent - size)), size)
+                (max(0, min(place - int(rng.integers(size)), extent - size)), size)
                 for place, size, extent in zip(centre, self.size, scene.weight.shape[1:], strict=True)
             )
         )
