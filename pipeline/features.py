@@ -38,6 +38,11 @@ def channels(window: int) -> int:
     return 2 * window + _BESIDES
 
 
+def sea_channel(window: int) -> int:
+    """Which of these channels is the sea mask."""
+    return 2 * window + 2
+
+
 def surroundings(field: Field, long: bool | None = None) -> Surroundings:
     """Position, sea mask and season of a field; only the sea mask of one that is no year ``long``.
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ..models.head import gaussian
 from .errors import InputError
-from .features import channels
+from .features import channels, sea_channel
 from .networks import NETWORKS, build
 from .patches import mixed
 
@@ -105,6 +105,9 @@ class Correction(pl.LightningModule):
         rows, columns = inputs.shape[-2:]
 
         def estimate(y: slice, x: slice) -> tuple[Tensor, Tensor]:
+            if not inputs[:, sea_channel(self.window), y, x].any():
+                nothing = torch.zeros(len(dates), y.stop - y.start, x.stop - x.start)
+                return nothing, nothing + 1
             correction, log_error = self(inputs[..., y, x])
             return correction.float().cpu(), torch.exp(2 * log_error).float().cpu()
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from fields import cloudy_field
-from oceanfill.pipeline.data import GapData, Patches, usual_window
+from oceanfill.pipeline.data import Draws, GapData, Patches, usual_window
 from oceanfill.pipeline.errors import InputError
 from oceanfill.pipeline.features import Scene, channels, surroundings
 
@@ -106,6 +106,33 @@ def test_every_patch_holds_a_value_to_learn_from(data):
         assert set(weight.unique().tolist()) <= {0, 1}
         assert weight.any()
         assert residual[weight > 0].isfinite().all()
+
+
+def test_no_two_epochs_or_processes_draw_one_patch_and_each_number_is_one_patch(data, monkeypatch):
+    patches = Patches(data.scenes, data.around, 3, 4, 0.5, seed=5)
+    alone = Draws(patches)
+    epochs = []
+    for epoch in range(3):
+        alone.set_epoch(epoch)
+        epochs.append(list(alone))
+    assert [len(epoch) for epoch in epochs] == 3 * [len(patches)]
+    assert len({number for epoch in epochs for number in epoch}) == 3 * len(patches)
+    monkeypatch.setattr("torch.distributed.is_initialized", lambda: True)
+    monkeypatch.setattr("torch.distributed.get_world_size", lambda: 2)
+    shares = []
+    for rank in range(2):
+        monkeypatch.setattr("torch.distributed.get_rank", lambda rank=rank: rank)
+        one = Draws(patches)
+        one.set_epoch(2)
+        shares.append(list(one))
+    assert sorted(shares[0] + shares[1]) == sorted(epochs[2])
+    torch.manual_seed(0)
+    first = patches[7]
+    torch.manual_seed(1)
+    assert all(torch.equal(a, b) for a, b in zip(first[::2], patches[7][::2], strict=True))
+    assert not torch.equal(first[0], patches[8][0])
+    other = Patches(data.scenes, data.around, 3, 4, 0.5, seed=6)
+    assert not torch.equal(first[0], other[7][0])
 
 
 def lone(rows=6, columns=9, dates=5):

@@ -8,7 +8,7 @@ import pytorch_lightning as pl
 import torch
 from oceanfill.models.unet import UNet
 from oceanfill.pipeline.errors import InputError
-from oceanfill.pipeline.features import channels
+from oceanfill.pipeline.features import channels, sea_channel
 from oceanfill.pipeline.networks import NETWORKS, build, has_fixed_grid
 from oceanfill.pipeline.tasks import Correction
 from pytorch_lightning.callbacks import Callback, Timer
@@ -196,6 +196,16 @@ def test_a_domain_that_fits_a_patch_is_predicted_whole():
     assert dates.tolist() == [4, 0, 7]
     torch.testing.assert_close(correction, expected)
     torch.testing.assert_close(factor, log_error.exp(), rtol=1e-4, atol=1e-4)  # a variance by differences
+
+
+def test_patches_without_sea_are_not_corrected():
+    task, inputs = started(patch=16).eval(), batch(1, rows=8, columns=40)[0]
+    inputs[:, sea_channel(3)] = (torch.arange(40) >= 20).float()
+    with torch.no_grad():
+        _, correction, factor = task.predict_step((inputs, torch.tensor([0])), 0)
+    assert not correction[..., :12].any()  # the first of three patches alone
+    assert (factor[..., :12] == 1).all()
+    assert correction[..., 16:].all()
 
 
 def test_a_large_domain_is_predicted_in_patches_that_agree_inside():
