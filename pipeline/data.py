@@ -175,7 +175,8 @@ class Draws(DistributedSampler[Any]):
     def __init__(self, patches: Patches) -> None:
         """Shared with the other processes of a distributed training, if there are some."""
         alone = not (distributed.is_available() and distributed.is_initialized())
-        super().__init__(patches, *((1, 0) if alone else ()), shuffle=False)
+        processes, own = (1, 0) if alone else (None, None)
+        super().__init__(patches, num_replicas=processes, rank=own, shuffle=False)
 
     def __iter__(self) -> Iterator[int]:
         first = self.epoch * self.total_size
