@@ -53,6 +53,10 @@ class Record:
                 f"{self.error_variable}"
             )
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Sent to another process it is opened there anew."""
+        return Record, (self.path, self.error_variable, self.observation_error, self.transform)
+
     @cached_property
     def dataset(self) -> xr.Dataset:
         """All of it, lazy."""

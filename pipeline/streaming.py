@@ -131,6 +131,9 @@ def fill_record(
     if method not in METHODS:
         raise InputError(f"no method is called {method!r}; choose one of {', '.join(METHODS)}")
     check_writable(output)
+    if (record.share[record.sea] == 1).all():
+        _log.warning("%s: nothing is missing, so the values are copied through", record.layout.variable)
+        method, holdout = "persistence", False
     where = choose_device(device)
     memory = (memory or default_memory()) * 1e9
     blocks = blocks_of(record.shape, memory / number)

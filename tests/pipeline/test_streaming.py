@@ -121,6 +121,30 @@ def test_a_stopped_run_goes_on_and_gives_the_same(tmp_path, monkeypatch):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.nc", "in.zarr", "out.zarr", "whole.zarr"]
 
 
+@pytest.mark.slow  # new processes import everything
+@pytest.mark.parametrize("cluster", [None, "local"])
+def test_workers_give_the_same_as_one_process(tmp_path, cluster):
+    if cluster is not None:
+        pytest.importorskip("distributed", reason="the extra hpc is not installed")
+    dataset = cloudy_dataset(dates=100, rows=ROWS, columns=COLUMNS).drop_vars("truth")
+    record = Record(store(tmp_path, dataset))
+    how = {"method": "linear-space-time", "holdout": False}
+    fill_record(record, tmp_path / "one.zarr", memory=SMALL, **how)
+    fill_record(record, tmp_path / "two.zarr", memory=2 * SMALL, number=2, cluster=cluster, **how)
+    one, two = (xr.open_zarr(tmp_path / name).load() for name in ("one.zarr", "two.zarr"))
+    assert one.equals(two)
+
+
+def test_a_record_without_gaps_is_copied_through(tmp_path, caplog):
+    dataset = cloudy_dataset(dates=40, rows=ROWS, columns=COLUMNS)
+    dataset["sst"] = dataset.truth.astype(np.float32)
+    fill_record(Record(store(tmp_path, dataset.drop_vars("truth"))), tmp_path / "out.zarr")
+    found = xr.open_zarr(tmp_path / "out.zarr").load()
+    np.testing.assert_array_equal(found.sst, dataset.sst)
+    assert set(np.unique(found.sst_source)) == {0, 1}
+    assert "nothing is missing" in caplog.text
+
+
 def test_other_options_do_not_go_on_with_what_is_left(tmp_path, monkeypatch):
     dataset = cloudy_dataset(dates=100, rows=ROWS, columns=COLUMNS).drop_vars("truth")
     record = Record(store(tmp_path, dataset))
