@@ -22,7 +22,7 @@ import xarray as xr
 
 OCEANFILL = [sys.executable, "-m", "oceanfill.pipeline.cli"]
 SHAPE = 400, 96, 128
-MEMORY = 0.6 + 120 * 64 * SHAPE[1] * SHAPE[2] / 1e9  # GB: blocks of 16 dates
+MEMORY = 0.6 + 85.01 * 44 * SHAPE[1] * SHAPE[2] / 1e9  # GB: blocks of 16 dates
 
 
 def make(folder: Path) -> None:

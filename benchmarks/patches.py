@@ -4,7 +4,8 @@
 
 Patches: what a network is trained on (window, errors, mask, position, season, targets), 64 x 64 cells of five
 dates, in random order. xbatcher gives only raw values, of 16 dates. Stitching: means and variances of 49
-overlapping patches of 365 dates x 64 x 64 cells into 365 x 256 x 256, against a copy of the same bytes.
+overlapping patches of 365 dates x 64 x 64 cells into 365 x 256 x 256, against a copy of the same bytes. Last,
+the share of a training step of the default network that waits for its batch.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ import xarray as xr
 from oceanfill.pipeline.data import Draws, Patches
 from oceanfill.pipeline.features import Scene, Surroundings
 from oceanfill.pipeline.patches import mixed, windows
+from oceanfill.pipeline.tasks import Correction
+from torch.utils.data import DataLoader
 
 SHAPE, SIDE = (365, 256, 256), 64
 
@@ -62,6 +65,24 @@ def main() -> None:
     mixed(lambda y, x: (mean, variance), SHAPE, SIDE, overlap)
     seconds = time.perf_counter() - start
     print(f"stitching {number} patches: {seconds:.2f} s, {copy / seconds:.2f} of a copy's speed (bar 0.3)")
+
+    task = Correction(window=5)
+    task.log = lambda *given, **how: None  # there is no trainer
+    optimiser = torch.optim.AdamW(task.parameters())
+    waited = trained = 0.0
+    mark = time.perf_counter()
+    for step, batch in enumerate(DataLoader(patches, batch_size=8, sampler=Draws(patches))):
+        ready = time.perf_counter()
+        optimiser.zero_grad()
+        task.training_step(batch, step).backward()
+        optimiser.step()
+        done = time.perf_counter()
+        if step >= 5:
+            waited, trained = waited + ready - mark, trained + done - ready
+        mark = done
+        if step == 60:
+            break
+    print(f"training step: {100 * waited / (waited + trained):.1f} % of it waiting for data (bar 5)")
 
 
 if __name__ == "__main__":

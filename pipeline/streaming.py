@@ -32,7 +32,7 @@ from .dates import days_since_first
 from .errors import InputError
 from .features import Surroundings, surroundings
 from .field import Field
-from .fill import AUTOMATIC, DEFAULTS, HELD_OUT, METHODS, Estimate, choose_device, judge
+from .fill import AUTOMATIC, DEFAULTS, GUESSING, HELD_OUT, METHODS, Estimate, choose_device, judge
 from .firstguess import Guess, PixelMeans
 from .networks import NETWORKS, Training, has_fixed_grid
 from .output import check_writable, coverage_in_time, replacing, resuming, summary, to_dataset
@@ -45,7 +45,8 @@ from .workers import workers
 _log = logging.getLogger(__name__)
 
 _BASE = 0.6e9  # bytes: Python, torch and the libraries
-_LEARNING, _FILLING = 250, 120  # bytes a value: what a method holds of a field, at its peak
+_LEARNING = 250  # bytes a value: what a method holds of a field at its peak, when it learns,
+_FILLING, _FILLING_SIMPLY = 120, 85  # when it fills, and when it does so without a first guess
 _LEAST_HALO, _MOST_HALO = 8, 32  # dates on each side of a block
 _SPAN = 32  # dates in a row of what is learnt on
 _MOST_LEARNT = 1e7  # values: more take long and teach little
@@ -136,7 +137,8 @@ def fill_record(
         method, holdout = "persistence", False
     where = choose_device(device)
     memory = (memory or default_memory()) * 1e9
-    blocks = blocks_of(record.shape, memory / number)
+    bytes_a_value = _FILLING if method in GUESSING else _FILLING_SIMPLY
+    blocks = blocks_of(record.shape, memory / number, bytes_a_value)
     found: dict[str, Any] = {"method": method, "seed": seed}
     opened = {key: getattr(record, key) for key in ("error_variable", "observation_error", "transform")}
     found["configuration"] = json.dumps({"holdout": holdout} | asdict(training) | opened)
@@ -228,15 +230,18 @@ def fill_large(
         return some.isel({time: slice(max(0, middle - _SPAN // 2), middle + _SPAN // 2)}).load()
 
 
-def blocks_of(shape: tuple[int, int, int], memory: float) -> list[tuple[slice, slice]]:
+def blocks_of(
+    shape: tuple[int, int, int], memory: float, bytes_a_value: int = _FILLING
+) -> list[tuple[slice, slice]]:
     """The dates of each block, and the dates around them that it sees, for ``memory`` bytes.
 
     Blocks are whole chunks of the stores, so that no two write to one chunk. At the ends of the record a
     block sees further inwards: its means are of as many dates as those of the others.
     """
     dates, rows, columns = shape
-    most = int((memory - _BASE) / (_FILLING * rows * columns))
-    core = DATES * max(1, (most - 2 * _MOST_HALO) // DATES)
+    most = int((memory - _BASE) / (bytes_a_value * rows * columns))
+    enough = int(np.clip(most // 6, _LEAST_HALO, _MOST_HALO))
+    core = DATES * max(1, (most - 2 * enough) // DATES)
     halo = int(np.clip((most - core) // 2, _LEAST_HALO, _MOST_HALO))
     if dates <= core + 2 * halo:
         return [(slice(0, dates), slice(0, dates))]

@@ -17,7 +17,7 @@ from ..field import Field
 
 Estimate = tuple[NDArray[np.float32], NDArray[np.float32]]
 Floats = NDArray[np.floating]
-Growth = Callable[[Any], NDArray[np.float64]]
+Growth = Callable[[Any], NDArray[np.float32]]
 
 _SEASONAL = 1.5 * 365.25  # days that a record has to span for a seasonal cycle
 _HARMONICS = (1, 2)  # of the year
@@ -153,10 +153,10 @@ def _differences(series: list[tuple[Floats, NDArray[Any]]]) -> Growth:
             variance.append(squares.mean(dtype=float))
     if not distance:
         usual = float(np.nanvar(np.concatenate([values.ravel() for values, _ in series])))
-        return lambda gap: np.where(np.isinf(gap), _NO_HELP, usual)
+        return lambda gap: np.where(np.isinf(gap), np.float32(_NO_HELP), np.float32(usual))
     one, two = variance[0], variance[min(1, len(variance) - 1)]
     at = np.array([0.0, *distance]), np.array([np.clip(2 * one - two, one / 20, one), *variance])
-    return lambda gap: np.where(np.isinf(gap), _NO_HELP, np.interp(gap, *at))
+    return lambda gap: np.where(np.isinf(gap), np.float32(_NO_HELP), np.interp(gap, *at).astype(np.float32))
 
 
 def _neighbours(observed: NDArray[np.bool_]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
@@ -167,9 +167,10 @@ def _neighbours(observed: NDArray[np.bool_]) -> tuple[NDArray[np.int32], NDArray
     return before, np.where(after < len(observed), after, np.int32(-1))
 
 
-def _gap(field: Field, date: NDArray[np.int32]) -> NDArray[np.float64]:
+def _gap(field: Field, date: NDArray[np.int32]) -> NDArray[np.float32]:
     """Days from each date to another, infinite where there is none (-1)."""
-    return np.where(date >= 0, np.abs(field.days[date] - field.days[:, None, None]), np.inf)
+    days = field.days.astype(np.float32)
+    return np.where(date >= 0, np.abs(days[date] - days[:, None, None]), np.float32(np.inf))
 
 
 def _taken(values: Floats, date: NDArray[np.int32]) -> Floats:

@@ -8,7 +8,7 @@ import xarray as xr
 from fields import cloudy_dataset
 from oceanfill.pipeline import cli
 
-MEMORY = str(0.6 + 120 * 64 * 20 * 24 / 1e9)
+MEMORY = str(0.6 + 120.01 * 44 * 20 * 24 / 1e9)
 
 
 @pytest.fixture
