@@ -205,6 +205,7 @@ class Patches(Dataset[tuple[Tensor, Tensor, Tensor]]):
             for index, scene in enumerate(scenes)
             for date in torch.nonzero((scene.weight > 0).any(2).any(1))[:, 0]
         ]
+        self.counts = [scene.weight > 0 for scene in scenes]
         # Found once: to look for them in every patch takes longer than to make it.
         self.hidden = [
             np.flatnonzero(scenes[index].weight[date].numpy() > 0).astype(np.int32)
@@ -230,7 +231,7 @@ class Patches(Dataset[tuple[Tensor, Tensor, Tensor]]):
         )
         seen = inputs(scene, self.around, date, self.window, y, x)
         # One each: weighted as the gaps are, few hidden values would say everything.
-        residual, weight = scene.residual[date, y, x], (scene.weight[date, y, x] > 0).float()
+        residual, weight = scene.residual[date, y, x], self.counts[index][date, y, x]
         if rng.random() >= self.turned:
             return seen, residual, weight
         if rng.random() < 0.5:

@@ -66,7 +66,7 @@ class Correction(pl.LightningModule):
         inputs, residual, weight = batch
         stages = self.stages(inputs)
         residual = torch.where(weight > 0, residual, 0.0)
-        share = weight / weight.sum().clamp(min=1e-6)
+        share = weight / weight.float().sum().clamp(min=1e-6)
         losses = [
             (((residual - correction) ** 2 * torch.exp(-2 * log_error) / 2 + log_error) * share).sum()
             for correction, log_error in stages
