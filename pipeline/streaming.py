@@ -131,6 +131,11 @@ def fill_record(
     """
     if method not in METHODS:
         raise InputError(f"no method is called {method!r}; choose one of {', '.join(METHODS)}")
+    if training.cv_points is not None or training.save_eofs is not None:
+        raise InputError(
+            f"{record.path}: is filled block by block, each with EOFs of its own; leave out --cv-points and "
+            "--save-eofs, or allow more --memory"
+        )
     check_writable(output)
     if (record.share[record.sea] == 1).all():
         _log.warning("%s: nothing is missing, so the values are copied through", record.layout.variable)

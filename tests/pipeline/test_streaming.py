@@ -226,9 +226,11 @@ def test_what_is_too_large_is_told_from_sizes_alone(tmp_path):
 
 def test_what_is_no_record_is_said(tmp_path):
     dataset = cloudy_dataset(dates=20, rows=ROWS, columns=COLUMNS)
-    dataset.to_zarr(tmp_path / "plain.zarr")
+    dataset.to_zarr(tmp_path / "plain.zarr", consolidated=False)
     with pytest.raises(InputError, match="not a store of `oceanfill prepare`"):
         Record(str(tmp_path / "plain.zarr"))
     made = store(tmp_path, dataset)
+    with pytest.raises(InputError, match="each with EOFs of its own; leave out --cv-points and --save-eofs"):
+        fill_record(Record(made), tmp_path / "out.nc", method="dineof", training=Training(save_eofs="e.nc"))
     with pytest.raises(InputError, match="prepare it anew with --error-variable err"):
         Record(made, error_variable="err")
