@@ -78,7 +78,8 @@ def _client(cluster: str, number: int) -> Iterator[Any]:
             f"--cluster {cluster} needs {error.name}; install it with: pip install 'oceanfill[hpc]'"
         ) from error
     try:
-        client = Client(cluster if made is None else made, timeout=30)
+        # Not the default, which all else that uses dask would then go to, even after a failure to connect.
+        client = Client(cluster if made is None else made, timeout=30, set_as_default=False)
     except (OSError, ValueError) as error:
         raise InputError(
             f"--cluster {cluster}: no dask scheduler answers there ({error}); give its address as "

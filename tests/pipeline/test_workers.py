@@ -7,6 +7,7 @@ import signal
 import sys
 from pathlib import Path
 
+import dask.array
 import pytest
 from oceanfill.pipeline.errors import InputError
 from oceanfill.pipeline.workers import _in_order, workers
@@ -68,3 +69,4 @@ def test_a_scheduler_that_does_not_answer_is_said():
     pytest.importorskip("distributed", reason="the extra hpc is not installed")
     with pytest.raises(InputError, match="no dask scheduler answers there"), workers("nowhere", 2):
         pass
+    assert int(dask.array.ones(3, chunks=1).sum().compute()) == 3  # without a cluster, as before
