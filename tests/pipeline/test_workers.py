@@ -57,6 +57,7 @@ def test_what_a_killed_worker_of_a_cluster_did_is_done_again(tmp_path):
     with workers("local", 2) as everywhere:
         assert list(everywhere(dies_once, [(str(tmp_path), k) for k in range(8)])) == list(range(8))
     assert (tmp_path / "asked").is_dir()
+    assert int(dask.array.ones(3, chunks=1).sum().compute()) == 3  # without a cluster, as before
 
 
 @pytest.mark.slow  # starts processes
@@ -69,4 +70,3 @@ def test_a_scheduler_that_does_not_answer_is_said():
     pytest.importorskip("distributed", reason="the extra hpc is not installed")
     with pytest.raises(InputError, match="no dask scheduler answers there"), workers("nowhere", 2):
         pass
-    assert int(dask.array.ones(3, chunks=1).sum().compute()) == 3  # without a cluster, as before
