@@ -81,9 +81,9 @@ def _fill(options: argparse.Namespace) -> None:
     _check_options(options)
     _check_targets(options)
     from .fill import fill
+    from .large import fill_large, too_large
     from .networks import Training
     from .output import write
-    from .streaming import fill_large, too_large
 
     training = Training(
         options.window,

@@ -20,13 +20,13 @@ import dask.array
 import numpy as np
 import pandas as pd
 import xarray as xr
-from numpy.typing import NDArray
 
 from .coordinates import Layout, find_layout, grid
 from .dates import Period, day_list, in_period
 from .errors import InputError
 from .field import check_options
 from .output import check_writable, replacing, resuming
+from .pixelstatistics import Statistics
 from .progress import progress
 from .reading import Inputs, Region, combine, list_inputs, opened, read_part
 from .record import PREPARED, prepared
@@ -63,36 +63,6 @@ class Surveyed:
     shape: tuple[int, ...] = ()  # rows, columns
     corners: tuple[float, ...] = ()  # degrees
     wrong: str = ""
-
-
-@dataclass
-class Statistics:
-    """Numbers, means and sums of squared deviations of pixels, whole and by calendar month."""
-
-    number: NDArray[np.int64]  # (13, lat, lon) in the first all dates, then the months
-    mean: NDArray[np.float64]  # (13, lat, lon)
-    squares: NDArray[np.float64]  # (lat, lon) of all dates
-
-    @staticmethod
-    def of(values: NDArray[np.floating], month: NDArray[np.integer]) -> Statistics:
-        """Of values (time, lat, lon), NaN where missing, in the ``month`` (time,) from 1 to 12."""
-        number = np.zeros((13, *values.shape[1:]), np.int64)
-        mean = np.zeros(number.shape)
-        for k, chosen in [(0, values), *((m, values[month == m]) for m in np.unique(month))]:
-            seen = np.isfinite(chosen)
-            number[k] = seen.sum(axis=0)
-            total = np.where(seen, chosen, 0).sum(axis=0, dtype=np.float64)
-            mean[k] = total / np.maximum(number[k], 1)
-        deviation = np.where(np.isfinite(values), values - mean[0], 0)
-        return Statistics(number, mean, (deviation**2).sum(axis=0, dtype=np.float64))
-
-    def merged(self, other: Statistics) -> Statistics:
-        """Of both together (Chan, Golub and LeVeque 1983, doi:10.1080/00031305.1983.10483115, eq. 2.1)."""
-        number = self.number + other.number
-        share = other.number / np.maximum(number, 1)
-        apart = other.mean - self.mean
-        squares = self.squares + other.squares + apart[0] ** 2 * self.number[0] * share[0]
-        return Statistics(number, self.mean + apart * share, squares)
 
 
 def prepare(
@@ -163,7 +133,8 @@ def _surveyed(
             wrong = f"{one.path}: its grid is not that of {reference.path}; bring all files to one grid"
         elif one.calendar != reference.calendar:
             wrong = (
-                f"{one.path}: its calendar is {one.calendar}, that of {reference.path} {reference.calendar}"
+                f"{one.path}: its calendar is {one.calendar}, that of {reference.path} {reference.calendar}; "
+                "bring all files to one calendar"
             )
         else:
             continue

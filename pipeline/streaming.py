@@ -10,8 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -36,19 +35,18 @@ from .fill import AUTOMATIC, DEFAULTS, GUESSING, HELD_OUT, METHODS, Estimate, ch
 from .firstguess import Guess, PixelMeans
 from .networks import NETWORKS, Training, has_fixed_grid
 from .output import check_writable, coverage_in_time, replacing, resuming, summary, to_dataset
-from .prepare import DATES, Request, prepare, survey
+from .prepare import DATES
 from .progress import progress
-from .reading import Inputs, list_inputs
-from .record import Record, prepared
+from .record import Record
 from .workers import workers
 
 _log = logging.getLogger(__name__)
 
-_BASE = 0.6e9  # bytes: Python, torch and the libraries
-_LEARNING = 250  # bytes a value: what a method holds of a field at its peak, when it learns,
+BASE = 0.6e9  # bytes: Python, torch and the libraries
+LEARNING = 250  # bytes a value: what a method holds of a field at its peak, when it learns,
 _FILLING, _FILLING_SIMPLY = 120, 85  # when it fills, and when it does so without a first guess
 _LEAST_HALO, _MOST_HALO = 8, 32  # dates on each side of a block
-_SPAN = 32  # dates in a row of what is learnt on
+SPAN = 32  # dates in a row of what is learnt on
 _MOST_LEARNT = 1e7  # values: more take long and teach little
 _WRAP = 32  # columns of a global grid that are repeated beyond its ends
 _CELLS = 256  # of a chunk of the output, to a side
@@ -95,15 +93,6 @@ class Job:
 def default_memory() -> float:
     """GB: half of the machine's."""
     return psutil.virtual_memory().total / 2e9
-
-
-def too_large(inputs: Inputs, opening: Mapping[str, Any], memory: float | None = None) -> bool:
-    """Whether `fill.fill` would need more than ``memory`` (GB, half of the machine's) for these inputs."""
-    paths = [entry for entry in list_inputs(inputs) if isinstance(entry, str)]
-    known = {key: opening[key] for key in ("variable", "mask_variable", "region", "period") if key in opening}
-    found = [survey(path, Request(**known)) for path in paths]
-    values = sum(len(one.dates) * int(np.prod(one.shape)) for one in found if not one.wrong)
-    return _BASE + _LEARNING * values > (memory or default_memory()) * 1e9
 
 
 def fill_record(
@@ -189,52 +178,6 @@ def fill_record(
         _describe(store, record, learnt)
 
 
-def fill_large(
-    inputs: Inputs,
-    output: str | os.PathLike[str],
-    *,
-    opening: Mapping[str, Any],
-    cache: str | os.PathLike[str] | None = None,
-    cluster: str | None = None,
-    number: int = 1,
-    quiet: bool = True,
-    **how: Any,
-) -> xr.Dataset:
-    """Prepare the inputs, unless they are a store of `prepare`, fill them, and return some of the result.
-
-    Without a ``cache`` the store is beside the output and goes when that is complete. ``opening`` are options
-    of `open_field`, ``how`` those of `fill_record`.
-    """
-    given = dict(opening)
-    of_record = {
-        key: given.pop(key) for key in ("observation_error", "transform", "error_variable") if key in given
-    }
-    listed = list_inputs(inputs)
-    place = Path(output).with_name(f".{Path(output).name}.cache.zarr")
-    store = Path(cache or place)
-    if len(listed) == 1 and isinstance(listed[0], str) and prepared(listed[0]) is not None:
-        if given:
-            raise InputError(
-                f"{listed[0]}: is prepared already, and too large to be cut here; give "
-                f"{', '.join('--' + name.replace('_', '-') for name in given)} to `oceanfill prepare`"
-            )
-        store = Path(listed[0])
-    else:
-        _log.info("too large for the memory; it is prepared in %s", store)
-        if "error_variable" in of_record:
-            given["error_variable"] = of_record["error_variable"]
-        prepare(inputs, store, cluster=cluster, number=number, quiet=quiet, **given)
-    record = Record(str(store), **of_record)
-    fill_record(record, output, cluster=cluster, number=number, quiet=quiet, **how)
-    name, time, middle = record.layout.variable, record.layout.t, record.shape[0] // 2
-    if cache is None and store == place:
-        shutil.rmtree(store)
-    engine: dict[str, Any] = {"engine": "zarr"} if Path(output).suffix == ".zarr" else {"engine": "netcdf4"}
-    with xr.open_dataset(output, **engine) as filled:
-        some = filled[[name, *(f"{name}_{what}" for what in ("analysis", "error", "source"))]]
-        return some.isel({time: slice(max(0, middle - _SPAN // 2), middle + _SPAN // 2)}).load()
-
-
 def blocks_of(
     shape: tuple[int, int, int], memory: float, bytes_a_value: int = _FILLING
 ) -> list[tuple[slice, slice]]:
@@ -244,7 +187,7 @@ def blocks_of(
     block sees further inwards: its means are of as many dates as those of the others.
     """
     dates, rows, columns = shape
-    most = int((memory - _BASE) / (bytes_a_value * rows * columns))
+    most = int((memory - BASE) / (bytes_a_value * rows * columns))
     enough = int(np.clip(most // 6, _LEAST_HALO, _MOST_HALO))
     core = DATES * max(1, (most - 2 * enough) // DATES)
     halo = int(np.clip((most - core) // 2, _LEAST_HALO, _MOST_HALO))
@@ -261,17 +204,17 @@ def blocks_of(
 def _sample(record: Record, memory: float) -> Field:
     """Spans of dates, spread over the record, on which a method is learnt."""
     dates, rows, columns = record.shape
-    most = int(min((memory - _BASE) / (_LEARNING * rows * columns), _MOST_LEARNT / (rows * columns)))
-    most = max(most, _SPAN)
+    most = int(min((memory - BASE) / (LEARNING * rows * columns), _MOST_LEARNT / (rows * columns)))
+    most = max(most, SPAN)
     if most >= dates:
         return record.field(slice(0, dates))
     # Not where next to nothing was seen, as in a winter of clouds or a sensor's pause.
-    seen = np.convolve(record.seen, np.ones(_SPAN), "valid")
+    seen = np.convolve(record.seen, np.ones(SPAN), "valid")
     useful = np.flatnonzero(seen >= np.median(seen[seen > 0]) / 2)
-    places = np.linspace(0, len(useful) - 1, most // _SPAN + 2)[1:-1].round().astype(int)
+    places = np.linspace(0, len(useful) - 1, most // SPAN + 2)[1:-1].round().astype(int)
     starts = useful[places]
-    spans = [record.field(slice(start, start + _SPAN)) for start in starts]
-    days = np.concatenate([_days(record)[start : start + _SPAN] for start in starts])
+    spans = [record.field(slice(start, start + SPAN)) for start in starts]
+    days = np.concatenate([_days(record)[start : start + SPAN] for start in starts])
     first = spans[0]
     _log.info("learning on %d of the %d dates, in %d spans", len(days), dates, len(spans))
     return replace(

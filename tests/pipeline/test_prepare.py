@@ -11,7 +11,8 @@ from fields import cloudy_dataset
 from oceanfill.pipeline import prepare as module
 from oceanfill.pipeline.errors import InputError
 from oceanfill.pipeline.field import open_field
-from oceanfill.pipeline.prepare import DATES, Statistics, prepare
+from oceanfill.pipeline.pixelstatistics import Statistics
+from oceanfill.pipeline.prepare import DATES, prepare
 
 WHOLE = cloudy_dataset(dates=50, rows=9, columns=11).drop_vars("truth")
 

@@ -11,10 +11,11 @@ from fields import cloudy_dataset
 from oceanfill.pipeline import streaming as module
 from oceanfill.pipeline.errors import InputError
 from oceanfill.pipeline.fill import fill
+from oceanfill.pipeline.large import too_large
 from oceanfill.pipeline.networks import Training
 from oceanfill.pipeline.prepare import DATES, prepare
 from oceanfill.pipeline.record import Record
-from oceanfill.pipeline.streaming import blocks_of, fill_record, too_large
+from oceanfill.pipeline.streaming import blocks_of, fill_record
 
 ROWS, COLUMNS = 10, 12
 SMALL = 0.6 + 120.01 * 44 * ROWS * COLUMNS / 1e9  # GB: for blocks of 16 dates that see 44
