@@ -81,7 +81,7 @@ def _fill(options: argparse.Namespace) -> None:
     _check_options(options)
     _check_targets(options)
     from .fill import fill
-    from .large import fill_large, too_large
+    from .large import by_blocks, fill_large
     from .networks import Training
     from .output import write
 
@@ -106,7 +106,8 @@ def _fill(options: argparse.Namespace) -> None:
         "report": lambda rows: None if options.quiet else _show_held_out(rows, options.method),
         "attributes": {"command": shlex.join(["oceanfill", *options.words])},
     }
-    if too_large(options.inputs, _opening(options), options.memory):
+    asked = options.workers > 1 or options.cluster is not None or options.cache is not None
+    if asked or by_blocks(options.inputs, _opening(options), options.method, options.memory):
         dataset = fill_large(
             options.inputs,
             options.output,

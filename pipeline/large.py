@@ -20,14 +20,25 @@ from .streaming import BASE, LEARNING, SPAN, default_memory, fill_record
 
 _log = logging.getLogger(__name__)
 
+_WITHOUT_NEIGHBOURS = ("dineof", "climatology", "persistence", "linear-time")
 
-def too_large(inputs: Inputs, opening: Mapping[str, Any], memory: float | None = None) -> bool:
-    """Whether `fill.fill` would need more than ``memory`` (GB, half of the machine's) for these inputs."""
+
+def by_blocks(
+    inputs: Inputs, opening: Mapping[str, Any], method: str = "unet", memory: float | None = None
+) -> bool:
+    """Whether these inputs are filled block by block.
+
+    That are those for which `fill.fill` would need more than ``memory`` (GB, half of the machine's), and
+    those on a grid around the globe, for methods that look at neighbours: only `fill_record` knows that its
+    last column's are in the first one.
+    """
     paths = [entry for entry in list_inputs(inputs) if isinstance(entry, str)]
     known = {key: opening[key] for key in ("variable", "mask_variable", "region", "period") if key in opening}
     found = [survey(path, Request(**known)) for path in paths]
     values = sum(len(one.dates) * int(np.prod(one.shape)) for one in found if not one.wrong)
-    return BASE + LEARNING * values > (memory or default_memory()) * 1e9
+    if BASE + LEARNING * values > (memory or default_memory()) * 1e9:
+        return True
+    return method not in _WITHOUT_NEIGHBOURS and any(one.cyclic for one in found)
 
 
 def fill_large(
@@ -61,7 +72,7 @@ def fill_large(
             )
         store = Path(listed[0])
     else:
-        _log.info("too large for the memory; it is prepared in %s", store)
+        _log.info("filled block by block; prepared for that in %s", store)
         if "error_variable" in of_record:
             given["error_variable"] = of_record["error_variable"]
         prepare(inputs, store, cluster=cluster, number=number, quiet=quiet, **given)

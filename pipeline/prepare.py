@@ -10,7 +10,7 @@ import hashlib
 import logging
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -28,7 +28,7 @@ from .field import check_options
 from .output import check_writable, replacing, resuming
 from .pixelstatistics import Statistics
 from .progress import progress
-from .reading import Inputs, Region, combine, list_inputs, opened, read_part
+from .reading import Inputs, Region, combine, is_cyclic, list_inputs, opened, read_part
 from .record import PREPARED, prepared
 from .seamask import find_mask, sea_from_coverage, sea_from_mask
 from .workers import Mapper, workers
@@ -62,6 +62,7 @@ class Surveyed:
     calendar: str = ""
     shape: tuple[int, ...] = ()  # rows, columns
     corners: tuple[float, ...] = ()  # degrees
+    cyclic: bool = False
     wrong: str = ""
 
 
@@ -86,7 +87,8 @@ def prepare(
     ``V_climatology`` (month, lat, lon) and ``V_seen`` (values of each date). Options are those of
     `open_field`, ``cluster`` and ``number`` those of `workers`. Of dates that come twice the last file's is
     kept. The same call after a kill goes on where that one was. Raises `InputError` with all files that
-    cannot be used, unless ``skip_bad`` leaves them out.
+    cannot be used, unless ``skip_bad`` leaves them out; the dates of one whose values turn out to be
+    unreadable stay missing.
     """
     check_options(error_variable, None, region, "none", minimum_coverage)
     check_writable(cache)
@@ -111,9 +113,12 @@ def prepare(
     with workers(cluster, number) as everywhere:
         good = _surveyed(everywhere, paths, wanted, skip_bad, quiet)
         dates, chunks = _chunks(good)
-        first = _read(chunks[0], wanted)
+        first = next(filter(None, (_read(chunk, wanted, skip_bad)[0] for chunk in chunks)), None)
+        if first is None:
+            raise InputError(f"{paths[0]}: no value of {len(paths)} files can be read; check the files")
         with resuming(target, plan, lambda store: _make(store, first, dates, wanted)) as store:
-            total = _written(everywhere, store, chunks, wanted, quiet)
+            write = partial(_write, store=store, wanted=wanted, skip_bad=skip_bad)
+            total = _written(everywhere, store, chunks, write, quiet)
             _finish(store, first, total, minimum_coverage, len(dates), digest)
     return target
 
@@ -178,6 +183,7 @@ def survey(path: str, wanted: Request) -> Surveyed:
                 getattr(dates, "calendar", "standard"),
                 lat.shape,
                 (lat[0, 0], lat[-1, -1], lon[0, 0] % 360, lon[-1, -1] % 360),
+                is_cyclic(lon),
             )
     except InputError as error:
         return Surveyed(path, wrong=str(error))
@@ -220,31 +226,48 @@ class _Read:
     data: xr.Dataset
     layout: Layout
     mask: str | None
+    rows: list[int]  # of the chunk's dates, which they are
 
 
-def _read(pieces: Sequence[Piece], wanted: Request) -> _Read:
-    """The dates of a chunk in memory, in order."""
+def _read(
+    pieces: Sequence[Piece], wanted: Request, skip_bad: bool = False
+) -> tuple[_Read | None, dict[str, str]]:
+    """The dates of a chunk in memory, in order, and what is wrong with files that were left out."""
     numbers: dict[str, list[int]] = {}
     for path, number in pieces:
         numbers.setdefault(path, []).append(number)
-    parts = []
+    parts, bad = [], {}
     layout, mask = None, None
     for path, chosen in numbers.items():
-        with opened(path) as (file, dataset):
-            if layout is None:
-                layout = _layout(file, dataset, wanted)
-                mask = find_mask(file, dataset, layout, wanted.mask_variable)
-            others = [name for name in (mask, wanted.error_variable) if name is not None]
-            # Slices are read several times as fast as lists of numbers.
-            low, high = min(chosen), max(chosen) + 1
-            cut = dataset.isel({layout.t: slice(low, high)}, missing_dims="ignore")
-            part = read_part(file, cut, layout, others, wanted.region)
+        try:
+            with opened(path) as (file, dataset):
+                if layout is None:
+                    layout = _layout(file, dataset, wanted)
+                    mask = find_mask(file, dataset, layout, wanted.mask_variable)
+                others = [name for name in (mask, wanted.error_variable) if name is not None]
+                # Slices are read several times as fast as lists of numbers.
+                low, high = min(chosen), max(chosen) + 1
+                cut = dataset.isel({layout.t: slice(low, high)}, missing_dims="ignore")
+                part = read_part(file, cut, layout, others, wanted.region)
             if len(chosen) < high - low:
                 data = part.data.isel({layout.t: [number - low for number in sorted(chosen)]})
                 part = type(part)(part.file, data, part.dates)
+            infinite = int(np.isinf(part.data[layout.variable]).sum())
+            if infinite:
+                raise InputError(
+                    f"{path}: {layout.variable} has {infinite} infinite values; replace them by the fill "
+                    "value"
+                )
+        except InputError as error:
+            if not skip_bad:
+                raise
+            bad[path] = str(error)
+        else:
             parts.append(part)
-    assert layout is not None
-    return _Read(pieces[0][0], combine(parts, layout), layout, mask)
+    if layout is None or not parts:
+        return None, bad
+    rows = [row for row, (path, _) in enumerate(pieces) if path not in bad]
+    return _Read(parts[0].file, combine(parts, layout), layout, mask, rows), bad
 
 
 def _kept(read: _Read, wanted: Request) -> list[str]:
@@ -283,20 +306,32 @@ def _make(store: Path, first: _Read, dates: Sequence[Any], wanted: Request) -> N
     template.to_zarr(store, mode="w", compute=False, consolidated=False, encoding=encodings)
 
 
+_Written = tuple[Statistics | None, dict[str, str]]
+
+
 def _written(
-    everywhere: Mapper, store: Path, chunks: Sequence[Sequence[Piece]], wanted: Request, quiet: bool
+    everywhere: Mapper,
+    store: Path,
+    chunks: Sequence[Sequence[Piece]],
+    write: Callable[[tuple[int, Sequence[Piece]]], _Written],
+    quiet: bool,
 ) -> Statistics:
     """Write the chunks that are not, and return the statistics of all."""
     done, total = _state(store)
+    warned: set[str] = set()
     with progress("reading", len(chunks), quiet) as advance:
         advance(done)
         saved = time.monotonic()
         todo: Iterable[Any] = ((number, chunks[number]) for number in range(done, len(chunks)))
-        for more in everywhere(partial(_write, store=store, wanted=wanted), todo):
-            total = more if total is None else total.merged(more)
+        for more, bad in everywhere(write, todo):
+            for path in bad.keys() - warned:
+                _log.warning("dates of it stay missing: %s", bad[path])
+            warned |= bad.keys()
+            if more is not None:
+                total = more if total is None else total.merged(more)
             done += 1
             advance(1)
-            if time.monotonic() - saved > _SAVED_EVERY or done == len(chunks):
+            if total is not None and (time.monotonic() - saved > _SAVED_EVERY or done == len(chunks)):
                 with replacing(store.parent / _STATE) as temporary:
                     np.savez(temporary, done=done, **vars(total))
                 saved = time.monotonic()
@@ -311,10 +346,12 @@ def _state(store: Path) -> tuple[int, Statistics | None]:
         return int(held["done"]), Statistics(held["number"], held["mean"], held["squares"])
 
 
-def _write(numbered: tuple[int, Sequence[Piece]], store: Path, wanted: Request) -> Statistics:
-    """Read a chunk of dates, write it, and return its statistics."""
+def _write(numbered: tuple[int, Sequence[Piece]], store: Path, wanted: Request, skip_bad: bool) -> _Written:
+    """Read a chunk of dates, write it, and return its statistics and the files that were left out."""
     number, pieces = numbered
-    read = _read(pieces, wanted)
+    read, bad = _read(pieces, wanted, skip_bad)
+    if read is None:
+        return None, bad
     layout = read.layout
     dims = (layout.t, layout.y, layout.x)
     found = xr.Dataset()
@@ -322,19 +359,15 @@ def _write(numbered: tuple[int, Sequence[Piece]], store: Path, wanted: Request) 
         array = read.data[name].variable
         lacking = {dim: read.data.sizes[dim] for dim in dims if dim not in array.dims}
         values = array.set_dims({**lacking, **array.sizes}).transpose(*dims).to_numpy()
-        found[name] = xr.Variable(dims, np.ascontiguousarray(values, np.float32))
+        chunk = np.full((len(pieces), *values.shape[1:]), np.nan, np.float32)
+        chunk[read.rows] = values
+        found[name] = xr.Variable(dims, chunk)
     raw = found[layout.variable].to_numpy()
-    infinite = np.isinf(raw)
-    if infinite.any():
-        raise InputError(
-            f"{pieces[0][0]}: {layout.variable} has {np.count_nonzero(infinite)} infinite values (in the "
-            f"dates up to {pieces[-1][0]}); replace them by the fill value"
-        )
     found[f"{layout.variable}_seen"] = layout.t, np.isfinite(raw).sum(axis=(1, 2))
     start = number * DATES
     found.to_zarr(store, region={layout.t: slice(start, start + len(pieces))}, consolidated=False)
     month = read.data[layout.time].dt.month.to_numpy()
-    return Statistics.of(raw, month)
+    return Statistics.of(raw[read.rows], month), bad
 
 
 def _finish(

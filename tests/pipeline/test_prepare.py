@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -76,6 +77,32 @@ def test_every_bad_file_is_named_and_can_be_left_out(folder):
     assert not (folder / "all.zarr").exists()
     store = prepare(str(folder / "*.nc"), folder / "all.zarr", skip_bad=True)
     np.testing.assert_array_equal(open_field(store).values, open_field(WHOLE).values)
+
+
+def test_dates_whose_values_cannot_be_read_stay_missing_when_bad_files_are_skipped(folder, caplog):
+    """A file whose header is whole and whose values are not, and one with an infinite value."""
+    packed = WHOLE.isel(time=slice(14, 21))  # a.nc
+    packing = {"zlib": True, "shuffle": False, "chunksizes": (1, 9, 11)}
+    packed.to_netcdf(folder / "a.nc", encoding={"sst": packing})
+    content = bytearray((folder / "a.nc").read_bytes())
+    start = content.index(zlib.compress(packed.sst[3].to_numpy().tobytes(), 4)[:16])
+    content[start + 20 : start + 120] = bytes(100)
+    (folder / "a.nc").write_bytes(content)
+    infinite = WHOLE.isel(time=slice(7, 14)).copy(deep=True)  # c.nc
+    infinite.sst[2, 5, 5] = np.inf
+    infinite.to_netcdf(folder / "c.nc")
+    with pytest.raises(InputError, match=r"c\.nc: sst has 1 infinite values"):
+        prepare(str(folder / "*.nc"), folder / "all.zarr")
+    store = prepare(str(folder / "*.nc"), folder / "all.zarr", skip_bad=True)
+    expected = open_field(WHOLE).values.copy()
+    expected[7:14] = expected[DATES:21] = np.nan  # the first two of a.nc are in a chunk before
+    np.testing.assert_array_equal(open_field(store).values, expected)
+    found = xr.open_zarr(store)
+    assert (found.sst_seen[DATES:21] == 0).all()
+    sea = found.sea_mask.to_numpy() == 1
+    np.testing.assert_allclose(found.sst_mean.to_numpy()[sea], np.nanmean(expected, 0)[sea], rtol=1e-6)
+    assert caplog.text.count("dates of it stay missing") == 2
+    assert "a.nc: its values cannot be read" in caplog.text
 
 
 def test_of_dates_that_come_twice_the_last_map_is_kept(folder, caplog):

@@ -11,7 +11,7 @@ from fields import cloudy_dataset
 from oceanfill.pipeline import streaming as module
 from oceanfill.pipeline.errors import InputError
 from oceanfill.pipeline.fill import fill
-from oceanfill.pipeline.large import too_large
+from oceanfill.pipeline.large import by_blocks
 from oceanfill.pipeline.networks import Training
 from oceanfill.pipeline.prepare import DATES, prepare
 from oceanfill.pipeline.record import Record
@@ -214,15 +214,26 @@ def test_logarithms_errors_and_pixels_that_are_never_seen(tmp_path):
     assert np.isnan(found.sst.to_numpy()[:, ~sea]).all()
 
 
-def test_what_is_too_large_is_told_from_sizes_alone(tmp_path):
+def test_what_goes_by_blocks_is_told_from_sizes_alone(tmp_path):
     cloudy_dataset(dates=100, rows=ROWS, columns=COLUMNS).to_netcdf(tmp_path / "in.nc")
     bytes_needed = 0.6e9 + 250 * 100 * ROWS * COLUMNS
     opening = {"variable": "sst"}
-    assert too_large(tmp_path / "in.nc", opening, (bytes_needed - 1) / 1e9)
-    assert not too_large(tmp_path / "in.nc", opening, (bytes_needed + 1) / 1e9)
+    assert by_blocks(tmp_path / "in.nc", opening, memory=(bytes_needed - 1) / 1e9)
+    assert not by_blocks(tmp_path / "in.nc", opening, memory=(bytes_needed + 1) / 1e9)
     opening |= {"period": "2020-01-01/2020-01-10", "region": (35.0, 35.45, -6, -5.5)}
-    assert not too_large(tmp_path / "in.nc", opening, (0.6e9 + 250 * 10 * 5 * 6 + 1) / 1e9)
-    assert too_large(tmp_path / "in.nc", opening, (0.6e9 + 250 * 10 * 5 * 6 - 1) / 1e9)
+    assert not by_blocks(tmp_path / "in.nc", opening, memory=(0.6e9 + 250 * 10 * 5 * 6 + 1) / 1e9)
+    assert by_blocks(tmp_path / "in.nc", opening, memory=(0.6e9 + 250 * 10 * 5 * 6 - 1) / 1e9)
+
+
+def test_a_global_grid_goes_by_blocks_for_methods_that_look_at_neighbours(tmp_path):
+    dataset = cloudy_dataset(dates=20, rows=ROWS, columns=COLUMNS).drop_vars("truth")
+    around = np.arange(COLUMNS) * 360 / COLUMNS
+    dataset.assign_coords(lon=around).to_netcdf(tmp_path / "global.nc")
+    dataset.assign_coords(lon=0.9 * around).to_netcdf(tmp_path / "ocean.nc")
+    assert by_blocks(tmp_path / "global.nc", {}, "oi")
+    assert not by_blocks(tmp_path / "global.nc", {}, "climatology")
+    assert not by_blocks(tmp_path / "global.nc", {"region": (35, 36, 0, 180)}, "oi")
+    assert not by_blocks(tmp_path / "ocean.nc", {}, "oi")
 
 
 def test_what_is_no_record_is_said(tmp_path):
