@@ -1,0 +1,98 @@
+"""Run a simulator: its snapshots go to a Zarr store, and a run that was killed goes on where it was."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+import xarray as xr
+from torch import Tensor
+
+from ..output import check_writable, replacing, resuming
+from ..progress import progress
+
+State = tuple[Tensor, ...]  # the state, then the tendencies of the steps before, the latest first
+_STATE = "state.pt"  # beside the unfinished store: how many snapshots are written, and the state then
+_TOGETHER = 16  # snapshots of a chunk
+_WEIGHTS = {1: (1.0,), 2: (3 / 2, -1 / 2), 3: (23 / 12, -16 / 12, 5 / 12)}
+
+
+class Simulator(Protocol):
+    """What can be run."""
+
+    dt: float  # seconds
+
+    def advance(self, state: State, steps: int) -> State:
+        """The state ``steps`` later."""
+
+    def snapshot(self, state: State) -> xr.Dataset:
+        """What is kept of a state: variables without time, with their attributes and coordinates."""
+
+
+def adams_bashforth(tendency: Callable[[Tensor], Tensor], state: State, dt: float) -> State:
+    """The state after ``dt`` by the scheme of third order; the first steps are of order one and two.
+
+    Durran 1991, doi:10.1175/1520-0493(1991)119<0702:TTOABM>2.0.CO;2.
+    """
+    tendencies = (tendency(state[0]), *state[1:3])
+    after = state[0]
+    for weight, one in zip(_WEIGHTS[len(tendencies)], tendencies, strict=True):
+        after = after + (dt * weight) * one
+    return after, *tendencies[:2]
+
+
+def simulate(
+    simulator: Simulator,
+    state: State,
+    path: str | os.PathLike[str],
+    *,
+    snapshots: int,
+    every: int,
+    plan: Mapping[str, Any],
+    attributes: Mapping[str, Any] | None = None,
+    quiet: bool = True,
+) -> Path:
+    """Write the state and what follows it every ``every`` steps to a Zarr store, ``snapshots`` in all.
+
+    ``time`` is in days from the first. ``plan`` says in plain values what is run: the same call after a kill
+    goes on from the last chunk that was written, and the store is that of an undisturbed run; one with
+    another plan begins anew. Raises `InputError` where the path cannot be written.
+    """
+    check_writable(path)
+    first = simulator.snapshot(state)
+    days = np.arange(snapshots) * (every * simulator.dt / 86400)
+
+    def make(store: Path) -> None:
+        whole = first.expand_dims(time=days).chunk()
+        whole.attrs = dict(attributes or {})
+        whole["time"].attrs = {"units": "days", "long_name": "time since the first snapshot"}
+        chunks = {name: (min(_TOGETHER, snapshots), *array.shape) for name, array in first.data_vars.items()}
+        encoding: Any = {name: {"chunks": chunk} for name, chunk in chunks.items()}
+        whole.to_zarr(store, mode="w", compute=False, consolidated=False, encoding=encoding)
+
+    plan = {**plan, "snapshots": snapshots, "every": every, "dt": simulator.dt}
+    with resuming(path, plan, make) as store:
+        done, held = 0, store.parent / _STATE
+        if held.exists():
+            kept = torch.load(held, map_location=state[0].device, weights_only=True)
+            done, state = kept["done"], tuple(kept["state"])
+        with progress("simulating", snapshots, quiet) as advance:
+            advance(done)
+            while done < snapshots:
+                number = min(_TOGETHER, snapshots - done)
+                written = []
+                for k in range(number):
+                    if done + k:
+                        state = simulator.advance(state, every)
+                    written.append(simulator.snapshot(state).drop_vars(list(first.coords)))
+                    advance(1)
+                part = xr.concat(written, "time")
+                part.to_zarr(store, region={"time": slice(done, done + number)}, consolidated=False)
+                done += number
+                with replacing(held) as temporary:
+                    torch.save({"done": done, "state": list(state)}, temporary)
+    return Path(path)
