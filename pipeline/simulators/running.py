@@ -41,7 +41,7 @@ def adams_bashforth(tendency: Callable[[Tensor], Tensor], state: State, dt: floa
     tendencies = (tendency(state[0]), *state[1:3])
     after = state[0]
     for weight, one in zip(_WEIGHTS[len(tendencies)], tendencies, strict=True):
-        after = after + (dt * weight) * one
+        after = torch.add(after, one, alpha=dt * weight)
     return after, *tendencies[:2]
 
 
