@@ -45,6 +45,7 @@ HOLDOUTS = {
     "tracks": "whole tracks or swaths",
     "random": "single values",
     "dates": "whole dates",
+    "altimeters": "what simulated satellites pass over",
 }
 _HELP = argparse.RawDescriptionHelpFormatter
 

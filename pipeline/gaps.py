@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import label
 
 from .field import Field
+from .simulators.altimetry import MISSIONS, SWATH, observed_cells
 
 Mask = NDArray[np.bool_]
 _HEAVIEST = 10.0  # weight of one hidden value
+_MOST_MISSIONS = 200  # a small domain sees few of them
 
 
 @dataclass(frozen=True)
@@ -124,11 +126,39 @@ def hide_dates(field: Field, share: float, rng: np.random.Generator) -> Mask:
     return field.observed & np.isin(np.arange(len(number)), lost)[:, None, None]
 
 
+def hide_altimeters(field: Field, share: float, rng: np.random.Generator) -> Mask:
+    """(time, lat, lon) True at observed values under the tracks of simulated altimeters.
+
+    Missions of random longitudes and starts hide what they pass over in a day, in random order, until
+    ``share`` of the values is hidden. At least a tenth of what a date shows is kept.
+    """
+    nadirs = [mission for mission in MISSIONS.values() if mission.across != SWATH]
+    observed = field.observed
+    number = observed.sum(axis=(1, 2))
+    hidden = np.zeros_like(observed)
+    left = share * number.sum()
+    for _ in range(_MOST_MISSIONS):
+        mission = nadirs[rng.integers(len(nadirs))]
+        turned = replace(mission, first_longitude=rng.uniform(-180, 180))
+        days = field.days + rng.uniform(0, mission.days)
+        under = observed_cells(field.lat, field.lon, days, [turned]) & observed & ~hidden
+        under[(observed & ~hidden & ~under).sum(axis=(1, 2)) < 0.1 * number] = False
+        order = rng.permutation(len(under))
+        new = under.sum(axis=(1, 2))[order]
+        enough = np.cumsum(new) <= left
+        hidden[order[enough]] |= under[order[enough]]
+        left -= new[enough].sum()
+        if not enough.all() and hidden.any():
+            break
+    return hidden
+
+
 HOLDOUTS: dict[str, Callable[[Field, float, np.random.Generator], Mask]] = {
     "clouds": hide_spells,
     "tracks": hide_pieces,
     "random": hide_random,
     "dates": hide_dates,
+    "altimeters": hide_altimeters,
 }
 
 

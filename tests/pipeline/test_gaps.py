@@ -104,3 +104,26 @@ def test_whole_dates_are_hidden():
     np.testing.assert_array_equal(hidden[dates], field.observed[dates])
     assert 0.15 < hidden.sum() / field.observed.sum() <= 0.25
     assert HOLDOUTS["dates"](field, 1e-6, np.random.default_rng(0)).any(axis=(1, 2)).sum() == 1
+
+
+@pytest.mark.parametrize("share", [0.02, 0.2])
+def test_values_under_simulated_altimeters_are_hidden(share):
+    field = cloudy_field(dates=8)
+    hidden = HOLDOUTS["altimeters"](field, share, np.random.default_rng(0))
+    assert not (hidden & ~field.observed).any()
+    assert share - 0.02 < hidden.sum() / field.observed.sum() <= share
+    kept = (field.observed & ~hidden).sum(axis=(1, 2))
+    assert (kept >= 0.1 * field.observed.sum(axis=(1, 2))).all()
+    again = HOLDOUTS["altimeters"](field, share, np.random.default_rng(0))
+    np.testing.assert_array_equal(hidden, again)
+
+
+def test_what_an_altimeter_hides_on_a_date_is_a_line():
+    field = cloudy_field(dates=2, rows=40, columns=48)
+    field.values[:, field.sea] = 1.0
+    hidden = HOLDOUTS["altimeters"](field, 0.015, np.random.default_rng(2))
+    date = hidden[hidden.any(axis=(1, 2))][0]
+    row, column = np.nonzero(date)
+    assert row.size > 20
+    line = np.polyval(np.polyfit(row, column, 1), row)
+    assert np.abs(column - line).max() < 1  # cell
