@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from scipy.ndimage import label
 
 from .field import Field
-from .simulators.altimetry import MISSIONS, SWATH, observed_cells
 
 Mask = NDArray[np.bool_]
 _HEAVIEST = 10.0  # weight of one hidden value
@@ -132,6 +131,8 @@ def hide_altimeters(field: Field, share: float, rng: np.random.Generator) -> Mas
     Missions of random longitudes and starts hide what they pass over in a day, in random order, until
     ``share`` of the values is hidden. At least a tenth of what a date shows is kept.
     """
+    from .simulators.altimetry import MISSIONS, SWATH, observed_cells  # search trees: slow to import
+
     nadirs = [mission for mission in MISSIONS.values() if mission.across != SWATH]
     observed = field.observed
     number = observed.sum(axis=(1, 2))

@@ -20,7 +20,7 @@ from scipy.spatial import KDTree
 
 from ..errors import InputError
 
-Floats = NDArray[np.float64]
+Floats = NDArray[np.floating]
 EARTH_RADIUS = 6371.0  # km
 SWATH = tuple(float(side * distance) for side in (-1, 1) for distance in range(10, 61, 2))  # km, as of SWOT
 _STRIDE = 32  # points of a track that are taken or left together: a look every 200 km finds a domain
@@ -89,10 +89,9 @@ def swath(mission: Mission, time: ArrayLike) -> tuple[Floats, Floats]:
 
     They lie on the great circle at right angles to the track, at the distances ``mission.across``.
     """
-    time = np.asarray(time, np.float64)
-    under = _unit(*nadir(mission, time))
-    second = 1 / 86400
-    ahead = _unit(*nadir(mission, time + second)) - _unit(*nadir(mission, time - second))
+    days, second = np.asarray(time, np.float64), 1 / 86400
+    under = _unit(*nadir(mission, days))
+    ahead = _unit(*nadir(mission, days + second)) - _unit(*nadir(mission, days - second))
     right = np.cross(ahead, under)
     right /= np.linalg.norm(right, axis=-1, keepdims=True)
     angle = np.array(mission.across)[:, None] / EARTH_RADIUS
@@ -143,23 +142,23 @@ def observed_cells(
 
     Raises `InputError` for a grid of one row or one column, whose cells have no size.
     """
-    lat, lon = np.asarray(lat, np.float64), np.asarray(lon, np.float64)
-    if lat.ndim == 1:
-        lat, lon = np.meshgrid(lat, lon, indexing="ij")
-    if min(lat.shape) < 2:
+    y, x = np.asarray(lat, np.float64), np.asarray(lon, np.float64)
+    if y.ndim == 1:
+        y, x = np.meshgrid(y, x, indexing="ij")
+    if min(y.shape) < 2:
         raise InputError(
-            f"the grid has {lat.shape[0]} rows and {lat.shape[1]} columns, and altimeters are laid on cells "
+            f"the grid has {y.shape[0]} rows and {y.shape[1]} columns, and altimeters are laid on cells "
             "with a height and a width; give two of each or more"
         )
-    tree, cells, far = _tree(lat, lon)
-    domain = circle(lat, lon)
-    days = np.asarray(days, np.float64)
-    seen = np.zeros((len(days), lat.size + 1), bool)  # the last one is for what lies outside
+    tree, cells, far = _tree(y, x)
+    domain = circle(y, x)
+    dates = np.asarray(days, np.float64)
+    seen = np.zeros((len(dates), y.size + 1), np.bool_)  # the last one is for what lies outside
     for mission in missions:
-        for date, day in zip(seen, days, strict=True):
+        for date, day in zip(seen, dates, strict=True):
             _, *points = overflown(mission, day - 0.5, day + 0.5, domain)
             date[cells[tree.query(_unit(*points), distance_upper_bound=far)[1]]] = True
-    return seen[:, :-1].reshape(len(days), *lat.shape)
+    return seen[:, :-1].reshape(len(dates), *y.shape)
 
 
 def observe(field: xr.DataArray, missions: Iterable[Mission], rng: np.random.Generator) -> xr.Dataset:
@@ -248,8 +247,8 @@ def _tree(lat: Floats, lon: Floats) -> tuple[KDTree, NDArray[np.int64], float]:
 
 def _unit(lat: ArrayLike, lon: ArrayLike) -> Floats:
     """(..., 3) of unit length, from degrees."""
-    lat, lon = np.radians(lat), np.radians(lon)
-    return np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=-1)
+    y, x = np.radians(np.asarray(lat)), np.radians(np.asarray(lon))
+    return np.stack([np.cos(y) * np.cos(x), np.cos(y) * np.sin(x), np.sin(y)], axis=-1)
 
 
 def _wrapped(lon: Floats) -> Floats:
