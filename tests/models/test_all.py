@@ -27,6 +27,7 @@ NETWORKS = [
     pytest.param(REDNet, {"depth": 30, "width": 16}, 67_426, 30, 1, id="RED30"),
     pytest.param(ResNet, {}, 152_386, 17, 1, id="ResNet"),
     pytest.param(ResNet, {"shared": True}, 22_914, 17, 1, id="ResNet, shared"),
+    pytest.param(ResNet, {"fold": 2}, 165_544, 34, 2, id="ResNet, folded"),
     pytest.param(DINCAE1, {}, 377_786, None, None, id="DINCAE 1"),
     pytest.param(DINCAE2, {}, 60_112, 31, 16, id="DINCAE 2"),
     pytest.param(DINCAE2, {"refinement": True}, 120_512, 63, 16, id="DINCAE 2, refined"),
