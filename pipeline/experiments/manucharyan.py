@@ -190,7 +190,7 @@ def _observed(heights: Tensor, rng: np.random.Generator) -> Tensor:
 def _scenes(
     heights: Tensor, under: Sequence[_Under], spread: float, rng: np.random.Generator
 ) -> list[tuple[Scene, Scene]]:
-    """Segments of the members, each under one sampling: for either layer, what a network sees and is to say."""
+    """Segments of the members, each under one sampling: what a network sees, and is to say of each layer."""
     found = []
     for member in heights:
         for start in range(0, len(member) - 2 * REACH, _SEGMENT):

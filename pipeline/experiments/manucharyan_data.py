@@ -71,7 +71,7 @@ def flow(
 
 @dataclass(frozen=True)
 class Statistics:
-    """Covariances (2 lags + 1, dy, dx), m2, of the surface with both layers so many days and cells farther."""
+    """Covariances (2 lags + 1, dy, dx), m2, of the surface with a layer so many days and cells farther."""
 
     surface: Tensor
     deep: Tensor

@@ -12,6 +12,7 @@ import torch
 import xarray as xr
 from torch import Tensor
 
+from ..errors import InputError
 from ..output import check_writable, replacing, resuming
 from ..progress import progress
 
@@ -60,7 +61,8 @@ def simulate(
 
     ``time`` is in days from the first. ``plan`` says in plain values what is run: the same call after a kill
     goes on from the last chunk that was written, and the store is that of an undisturbed run; one with
-    another plan begins anew. Raises `InputError` where the path cannot be written.
+    another plan begins anew. Raises `InputError` where the path cannot be written and where the flow is no
+    longer finite.
     """
     check_writable(path)
     first = simulator.snapshot(state)
@@ -88,6 +90,11 @@ def simulate(
                 for k in range(number):
                     if done + k:
                         state = simulator.advance(state, every)
+                    if not torch.isfinite(state[0]).all():
+                        raise InputError(
+                            f"{path}: the flow has no finite values after {days[done + k]:.3g} days; take a "
+                            f"shorter time step than {simulator.dt:g} s"
+                        )
                     written.append(simulator.snapshot(state).drop_vars(list(first.coords)))
                     advance(1)
                 part = xr.concat(written, "time")

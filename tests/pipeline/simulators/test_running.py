@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
+from oceanfill.pipeline.errors import InputError
 from oceanfill.pipeline.simulators.running import adams_bashforth, simulate
 from oceanfill.pipeline.simulators.two_layer import TwoLayer
 
@@ -50,6 +51,12 @@ def test_another_plan_begins_anew(tmp_path, monkeypatch):
     other = replace(MODEL, drag=0.0)
     path = simulate(other, other.start(1), tmp_path / "a.zarr", snapshots=2, every=1, plan={"seed": 1})
     np.testing.assert_array_equal(xr.open_zarr(path).psi[1], other.psi(other.advance(other.start(1), 1)))
+
+
+def test_a_flow_that_blows_up_is_said(tmp_path):
+    model = replace(MODEL, dt=86400.0 * 30, drag=0.0)
+    with pytest.raises(InputError, match=r"a.zarr: the flow has no finite values after .* shorter time step"):
+        simulate(model, model.start(1, speed=1.0), tmp_path / "a.zarr", snapshots=30, every=20, plan={})
 
 
 def test_adams_bashforth_is_of_third_order():
