@@ -19,6 +19,7 @@ NETWORKS = {
     "lstm": "the same with long short-term memory",
     "gru": "the same with gated recurrent units",
     "autoencoder": "a convolutional auto-encoder, without skips",
+    "vae": "the same, variational: in training its numbers are drawn",
     "dense-autoencoder": "a dense auto-encoder: for small grids",
     "linear-autoencoder": "two matrices, which span a subspace as EOFs do: for small grids",
 }

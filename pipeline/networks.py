@@ -18,7 +18,7 @@ def _named(family: str, name: str, **options: Any) -> dict[str, Any]:
 
 NETWORKS: dict[str, dict[str, Any]] = {
     "unet": _named("unet", "UNet", widths=[32, 64], skips="added", fold=2),
-    "resnet": _named("resnet", "ResNet"),
+    "resnet": _named("resnet", "ResNet", fold=2),
     "rednet": _named("rednet", "REDNet"),
     "dincae1": _named("dincae", "DINCAE1"),
     "dincae2": _named("dincae", "DINCAE2", refinement=True),
@@ -31,6 +31,7 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "lstm": _named("recurrent", "PixelFiller", cell="lstm"),
     "gru": _named("recurrent", "PixelFiller", cell="gru"),
     "autoencoder": _named("autoencoder", "ConvolutionalAutoEncoder", latent=64),
+    "vae": _named("variational", "VariationalAutoEncoder", latent=64),
     "dense-autoencoder": _named("autoencoder", "DenseAutoEncoder", latent=64),
     "linear-autoencoder": _named("autoencoder", "LinearAutoEncoder", latent=64),
 }

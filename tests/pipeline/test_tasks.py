@@ -88,6 +88,7 @@ def test_only_networks_with_dense_layers_are_made_for_one_grid():
     assert {name for name in NETWORKS if has_fixed_grid(NETWORKS[name])} == {
         "dincae1",
         "autoencoder",
+        "vae",
         "dense-autoencoder",
         "linear-autoencoder",
     }
