@@ -30,13 +30,12 @@ from .findings import Finding
 from .manucharyan_data import (
     NOISE,
     REACH,
-    Gain,
+    Interpolation,
     Sampling,
     Statistics,
     dynamical,
-    estimated,
     flow,
-    gains,
+    interpolations,
     linear,
     statistics,
 )
@@ -56,14 +55,14 @@ _SHARES = (0.02, 0.05, 0.1, 0.2)  # of the variance, that a forecast of a day is
 
 @dataclass(frozen=True)
 class _Under:
-    """A sampling with the gains of each day of its cycle."""
+    """A sampling with the interpolations of each day of its cycle."""
 
     sampling: Sampling
     seen: Tensor  # (repeat, y, x)
-    guess: list[Gain]  # of the surface, from `_GUESS_REACH` days
-    deep: list[Gain]
-    best: list[list[Gain]]  # from `REACH` days: on the day, and the first and the last of them
-    daily: dict[float, list[Gain]]  # by the share of the variance, from a day's own tracks
+    guess: list[Interpolation]  # of the surface, from `_GUESS_REACH` days
+    deep: list[Interpolation]
+    best: list[list[Interpolation]]  # from `REACH` days: on the day, and the first and the last of them
+    daily: dict[float, list[Interpolation]]  # by the share of the variance, from a day's own tracks
 
 
 def manucharyan(
@@ -118,7 +117,7 @@ def manucharyan(
         model, folder / "flow.zarr", members=members, years=years, spin_up=spin_up, seed=seed, quiet=quiet
     )
     known = statistics(heights[:-2], 2 * REACH + _GUESS_REACH)
-    spread = float(known.surface[known.longest, 0, 0]) ** 0.5
+    spread = float(known.surface[len(known.surface) // 2, 0, 0]) ** 0.5
     samplings = [Sampling(tracks[0], repeats[0])]
     samplings += [Sampling(number, repeats[0]) for number in tracks[1:]]
     samplings += [Sampling(tracks[0], number) for number in repeats[1:]]
@@ -171,14 +170,16 @@ def correlation(truth: Tensor, found: Tensor) -> float:
 def _prepared(sampling: Sampling, known: Statistics, cells: int) -> _Under:
     seen = sampling.cells(cells)
     guess, deep, best = [], [], []
-    daily: dict[float, list[Gain]] = {share: [] for share in _SHARES}
+    daily: dict[float, list[Interpolation]] = {share: [] for share in _SHARES}
     for day in range(sampling.repeat):
-        one, other = gains(known, seen, day, _GUESS_REACH, (("surface", 0), ("deep", 0)))
+        one, other = interpolations(known, seen, day, _GUESS_REACH, (("surface", 0), ("deep", 0)))
         guess.append(one)
         deep.append(other)
-        best.append(list(gains(known, seen, day, REACH, [("surface", when) for when in (0, -REACH, REACH)])))
+        best.append(
+            interpolations(known, seen, day, REACH, [("surface", when) for when in (0, -REACH, REACH)])
+        )
         for share, found in daily.items():
-            found += gains(replace(known, surface=share * known.surface), seen, day, 0)
+            found += interpolations(replace(known, surface=share * known.surface), seen, day, 0)
     return _Under(sampling, seen, guess, deep, best, daily)
 
 
@@ -211,9 +212,9 @@ def _scene(
     guess = {}
     for number, (layer, which) in enumerate((("surface", under.guess), ("deep", under.deep))):
         mean = torch.empty(len(days), *heights.shape[-2:])
-        for day, gain in enumerate(which):
-            mean[turn == day] = estimated(gain, observations, days[turn == day])
-        guess[layer] = mean, torch.stack([gain.error for gain in which])[turn], heights[days, number]
+        for day, one in enumerate(which):
+            mean[turn == day] = one.estimate(observations, days[turn == day])
+        guess[layer] = mean, torch.stack([one.error for one in which])[turn], heights[days, number]
     seen = under.seen[turn]
     mean, error, _ = guess["surface"]
     anomaly = torch.where(seen, observations[days], mean) / spread
@@ -301,8 +302,8 @@ def _carried(
     turn = days % under.sampling.repeat
     maps = torch.empty(3, len(days), *observations.shape[-2:])
     for day, which in enumerate(under.best):
-        for k, gain in enumerate(which):
-            maps[k, turn == day] = estimated(gain, observations, days[turn == day])
+        for k, one in enumerate(which):
+            maps[k, turn == day] = one.estimate(observations, days[turn == day])
     best, before, after = maps
     with torch.no_grad():
         carried = dynamical(model, before, after, observations, under.seen, 0, days, under.daily[share])
@@ -356,8 +357,9 @@ def _tested(
 
 def _day_in_cells(known: Statistics) -> float:
     """How many cells away the surface has changed as much as in a day."""
-    start = known.surface[known.longest]
-    per_day = start[0, 0] - known.surface[known.longest + 5, 0, 0]
+    longest = len(known.surface) // 2
+    start = known.surface[longest]
+    per_day = start[0, 0] - known.surface[longest + 5, 0, 0]
     across = (start[0, :8] + start[:8, 0]) / 2
     return float(np.interp(float(per_day), (start[0, 0] - across).numpy(), np.arange(8))) / 5
 

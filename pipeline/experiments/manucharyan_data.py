@@ -7,8 +7,9 @@ come back after some days.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -77,11 +78,6 @@ class Statistics:
     deep: Tensor
     deep_variance: float  # m2
 
-    @property
-    def longest(self) -> int:
-        """Days."""
-        return len(self.surface) // 2
-
 
 def statistics(heights: Tensor, longest: int, every: int = 5) -> Statistics:
     """Of (member, day, 2, y, x), from each ``every``-th day, for lags of up to ``longest`` days."""
@@ -98,56 +94,78 @@ def statistics(heights: Tensor, longest: int, every: int = 5) -> Statistics:
 
 
 @dataclass(frozen=True)
-class Gain:
-    """The best linear estimate from the observations around one day of the cycle."""
+class Interpolation:
+    """Optimal interpolation (Bretherton, Davis and Fandry 1976, doi:10.1016/0011-7471(76)90001-2), global.
 
-    matrix: Tensor  # (y * x, observations)
-    error: Tensor  # (y, x) its standard error, m
-    offset: Tensor  # (observations,) days from the estimate's
-    cell: Tensor  # (observations,) y * x
+    Of one target from the observations around one day of the cycle, which are numbered one after another.
+    """
+
+    covariance: Tensor  # (2 lags + 1, dy, dx) of the surface with the target, m2
+    variance: float  # of the target, m2
+    when: int  # the days from the day of the cycle on which it is wanted
+    root: Tensor  # of the observations' covariances: Cholesky's triangle
+    offset: Tensor  # (observations,) days from the day of the cycle
+    y: Tensor  # (observations,) rows
+    x: Tensor  # columns
+
+    @property
+    def _cells(self) -> int:
+        return self.covariance.shape[-1]
+
+    @property
+    def _towards(self) -> Tensor:
+        """(y * x, observations) covariances of the target with the observations."""
+        lag = self.when - self.offset + len(self.covariance) // 2
+        rows = (torch.arange(self._cells)[:, None] - self.y) % self._cells
+        columns = (torch.arange(self._cells)[:, None] - self.x) % self._cells
+        return self.covariance[lag, rows[:, None], columns].flatten(0, 1)
+
+    @cached_property
+    def gain(self) -> Tensor:
+        """(y * x, observations), for who needs it often."""
+        return torch.cholesky_solve(self._towards.T, self.root).T.float()
+
+    @cached_property
+    def error(self) -> Tensor:
+        """(y, x) the standard error, m."""
+        explained = torch.linalg.solve_triangular(self.root, self._towards.T, upper=False).square().sum(0)
+        left = (self.variance - explained).clamp(min=1e-3 * self.variance)
+        return left.sqrt().float().reshape(self._cells, self._cells)
+
+    def estimate(self, observations: Tensor, days: Tensor) -> Tensor:
+        """(days, y, x) from observations (time, y, x) on the grid, for ``days`` (n,) of this day of it."""
+        values = observations[days[:, None] + self.offset, self.y, self.x].double()
+        found = self._towards @ torch.cholesky_solve(values.T, self.root)
+        return found.T.float().reshape(len(days), self._cells, self._cells)
 
 
-def gains(
+def interpolations(
     known: Statistics,
     seen: Tensor,
     day: int,
     reach: int,
     targets: Sequence[tuple[str, int]] = (("surface", 0),),
     noise: float = NOISE,
-) -> Iterator[Gain]:
-    """Optimal interpolation (Bretherton, Davis and Fandry 1976, doi:10.1016/0011-7471(76)90001-2), global.
+) -> list[Interpolation]:
+    """One for each target: a layer (``surface`` or ``deep``), and the days from the ``day`` of the cycle.
 
-    ``seen`` (repeat, y, x) are the cells of each day of the cycle. Observations are those of ``reach`` days
-    before and after the ``day`` of the cycle; a target is a layer (``surface`` or ``deep``) and the days from
-    that day on which it is wanted.
+    ``seen`` (repeat, y, x) are the cells of each day of the cycle; those of ``reach`` days before and after
+    are observed.
     """
-    cells = seen.shape[-1]
     parts = [(offset, seen[(day + offset) % len(seen)].nonzero()) for offset in range(-reach, reach + 1)]
     offset = torch.cat([torch.full((len(place),), o) for o, place in parts])
     y, x = torch.cat([place for _, place in parts]).unbind(1)
-
-    def between(covariance: Tensor, days: Tensor | int, rows: Tensor, columns: Tensor) -> Tensor:
-        """From each observation to (n,) places on ``days``."""
-        lag = torch.as_tensor(days).reshape(-1, 1) - offset + known.longest
-        return covariance[lag, (rows[:, None] - y) % cells, (columns[:, None] - x) % cells]
-
-    square = between(known.surface, offset, y, x)
+    cells, longest = seen.shape[-1], len(known.surface) // 2
+    lag, dy, dx = (one[:, None] - one for one in (offset, y, x))
+    square = known.surface[lag + longest, dy % cells, dx % cells]
     square = (square + square.T) / 2
     square.diagonal().add_(noise**2)
     root = torch.linalg.cholesky(square)
-    rows, columns = (place.flatten() for place in torch.meshgrid(*2 * [torch.arange(cells)], indexing="ij"))
-    for layer, when in targets:
-        towards = between(getattr(known, layer), when, rows, columns)
-        matrix = torch.cholesky_solve(towards.T, root).T
-        variance = float(known.surface[known.longest, 0, 0]) if layer == "surface" else known.deep_variance
-        error = (variance - (matrix * towards).sum(1)).clamp(min=1e-3 * variance).sqrt()
-        yield Gain(matrix.float(), error.float().reshape(cells, cells), offset, y * cells + x)
-
-
-def estimated(gain: Gain, observations: Tensor, days: Tensor) -> Tensor:
-    """(days, y, x) from observations (time, y, x) on the grid, for ``days`` (n,) of the gain's cycle day."""
-    values = observations.flatten(1)[days[:, None] + gain.offset, gain.cell]
-    return (values @ gain.matrix.T).reshape(-1, *observations.shape[1:])
+    variances = {"surface": float(known.surface[longest, 0, 0]), "deep": known.deep_variance}
+    return [
+        Interpolation(getattr(known, layer), variances[layer], when, root, offset, y, x)
+        for layer, when in targets
+    ]
 
 
 def linear(observations: Tensor, seen: Tensor, phase: int, days: Tensor, day_in_cells: float) -> Tensor:
@@ -187,7 +205,7 @@ def dynamical(
     seen: Tensor,
     phase: int,
     days: Tensor,
-    corrections: Sequence[Gain],
+    corrections: Sequence[Interpolation],
 ) -> Tensor:
     """(days, y, x) where potential vorticity carries the map of `REACH` days before and that of after.
 
@@ -198,7 +216,6 @@ def dynamical(
     radius = model.deformation_radius * (1 + model.thickness_ratio) ** 0.5
     resting = replace(model, deformation_radius=radius, thickness_ratio=0.0, drag=0.0)
     steps, found = round(86400 / model.dt), []
-    flat = observations.flatten(1)
     for height, way in ((before, 1), (after, -1)):
         carried = height.clone()
         carrier = replace(resting, dt=way * model.dt)
@@ -207,8 +224,8 @@ def dynamical(
             carried = carrier.psi(carrier.advance(carrier.of_psi(psi), steps))[:, 0] * METRES
             when = days + offset + way
             for k, day in enumerate(when.tolist()):
-                gain = corrections[(day + phase) % len(seen)]
-                left = flat[day, gain.cell] - carried[k].flatten()[gain.cell]
-                carried[k] += (gain.matrix @ left).reshape(carried[k].shape)
+                one = corrections[(day + phase) % len(seen)]
+                left = observations[day, one.y, one.x] - carried[k, one.y, one.x]
+                carried[k] += (one.gain @ left).reshape(carried[k].shape)
         found.append(carried)
     return (found[0] + found[1]) / 2

@@ -15,8 +15,7 @@ from oceanfill.pipeline.experiments.manucharyan_data import (
     Sampling,
     Statistics,
     dynamical,
-    estimated,
-    gains,
+    interpolations,
     linear,
     statistics,
 )
@@ -83,7 +82,7 @@ def test_the_gain_is_that_of_optimal_interpolation():
     """Against the equations written out point by point, on two days of a cycle of three."""
     cells, known = 10, smooth(10, 4)
     seen = torch.rand(3, cells, cells, generator=torch.Generator().manual_seed(0)) < 0.2
-    one, deep = gains(known, seen, 1, 1, [("surface", 0), ("deep", 1)], noise=0.3)
+    one, deep = interpolations(known, seen, 1, 1, [("surface", 0), ("deep", 1)], noise=0.3)
     at = [(o, y, x) for o in (-1, 0, 1) for y, x in seen[(1 + o) % 3].nonzero().tolist()]
 
     def of(covariance, lag, y, x):
@@ -94,20 +93,20 @@ def test_the_gain_is_that_of_optimal_interpolation():
     for gain, covariance, when, variance in ((one, known.surface, 0, 1.0), (deep, known.deep, 1, 0.3)):
         towards = np.array([of(covariance, when - q[0], 2 - q[1], 3 - q[2]) for q in at])
         weights = np.linalg.solve(square, towards)
-        np.testing.assert_allclose(gain.matrix[2 * cells + 3], weights, atol=1e-6)
+        np.testing.assert_allclose(gain.gain[2 * cells + 3], weights, atol=1e-6)
         expected = np.sqrt(max(variance - weights @ towards, 1e-3 * variance))
         np.testing.assert_allclose(gain.error[2, 3], expected, rtol=1e-5)
     observations = torch.randn(9, cells, cells, generator=torch.Generator().manual_seed(1))
-    found = estimated(one, observations, torch.tensor([4, 7]))
+    found = one.estimate(observations, torch.tensor([4, 7]))
     values = [float(observations[7 + o, y, x]) for o, y, x in at]
-    np.testing.assert_allclose(found[1, 2, 3], one.matrix[2 * cells + 3] @ torch.tensor(values), rtol=1e-4)
+    np.testing.assert_allclose(found[1, 2, 3], one.gain[2 * cells + 3] @ torch.tensor(values), rtol=1e-4)
 
 
 def test_the_error_of_optimal_interpolation_is_the_one_it_makes():
     """Draws of the field with those covariances: the spread of the error within the sampling error."""
     cells, known = 10, smooth(10, 2)
     seen = torch.rand(1, cells, cells, generator=torch.Generator().manual_seed(3)) < 0.3
-    (gain,) = gains(known, seen, 0, 0, noise=0.2)
+    (one,) = interpolations(known, seen, 0, 0, noise=0.2)
     place = np.stack(np.meshgrid(*2 * [np.arange(cells)], indexing="ij"), -1).reshape(-1, 2)
     apart = (place[:, None] - place) % cells
     covariance = known.surface[2].numpy()[apart[..., 0], apart[..., 1]]
@@ -116,8 +115,8 @@ def test_the_error_of_optimal_interpolation_is_the_one_it_makes():
     draws = rng.standard_normal((4000, cells**2)) * np.sqrt(values.clip(0)) @ vectors.T
     fields = torch.from_numpy(draws.reshape(-1, cells, cells)).float()
     noisy = fields + 0.2 * torch.from_numpy(rng.standard_normal(fields.shape, np.float32))
-    error = (estimated(gain, noisy, torch.arange(4000)) - fields).square().mean(0).sqrt()
-    np.testing.assert_allclose(error, gain.error, rtol=0.05)
+    error = (one.estimate(noisy, torch.arange(4000)) - fields).square().mean(0).sqrt()
+    np.testing.assert_allclose(error, one.error, rtol=0.05)
 
 
 def test_linear_interpolation_is_exact_where_the_field_is_linear_in_time():
@@ -155,7 +154,7 @@ def test_dynamical_interpolation_is_exact_for_the_flow_that_it_assumes():
         nothing,
         0,
         torch.tensor([REACH]),
-        list(gains(known, nothing, 0, 0)),
+        interpolations(known, nothing, 0, 0),
     )
     changed = (truth[0] - truth[REACH]).square().mean()
     assert float((found[0] - truth[REACH]).square().mean() / changed) < 2e-3
@@ -167,7 +166,7 @@ def test_observations_on_the_way_correct_what_is_carried():
     truth = METRES * model.psi(model.start(2 * REACH + 1, seed=1, speed=0.05))[:, 0]
     seen = torch.ones(1, 16, 16, dtype=torch.bool)
     known = statistics(truth[None, :, None].expand(-1, -1, 2, -1, -1), 0, every=1)
-    daily = list(gains(known, seen, 0, 0, noise=1e-5))
+    daily = interpolations(known, seen, 0, 0, noise=1e-5)
     nothing = torch.zeros(1, 16, 16)
     found = dynamical(model, nothing, nothing, truth, seen, 0, torch.tensor([REACH]), daily)
     np.testing.assert_allclose(found[0], truth[REACH], atol=0.01 * float(truth.std()))
