@@ -36,20 +36,22 @@ class Recurrent(nn.Module):
     """Reads dates in turn: (batch, dates, inputs, y, x) to the state after the last (batch, hidden, y, x).
 
     A kind of cell gives the number of its ``GATES`` and the `step` of its state from one date to the next.
+    In one of the ``dimensions`` there is x alone.
     """
 
     GATES: int
 
-    def __init__(self, inputs: int, hidden: int, kernel: int = 3) -> None:
+    def __init__(self, inputs: int, hidden: int, kernel: int = 3, dimensions: int = 2) -> None:
         super().__init__()
         self.hidden = hidden
-        self.of_input = nn.Conv2d(inputs, self.GATES * hidden, kernel, padding=kernel // 2)
-        self.of_state = nn.Conv2d(hidden, self.GATES * hidden, kernel, padding=kernel // 2)
+        convolution = (nn.Conv1d, nn.Conv2d)[dimensions - 1]
+        self.of_input = convolution(inputs, self.GATES * hidden, kernel, padding=kernel // 2)
+        self.of_state = convolution(hidden, self.GATES * hidden, kernel, padding=kernel // 2)
 
     def forward(self, x: Tensor) -> Tensor:
-        batch, dates, _, rows, columns = x.shape
+        batch, dates, _, *place = x.shape
         driven = self.of_input(x.flatten(0, 1)).unflatten(0, (batch, dates))  # all dates in one convolution
-        state = (x.new_zeros(batch, self.hidden, rows, columns),) * 2
+        state = (x.new_zeros(batch, self.hidden, *place),) * 2
         for date in driven.unbind(1):
             state = self.step(date, *state)
         return state[0]
@@ -69,9 +71,12 @@ class ConvLSTM(Recurrent):
 
     GATES = 4
 
-    def __init__(self, inputs: int, hidden: int, kernel: int = 3, peephole: bool = False) -> None:
-        super().__init__(inputs, hidden, kernel)
-        self.peephole = nn.Parameter(torch.zeros(3, hidden, 1, 1)) if peephole else None
+    def __init__(
+        self, inputs: int, hidden: int, kernel: int = 3, peephole: bool = False, dimensions: int = 2
+    ) -> None:
+        super().__init__(inputs, hidden, kernel, dimensions)
+        one = torch.zeros(3, hidden, *[1] * dimensions)
+        self.peephole = nn.Parameter(one) if peephole else None
 
     def step(self, driven: Tensor, output: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
         enter, forget, new, leave = (driven + self.of_state(output)).chunk(4, dim=1)

@@ -124,8 +124,8 @@ def manucharyan(
     under = [_prepared(sampling, known, cells) for sampling in samplings]
 
     rng = np.random.default_rng(seed)
-    training = _scenes(heights[:-2], under, spread, rng)
-    chosen = _scenes(heights[-2:-1, : max(test_days, 1) + 2 * REACH + 1], under[:1], spread, rng)
+    training = _segments(heights[:-2], under, spread, rng)
+    chosen = _segments(heights[-2:-1], under[:1], spread, rng)
     trained = {}
     for layer in ("surface", "deep"):
         torch.manual_seed(seed)
@@ -184,46 +184,68 @@ def _prepared(sampling: Sampling, known: Statistics, cells: int) -> _Under:
 
 
 def _observed(heights: Tensor, rng: np.random.Generator) -> Tensor:
-    """(day, y, x) the surface with an observation's noise, everywhere."""
-    return heights[:, 0] + NOISE * torch.from_numpy(rng.standard_normal(heights[:, 0].shape, np.float32))
+    """(..., y, x) the surface of (..., 2, y, x) with an observation's noise, everywhere."""
+    surface = heights[..., 0, :, :]
+    return surface + NOISE * torch.from_numpy(rng.standard_normal(surface.shape, np.float32))
 
 
-def _scenes(
+@dataclass(frozen=True)
+class _Seen:
+    """Segments of one length under one sampling, and the first guess of both layers on their inner days."""
+
+    heights: Tensor  # (segment, day, 2, y, x)
+    days: Tensor  # (day,) the inner ones: all but `REACH` at both ends
+    observed: Tensor  # (segment, inner day, y, x) the observations, the guess where there is none
+    sigma: Tensor  # their standard errors
+    guess: dict[str, tuple[Tensor, Tensor]]  # of each layer, with its error
+
+    def scenes(self, spread: float) -> list[tuple[Scene, Scene]]:
+        """What a network sees of each segment, and what it is to say of the surface and of the deep layer."""
+        anomaly, log_error = self.observed / spread, (self.sigma / spread).log()
+        residual = [
+            (self.heights[:, self.days, layer] - mean) / error
+            for layer, (mean, error) in enumerate(self.guess.values())
+        ]
+        return [
+            (Scene(a, e, surface, torch.ones_like(a)), Scene(a, e, deep, torch.ones_like(a)))
+            for a, e, surface, deep in zip(anomaly, log_error, *residual, strict=True)
+        ]
+
+
+def _seen(heights: Tensor, observations: Tensor, under: _Under, phases: Tensor) -> _Seen:
+    """Segments (segment, day, 2, y, x) with their observations, each ``phases`` days into the cycle."""
+    segments, length = observations.shape[:2]
+    days = torch.arange(REACH, length - REACH)
+    turn = (days + phases[:, None]) % under.sampling.repeat
+    place = days + length * torch.arange(segments)[:, None]  # of all segments one after another
+    guess = {}
+    for layer, which in (("surface", under.guess), ("deep", under.deep)):
+        mean = torch.empty(*turn.shape, *observations.shape[-2:])
+        for day, one in enumerate(which):
+            mean[turn == day] = one.estimate(observations.flatten(0, 1), place[turn == day])
+        guess[layer] = mean, torch.stack([one.error for one in which])[turn]
+    seen, (mean, error) = under.seen[turn], guess["surface"]
+    observed = torch.where(seen, observations[:, days], mean)
+    return _Seen(heights, days, observed, torch.where(seen, torch.tensor(NOISE), error), guess)
+
+
+def _segments(
     heights: Tensor, under: Sequence[_Under], spread: float, rng: np.random.Generator
 ) -> list[tuple[Scene, Scene]]:
-    """Segments of the members, each under one sampling: what a network sees, and is to say of each layer."""
+    """Scenes of `_SEGMENT` days of the members, under each sampling in turn, somewhere over the square."""
+    length = min(_SEGMENT + 2 * REACH, heights.shape[1])
+    parts = [
+        member[start : start + length].roll(tuple(rng.integers(0, heights.shape[-1], 2).tolist()), (-2, -1))
+        for member in heights
+        for start in range(0, len(member) - length + 1, _SEGMENT)
+    ]
     found = []
-    for member in heights:
-        for start in range(0, len(member) - 2 * REACH, _SEGMENT):
-            part = member[start : start + _SEGMENT + 2 * REACH]
-            one = under[len(found) % len(under)]
-            part = part.roll(tuple(rng.integers(0, part.shape[-1], 2).tolist()), (-2, -1))
-            phase = int(rng.integers(one.sampling.repeat))
-            found.append(_scene(part, _observed(part, rng), one, phase, spread)[:2])
+    for number, one in enumerate(under):
+        if own := parts[number :: len(under)]:
+            phases = torch.from_numpy(rng.integers(0, one.sampling.repeat, len(own)))
+            together = torch.stack(own)
+            found += _seen(together, _observed(together, rng), one, phases).scenes(spread)
     return found
-
-
-def _scene(
-    heights: Tensor, observations: Tensor, under: _Under, phase: int, spread: float
-) -> tuple[Scene, Scene, dict[str, tuple[Tensor, Tensor]]]:
-    """The scenes of both layers on all days but `REACH` at both ends, and the guesses with their errors."""
-    days = torch.arange(REACH, len(heights) - REACH)
-    turn = (days + phase) % under.sampling.repeat
-    guess = {}
-    for number, (layer, which) in enumerate((("surface", under.guess), ("deep", under.deep))):
-        mean = torch.empty(len(days), *heights.shape[-2:])
-        for day, one in enumerate(which):
-            mean[turn == day] = one.estimate(observations, days[turn == day])
-        guess[layer] = mean, torch.stack([one.error for one in which])[turn], heights[days, number]
-    seen = under.seen[turn]
-    mean, error, _ = guess["surface"]
-    anomaly = torch.where(seen, observations[days], mean) / spread
-    log_error = torch.where(seen, torch.tensor(NOISE), error).div(spread).log()
-    everywhere = torch.ones_like(anomaly)
-    surface, deep = (
-        Scene(anomaly, log_error, (truth - mean) / error, everywhere) for mean, error, truth in guess.values()
-    )
-    return surface, deep, {layer: (mean, error) for layer, (mean, error, _) in guess.items()}
 
 
 def _surroundings(cells: int, days: int) -> Surroundings:
@@ -337,7 +359,9 @@ def _tested(
     """Truth (days, 2, y, x), and the maps (days, y, x) of both layers by each method."""
     observations, days = _observed(heights, rng), _test_dates(heights, count)
     best, carried = _carried(model, observations, under, share, days)
-    surface, deep, guess = _scene(heights, observations, under, 0, spread)
+    part = _seen(heights[None], observations[None], under, torch.zeros(1, dtype=torch.long))
+    ((surface, deep),) = part.scenes(spread)
+    guess = {layer: (mean[0], error[0]) for layer, (mean, error) in part.guess.items()}
     day_in_cells = _day_in_cells(known)
     maps = {
         "surface": {

@@ -66,8 +66,9 @@ def flow(
             state = model.advance(model.start(members, seed, speed=0.3), round(365 * spin_up) * day)
         plan = {"model": repr(model), "members": members, "spin_up": spin_up, "seed": seed}
         simulate(model, state, path, snapshots=round(365 * years), every=day, plan=plan, quiet=quiet)
-    psi = xr.open_zarr(path, chunks=None, consolidated=False).psi.transpose("member", "time", ...).to_numpy()
-    return torch.from_numpy(psi * np.float32(METRES))
+    with xr.open_zarr(path, chunks=None, consolidated=False) as run:
+        psi = run.psi.to_numpy().swapaxes(0, 1)
+    return torch.from_numpy(np.ascontiguousarray(psi) * np.float32(METRES))
 
 
 @dataclass(frozen=True)

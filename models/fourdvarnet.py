@@ -1,0 +1,247 @@
+"""4DVarNet: a variational cost with a learnt prior, and a learnt solver that descends it (Fablet et al. 2021,
+doi:10.1029/2021MS002572).
+
+States are (batch, channels, *place): of a series the channels are its components and the place is time; of
+maps the channels are dates (and variables), the place y and x. ``dimensions`` are those of the place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
+
+from .convolutional_recurrent import ConvLSTM
+from .dynamics import Step
+from .head import zeroed
+
+Memory = tuple[Tensor, ...]
+_LEAST = 1e-8  # of a gradient's root mean square
+
+
+class FourDVarNet(nn.Module):
+    """States from a first guess and observations, all (batch, channels, *place): ``iterations`` of a solver.
+
+    The cost of states x is mean(m (H(x) - y)^2 / R) exp(a) + mean((x - prior(x))^2) exp(b) (eq. 7 of the
+    paper), with the observations y where known (m), their error variance R over the mean one, H the
+    ``operator`` (the identity without one), and learnt a and b. ``prior`` maps states to those it expects.
+    ``solver`` makes of the cost's gradient, divided by the root mean square of the first one of each member
+    of the batch, a step and what it remembers. ``iterations`` can be changed at any time. With
+    ``recomputed`` training keeps only the states between iterations and makes the rest again: memory hardly
+    grows with them, time by a third.
+    """
+
+    def __init__(
+        self,
+        prior: nn.Module,
+        solver: nn.Module,
+        iterations: int = 10,
+        operator: nn.Module | None = None,
+        recomputed: bool = False,
+    ) -> None:
+        super().__init__()
+        self.prior, self.solver, self.iterations, self.recomputed = prior, solver, iterations, recomputed
+        self.operator = operator or nn.Identity()
+        self.log_weights = nn.Parameter(torch.zeros(2))  # of the observations and of the prior
+
+    def cost(self, states: Tensor, observed: Tensor, known: Tensor, variance: Tensor | float = 1.0) -> Tensor:
+        """(batch,) the variational cost. ``known`` is boolean, in the shape of ``observed``."""
+        misfit = torch.where(known, self.operator(states) - observed, 0.0).square() / variance
+        # Per known value: the cost of a member does not depend on how much of it is seen.
+        misfit = misfit.flatten(1).sum(1) / known.flatten(1).sum(1).clamp(min=1)
+        residual = (states - self.prior(states)).square().flatten(1).mean(1)
+        return misfit * self.log_weights[0].exp() + residual * self.log_weights[1].exp()
+
+    def forward(
+        self, first: Tensor, observed: Tensor, known: Tensor, variance: Tensor | float = 1.0
+    ) -> Tensor:
+        states = first.detach()
+        memory: Memory = ()
+        scale: Tensor | None = None
+        for _ in range(self.iterations):
+            arguments = (states, scale, observed, known, variance, *memory)
+            if self.recomputed and self.training:
+                states, scale, *rest = checkpoint(self._iteration, *arguments, use_reentrant=False)
+            else:
+                states, scale, *rest = self._iteration(*arguments)
+            memory = tuple(rest)
+        return states
+
+    def _iteration(
+        self,
+        states: Tensor,
+        scale: Tensor | None,
+        observed: Tensor,
+        known: Tensor,
+        variance: Tensor | float,
+        *memory: Tensor,
+    ) -> tuple[Tensor, ...]:
+        """States, the scale of the gradient, and the solver's memory, an iteration later."""
+        with torch.enable_grad():
+            states = states if states.requires_grad else states.detach().requires_grad_()
+            total = self.cost(states, observed, known, variance).sum()
+            (gradient,) = torch.autograd.grad(total, states, create_graph=self.training)
+        if scale is None:
+            mean = gradient.square().flatten(1).mean(1).sqrt().clamp(min=_LEAST)
+            scale = mean.view(-1, *[1] * (gradient.ndim - 1))
+        step, memory = self.solver(gradient / scale, memory)
+        states = states - step
+        return (states if self.training else states.detach()), scale, *memory
+
+
+class Descent(nn.Module):
+    """Gradient descent with a learnt ``rate``, and with ``momentum`` (Polyak 1964) where that is not 0."""
+
+    def __init__(self, rate: float = 0.1, momentum: float = 0.0) -> None:
+        super().__init__()
+        self.log_rate = nn.Parameter(torch.tensor(rate).log())
+        self.momentum = momentum
+
+    def forward(self, gradient: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
+        step = self.log_rate.exp() * gradient
+        if self.momentum:
+            step = step + self.momentum * memory[0] if memory else step
+            return step, (step,)
+        return step, ()
+
+
+class RecurrentSolver(nn.Module):
+    """A step from the gradients so far: a convolutional LSTM of ``hidden`` channels and a 1 x 1 convolution.
+
+    Fablet et al., eq. 10. Ours to differ: a plain step of a learnt ``rate`` is added to it, and the last
+    layer starts at zero, so that an untrained solver is `Descent`.
+    """
+
+    def __init__(
+        self, channels: int, hidden: int, dimensions: int = 1, kernel: int = 3, rate: float = 0.1
+    ) -> None:
+        super().__init__()
+        self.cell = ConvLSTM(channels, hidden, kernel, dimensions=dimensions)
+        self.out = zeroed(_convolution(dimensions)(hidden, channels, 1))
+        self.log_rate = nn.Parameter(torch.tensor(rate).log())
+
+    def forward(self, gradient: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
+        if not memory:
+            nothing = gradient.new_zeros(len(gradient), self.cell.hidden, *gradient.shape[2:])
+            memory = (nothing, nothing)
+        memory = self.cell.step(self.cell.of_input(gradient), *memory)
+        return self.out(memory[0]) + self.log_rate.exp() * gradient, memory
+
+
+class Evolution(nn.Module):
+    """The prior of a known or learnt ``step`` (batch, n) to (batch, n): each time after the one before.
+
+    Of states (batch, n, time); the first is as it is. ``scale`` and ``offset`` bring normalised states to
+    the units of the step.
+    """
+
+    def __init__(self, step: Step, scale: float = 1.0, offset: float = 0.0) -> None:
+        super().__init__()
+        self.step, self.scale, self.offset = step, scale, offset
+
+    def forward(self, states: Tensor) -> Tensor:
+        before = (states[..., :-1] * self.scale + self.offset).movedim(1, -1)
+        after = self.step(before.flatten(0, 1)).view_as(before).movedim(-1, 1)
+        return torch.cat([states[..., :1], (after - self.offset) / self.scale], dim=-1)
+
+
+class Components(nn.Module):
+    """The prior of principal components: ``mean`` (channels, *place) and orthonormal ``modes`` (n, count)."""
+
+    mean: Tensor
+    modes: Tensor
+
+    def __init__(self, mean: Tensor, modes: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("mean", mean)
+        self.register_buffer("modes", modes)
+
+    def forward(self, states: Tensor) -> Tensor:
+        anomalies = (states - self.mean).flatten(1)
+        return self.mean + (anomalies @ self.modes @ self.modes.T).view_as(states)
+
+
+class BilinearPrior(nn.Module):
+    """One unit of the paper's bilinear prior.
+
+    A convolution of ``kernel`` cells without its centre, so that no value tells of itself; ReLU; a linear
+    part and a product of two linear parts side by side; and a 1 x 1 convolution that joins them.
+    """
+
+    centre: Tensor
+
+    def __init__(self, channels: int, hidden: int, dimensions: int = 1, kernel: int = 11) -> None:
+        super().__init__()
+        convolution = _convolution(dimensions)
+        self.around = convolution(channels, hidden, kernel, padding=kernel // 2)
+        self.parts = convolution(hidden, 3 * hidden, 1)
+        self.join = convolution(2 * hidden, channels, 1)
+        centre = torch.ones(*[kernel] * dimensions)
+        centre[(kernel // 2,) * dimensions] = 0
+        self.register_buffer("centre", centre)
+
+    def forward(self, states: Tensor) -> Tensor:
+        weight = self.around.weight * self.centre
+        convolved = _CONVOLVE[states.ndim - 3](
+            states, weight, self.around.bias, padding=weight.shape[-1] // 2
+        )
+        linear, one, other = self.parts(functional.relu(convolved)).chunk(3, dim=1)
+        return self.join(torch.cat([linear, one * other], dim=1))
+
+
+class TwoScalePrior(nn.Module):
+    """The paper's prior of two `BilinearPrior`: of means over ``scale`` cells, and of what these leave."""
+
+    def __init__(
+        self, channels: int, hidden: int, dimensions: int = 1, kernel: int = 11, scale: int = 4
+    ) -> None:
+        super().__init__()
+        self.coarse = BilinearPrior(channels, hidden, dimensions, kernel)
+        self.fine = BilinearPrior(channels, hidden, dimensions, kernel)
+        self.scale = scale
+
+    def forward(self, states: Tensor) -> Tensor:
+        pooled = _POOL[states.ndim - 3](states, self.scale, ceil_mode=True, count_include_pad=False)
+        place = states.shape[2:]
+        smooth, expected = (
+            functional.interpolate(part, place, mode="nearest") for part in (pooled, self.coarse(pooled))
+        )
+        return expected + self.fine(states - smooth)
+
+
+class AutoEncoderPrior(nn.Module):
+    """A small convolutional auto-encoder: down to a grid ``scale`` times coarser with ``hidden`` channels."""
+
+    def __init__(
+        self, channels: int, hidden: int, dimensions: int = 1, kernel: int = 5, scale: int = 4
+    ) -> None:
+        super().__init__()
+        convolution = _convolution(dimensions)
+        padding = kernel // 2
+        self.scale = scale
+        self.down = nn.Sequential(
+            convolution(channels, hidden, kernel, padding=padding),
+            nn.SiLU(),
+            convolution(hidden, hidden, kernel, padding=padding),
+        )
+        self.up = nn.Sequential(
+            convolution(hidden, hidden, kernel, padding=padding),
+            nn.SiLU(),
+            convolution(hidden, channels, kernel, padding=padding),
+        )
+
+    def forward(self, states: Tensor) -> Tensor:
+        code = _POOL[states.ndim - 3](self.down(states), self.scale, ceil_mode=True, count_include_pad=False)
+        return self.up(functional.interpolate(functional.silu(code), states.shape[2:], mode="nearest"))
+
+
+_POOL: tuple[Callable[..., Tensor], ...] = (functional.avg_pool1d, functional.avg_pool2d)
+_CONVOLVE: tuple[Callable[..., Tensor], ...] = (functional.conv1d, functional.conv2d)
+
+
+def _convolution(dimensions: int) -> Any:
+    return (nn.Conv1d, nn.Conv2d)[dimensions - 1]
