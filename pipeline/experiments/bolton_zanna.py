@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -29,7 +29,7 @@ _CORRELATION = {"x": 0.9, "y": 0.8}
 _ERROR = {"S_x": 0.278, "S_y": 0.160, "psi_2": 0.067}
 _MEAN = {"x": -0.002, "y": -0.0005}
 _BELOW = {2: 0.8, 3: 0.5}
-_WAYS = ("x", "y")  # to the east, to the north
+_SIGN = {"x": 1, "y": -1}  # of the forcing to the east and to the north in a mirror
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,8 @@ class Learning:
     batch: int
     learning_rate: float
     every: int  # points from a tile of training to the next
+    contrast: float | None  # see `shown`
+    mirrored: bool  # every field of training its mirror image too
     seed: int
     device: str
     quiet: bool
@@ -61,17 +63,16 @@ class Learned:
     seen: Scale
     said: Scale
     error: float  # mean square of the standardised values of validation, the least of all epochs
+    contrast: float | None = None
 
     @torch.no_grad()
     def predicted(self, psi: Tensor, stride: int, device: str) -> Tensor:
         """What it says of fields (date, y, x): the mean of all its tiles, one every ``stride`` points."""
-        network = self.network.to(device)
-        standard = (psi - self.seen.mean) / self.seen.deviation
-        dates = max(1, _AT_ONCE // len(tiles(standard[:1], stride)))
-        said = [
-            averaged(network(tiles(some.to(device), stride)), (psi.shape[1], psi.shape[2]), stride).cpu()
-            for some in standard.split(dates)
-        ]
+        network, shape = self.network.to(device), (psi.shape[1], psi.shape[2])
+        said = []
+        for some in psi.split(max(1, _AT_ONCE // len(tiles(psi[:1], stride)))):
+            inputs = shown(tiles(some.to(device), stride), self.seen, self.contrast)
+            said.append(averaged(network(inputs), shape, stride).cpu())
         return torch.cat(said) * self.said.deviation + self.said.mean
 
 
@@ -80,26 +81,48 @@ def scale(values: Tensor) -> Scale:
     return Scale(float(values.double().mean()), float(values.double().std()))
 
 
+def shown(psi: Tensor, seen: Scale, contrast: float | None) -> Tensor:
+    """What a network sees of tiles (batch, 1, y, x): standardised, as published.
+
+    With ``contrast`` the tile's own mean is taken away, which says nothing of the flow, and the rest
+    multiplied: the gradients that matter are small beside the range of psi over the basin.
+    """
+    standard = (psi - seen.mean) / seen.deviation
+    return standard if contrast is None else contrast * (standard - standard.mean((-2, -1), keepdim=True))
+
+
+def mirrored(field: Tensor, sign: int) -> Tensor:
+    """Fields (date, y, x) and then those of the flow with north and south exchanged.
+
+    The equations allow it with psi -> -psi: ``sign`` is -1 for psi and S_y, 1 for S_x.
+    """
+    return torch.cat([field, sign * field.flip(1)])
+
+
 def learned(
     path: Path,
     psi: tuple[Tensor, Tensor],
     target: tuple[Tensor, Tensor],
     how: Learning,
     *,
+    sign: int,
     centred: bool = False,
     without_mean: bool = False,
 ) -> Learned:
     """A network trained on the first and validated on the second of fields (date, y, x), kept in ``path``.
 
     Both are cut into tiles and standardised by the mean and deviation of the training part. ``centred`` takes
-    the mean of each tile away in the network (variant A), ``without_mean`` from the targets (variant B).
+    the mean of each tile away in the network (variant A), ``without_mean`` from the targets (variant B);
+    ``sign`` is that of the target in `mirrored`.
     """
+    if how.mirrored:
+        psi, target = (mirrored(psi[0], -1), psi[1]), (mirrored(target[0], sign), target[1])
     seen, said = scale(psi[0]), scale(target[0])
     if centred or without_mean:
         said = Scale(0.0, said.deviation)
     batches = []
     for field, goal, size in zip(psi, target, (how.batch, 512), strict=True):
-        inputs = (tiles(field, how.every) - seen.mean) / seen.deviation
+        inputs = shown(tiles(field, how.every), seen, how.contrast)
         goals = (tiles(goal, how.every) - said.mean) / said.deviation
         if without_mean:
             goals = goals - goals.mean((-2, -1), keepdim=True)
@@ -117,8 +140,10 @@ def learned(
         quiet=how.quiet,
         history=history,
     )
-    keep(path, task.network, {"centred": centred, "seen": asdict(seen), "said": asdict(said)})
-    return Learned(task.network, seen, said, min(epoch["error"] for epoch in history.epochs))
+    options = {"centred": centred, "seen": asdict(seen), "said": asdict(said), "contrast": how.contrast}
+    keep(path, task.network, options)
+    error = min(epoch["error"] for epoch in history.epochs)
+    return Learned(task.network, seen, said, error, how.contrast)
 
 
 def correlation(said: Tensor, truth: Tensor) -> Tensor:
@@ -156,6 +181,9 @@ def momentum(
     others_spin_up: int = 360,
     others_days: int = 360,
     layers: tuple[int, ...] = (2, 3),
+    conserved: tuple[Literal["x", "y"], ...] = ("x", "y"),
+    contrast: float | None = None,
+    mirror: bool = False,
     tile_every: int = 40,
     stride: int = 2,
     tested: int = 1,
@@ -174,8 +202,9 @@ def momentum(
     first of ``regions`` (south, tall, west, wide, in points), are tested on every ``tested``-th date of the
     test part in all of them, by tiles each ``stride`` points, and in the jet of basins with ``others`` of the
     options. "In the jet" are the points of the first region where the variance of the forcing over training
-    is above its 75th percentile. Writes the runs as Zarr, which the next call takes as they are, five figures
-    and a checkpoint of each network.
+    is above its 75th percentile. ``contrast`` is that of `shown`, ``mirror`` doubles the training by
+    `mirrored`, and networks without momentum are trained for the ``conserved`` components. Writes the runs as
+    Zarr, which the next call takes as they are, five figures and a checkpoint of each network.
     """
     simulator = basin_of(basin, device)
     _check(regions, simulator.cells)
@@ -195,13 +224,13 @@ def momentum(
     training, chosen = (everything.at(part, regions[home]) for part in (train, validation))
     places = {name: everything.at(test, box) for name, box in regions.items()}
     psi = (training.psi, chosen.psi)
-    how = Learning(epochs, batch, learning_rate, tile_every, seed, device, quiet)
-    jets = {way: jet(getattr(training, way)) for way in _WAYS}
+    how = Learning(epochs, batch, learning_rate, tile_every, contrast, mirror, seed, device, quiet)
+    jets = {way: jet(getattr(training, way)) for way in _SIGN}
 
     findings, maps, said, variants, networks = [], {}, {}, {}, {}
-    for way in _WAYS:
+    for way in _SIGN:
         name, target = f"S_{way}", (getattr(training, way), getattr(chosen, way))
-        one = networks[way] = learned(folder / f"{name}.pt", psi, target, how)
+        one = networks[way] = learned(folder / f"{name}.pt", psi, target, how, sign=_SIGN[way])
         made = {place: one.predicted(part.psi, stride, device) for place, part in places.items()}
         truths = {place: getattr(part, way) for place, part in places.items()}
         maps[name] = {place: correlation(made[place], truths[place]) for place in regions}
@@ -214,12 +243,16 @@ def momentum(
             ),
         ]
         said[name] = made[home]
-        variants[name] = {"none": made[home]} | _variants(folder, way, psi, target, places[home], how, stride)
-        variants[name]["C"] = uniform(made[home])
-        findings += _conservation(way, variants[name], jets[way])
+        if way in conserved:
+            variants[name] = {
+                "none": made[home],
+                **_variants(folder, way, psi, target, places[home], how, stride),
+                "C": uniform(made[home]),
+            }
+            findings += _conservation(way, variants[name], jets[way])
     for layer in layers:
         target = (training.deeper[layer], chosen.deeper[layer])
-        one = learned(folder / f"psi_{layer}.pt", psi, target, how)
+        one = learned(folder / f"psi_{layer}.pt", psi, target, how, sign=-1)
         name, truth = f"psi_{layer}", places[home].deeper[layer]
         said[name] = one.predicted(places[home].psi, stride, device)
         maps[name] = {home: correlation(said[name], truth)}
@@ -251,7 +284,8 @@ def momentum(
     figures.correlations(folder / "correlations.png", maps, regions, spacing)
     figures.forcing(folder / "forcing.png", said, places[home], spacing)
     figures.point(folder / "jet.png", said, places[home], _strongest(training.x), every * tested, spacing)
-    figures.means(folder / "means.png", variants, places[home], every * tested)
+    if variants:
+        figures.means(folder / "means.png", variants, places[home], every * tested)
     weights = sum(p.numel() for p in networks["x"].network.parameters())
     return [Finding("parameters", weights, 325_728, at_least=325_728, at_most=325_728), *findings]
 
@@ -297,8 +331,8 @@ def _variants(
     stride: int,
 ) -> dict[str, Tensor]:
     """What networks say that make no momentum by their last layer (A) or by their targets (B)."""
-    a = learned(folder / f"S_{way}-A.pt", psi, target, how, centred=True)
-    b = learned(folder / f"S_{way}-B.pt", psi, target, how, without_mean=True)
+    a = learned(folder / f"S_{way}-A.pt", psi, target, how, sign=_SIGN[way], centred=True)
+    b = learned(folder / f"S_{way}-B.pt", psi, target, how, sign=_SIGN[way], without_mean=True)
     return {name: one.predicted(there.psi, stride, how.device) for name, one in {"A": a, "B": b}.items()}
 
 

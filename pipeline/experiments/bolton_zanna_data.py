@@ -90,12 +90,14 @@ def filtered(path: Path, sigma: float, layers: tuple[int, ...] = ()) -> Filtered
             below = [forcing(psi[:, layer - 1], spacing, sigma)[0] for layer in layers]
             parts.append([*forcing(psi[:, 0], spacing, sigma), *below])
     joined = [torch.from_numpy(np.concatenate(part).astype(np.float32)) for part in zip(*parts, strict=True)]
-    return Filtered(*joined[:3], dict(zip(layers, joined[3:], strict=True)))
+    return Filtered(joined[0], joined[1], joined[2], dict(zip(layers, joined[3:], strict=True)))
 
 
 def basin_of(options: dict[str, Any], device: str) -> Basin:
     """The basin of plain options. Raises `InputError` for one that it does not have."""
-    chosen = {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
+    chosen: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in options.items()
+    }
     try:
         return Basin(**chosen, dtype=torch.float32, device=device)
     except TypeError as reason:

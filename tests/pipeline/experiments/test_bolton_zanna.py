@@ -23,7 +23,9 @@ from oceanfill.pipeline.experiments.bolton_zanna import (
     correlation,
     jet,
     learned,
+    mirrored,
     momentum,
+    shown,
     uniform,
 )
 from oceanfill.pipeline.experiments.bolton_zanna_data import (
@@ -73,6 +75,25 @@ def test_the_forcing_of_a_wave_that_the_filter_damps() -> None:
     np.testing.assert_allclose(smooth[0, 0], 7, rtol=1e-12)
     # In metres it is the same.
     np.testing.assert_allclose(forcing(100.0**2 * psi, 100.0, 100 * sigma)[1], 100 * s_x[0], atol=1e-9)
+
+
+def test_a_mirror_image_has_the_mirrored_forcing() -> None:
+    psi = np.zeros((1, 31, 31))
+    psi[:, 1:-1, 1:-1] = random(29, 29).double().numpy()
+    fields = [torch.from_numpy(values) for values in forcing(psi, 1.0, 2.0)]
+    expected = [mirrored(field, sign)[1] for field, sign in zip(fields, (-1, 1, -1), strict=True)]
+    found = forcing(mirrored(torch.from_numpy(psi), -1)[1].numpy(), 1.0, 2.0)
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other.numpy(), atol=1e-13)
+    assert torch.equal(mirrored(fields[0], -1)[0], fields[0][0])
+
+
+def test_contrast_is_between_the_values_of_a_tile() -> None:
+    tile = random(3, 1, 40, 40) + torch.arange(3.0)[:, None, None, None]
+    seen = Scale(1.0, 4.0)
+    torch.testing.assert_close(shown(tile, seen, None), (tile - 1) / 4)
+    plain = shown(tile, seen, 8.0)
+    torch.testing.assert_close(plain, 2 * (tile - tile.mean((-2, -1), keepdim=True)), atol=1e-5, rtol=0)
 
 
 def test_no_forcing_without_a_filter_to_speak_of() -> None:
@@ -137,14 +158,14 @@ def test_correlation_amplitude_and_the_jet() -> None:
 
 def test_variants_make_no_momentum(tmp_path: Path) -> None:
     fields = [random(6, 40, 44, seed=seed) + 2 for seed in range(4)]
-    how = Learning(1, 8, 1e-3, 4, 0, "cpu", True)
+    how = Learning(1, 8, 1e-3, 4, None, False, 0, "cpu", True)
     psi, target = (fields[0], fields[1]), (fields[2], fields[3])
-    a = learned(tmp_path / "a.pt", psi, target, how, centred=True)
+    a = learned(tmp_path / "a.pt", psi, target, how, sign=1, centred=True)
     made = a.predicted(fields[1], 4, "cpu")
     tile = a.network(random(3, 1, 40, 40))
     assert tile.mean((-2, -1)).abs().max() < 1e-7
     assert a.said.mean == 0
-    free = learned(tmp_path / "free.pt", psi, target, how)
+    free = learned(tmp_path / "free.pt", psi, target, how, sign=1)
     assert free.said.mean == pytest.approx(float(fields[2].mean()), rel=1e-6)
     assert made.shape == fields[1].shape
     none = free.predicted(fields[1], 4, "cpu")
@@ -159,8 +180,8 @@ def test_variant_b_is_shown_tiles_without_a_mean(tmp_path: Path) -> None:
         (random(6, 40, 44), random(2, 40, 44, seed=1)),
         (random(6, 40, 44, seed=2) + 2, random(2, 40, 44)),
     )
-    still = Learning(1, 8, 0.0, 4, 0, "cpu", True)  # does not learn
-    b = learned(tmp_path / "b.pt", psi, target, still, without_mean=True)
+    still = Learning(1, 8, 0.0, 4, None, False, 0, "cpu", True)  # does not learn
+    b = learned(tmp_path / "b.pt", psi, target, still, sign=1, without_mean=True)
     goals = tiles(target[1], 4)
     goals = (goals - goals.mean((-2, -1), keepdim=True)) / target[0].std()
     with torch.no_grad():
@@ -250,15 +271,16 @@ def test_all_of_it_when_tiny(tmp_path: Path) -> None:
     assert less == found["S_y, correlation, jet"].ours - found["S_y, correlation, east"].ours
     assert found["S_x, correlation in the jet, wind 0.07"].at_least == 0.9
     names = {path.name for path in tmp_path.glob("*.p*")}
-    checkpoints = {f"{name}.pt" for name in ("S_x", "S_x-A", "S_x-B", "S_y", "S_y-A", "S_y-B", "psi_2")}
+    checkpoints = {f"{name}.pt" for name in ("S_x", "S_x-A", "S_x-B", "S_y", "psi_2")}
     pictures = {f"{name}.png" for name in ("flow", "correlations", "forcing", "jet", "means")}
     assert names == checkpoints | pictures | {"basin.pt", "wind-0.07.pt"}
 
     # The checkpoint and the Zarr give the figure of the table again.
     saved = torch.load(tmp_path / "S_y.pt", weights_only=True)
+    assert saved["options"]["contrast"] == 20
     network = BoltonZanna()
     network.load_state_dict(saved["state_dict"])
-    one = Learned(network.eval(), *(Scale(**saved["options"][key]) for key in ("seen", "said")), 0.0)
+    one = Learned(network.eval(), *(Scale(**saved["options"][key]) for key in ("seen", "said")), 0.0, 20.0)
     there = filtered(tmp_path / "basin.zarr", 30e3)
     _, _, test = parts(30, (0.6, 0.15, 0.25), 1)
     east = there.at(test, (2, 40, 8, 40))
