@@ -26,13 +26,12 @@ _LEAST = 1e-8  # of a gradient's root mean square
 class FourDVarNet(nn.Module):
     """States from a first guess and observations, all (batch, channels, *place): ``iterations`` of a solver.
 
-    The cost of states x is mean(m (H(x) - y)^2 / R) exp(a) + mean((x - prior(x))^2) exp(b) (eq. 7 of the
-    paper), with the observations y where known (m), their error variance R over the mean one, H the
+    The cost of states x is exp(a) sum(m (H(x) - y)^2 / R) + exp(b) sum((x - prior(x))^2) (eq. 7 of the
+    paper), with the observations y where known (m), their error variance R over the usual one, H the
     ``operator`` (the identity without one), and learnt a and b. ``prior`` maps states to those it expects.
-    ``solver`` makes of the cost's gradient, divided by the root mean square of the first one of each member
-    of the batch, a step and what it remembers. ``iterations`` can be changed at any time. With
-    ``recomputed`` training keeps only the states between iterations and makes the rest again: memory hardly
-    grows with them, time by a third.
+    ``solver`` makes of the cost's gradient a step, and what it remembers. ``iterations`` can be changed at
+    any time. With ``recomputed`` training keeps only the states between iterations and makes the rest again:
+    memory hardly grows with them, time by a third.
     """
 
     def __init__(
@@ -51,46 +50,35 @@ class FourDVarNet(nn.Module):
     def cost(self, states: Tensor, observed: Tensor, known: Tensor, variance: Tensor | float = 1.0) -> Tensor:
         """(batch,) the variational cost. ``known`` is boolean, in the shape of ``observed``."""
         misfit = torch.where(known, self.operator(states) - observed, 0.0).square() / variance
-        # Per known value: the cost of a member does not depend on how much of it is seen.
-        misfit = misfit.flatten(1).sum(1) / known.flatten(1).sum(1).clamp(min=1)
-        residual = (states - self.prior(states)).square().flatten(1).mean(1)
-        return misfit * self.log_weights[0].exp() + residual * self.log_weights[1].exp()
+        residual = (states - self.prior(states)).square()
+        observations, prior = self.log_weights.exp()
+        return observations * misfit.flatten(1).sum(1) + prior * residual.flatten(1).sum(1)
 
     def forward(
         self, first: Tensor, observed: Tensor, known: Tensor, variance: Tensor | float = 1.0
     ) -> Tensor:
         states = first.detach()
         memory: Memory = ()
-        scale: Tensor | None = None
         for _ in range(self.iterations):
-            arguments = (states, scale, observed, known, variance, *memory)
+            arguments = (states, observed, known, variance, *memory)
             if self.recomputed and self.training:
-                states, scale, *rest = checkpoint(self._iteration, *arguments, use_reentrant=False)
+                states, *rest = checkpoint(self._iteration, *arguments, use_reentrant=False)
             else:
-                states, scale, *rest = self._iteration(*arguments)
+                states, *rest = self._iteration(*arguments)
             memory = tuple(rest)
         return states
 
     def _iteration(
-        self,
-        states: Tensor,
-        scale: Tensor | None,
-        observed: Tensor,
-        known: Tensor,
-        variance: Tensor | float,
-        *memory: Tensor,
+        self, states: Tensor, observed: Tensor, known: Tensor, variance: Tensor | float, *memory: Tensor
     ) -> tuple[Tensor, ...]:
-        """States, the scale of the gradient, and the solver's memory, an iteration later."""
+        """States and the solver's memory, an iteration later."""
         with torch.enable_grad():
             states = states if states.requires_grad else states.detach().requires_grad_()
             total = self.cost(states, observed, known, variance).sum()
             (gradient,) = torch.autograd.grad(total, states, create_graph=self.training)
-        if scale is None:
-            mean = gradient.square().flatten(1).mean(1).sqrt().clamp(min=_LEAST)
-            scale = mean.view(-1, *[1] * (gradient.ndim - 1))
-        step, memory = self.solver(gradient / scale, memory)
+        step, memory = self.solver(gradient, memory)
         states = states - step
-        return (states if self.training else states.detach()), scale, *memory
+        return (states if self.training else states.detach()), *memory
 
 
 class Descent(nn.Module):
@@ -112,8 +100,9 @@ class Descent(nn.Module):
 class RecurrentSolver(nn.Module):
     """A step from the gradients so far: a convolutional LSTM of ``hidden`` channels and a 1 x 1 convolution.
 
-    Fablet et al., eq. 10. Ours to differ: a plain step of a learnt ``rate`` is added to it, and the last
-    layer starts at zero, so that an untrained solver is `Descent`.
+    Fablet et al., eq. 10; the LSTM sees each gradient divided by its root mean square. Ours to differ: a
+    plain step of a learnt ``rate`` is added, and the last layer starts at zero, so that an untrained solver
+    is `Descent`.
     """
 
     def __init__(
@@ -128,7 +117,9 @@ class RecurrentSolver(nn.Module):
         if not memory:
             nothing = gradient.new_zeros(len(gradient), self.cell.hidden, *gradient.shape[2:])
             memory = (nothing, nothing)
-        memory = self.cell.step(self.cell.of_input(gradient), *memory)
+        mean = gradient.square().flatten(1).mean(1).sqrt().clamp(min=_LEAST)
+        normal = gradient / mean.view(-1, *[1] * (gradient.ndim - 1))
+        memory = self.cell.step(self.cell.of_input(normal), *memory)
         return self.out(memory[0]) + self.log_rate.exp() * gradient, memory
 
 

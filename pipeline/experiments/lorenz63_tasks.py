@@ -19,7 +19,7 @@ def forecast(model: Model, past: Tensor, steps: int) -> Tensor:
     return roll(model, model.start(past), steps)[..., : past.shape[-1]]
 
 
-class _Annealed(pl.LightningModule):
+class Annealed(pl.LightningModule):
     """Adam; the learning rate rises, then falls along a cosine (Smith and Topin 2018, arXiv 1708.07120)."""
 
     def __init__(self, learning_rate: float) -> None:
@@ -34,7 +34,7 @@ class _Annealed(pl.LightningModule):
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
-class Forecasts(_Annealed):
+class Forecasts(Annealed):
     """Trains a model to forecast the ``steps`` after the ``past`` ones of windows (batch, time, n).
 
     The loss is the mean square; validation logs ``unexplained``, the mean over the steps of its windows of
@@ -65,7 +65,7 @@ def explained(model: Model, window: Tensor, past: int) -> Tensor:
     return 1 - error / (seen[:, -1:] - future).square().mean((0, 2))
 
 
-class Filling(_Annealed):
+class Filling(Annealed):
     """Trains a network to correct an interpolation of windows seen through gaps.
 
     A batch is (inputs, correction), both (batch, channels, time); the loss is the mean square of the rest.

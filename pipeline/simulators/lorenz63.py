@@ -20,16 +20,18 @@ def tendency(state: Tensor, sigma: float = 10.0, rho: float = 28.0, beta: float 
     return torch.stack([sigma * (y - x), x * (rho - z) - y, x * y - beta * z], dim=-1)
 
 
-def snapshots(state: Tensor, steps: int, dt: float = 0.01, substeps: int = 2) -> Tensor:
-    """A state (batch, 3) and the ``steps`` that follow it every ``dt``: (batch, 1 + steps, 3).
+def snapshots(
+    state: Tensor, steps: int, dt: float = 0.01, substeps: int = 2, system: Step = tendency
+) -> Tensor:
+    """A state (batch, n) and the ``steps`` that follow it every ``dt``: (batch, 1 + steps, n).
 
     Each is integrated in ``substeps`` of the Runge-Kutta scheme, so that a model which steps by ``dt`` does
-    not share the error of the truth.
+    not share the error of the truth. ``system`` is the tendency, of Lorenz 1963 or another.
     """
 
     def step(state: Tensor) -> Tensor:
         for _ in range(substeps):
-            state = rk4(tendency, state, dt / substeps)
+            state = rk4(system, state, dt / substeps)
         return state
 
     return torch.cat([state[:, None], roll(step, state, steps)], dim=1)

@@ -66,29 +66,29 @@ def test_the_cost_is_that_of_its_equation():
     expected = []
     for member in range(2):
         at = known[member]
-        misfit = ((first - observed).square() / variance)[member][at].sum() / at.sum()
-        residual = (first - made.prior(first))[member].square().mean()
+        misfit = ((first - observed).square() / variance)[member][at].sum()
+        residual = (first - made.prior(first))[member].square().sum()
         expected.append(misfit * torch.exp(torch.tensor(0.3)) + residual * torch.exp(torch.tensor(-0.7)))
     torch.testing.assert_close(made.cost(first, observed, known, variance), torch.stack(expected))
     nothing = torch.zeros_like(known)
-    without = (first - made.prior(first)).square().flatten(1).mean(1) * made.log_weights[1].exp()
+    without = (first - made.prior(first)).square().flatten(1).sum(1) * made.log_weights[1].exp()
     torch.testing.assert_close(made.cost(first, observed, nothing), without)
 
 
 def test_descent_ends_where_least_squares_of_principal_components_does():
-    """The minimum of |m (x - y)|^2 / n + |x - P x|^2 / N, solved as a linear system."""
+    """The minimum of |m (x - y)|^2 + |x - P x|^2, solved as a linear system."""
     draws = torch.Generator().manual_seed(1)
     modes = torch.linalg.qr(torch.randn(12, 3, generator=draws, dtype=torch.float64))[0]
     observed = torch.randn(1, 1, 12, generator=draws, dtype=torch.float64)
     known = (torch.arange(12) % 3 != 0).view(1, 1, 12)
     made = FourDVarNet(
-        Components(torch.zeros(1, 12, dtype=torch.float64), modes), Descent(0.5, momentum=0.8), 1500
+        Components(torch.zeros(1, 12, dtype=torch.float64), modes), Descent(0.1, momentum=0.8), 1500
     )
     made = made.double().eval()
     with torch.no_grad():
         found = made(torch.zeros_like(observed), observed, known)
-    weight = torch.diag(known.flatten().double()) / known.sum()
-    rest = (torch.eye(12) - modes @ modes.T) / 12
+    weight = torch.diag(known.flatten().double())
+    rest = torch.eye(12) - modes @ modes.T
     expected = torch.linalg.solve(weight + rest, weight @ observed.flatten())
     torch.testing.assert_close(found.flatten(), expected, atol=1e-6, rtol=1e-5)
 
@@ -180,4 +180,4 @@ def test_an_operator_says_how_states_are_seen():
     with torch.no_grad():
         said = made(first, torch.full((1, 1, 2), 10.0), torch.ones(1, 1, 2, dtype=torch.bool))
     torch.testing.assert_close(said.sum(1), torch.full((1, 2), 10.0), atol=1e-3, rtol=0)
-    torch.testing.assert_close(said[:, 1] - said[:, 0], torch.full((1, 2), 2.0))
+    torch.testing.assert_close(said[:, 1] - said[:, 0], torch.full((1, 2), 2.0), atol=1e-4, rtol=0)

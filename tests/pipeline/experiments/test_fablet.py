@@ -1,0 +1,142 @@
+"""Learnt assimilation of Lorenz's systems: how they are seen, and what is trained."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from oceanfill.models.fourdvarnet import Descent, Evolution, FourDVarNet
+from oceanfill.pipeline.experiments.fablet import Assimilation
+from oceanfill.pipeline.experiments.fablet_data import (
+    LENGTH,
+    LORENZ63,
+    LORENZ63_FIRST,
+    LORENZ96,
+    NOISE_VARIANCE,
+    Seen,
+    interpolated,
+)
+from torch import nn
+
+torch.set_num_threads(1)
+
+
+def draws(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def test_lorenz_63_is_seen_each_eight_steps_but_for_the_ends():
+    truth = LORENZ63.windows(LORENZ63.training, 40, seed=0)
+    assert truth.shape == (40, 3, LENGTH)
+    seen = LORENZ63.observe(truth, draws())
+    at = seen.known[0, 0].nonzero()[:, 0].tolist()
+    assert at == list(range(10, 190, 8))
+    assert (seen.known == seen.known[:1, :1]).all()
+    error = (seen.observed - truth)[seen.known]
+    assert float(error.var()) == pytest.approx(NOISE_VARIANCE, rel=0.08)  # 2760 values: 3 sigma
+    assert not seen.observed[~seen.known].any()
+    first = LORENZ63_FIRST.observe(truth, draws())
+    assert first.known[:, 0].sum() == 40 * 23
+    assert not first.known[:, 1:].any()
+
+
+def test_lorenz_96_is_seen_by_halves_at_each_fourth_step():
+    truth = LORENZ96.windows(LORENZ96.training, 5, seed=0)
+    assert truth.shape == (5, 40, LENGTH)
+    known = LORENZ96.observe(truth, draws()).known
+    count = known.sum(1)
+    assert (count[:, ::4] == 20).all()
+    assert count.sum() == 5 * 50 * 20
+    assert not torch.equal(known[0, :, 0], known[0, :, 4])
+    assert not torch.equal(known[0], known[1])
+
+
+def test_parts_of_the_series_do_not_share_a_step():
+    for system in (LORENZ63, LORENZ96):
+        series = system.series()
+        assert len(series) == 20_000
+        ends = [(part.start, part.stop) for part in (system.training, system.validation, system.test)]
+        assert ends == [(0, 12_000), (12_000, 15_000), (15_000, 20_000)]
+        for part in (system.training, system.test):
+            found = system.windows(part, 30, seed=1)[:, 0]
+            own = {value.item() for value in series[part, 0].float()}
+            assert all(value.item() in own for value in found.flatten())
+
+
+def test_interpolation_is_linear_and_constant_beyond_the_ends():
+    known = torch.zeros(1, 2, 9, dtype=torch.bool)
+    known[0, 0, [2, 6]] = True
+    observed = torch.where(known, torch.tensor([0.0, 0, 2, 0, 0, 0, 6, 0, 0]), 0.0)
+    found = interpolated(observed, known)
+    np.testing.assert_allclose(found[0, 0], [2, 2, 2, 3, 4, 5, 6, 6, 6])
+    np.testing.assert_allclose(found[0, 1], 4.0)
+
+
+def windows(batch: int = 6) -> Seen:
+    seen = LORENZ63.observe(LORENZ63.windows(LORENZ63.training, batch, seed=0), draws())
+    return Seen(*(part / 10 for part in seen[:3]), seen.known)
+
+
+class Seer(nn.Module):
+    """Says what it is shown, and zero elsewhere."""
+
+    def forward(self, first, observed, known):
+        return torch.where(known, observed, 0.0)
+
+
+def test_hidden_observations_are_not_shown_and_they_alone_count():
+    batch = windows()
+    everything = Assimilation(Seer(), lambda seen: seen, 1e-3, loss="hidden", share=1.0)
+    expected = batch.observed[batch.known].square().mean()
+    torch.testing.assert_close(everything.training_step(batch, 0), expected)
+    torch.manual_seed(0)
+    some = Assimilation(Seer(), lambda seen: seen, 1e-3, loss="hidden", share=0.5).training_step(batch, 0)
+    assert float(some) == pytest.approx(float(expected), rel=0.2)
+    assert float(some) != pytest.approx(float(expected), rel=1e-6)
+
+
+def test_without_truth_the_cost_is_what_falls_and_its_weights_stay():
+    network = FourDVarNet(Evolution(lambda state: state), Descent(0.05), iterations=3)
+    task = Assimilation(network, lambda seen: seen, 1e-3, loss="cost")
+    batch = windows()
+    loss = task.training_step(batch, 0)
+    with torch.no_grad():
+        states = network(*batch[1:])
+        expected = network.cost(states, batch.observed, batch.known).mean()
+    torch.testing.assert_close(loss.detach(), expected)
+    blind = batch._replace(truth=torch.full_like(batch.truth, torch.nan))
+    torch.testing.assert_close(task.training_step(blind, 0).detach(), expected)
+    loss.backward()
+    assert network.log_weights.grad is None
+    assert network.solver.log_rate.grad.abs() > 0
+
+
+def test_the_supervised_loss_knows_the_prior():
+    network = FourDVarNet(Evolution(lambda state: 0.9 * state), Descent(0.05), iterations=2)
+    task = Assimilation(network, lambda seen: seen, 1e-3)
+    batch = windows()
+    loss = task.training_step(batch, 0)
+    states = network(*batch[1:])
+    residual = sum((part - network.prior(part)).square().mean() for part in (states, batch.truth))
+    torch.testing.assert_close(loss, (states - batch.truth).square().mean() + 0.05 * residual)
+
+
+def test_iterations_grow_with_the_epochs():
+    network = FourDVarNet(nn.Identity(), Descent(), iterations=12)
+    task = Assimilation(network, lambda seen: seen, 1e-3)
+
+    class Trainer:
+        max_epochs = 6
+
+    found = []
+    task._trainer = Trainer()
+    for epoch in range(6):
+        type(task).current_epoch = epoch
+        task.on_train_epoch_start()
+        found.append(network.iterations)
+    assert found == [4, 4, 8, 8, 12, 12]
+
+
+def test_an_unknown_loss_is_refused():
+    with pytest.raises(ValueError, match="none of supervised, hidden, cost"):
+        Assimilation(Seer(), lambda seen: seen, 1e-3, loss="absolute")
