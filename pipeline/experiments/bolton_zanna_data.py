@@ -82,15 +82,16 @@ def _advection(psi: Floats, spacing: float) -> list[Floats]:
 
 def filtered(path: Path, sigma: float, layers: tuple[int, ...] = ()) -> Filtered:
     """The run in a Zarr store, filtered by ``sigma`` metres, with the ``layers`` below that are asked for."""
-    parts: list[list[Floats]] = []
     with xr.open_zarr(path) as run:
-        spacing = 1e3 * float(run.x[1] - run.x[0])
-        for start in range(0, run.sizes["time"], _BLOCK):
-            psi = run.psi[start : start + _BLOCK].values
+        spacing, dates = 1e3 * float(run.x[1] - run.x[0]), run.sizes["time"]
+        kept = [torch.empty(dates, run.sizes["y"], run.sizes["x"]) for _ in range(3 + len(layers))]
+        for start in range(0, dates, _BLOCK):
+            block = slice(start, start + _BLOCK)
+            psi = run.psi[block].values
             below = [forcing(psi[:, layer - 1], spacing, sigma)[0] for layer in layers]
-            parts.append([*forcing(psi[:, 0], spacing, sigma), *below])
-    joined = [torch.from_numpy(np.concatenate(part).astype(np.float32)) for part in zip(*parts, strict=True)]
-    return Filtered(joined[0], joined[1], joined[2], dict(zip(layers, joined[3:], strict=True)))
+            for whole, part in zip(kept, (*forcing(psi[:, 0], spacing, sigma), *below), strict=True):
+                whole[block] = torch.from_numpy(part)
+    return Filtered(kept[0], kept[1], kept[2], dict(zip(layers, kept[3:], strict=True)))
 
 
 def basin_of(options: dict[str, Any], device: str) -> Basin:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from .bolton_zanna_data import Box, Filtered
 
+_COLOURS = {"truth": "k", "none": "C1", "A": "C0", "B": "C2", "C": "C3"}  # of the variants
 _SYMBOLS = {"S_x": "$S_x$", "S_y": "$S_y$"}
 
 
@@ -66,7 +67,10 @@ def correlations(
     path: Path, maps: Mapping[str, Mapping[str, Tensor]], regions: Mapping[str, Box], spacing: float
 ) -> None:
     """Draw the correlation in time at each point (y, x) of each region, a panel for each target."""
-    figure = _figure(3.2 * len(maps) + 0.8, 3.4)
+    figure = _figure(3.6 * len(maps) + 0.8, 3.4)
+    boxes = spacing * np.array(list(regions.values()))
+    north = (boxes[:, 0].min(), boxes[:, :2].sum(1).max())
+    east = (boxes[:, 2].min(), boxes[:, 2:].sum(1).max())
     all_axes = figure.subplots(1, len(maps), squeeze=False)[0]
     for axes, (name, of) in zip(all_axes, maps.items(), strict=True):
         for place, values in of.items():
@@ -80,8 +84,7 @@ def correlations(
                 extent=(west, west + wide, south, south + tall),
             )
         _boxes(axes, {place: regions[place] for place in of}, spacing)
-        axes.set(title=_symbol(name), xlabel="km")
-        axes.autoscale_view()
+        axes.set(title=_symbol(name), xlabel="km", xlim=east, ylim=north)
     figure.colorbar(drawn, ax=all_axes, label="correlation", shrink=0.8)
     figure.savefig(path, dpi=90)
 
@@ -91,13 +94,14 @@ def forcing(path: Path, said: Mapping[str, Tensor], there: Filtered, spacing: fl
     figure = _figure(3.6 * len(said), 4.2)
     all_axes = figure.subplots(2, len(said), squeeze=False)
     for column, (name, values) in zip(all_axes.T, said.items(), strict=True):
-        truth = _truth(name, there)[0].numpy()
+        unit, text = (1e-6, "$10^{-6}$ m s$^{-2}$") if name in _SYMBOLS else (1e4, "$10^4$ m$^2$ s$^{-1}$")
+        truth = _truth(name, there)[0].numpy() / unit
         limit = np.quantile(np.abs(truth), 0.995)
         extent = (0, spacing * truth.shape[1], 0, spacing * truth.shape[0])
-        for axes, field in zip(column, (truth, values[0].numpy()), strict=True):
+        for axes, field in zip(column, (truth, values[0].numpy() / unit), strict=True):
             drawn = axes.imshow(field, cmap="RdBu_r", vmin=-limit, vmax=limit, origin="lower", extent=extent)
             axes.set(xticks=[], yticks=[])
-        column[0].set_title(_symbol(name))
+        column[0].set_title(f"{_symbol(name)}, {text}")
         figure.colorbar(drawn, ax=column, shrink=0.7, location="bottom")
     for axes, what in zip(all_axes[:, 0], ("truth", "network"), strict=True):
         axes.set_ylabel(what)
@@ -123,7 +127,7 @@ def point(
             wavenumber, power = periodogram(field, 1 / spacing, "hann", axis=-1)
             right.loglog(wavenumber[1:], power.mean((0, 1))[1:], style, label=label)
         left.set(ylabel=f"{_SYMBOLS[name]}, $10^{{-6}}$ m s$^{{-2}}$", xlim=(0, days[-1] or 1))
-        right.set(ylabel=f"power of {_SYMBOLS[name]}")
+        right.set(ylabel=f"power of {_SYMBOLS[name]}, m$^2$ s$^{{-4}}$ km")
         left.grid(alpha=0.3)
         right.grid(alpha=0.3)
     all_axes[0, 0].legend(fontsize="small")
@@ -140,9 +144,8 @@ def means(path: Path, variants: Mapping[str, Mapping[str, Tensor]], there: Filte
     ):
         days = step * np.arange(len(there.psi))
         for label, values in {"truth": _truth(name, there), **made}.items():
-            style = {"truth": "k-", "none": "0.6"}.get(label)
             mean = 1e9 * values.double().mean((-2, -1)).numpy()
-            axes.plot(days, mean, *([style] if style == "k-" else []), label=label, linewidth=1)
+            axes.plot(days, mean, color=_COLOURS[label], label=label, linewidth=1)
         axes.set(xlabel="days of the test part", ylabel=f"mean of {_SYMBOLS[name]}, $10^{{-9}}$ m s$^{{-2}}$")
         axes.grid(alpha=0.3)
         axes.legend(fontsize="small", ncols=5)
