@@ -18,9 +18,11 @@ from torch.utils.checkpoint import checkpoint
 from .convolutional_recurrent import ConvLSTM
 from .dynamics import Step
 from .head import zeroed
+from .unet import padded
 
 Memory = tuple[Tensor, ...]
 _LEAST = 1e-8  # of a gradient's root mean square
+_LEAST_VARIANCE = 1e-2  # of what states are fitted to: the steeper the cost, the shorter the steps
 
 
 class FourDVarNet(nn.Module):
@@ -228,6 +230,53 @@ class AutoEncoderPrior(nn.Module):
     def forward(self, states: Tensor) -> Tensor:
         code = _POOL[states.ndim - 3](self.down(states), self.scale, ceil_mode=True, count_include_pad=False)
         return self.up(functional.interpolate(functional.silu(code), states.shape[2:], mode="nearest"))
+
+
+class VariationalFiller(nn.Module):
+    """4DVarNet as a gap filler: (batch, inputs, y, x) to (batch, outputs, y, x), for any y and x.
+
+    Of the inputs the first ``dates`` are anomalies, the next their log errors: observations, and a first
+    guess where there is none, each with its error variance, which are what the states (the anomalies of all
+    dates) are fitted to, under a `TwoScalePrior` of ``prior`` channels, by ``iterations`` of a
+    `RecurrentSolver` of ``hidden`` ones. A head that starts at zero reads the states and what they changed.
+    With ``fold`` above one all of it is on a coarser grid, as a `UNet` is. Ours to differ from the
+    4DVarNet of the mapping challenges: the first guess is one of the data, with its error.
+    Raises ValueError for a fold below one.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int = 2,
+        dates: int = 5,
+        hidden: int = 32,
+        prior: int = 24,
+        kernel: int = 5,
+        iterations: int = 5,
+        fold: int = 2,
+    ) -> None:
+        super().__init__()
+        if fold < 1:
+            raise ValueError(f"a fold of {fold} is below one")
+        self.dates, self.fold = dates, fold
+        channels = dates * fold**2
+        self.assimilation = FourDVarNet(
+            TwoScalePrior(channels, prior, dimensions=2, kernel=kernel),
+            RecurrentSolver(channels, hidden, dimensions=2, rate=0.02),
+            iterations,
+        )
+        self.read = nn.Conv2d((inputs + dates) * fold**2, hidden, 3, padding=1)
+        self.head = zeroed(nn.Conv2d(hidden, outputs * fold**2, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows, columns = x.shape[-2:]
+        x = functional.pixel_unshuffle(padded(x, self.fold), self.fold)
+        anomaly, log_error = x.split(self.dates * self.fold**2, dim=1)[:2]
+        variance = torch.exp(2 * log_error).clamp(min=_LEAST_VARIANCE)
+        states = self.assimilation(anomaly, anomaly, torch.ones_like(anomaly, dtype=torch.bool), variance)
+        changed = (states - anomaly) / variance.sqrt()
+        said = self.head(functional.relu(self.read(torch.cat([x, changed], dim=1))))
+        return functional.pixel_shuffle(said, self.fold)[..., :rows, :columns]
 
 
 _POOL: tuple[Callable[..., Tensor], ...] = (functional.avg_pool1d, functional.avg_pool2d)

@@ -14,6 +14,7 @@ from oceanfill.models.fourdvarnet import (
     FourDVarNet,
     RecurrentSolver,
     TwoScalePrior,
+    VariationalFiller,
 )
 from oceanfill.pipeline.simulators.lorenz63 import snapshots, tendency
 from torch import nn
@@ -181,3 +182,36 @@ def test_an_operator_says_how_states_are_seen():
         said = made(first, torch.full((1, 1, 2), 10.0), torch.ones(1, 1, 2, dtype=torch.bool))
     torch.testing.assert_close(said.sum(1), torch.full((1, 2), 10.0), atol=1e-3, rtol=0)
     torch.testing.assert_close(said[:, 1] - said[:, 0], torch.full((1, 2), 2.0), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("fold", [1, 2])
+def test_the_filler_starts_at_zero_and_gradients_reach_all_of_it(fold):
+    torch.manual_seed(0)
+    made = VariationalFiller(11, dates=3, hidden=6, prior=4, kernel=3, iterations=2, fold=fold)
+    x = torch.randn(2, 11, 9, 13)
+    assert not made(x).any()
+    nn.init.normal_(made.head.weight)
+    nn.init.normal_(made.assimilation.solver.out.weight, std=0.1)
+    said = made(x)
+    assert said.shape == (2, 2, 9, 13)
+    said.square().sum().backward()
+    for name, weights in made.named_parameters():
+        assert weights.grad.abs().max() > 0, name
+    with torch.no_grad():  # as it is validated and run
+        torch.testing.assert_close(made.eval()(x), said.detach())
+
+
+def test_the_filler_stays_near_what_is_well_known():
+    """States move less where the error of the data is small."""
+    torch.manual_seed(0)
+    made = VariationalFiller(11, dates=3, hidden=6, prior=4, kernel=3, iterations=10, fold=1).eval()
+    moved = []
+    made.read.register_forward_pre_hook(lambda layer, given: moved.append(given[0][:, 11:]))
+    x = torch.randn(1, 11, 12, 12)
+    for log_error in (-1.5, 1.5):
+        x[:, 3:6] = log_error
+        made(x)
+    sigma = torch.exp(torch.tensor([-1.5, 1.5]))
+    near, far = (float(part.abs().mean() * by) for part, by in zip(moved, sigma, strict=True))
+    assert near < 0.3 * far
+    assert far > 0.01
