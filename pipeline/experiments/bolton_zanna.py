@@ -13,7 +13,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from ...models.momentum import BoltonZanna
+from ...models.momentum import SIDE, BoltonZanna
 from ..errors import InputError
 from ..fitting import History
 from . import bolton_zanna_figures as figures
@@ -29,6 +29,8 @@ _CORRELATION = {"x": 0.9, "y": 0.8}
 _ERROR = {"S_x": 0.278, "S_y": 0.160, "psi_2": 0.067}
 _MEAN = {"x": -0.002, "y": -0.0005}
 _BELOW = {2: 0.8, 3: 0.5}
+# What makes no momentum: the last layer takes the mean of a tile away (A), or the targets have none (B).
+_VARIANTS = {"A": {"centred": True}, "B": {"without_mean": True}}
 _SIGN = {"x": 1, "y": -1}  # of the forcing to the east and to the north in a mirror
 
 
@@ -65,6 +67,11 @@ class Learned:
     error: float  # mean square of the standardised values of validation, the least of all epochs
     contrast: float | None = None
 
+    def there(self, run: Filtered, dates: slice, box: Box, cells: int, stride: int, device: str) -> Tensor:
+        """What it says of some dates of a part of a basin (date, y, x), by tiles that reach out of it too."""
+        wide, inside = around(box, cells, stride)
+        return self.predicted(run.at(dates, wide).psi, stride, device)[inside]
+
     @torch.no_grad()
     def predicted(self, psi: Tensor, stride: int, device: str) -> Tensor:
         """What it says of fields (date, y, x): the mean of all its tiles, one every ``stride`` points."""
@@ -74,6 +81,21 @@ class Learned:
             inputs = shown(tiles(some.to(device), stride), self.seen, self.contrast)
             said.append(averaged(network(inputs), shape, stride).cpu())
         return torch.cat(said) * self.said.deviation + self.said.mean
+
+
+def around(box: Box, cells: int, stride: int) -> tuple[Box, tuple[slice, slice, slice]]:
+    """A part of the basin with half a tile on each side, but for walls, and where in it (date, y, x) it was.
+
+    Without them the edge of a part is in few tiles, and at the edge of these.
+    """
+    start, size, inside = [], [], [slice(None)]
+    for first, count in (box[:2], box[2:]):
+        before = min(SIDE // 2, first - 1) // stride * stride
+        after = min(SIDE // 2, cells - first - count) // stride * stride
+        start.append(first - before)
+        size.append(before + count + after)
+        inside.append(slice(before, before + count))
+    return (start[0], size[0], start[1], size[1]), (inside[0], inside[1], inside[2])
 
 
 def scale(values: Tensor) -> Scale:
@@ -200,8 +222,8 @@ def momentum(
     ``sigma`` km. Dates are cut by ``shares`` into training, validation and test, ``gap`` dates apart; what
     standardises fields is from training alone. Networks learn tiles, one every ``tile_every`` points, of the
     first of ``regions`` (south, tall, west, wide, in points), are tested on every ``tested``-th date of the
-    test part in all of them, by tiles each ``stride`` points, and in the jet of basins with ``others`` of the
-    options. "In the jet" are the points of the first region where the variance of the forcing over training
+    test part in all of them, by tiles each ``stride`` points (`around`), and in the jet of basins with
+    ``others`` of the options. "In the jet" are the points of the first region where the variance of the forcing over training
     is above its 75th percentile. ``contrast`` is that of `shown`, ``mirror`` doubles the training by
     `mirrored`, and networks without momentum are trained for the ``conserved`` components. Writes the runs as
     Zarr, which the next call takes as they are, five figures and a checkpoint of each network.
@@ -225,13 +247,14 @@ def momentum(
     places = {name: everything.at(test, box) for name, box in regions.items()}
     psi = (training.psi, chosen.psi)
     how = Learning(epochs, batch, learning_rate, tile_every, contrast, mirror, seed, device, quiet)
+    grid = (simulator.cells, stride, device)
     jets = {way: jet(getattr(training, way)) for way in _SIGN}
 
     findings, maps, said, variants, networks = [], {}, {}, {}, {}
     for way in _SIGN:
         name, target = f"S_{way}", (getattr(training, way), getattr(chosen, way))
         one = networks[way] = learned(folder / f"{name}.pt", psi, target, how, sign=_SIGN[way])
-        made = {place: one.predicted(part.psi, stride, device) for place, part in places.items()}
+        made = {place: one.there(everything, test, box, *grid) for place, box in regions.items()}
         truths = {place: getattr(part, way) for place, part in places.items()}
         maps[name] = {place: correlation(made[place], truths[place]) for place in regions}
         findings += [
@@ -246,7 +269,12 @@ def momentum(
         if way in conserved:
             variants[name] = {
                 "none": made[home],
-                **_variants(folder, way, psi, target, places[home], how, stride),
+                **{
+                    letter: learned(
+                        folder / f"{name}-{letter}.pt", psi, target, how, sign=_SIGN[way], **variant
+                    ).there(everything, test, regions[home], *grid)
+                    for letter, variant in _VARIANTS.items()
+                },
                 "C": uniform(made[home]),
             }
             findings += _conservation(way, variants[name], jets[way])
@@ -254,7 +282,7 @@ def momentum(
         target = (training.deeper[layer], chosen.deeper[layer])
         one = learned(folder / f"psi_{layer}.pt", psi, target, how, sign=-1)
         name, truth = f"psi_{layer}", places[home].deeper[layer]
-        said[name] = one.predicted(places[home].psi, stride, device)
+        said[name] = one.there(everything, test, regions[home], *grid)
         maps[name] = {home: correlation(said[name], truth)}
         value, bar = float(maps[name][home].mean()), _BELOW.get(layer)
         findings += [
@@ -268,13 +296,14 @@ def momentum(
             changed(simulator, options),
             spin_up=others_spin_up,
             days=others_days,
-            every=every * tested,
+            every=every,
             state=start[:1],  # the tendencies of the steps before are not those of this basin
             quiet=quiet,
         )
-        there = filtered(path, 1e3 * sigma).at(slice(None), regions[home])
+        other, some = filtered(path, 1e3 * sigma), slice(None, None, tested)
+        there = other.at(some, regions[home])
         for way, one in networks.items():
-            values = correlation(one.predicted(there.psi, stride, device), getattr(there, way))
+            values = correlation(one.there(other, some, regions[home], *grid), getattr(there, way))
             bar = _CORRELATION["x"] if way == "x" else None
             value = float(values[jets[way]].mean())
             findings.append(Finding(f"S_{way}, correlation in the jet, {name}", value, bar, at_least=bar))
@@ -319,21 +348,6 @@ def _skill(name: str, maps: Mapping[str, Tensor], where: Tensor, bar: float) -> 
             for place in away
         ),
     ]
-
-
-def _variants(
-    folder: Path,
-    way: str,
-    psi: tuple[Tensor, Tensor],
-    target: tuple[Tensor, Tensor],
-    there: Filtered,
-    how: Learning,
-    stride: int,
-) -> dict[str, Tensor]:
-    """What networks say that make no momentum by their last layer (A) or by their targets (B)."""
-    a = learned(folder / f"S_{way}-A.pt", psi, target, how, sign=_SIGN[way], centred=True)
-    b = learned(folder / f"S_{way}-B.pt", psi, target, how, sign=_SIGN[way], without_mean=True)
-    return {name: one.predicted(there.psi, stride, how.device) for name, one in {"A": a, "B": b}.items()}
 
 
 def _conservation(way: str, made: Mapping[str, Tensor], where: Tensor) -> list[Finding]:

@@ -39,7 +39,14 @@ def _boxes(axes: Axes, regions: Mapping[str, Box], spacing: float) -> None:
         axes.add_patch(
             Rectangle(place, wide * spacing, tall * spacing, fill=False, edgecolor="k", linewidth=1)
         )
-        axes.annotate(name, place, (4, 4), textcoords="offset points", fontsize="small")
+        axes.annotate(
+            name,
+            place,
+            (4, 4),
+            textcoords="offset points",
+            fontsize="small",
+            bbox={"facecolor": "w", "alpha": 0.6, "linewidth": 0, "pad": 1},
+        )
 
 
 def flow(path: Path, run: Filtered, date: int, spacing: float, regions: Mapping[str, Box]) -> None:
