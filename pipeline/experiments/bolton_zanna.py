@@ -223,10 +223,11 @@ def momentum(
     standardises fields is from training alone. Networks learn tiles, one every ``tile_every`` points, of the
     first of ``regions`` (south, tall, west, wide, in points), are tested on every ``tested``-th date of the
     test part in all of them, by tiles each ``stride`` points (`around`), and in the jet of basins with
-    ``others`` of the options. "In the jet" are the points of the first region where the variance of the forcing over training
-    is above its 75th percentile. ``contrast`` is that of `shown`, ``mirror`` doubles the training by
-    `mirrored`, and networks without momentum are trained for the ``conserved`` components. Writes the runs as
-    Zarr, which the next call takes as they are, five figures and a checkpoint of each network.
+    ``others`` of the options. "In the jet" are the points of the first region where the variance of the
+    forcing over training is above its 75th percentile. ``contrast`` is that of `shown`, ``mirror`` doubles
+    the training by `mirrored`, and networks without momentum are trained for the ``conserved`` components.
+    Writes the runs as Zarr, which the next call takes as they are, up to five figures and a checkpoint of
+    each network.
     """
     simulator = basin_of(basin, device)
     _check(regions, simulator.cells)
