@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,24 +19,24 @@ from torch.nn import functional
 from torch.utils.data import DataLoader
 
 from ..data import Dates, Draws, Patches
-from ..features import Scene, Surroundings
+from ..features import Scene
 from ..fitting import fit
 from ..simulators.two_layer import TwoLayer
 from ..tasks import Correction
 from ..training import save
 from . import manucharyan_figures as figures
 from .findings import Finding
-from .manucharyan_data import (
-    NOISE,
-    REACH,
-    Interpolation,
-    Sampling,
-    Statistics,
-    dynamical,
-    flow,
-    interpolations,
-    linear,
-    statistics,
+from .manucharyan_data import REACH, Sampling, Statistics, dynamical, flow, linear, statistics
+from .manucharyan_scenes import (
+    GUESS_REACH,
+    SHARES,
+    WINDOW,
+    Under,
+    observed_with_noise,
+    prepared,
+    seen_under,
+    segments,
+    surroundings,
 )
 
 _log = logging.getLogger(__name__)
@@ -46,23 +45,7 @@ _NETWORK: dict[str, Any] = {
     "class_path": "oceanfill.models.resnet.ResNet",
     "init_args": {"width": 48, "steps": 8, "fold": 2},
 }
-WINDOW = 5  # dates that a network sees, each filled from the tracks of `_GUESS_REACH` days around it:
-_GUESS_REACH = REACH - WINDOW // 2  # together those of `REACH`
 _WRAP = 16  # cells by which the square is continued when a network is tested
-_SEGMENT = 150  # days of a training member under one sampling
-_SHARES = (0.02, 0.05, 0.1, 0.2)  # of the variance, that a forecast of a day is in error by
-
-
-@dataclass(frozen=True)
-class _Under:
-    """A sampling with the interpolations of each day of its cycle."""
-
-    sampling: Sampling
-    seen: Tensor  # (repeat, y, x)
-    guess: list[Interpolation]  # of the surface, from `_GUESS_REACH` days
-    deep: list[Interpolation]
-    best: list[list[Interpolation]]  # from `REACH` days: on the day, and the first and the last of them
-    daily: dict[float, list[Interpolation]]  # by the share of the variance, from a day's own tracks
 
 
 def manucharyan(
@@ -116,16 +99,16 @@ def manucharyan(
     heights = flow(
         model, folder / "flow.zarr", members=members, years=years, spin_up=spin_up, seed=seed, quiet=quiet
     )
-    known = statistics(heights[:-2], 2 * REACH + _GUESS_REACH)
+    known = statistics(heights[:-2], 2 * REACH + GUESS_REACH)
     spread = float(known.surface[len(known.surface) // 2, 0, 0]) ** 0.5
     samplings = [Sampling(tracks[0], repeats[0])]
     samplings += [Sampling(number, repeats[0]) for number in tracks[1:]]
     samplings += [Sampling(tracks[0], number) for number in repeats[1:]]
-    under = [_prepared(sampling, known, cells) for sampling in samplings]
+    under = [prepared(sampling, known, cells) for sampling in samplings]
 
     rng = np.random.default_rng(seed)
-    training = _segments(heights[:-2], under, spread, rng)
-    chosen = _segments(heights[-2:-1], under[:1], spread, rng)
+    training = segments(heights[:-2], under, spread, rng)
+    chosen = segments(heights[-2:-1], under[:1], spread, rng)
     trained = {}
     for layer in ("surface", "deep"):
         torch.manual_seed(seed)
@@ -167,94 +150,6 @@ def correlation(truth: Tensor, found: Tensor) -> float:
     return float((truth * found).sum() / (truth.square().sum() * found.square().sum()).sqrt())
 
 
-def _prepared(sampling: Sampling, known: Statistics, cells: int) -> _Under:
-    seen = sampling.cells(cells)
-    guess, deep, best = [], [], []
-    daily: dict[float, list[Interpolation]] = {share: [] for share in _SHARES}
-    for day in range(sampling.repeat):
-        one, other = interpolations(known, seen, day, _GUESS_REACH, (("surface", 0), ("deep", 0)))
-        guess.append(one)
-        deep.append(other)
-        best.append(
-            interpolations(known, seen, day, REACH, [("surface", when) for when in (0, -REACH, REACH)])
-        )
-        for share, found in daily.items():
-            found += interpolations(replace(known, surface=share * known.surface), seen, day, 0)
-    return _Under(sampling, seen, guess, deep, best, daily)
-
-
-def _observed(heights: Tensor, rng: np.random.Generator) -> Tensor:
-    """(..., y, x) the surface of (..., 2, y, x) with an observation's noise, everywhere."""
-    surface = heights[..., 0, :, :]
-    return surface + NOISE * torch.from_numpy(rng.standard_normal(surface.shape, np.float32))
-
-
-@dataclass(frozen=True)
-class _Seen:
-    """Segments of one length under one sampling, and the first guess of both layers on their inner days."""
-
-    heights: Tensor  # (segment, day, 2, y, x)
-    days: Tensor  # (day,) the inner ones: all but `REACH` at both ends
-    observed: Tensor  # (segment, inner day, y, x) the observations, the guess where there is none
-    sigma: Tensor  # their standard errors
-    guess: dict[str, tuple[Tensor, Tensor]]  # of each layer, with its error
-
-    def scenes(self, spread: float) -> list[tuple[Scene, Scene]]:
-        """What a network sees of each segment, and what it is to say of the surface and of the deep layer."""
-        anomaly, log_error = self.observed / spread, (self.sigma / spread).log()
-        residual = [
-            (self.heights[:, self.days, layer] - mean) / error
-            for layer, (mean, error) in enumerate(self.guess.values())
-        ]
-        return [
-            (Scene(a, e, surface, torch.ones_like(a)), Scene(a, e, deep, torch.ones_like(a)))
-            for a, e, surface, deep in zip(anomaly, log_error, *residual, strict=True)
-        ]
-
-
-def _seen(heights: Tensor, observations: Tensor, under: _Under, phases: Tensor) -> _Seen:
-    """Segments (segment, day, 2, y, x) with their observations, each ``phases`` days into the cycle."""
-    segments, length = observations.shape[:2]
-    days = torch.arange(REACH, length - REACH)
-    turn = (days + phases[:, None]) % under.sampling.repeat
-    place = days + length * torch.arange(segments)[:, None]  # of all segments one after another
-    guess = {}
-    for layer, which in (("surface", under.guess), ("deep", under.deep)):
-        mean = torch.empty(*turn.shape, *observations.shape[-2:])
-        for day, one in enumerate(which):
-            mean[turn == day] = one.estimate(observations.flatten(0, 1), place[turn == day])
-        guess[layer] = mean, torch.stack([one.error for one in which])[turn]
-    seen, (mean, error) = under.seen[turn], guess["surface"]
-    observed = torch.where(seen, observations[:, days], mean)
-    return _Seen(heights, days, observed, torch.where(seen, torch.tensor(NOISE), error), guess)
-
-
-def _segments(
-    heights: Tensor, under: Sequence[_Under], spread: float, rng: np.random.Generator
-) -> list[tuple[Scene, Scene]]:
-    """Scenes of `_SEGMENT` days of the members, under each sampling in turn, somewhere over the square."""
-    length = min(_SEGMENT + 2 * REACH, heights.shape[1])
-    parts = [
-        member[start : start + length].roll(tuple(rng.integers(0, heights.shape[-1], 2).tolist()), (-2, -1))
-        for member in heights
-        for start in range(0, len(member) - length + 1, _SEGMENT)
-    ]
-    found = []
-    for number, one in enumerate(under):
-        if own := parts[number :: len(under)]:
-            phases = torch.from_numpy(rng.integers(0, one.sampling.repeat, len(own)))
-            together = torch.stack(own)
-            found += _seen(together, _observed(together, rng), one, phases).scenes(spread)
-    return found
-
-
-def _surroundings(cells: int, days: int) -> Surroundings:
-    """Neither place nor season: all is sea."""
-    place = torch.zeros(3, cells, cells)
-    place[2] = 1
-    return Surroundings(place, torch.zeros(days, 2))
-
-
 def _trained(
     task: Correction,
     scenes: Sequence[Scene],
@@ -268,7 +163,7 @@ def _trained(
     quiet: bool,
 ) -> Correction:
     cells, longest = scenes[0].anomaly.shape[-1], max(len(scene.anomaly) for scene in (*scenes, chosen))
-    around = _surroundings(cells, longest)
+    around = surroundings(cells, longest)
     patches = Patches(list(scenes), around, WINDOW, cells, turned=0.0, seed=seed)
     dates = np.zeros(chosen.anomaly.shape, bool)
     dates[:: max(1, len(dates) // 25)] = True
@@ -303,7 +198,7 @@ def _ignore_place_and_season(task: Correction) -> None:
 def _corrected(task: Correction, scene: Scene, guess: tuple[Tensor, Tensor], days: Tensor) -> Tensor:
     """(days, y, x) of the task, on the square continued over its ends."""
     wrapped = [functional.pad(part[None], 4 * [_WRAP], mode="circular")[0] for part in vars(scene).values()]
-    around = _surroundings(wrapped[0].shape[-1], len(wrapped[0]))
+    around = surroundings(wrapped[0].shape[-1], len(wrapped[0]))
     inner = slice(_WRAP, -_WRAP)
     mean, error = guess
     dates = Dates(Scene(*wrapped), around, WINDOW)
@@ -318,7 +213,7 @@ def _test_dates(heights: Tensor, count: int) -> Tensor:
 
 
 def _carried(
-    model: TwoLayer, observations: Tensor, under: _Under, share: float, days: Tensor
+    model: TwoLayer, observations: Tensor, under: Under, share: float, days: Tensor
 ) -> tuple[Tensor, Tensor]:
     """(days, y, x) by optimal interpolation and by dynamical interpolation between its maps."""
     turn = days % under.sampling.repeat
@@ -333,13 +228,13 @@ def _carried(
 
 
 def _best_share(
-    model: TwoLayer, heights: Tensor, under: _Under, rng: np.random.Generator, count: int
+    model: TwoLayer, heights: Tensor, under: Under, rng: np.random.Generator, count: int
 ) -> float:
-    """Of `_SHARES`, by the skill on the member that chooses."""
-    observations, days = _observed(heights, rng), _test_dates(heights, max(1, count // 4))
+    """Of `SHARES`, by the skill on the member that chooses."""
+    observations, days = observed_with_noise(heights, rng), _test_dates(heights, max(1, count // 4))
     found = {
         share: skill(heights[days, 0], _carried(model, observations, under, share, days)[1])
-        for share in _SHARES
+        for share in SHARES
     }
     _log.info("dynamical interpolation, skill by forecast error: %s", found)
     return max(found, key=lambda share: found[share])
@@ -348,7 +243,7 @@ def _best_share(
 def _tested(
     model: TwoLayer,
     heights: Tensor,
-    under: _Under,
+    under: Under,
     trained: dict[str, Correction],
     spread: float,
     share: float,
@@ -357,9 +252,9 @@ def _tested(
     rng: np.random.Generator,
 ) -> tuple[Tensor, dict[str, dict[str, Tensor]]]:
     """Truth (days, 2, y, x), and the maps (days, y, x) of both layers by each method."""
-    observations, days = _observed(heights, rng), _test_dates(heights, count)
+    observations, days = observed_with_noise(heights, rng), _test_dates(heights, count)
     best, carried = _carried(model, observations, under, share, days)
-    part = _seen(heights[None], observations[None], under, torch.zeros(1, dtype=torch.long))
+    part = seen_under(heights[None], observations[None], under, torch.zeros(1, dtype=torch.long))
     ((surface, deep),) = part.scenes(spread)
     guess = {layer: (mean[0], error[0]) for layer, (mean, error) in part.guess.items()}
     day_in_cells = _day_in_cells(known)
