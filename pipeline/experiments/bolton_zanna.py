@@ -283,7 +283,8 @@ def momentum(
         target = (training.deeper[layer], chosen.deeper[layer])
         one = learned(folder / f"psi_{layer}.pt", psi, target, how, sign=-1)
         name, truth = f"psi_{layer}", places[home].deeper[layer]
-        said[name] = one.there(everything, test, regions[home], *grid)
+        # By the region's own tiles: what lies below on the whole, unlike S, is learnt for where they are.
+        said[name] = one.predicted(places[home].psi, stride, device)
         maps[name] = {home: correlation(said[name], truth)}
         value, bar = float(maps[name][home].mean()), _BELOW.get(layer)
         findings += [
