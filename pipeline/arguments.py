@@ -15,6 +15,7 @@ NETWORKS = {
     "convlstm": "a convolutional LSTM in both directions of time",
     "convgru": "the same with gated recurrent units",
     "convlstm-unet": "a U-Net that is recurrent at its deepest level",
+    "4dvarnet": "a variational cost with a learnt prior, descended by a learnt solver",
     "rnn": "a plain recurrent network of each pixel's series, in both directions of time",
     "lstm": "the same with long short-term memory",
     "gru": "the same with gated recurrent units",

@@ -66,6 +66,8 @@ def run(words: Sequence[str]) -> None:
             # A job that is put back into the queue meets the configuration of its first run.
             save_config_kwargs={"overwrite": True},
             seed_everything_default=0,
+            # 4DVarNet takes gradients when it predicts, which inference mode forbids.
+            trainer_defaults={"inference_mode": False},
             auto_configure_optimizers=False,
         )
 

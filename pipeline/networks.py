@@ -27,6 +27,7 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "convlstm-unet": _named(
         "convolutional_recurrent", "RecurrentUNet", widths=[16, 32], skips="added", fold=2
     ),
+    "4dvarnet": _named("fourdvarnet", "VariationalFiller"),
     "rnn": _named("recurrent", "PixelFiller", cell="rnn"),
     "lstm": _named("recurrent", "PixelFiller", cell="lstm"),
     "gru": _named("recurrent", "PixelFiller", cell="gru"),

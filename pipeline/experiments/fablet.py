@@ -116,10 +116,10 @@ def lorenz63(
     *,
     training: int = 10_000,
     tests: int = 2_000,
-    iterations: int = 12,
-    epochs: int = 12,
-    batch: int = 128,
-    learning_rate: float = 3e-3,
+    iterations: int = 9,
+    epochs: int = 3,
+    batch: int = 32,
+    learning_rate: float = 5e-3,
     search: int = 500,
     seed: int = 0,
     device: str = "cpu",
@@ -131,7 +131,7 @@ def lorenz63(
     first alone. Writes ``windows.png`` and a checkpoint of each network. ``search`` are L-BFGS iterations.
     """
     build = partial(
-        _networks, variables=3, hidden=15, prior=24, direct=24, iterations=iterations, system=LORENZ63
+        _networks, variables=3, hidden=15, prior=24, direct=11, iterations=iterations, system=LORENZ63
     )
     how = {"training": training, "tests": tests, "epochs": epochs, "batch": batch, "search": search}
     how |= {"learning_rate": learning_rate, "seed": seed, "device": device, "quiet": quiet}
