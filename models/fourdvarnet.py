@@ -62,7 +62,7 @@ class FourDVarNet(nn.Module):
         states = first.detach()
         memory: Memory = ()
         for _ in range(self.iterations):
-            arguments = (states, observed, known, variance, *memory)
+            arguments: tuple[Any, ...] = (states, observed, known, variance, *memory)
             if self.recomputed and self.training:
                 states, *rest = checkpoint(self._iteration, *arguments, use_reentrant=False)
             else:

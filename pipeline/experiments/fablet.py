@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -32,9 +33,9 @@ from .lorenz63_tasks import Annealed
 _log = logging.getLogger(__name__)
 
 _PRIOR_SHARE = 0.05  # of the prior's residual in the loss
-_VARIANCES = (1e-5, 1e-4, 1e-3, 1e-2)  # of a step of the true equations, tried on training windows
+_VARIANCES = (1e-3, 1e-2, 1e-1)  # of a step of the true equations, tried on training windows
 _TUNED_ON = 20  # training windows
-_TOGETHER = 100  # windows that share a line search
+_TOGETHER = 250  # windows that share a line search
 
 
 class Assimilation(Annealed):
@@ -81,7 +82,8 @@ class Assimilation(Annealed):
             return (states - observed)[hidden].square().mean()
         states = self.network(first, observed, known)
         if self.kind == "cost":
-            return self.network.cost(states, observed, known).mean()
+            assimilation: Any = self.network
+            return assimilation.cost(states, observed, known).mean()
         loss = (states - truth).square().mean()
         if isinstance(self.network, FourDVarNet):
             loss = loss + _PRIOR_SHARE * sum(
@@ -120,7 +122,7 @@ def lorenz63(
     epochs: int = 3,
     batch: int = 32,
     learning_rate: float = 5e-3,
-    search: int = 500,
+    search: int = 250,
     seed: int = 0,
     device: str = "cpu",
     quiet: bool = True,
@@ -133,7 +135,13 @@ def lorenz63(
     build = partial(
         _networks, variables=3, hidden=15, prior=24, direct=11, iterations=iterations, system=LORENZ63
     )
-    how = {"training": training, "tests": tests, "epochs": epochs, "batch": batch, "search": search}
+    how: dict[str, Any] = {
+        "training": training,
+        "tests": tests,
+        "epochs": epochs,
+        "batch": batch,
+        "search": search,
+    }
     how |= {"learning_rate": learning_rate, "seed": seed, "device": device, "quiet": quiet}
     found = _compared(
         folder, "L63", LORENZ63, build, bar=1.34, references={"two-scale": 1.34, "descent": 3.55}, **how
@@ -148,11 +156,11 @@ def lorenz96(
     *,
     training: int = 2_000,
     tests: int = 256,
-    iterations: int = 10,
-    epochs: int = 20,
-    batch: int = 32,
-    learning_rate: float = 2e-3,
-    search: int = 300,
+    iterations: int = 6,
+    epochs: int = 9,
+    batch: int = 16,
+    learning_rate: float = 3e-3,
+    search: int = 250,
     seed: int = 0,
     device: str = "cpu",
     quiet: bool = True,
@@ -162,9 +170,15 @@ def lorenz96(
     Writes ``windows.png`` and a checkpoint of each network.
     """
     build = partial(
-        _networks, variables=40, hidden=100, prior=48, direct=64, iterations=iterations, system=LORENZ96
+        _networks, variables=40, hidden=40, prior=32, direct=48, iterations=iterations, system=LORENZ96
     )
-    how = {"training": training, "tests": tests, "epochs": epochs, "batch": batch, "search": search}
+    how: dict[str, Any] = {
+        "training": training,
+        "tests": tests,
+        "epochs": epochs,
+        "batch": batch,
+        "search": search,
+    }
     how |= {"learning_rate": learning_rate, "seed": seed, "device": device, "quiet": quiet}
     return _compared(
         folder, "L96", LORENZ96, build, bar=0.40, references={"two-scale": 0.38, "descent": 1.06}, **how

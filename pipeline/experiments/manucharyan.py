@@ -127,7 +127,8 @@ def manucharyan(
     save(trained["surface"], folder / "ssh.ckpt")
 
     share = _best_share(model, heights[-2], under[0], rng, test_days)
-    findings, skills = [], {}
+    findings: list[Finding] = []
+    skills: dict[Sampling, dict[str, float]] = {}
     for number, one in enumerate(under):
         truth, maps = _tested(model, heights[-1], one, trained, spread, share, test_days, known, rng)
         surface = {name: skill(truth[:, 0], found) for name, found in maps["surface"].items()}

@@ -25,7 +25,9 @@ _WEIGHTS = {1: (1.0,), 2: (3 / 2, -1 / 2), 3: (23 / 12, -16 / 12, 5 / 12)}
 class Simulator(Protocol):
     """What can be run."""
 
-    dt: float  # seconds
+    @property
+    def dt(self) -> float:
+        """Seconds."""
 
     def advance(self, state: State, steps: int) -> State:
         """The state ``steps`` later."""
