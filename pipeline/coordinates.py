@@ -14,9 +14,11 @@ from typing import Any
 import cf_xarray  # noqa: F401  (registers the .cf accessor)
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from .errors import InputError
+
+EARTH_RADIUS = 6371.0  # km
 
 MASK_NAMES = (
     *("mask", "land_mask", "landmask", "sea_mask", "seamask", "ocean_mask", "oceanmask", "wetmask", "tmask"),
@@ -320,3 +322,9 @@ def _time(file: str, dataset: xr.Dataset, variable: str, dims: list[Hashable]) -
     raise InputError(
         f"{file}: {variable} has no time axis; add a time dimension with units as 'days since 2000-01-01'"
     )
+
+
+def directions(lat: ArrayLike, lon: ArrayLike) -> NDArray[np.float64]:
+    """(..., 3) unit vectors from the Earth's centre to places in degrees."""
+    y, x = np.radians(np.asarray(lat, np.float64)), np.radians(np.asarray(lon, np.float64))
+    return np.stack([np.cos(y) * np.cos(x), np.cos(y) * np.sin(x), np.sin(y)], axis=-1)

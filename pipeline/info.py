@@ -16,14 +16,14 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from .coordinates import Layout, fillable, find_layout, grid
+from .coordinates import EARTH_RADIUS, Layout, fillable, find_layout, grid
 from .dates import Period, day, day_list, time_oddities
 from .errors import InputError
 from .field import Field, build_field, check_options, mask_oddities, read_parts
 from .reading import Inputs, Part, Region, combine, list_inputs, opened
 from .seamask import find_mask, sea_from_coverage, sea_from_mask
 
-_KM_PER_DEGREE = 6371.0 * np.pi / 180  # of a great circle
+_KM_PER_DEGREE = EARTH_RADIUS * np.pi / 180  # of a great circle
 _MOST_DATES = 31  # listed one by one
 
 

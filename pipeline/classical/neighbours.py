@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..coordinates import EARTH_RADIUS, directions
 from ..field import Field
 
-EARTH_RADIUS = 6371.0  # km
 _REACH = 5.0  # lengths and durations that the template covers
 _THINNED_BELOW = (0.6, 0.27)  # correlation from which every second, then every fourth cell is enough
 _MOST_OFFSETS = 20_000
@@ -113,7 +113,7 @@ class Observations:
 
 def spacing(field: Field) -> tuple[float, float, float]:
     """The typical step of the grid: days, kilometres between rows, kilometres between columns."""
-    point = _cartesian(field)
+    point = EARTH_RADIUS * directions(field.lat, field.lon)
     rows = np.linalg.norm(np.diff(point, axis=0), axis=-1)
     columns = np.linalg.norm(np.diff(point, axis=1), axis=-1)
     return (
@@ -143,7 +143,8 @@ def observations(
         anomaly=flat(np.pad(np.nan_to_num(anomaly), around), torch.float32),
         noise=flat(np.pad(field.error_variance, around), torch.float32),
         position=torch.as_tensor(
-            np.pad(_cartesian(field), [*around[1:], (0, 0)], mode="edge").reshape(-1, 3), device=device
+            np.pad(_cartesian(field), [*around[1:], (0, 0)], mode="edge").reshape(-1, 3),
+            device=device,
         ),
         day=flat(np.pad(field.days, around[0], mode="edge"), torch.float64),
         pad=(pad[0], pad[1], pad[2]),
@@ -222,7 +223,5 @@ def _template(field: Field, scales: Scales) -> Tensor:
 
 
 def _cartesian(field: Field) -> np.ndarray:
-    lat, lon = np.radians(field.lat), np.radians(field.lon)
-    return EARTH_RADIUS * np.stack(
-        [np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=-1
-    )
+    """(lat, lon, 3) km."""
+    return EARTH_RADIUS * directions(field.lat, field.lon)
