@@ -13,6 +13,7 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
 
 from ...models.autoencoder import LinearAutoEncoder
+from ...models.fourdvarnet import FourDVarNet
 from ...models.variational import VariationalAutoEncoder, divergence, draw
 from ..fitting import History, Task, fit
 from ..tasks import build
@@ -53,6 +54,24 @@ class Restoration(Reconstruction):
 
     def loss(self, inputs: Tensor, target: Tensor) -> Tensor:
         return (self(inputs) - target).square().mean()
+
+
+class Assimilated(nn.Module):
+    """A `FourDVarNet` as what a `Restoration` trains: of values and what is known (batch, 2, y, x).
+
+    The states start at the values, and at the ``usual`` image (1, y, x) where nothing is known.
+    """
+
+    usual: Tensor
+
+    def __init__(self, assimilation: FourDVarNet, usual: Tensor) -> None:
+        super().__init__()
+        self.assimilation = assimilation
+        self.register_buffer("usual", usual)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        values, known = inputs[:, :1], inputs[:, 1:] > 0
+        return self.assimilation(torch.where(known, values, self.usual), values, known) - values
 
 
 class Eofs(Reconstruction):

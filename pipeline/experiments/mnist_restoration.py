@@ -7,18 +7,20 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 from torch.nn import functional
 from torchmetrics.functional.image import (
     peak_signal_noise_ratio,
     structural_similarity_index_measure,
 )
 
-from ..digits import load_digits
+from ...models import fourdvarnet
+from ...models.fourdvarnet import FourDVarNet, RecurrentSolver
+from ..digits import SHAPE, load_digits
 from . import mnist_figures as figures
 from .findings import Finding
-from .image_tasks import Restoration, built, fitted, keep, pairs
-from .mnist_pca import chosen, components, restored
+from .image_tasks import Assimilated, Restoration, built, fitted, keep, pairs
+from .mnist_pca import Components, chosen, components, restored
 
 UNET: dict[str, Any] = {
     "class_path": "oceanfill.models.unet.UNet",
@@ -88,6 +90,7 @@ def interpolate(
     *,
     share: float = 0.75,
     side: int = 12,
+    iterations: int = 5,
     network: dict[str, Any] = UNET,
     epochs: int = 8,
     batch: int = 50,
@@ -98,12 +101,14 @@ def interpolate(
     device: str = "cpu",
     quiet: bool = True,
 ) -> list[Finding]:
-    """A network fills hidden pixels and square holes of digits better than principal components do.
+    """Networks fill hidden pixels and square holes of digits better than principal components do.
 
     A ``share`` of the pixels is hidden at random, or a square of ``side`` pixels. Known pixels are kept.
-    Writes a figure and a checkpoint for each kind of gap.
+    Beside the network there is 4DVarNet (Fablet et al. 2021, doi:10.1029/2021MS002572), with ``iterations``
+    and two priors: those components, and a convolutional auto-encoder. Writes a figure and a checkpoint of
+    the network for each kind of gap.
     """
-    options = _Options(network, epochs, batch, learning_rate, training, full, seed, device, quiet)
+    options = _Options(network, epochs, batch, learning_rate, training, full, seed, device, quiet, iterations)
     kinds: dict[str, Degrade] = {
         "pixels": lambda images, draws: hidden_pixels(images, share, draws),
         "square": lambda images, draws: hidden_square(images, side, draws),
@@ -148,6 +153,7 @@ class _Options(NamedTuple):
     seed: int
     device: str
     quiet: bool
+    iterations: int = 0  # of 4DVarNet, which is left out with none
 
 
 def _compare(
@@ -167,24 +173,22 @@ def _compare(
         degrade(images, torch.Generator().manual_seed(options.seed + number))
         for number, images in enumerate((selection, test))
     )
-    task = fitted(
-        Restoration(built(options.network, shown.shape[1], 1, options.seed), options.learning_rate),
-        pairs(train, train, options.batch, lambda images: degrade(images, None), shuffle=True),
-        pairs(held, selection, 500),
-        epochs=options.epochs,
-        seed=options.seed,
-        device=options.device,
-        quiet=options.quiet,
-    )
+    network = built(options.network, shown.shape[1], 1, options.seed)
+    task = _fitted(network, train, held, selection, degrade, options)
     keep(folder / f"{name}.pt", task.network, options.network)
+    said = {"network": task}
     if noise is None:
         rivals = {"bicubic": shown}
     else:
         pca = chosen(components(train, max(_COUNTS)), _COUNTS, noise, *_known(held), selection)
         rivals = {"input": shown[:, :1], "PCA": _kept(restored(pca, *_known(shown), noise), shown)}
+        for prior, network in _assimilating(pca, options).items() if options.iterations else ():
+            said[f"4DVarNet, {prior} prior"] = _fitted(network, train, held, selection, degrade, options)
     with torch.no_grad():
-        said = torch.cat([task(part) for part in shown.split(500)])
-    rivals["network"] = _kept(said, shown)
+        rivals |= {
+            rival: _kept(torch.cat([one(part) for part in shown.split(500)]), shown)
+            for rival, one in said.items()
+        }
     scores = {rival: quality(images, test) for rival, images in rivals.items()}
     figures.rows(folder / f"{name}.png", {**rivals, "original": test})
     findings = []
@@ -194,6 +198,37 @@ def _compare(
         gain = scores["network"][number] - scores[rival][number]
         findings.append(Finding(f"{name}, network minus {rival}, {measure}", gain, at_least=0))
     return findings
+
+
+def _fitted(
+    network: nn.Module, train: Tensor, held: Tensor, selection: Tensor, degrade: Degrade, options: _Options
+) -> Restoration:
+    return fitted(
+        Restoration(network, options.learning_rate),
+        pairs(train, train, options.batch, lambda images: degrade(images, None), shuffle=True),
+        pairs(held, selection, 500),
+        epochs=options.epochs,
+        seed=options.seed,
+        device=options.device,
+        quiet=options.quiet,
+    )
+
+
+def _assimilating(pca: Components, options: _Options) -> dict[str, nn.Module]:
+    """4DVarNet by its prior."""
+    mean = pca.mean.view(1, *SHAPE)
+    with torch.random.fork_rng():
+        torch.manual_seed(options.seed)
+        priors = {
+            "PCA": fourdvarnet.Components(mean, pca.modes),
+            "auto-encoder": fourdvarnet.AutoEncoderPrior(1, 16, dimensions=2, kernel=3, scale=2),
+        }
+        return {
+            name: Assimilated(
+                FourDVarNet(prior, RecurrentSolver(1, 8, dimensions=2, rate=0.2), options.iterations), mean
+            )
+            for name, prior in priors.items()
+        }
 
 
 def _known(inputs: Tensor) -> tuple[Tensor, Tensor]:
