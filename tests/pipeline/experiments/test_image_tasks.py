@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import torch
 from oceanfill.models.autoencoder import LinearAutoEncoder
+from oceanfill.models.fourdvarnet import Descent, FourDVarNet
 from oceanfill.models.variational import VariationalAutoEncoder
 from oceanfill.pipeline.digits import load_digits
 from oceanfill.pipeline.experiments.image_tasks import (
+    Assimilated,
     Classification,
     Eofs,
     Generation,
@@ -114,3 +116,22 @@ def test_a_checkpoint_gives_the_network_back(tmp_path):
     again.load_state_dict(saved["state_dict"])
     assert torch.equal(again.down[0](x), network.down[0](x))
     assert torch.equal(built(options, 1, 1, seed=3).down[0](x), network.down[0](x))
+
+
+def test_an_assimilation_starts_at_what_is_known_and_at_the_usual_image():
+    values = torch.rand(2, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    known = (values > 0.5).float()
+    usual = torch.full((1, 4, 4), 0.3)
+    still = Assimilated(FourDVarNet(nn.Identity(), Descent(), iterations=0), usual)
+    inputs = torch.cat([values * known, known], dim=1)
+    said = Restoration(still, 1e-3)(inputs)
+    torch.testing.assert_close(said, torch.where(known > 0, values, 0.3))
+    # A prior that expects 1 everywhere pulls what is not known there, and what is known half way.
+    moving = Assimilated(FourDVarNet(_Ones(), Descent(0.1), iterations=200), usual).eval()
+    said = Restoration(moving, 1e-3)(inputs)
+    torch.testing.assert_close(said, torch.where(known > 0, (values + 1) / 2, 1.0))
+
+
+class _Ones(nn.Module):
+    def forward(self, states):
+        return torch.ones_like(states)
