@@ -9,7 +9,7 @@ Cholesky factor; blocks overlap and are mixed smoothly.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
@@ -59,37 +59,53 @@ class Kriging:
         mean = means(field)
         data = observations(field, field.values - mean, self.scales, device)
         wanted = np.broadcast_to(field.sea, field.values.shape) if where is None else where & field.sea
-        last = np.array(wanted.shape) - 1
-        around, share = _overlapping()
-        sums = np.zeros((3, wanted.size), np.float32)  # of weight, and of estimate and variance under it
-        every = _centres(wanted)
-        batch = _BATCH[device.type]
-        batches = (every[start : start + batch] for start in range(0, len(every), batch))
 
-        def estimate(centres: NDArray[np.int64]) -> tuple[NDArray[np.int64], list[NDArray[np.float32]]]:
-            """Members (n, m, 3) of the blocks around ``centres`` (n, 3), their anomaly and its variance."""
-            members = centres[:, None] + around
-            with torch.no_grad():
-                cells, targets = (
-                    data.cell(torch.as_tensor(part.clip(0, last), device=device))
-                    for part in (centres, members)
-                )
-                given = system(data, targets, *nearest(data, cells, self.neighbours))
-                return members, [part.cpu().numpy() for part in solve(self.scales, given)]
+        def estimate(centres: Tensor, members: Tensor) -> tuple[Tensor, ...]:
+            found = nearest(data, data.cell(centres), self.neighbours)
+            return solve(self.scales, system(data, data.cell(members), *found))
 
-        for members, solution in _in_threads(estimate, batches, device):
-            inside = ((members >= 0) & (members <= last)).all(-1)
-            at = np.ravel_multi_index(tuple(members[inside].T), wanted.shape)
-            weight = np.broadcast_to(share, inside.shape)[inside]
-            met = np.unique(at)
-            advance(int(np.count_nonzero(wanted.reshape(-1)[met] & (sums[0][met] == 0))))
-            np.add.at(sums[0], at, weight)
-            for total, part in zip(sums[1:], solution, strict=True):
-                np.add.at(total, at, weight * part[inside])
-        weight, mean_anomaly, variance = sums.reshape(3, *wanted.shape)
-        known = np.where(wanted, weight, np.float32(np.nan))
-        variance = (variance / known).clip(min=0) + np.float32(self.scales.nugget)
-        return mean_anomaly / known + mean, np.float32(self.factor) * np.sqrt(variance)
+        anomaly, variance = by_blocks(wanted, estimate, 2, device, advance)
+        variance = variance.clip(min=0) + np.float32(self.scales.nugget)
+        return anomaly + mean, np.float32(self.factor) * np.sqrt(variance)
+
+
+def by_blocks(
+    wanted: NDArray[np.bool_],
+    estimate: Callable[[Tensor, Tensor], Sequence[Tensor]],
+    number: int,
+    device: torch.device,
+    advance: Callable[[int], None],
+) -> NDArray[np.float32]:
+    """(number, time, lat, lon) of what ``estimate`` says of blocks, mixed where they overlap; NaN elsewhere.
+
+    It is called with the date, row and column of the blocks' centres (n, 3) and of their cells (n, m, 3),
+    and gives ``number`` maps (n, m). ``advance`` is told of every batch how many cells it had.
+    """
+    last = np.array(wanted.shape) - 1
+    around, share = _overlapping()
+    sums = np.zeros((1 + number, wanted.size), np.float32)  # of weight, and of each map under it
+    every = _centres(wanted)
+    batch = _BATCH[device.type]
+    batches = (every[start : start + batch] for start in range(0, len(every), batch))
+
+    def work(centres: NDArray[np.int64]) -> tuple[NDArray[np.int64], list[NDArray[np.float32]]]:
+        """Members (n, m, 3) of the blocks around ``centres`` (n, 3), and what is said of them."""
+        members = centres[:, None] + around
+        with torch.no_grad():
+            places = (torch.as_tensor(part.clip(0, last), device=device) for part in (centres, members))
+            return members, [part.float().cpu().numpy() for part in estimate(*places)]
+
+    for members, solution in _in_threads(work, batches, device):
+        inside = ((members >= 0) & (members <= last)).all(-1)
+        at = np.ravel_multi_index(tuple(members[inside].T), wanted.shape)
+        weight = np.broadcast_to(share, inside.shape)[inside]
+        met = np.unique(at)
+        advance(int(np.count_nonzero(wanted.reshape(-1)[met] & (sums[0][met] == 0))))
+        np.add.at(sums[0], at, weight)
+        for total, part in zip(sums[1:], solution, strict=True):
+            np.add.at(total, at, weight * part[inside])
+    weight, *maps = sums.reshape(1 + number, *wanted.shape)
+    return np.stack(maps) / np.where(wanted, weight, np.float32(np.nan))
 
 
 def _in_threads(
@@ -128,7 +144,7 @@ def system(data: Observations, targets: Tensor, found: Tensor, exists: Tensor) -
     # A neighbour that does not exist is so far from everything that it has no say.
     order = torch.arange(1, found.shape[1] + 1, device=found.device)
     near[..., 0] = torch.where(exists, near[..., 0], _FAR * order)
-    return System(*_apart(near, near), *_apart(near, wanted), data.noise[found], data.anomaly[found], exists)
+    return System(*apart(near, near), *apart(near, wanted), data.noise[found], data.anomaly[found], exists)
 
 
 def solve(scales: Scales, given: System) -> tuple[Tensor, Tensor]:
@@ -170,7 +186,7 @@ def means(field: Field) -> NDArray[np.float32]:
     return np.where(field.sea, mean + overall, np.nan).astype(np.float32)
 
 
-def _apart(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+def apart(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     """Squared distance and squared lag (n, k, m) between places (n, k, 4) and (n, m, 4) in km and days."""
 
     # By differences: products cancel where observations are far, and the matrix is not positive definite.

@@ -56,7 +56,7 @@ def fit(field: Field, *, neighbours: int = 64, seed: int = 0, device: torch.devi
     )
 
     def kriging() -> Kriging:
-        return Kriging(_scales(log.exp().tolist(), unit**2), neighbours, factor)
+        return Kriging(scales_of(log.exp().tolist(), unit**2), neighbours, factor)
 
     candidates = spells(field, 4 * _TARGETS, rng)
     factor = 1.0
@@ -68,7 +68,7 @@ def fit(field: Field, *, neighbours: int = 64, seed: int = 0, device: torch.devi
             # What is wide and brief beside the eddies, which then last longer.
             log = torch.cat([log, log[1:]]) + torch.tensor([1, 0.7, 1, 2, 0.3, 5, 0.5], device=device).log()
         count = max(8, round(part * neighbours))
-        scales = _scales(log.exp().tolist())
+        scales = scales_of(log.exp().tolist())
         data = observations(scaled, anomaly, scales, device)
         chosen = _as_hard(scales, data, candidates, count, rng)
         target = data.cell(torch.as_tensor(candidates.target[chosen], device=device))
@@ -77,7 +77,7 @@ def fit(field: Field, *, neighbours: int = 64, seed: int = 0, device: torch.devi
     return kriging()
 
 
-def _scales(numbers: Sequence[Any] | Tensor, unit: float = 1.0) -> Scales:
+def scales_of(numbers: Sequence[Any] | Tensor, unit: float = 1.0) -> Scales:
     """From the nugget and the sill, length and duration of each component, variances times ``unit``."""
     parts = [numbers[start : start + 3] for start in range(1, len(numbers), 3)]
     return Scales(
@@ -140,7 +140,7 @@ def _minimise(
     ]
 
     def misfit(at: Tensor, given: System) -> tuple[Tensor, Tensor]:
-        scales = _scales(free.exp())
+        scales = scales_of(free.exp())
         mean, variance = solve(scales, given)
         sigma = (variance[:, 0].clamp(min=0) + scales.nugget + data.noise[at]).sqrt()
         return (mean[:, 0] - data.anomaly[at]) / sigma, sigma
