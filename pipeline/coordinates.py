@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Hashable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cf_xarray  # noqa: F401  (registers the .cf accessor)
@@ -49,6 +49,7 @@ _NAMES = {
         "xlong",
     ),
 }
+_SEA_LEVELS = ("sla_filtered", "sla_unfiltered")  # along tracks, the first one first
 _GRID_NAMES = {"latitude": ("yc", "yt", "y"), "longitude": ("xc", "xt", "x")}
 
 
@@ -110,6 +111,37 @@ def find_layout(
     raise InputError(
         f"{file}: no variable has time, latitude and longitude (found {shapes or 'no variables'}); "
         "give a file with a gridded series"
+    )
+
+
+def find_track(file: str, dataset: xr.Dataset, variable: str | None = None) -> Layout:
+    """The layout of ``variable`` along a track: time, latitude, longitude and values on one dimension.
+
+    Without a name it is the sea level of Copernicus Marine's along-track files, the filtered one first, or
+    the only variable of real numbers. Raises `InputError` where no variable or several qualify.
+    """
+    found: list[Layout] = []
+    for dim in dataset.dims:
+        along = dataset.drop_vars([n for n, array in dataset.variables.items() if array.dims != (dim,)])
+        lat, lon = (_horizontal(along, (dim,), axis) for axis in ("latitude", "longitude"))
+        times = [str(name) for name, array in along.variables.items() if is_time(array)]
+        times.sort(key=lambda name: along[name].attrs.get("standard_name") != "time")
+        if lat is None or lon is None or not times:
+            continue
+        names = fillable(along) if variable is None else [variable] * (variable in along.variables)
+        found += [Layout(name, times[0], lat, lon, *[str(dim)] * 3) for name in names if name not in times]
+    for name in _SEA_LEVELS:
+        found = [layout for layout in found if layout.variable == name] or found
+    if len(found) == 1:
+        return found[0]
+    if found:
+        names = listed(layout.variable for layout in found)
+        raise InputError(
+            f"{file}: {len(found)} variables lie along tracks ({names}); choose one with --variable"
+        )
+    raise InputError(
+        f"{file}: time, latitude and longitude do not lie on one dimension with {variable or 'a variable'}; "
+        "give along-track files"
     )
 
 
@@ -216,7 +248,8 @@ def _check_numbers(file: str, name: str, array: xr.DataArray) -> None:
         )
 
 
-def _layout(file: str, dataset: xr.Dataset, variable: str) -> Layout:
+def find_map(file: str, dataset: xr.Dataset, variable: str) -> Layout:
+    """The layout of a variable on (lat, lon), which need not have dates: its ``time`` is empty."""
     dims = dataset[variable].dims
     lat = _horizontal(dataset, dims, "latitude")
     lon = _horizontal(dataset, dims, "longitude")
@@ -227,8 +260,15 @@ def _layout(file: str, dataset: xr.Dataset, variable: str) -> Layout:
             f"give it a coordinate with standard_name {axis}"
         )
     y, x = _horizontal_dims(file, dataset, dims, lat, lon)
-    time, t = _time(file, dataset, variable, [dim for dim in dims if dim not in (y, x)])
-    return Layout(variable=variable, time=time, lat=lat, lon=lon, t=t, y=y, x=x)
+    t = next((str(dim) for dim in dims if dim not in (y, x)), "")
+    return Layout(variable=variable, time="", lat=lat, lon=lon, t=t, y=y, x=x)
+
+
+def _layout(file: str, dataset: xr.Dataset, variable: str) -> Layout:
+    found = find_map(file, dataset, variable)
+    further = [dim for dim in dataset[variable].dims if dim not in (found.y, found.x)]
+    time, t = _time(file, dataset, variable, further)
+    return replace(found, time=time, t=t)
 
 
 def _named(dataset: xr.Dataset, axis: str) -> list[str]:

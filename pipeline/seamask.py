@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import re
+from functools import cache
+from importlib.resources import as_file, files
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from .coordinates import Layout, is_mask, listed
+from .coordinates import Layout, directions, fillable, find_map, grid, is_mask, listed
 from .errors import InputError
+from .reading import opened
 
 _SEA_WORDS = frozenset(("sea", "water", "ocean", "marine", "wet"))
+_FAR = 1.0  # degree: a mask farther away says nothing of a place
 _LAND_WORDS = frozenset(("land", "lake", "river", "inland", "dry", "ground", "soil"))
 
 
@@ -57,6 +62,65 @@ def sea_from_coverage(share: NDArray[np.floating], minimum_coverage: float) -> t
     """Sea (lat, lon): observed on at least this ``share`` (lat, lon) of the dates, and at least once."""
     sea = (share >= minimum_coverage) & (share > 0)
     return sea, f"derived: observed on at least {100 * minimum_coverage:g} % of the dates"
+
+
+def sea_from_coastline(lat: NDArray[np.floating], lon: NDArray[np.floating]) -> tuple[NDArray[np.bool_], str]:
+    """Sea at places in degrees, of any shape: what is no land of Natural Earth at 1:110 million.
+
+    Its coast is tens of kilometres off here and there, and small islands are not in it.
+    """
+    import shapely
+
+    east = np.mod(np.asarray(lon) + 180, 360) - 180
+    return ~shapely.contains_xy(_land(), east, lat), "Natural Earth's coastline, 1:110 million"
+
+
+def sea_from_file(
+    file: str, variable: str | None, lat: NDArray[np.floating], lon: NDArray[np.floating]
+) -> tuple[NDArray[np.bool_], str]:
+    """Sea at places in degrees, of any shape: as the nearest place of a file, which need not have dates.
+
+    It is read from ``variable``, else from the file's mask, else from where the file's first variable has
+    values. Raises `InputError` where there is none or it does not reach the places.
+    """
+    from scipy.spatial import KDTree  # slow to import, as what is below
+
+    with opened(file) as (name, dataset):
+        masks = [str(key) for key, array in dataset.data_vars.items() if is_mask(str(key), array)]
+        found = [variable] if variable is not None else masks + fillable(dataset)
+        if not found or found[0] not in dataset:
+            choice = listed(dataset.data_vars)
+            raise InputError(f"{name}: there is no mask {found[0] if found else ''}; choose among {choice}")
+        layout = find_map(name, dataset, found[0])
+        array = dataset[found[0]]
+        if variable is not None or masks:
+            sea, how = sea_from_mask(name, array, layout)
+        else:
+            seen = array.notnull().any([dim for dim in array.dims if dim not in (layout.y, layout.x)])
+            sea, how = seen.transpose(layout.y, layout.x).to_numpy(), f"where {array.name} has values"
+        north, east = grid(name, dataset, layout)
+    near = (north > lat.min() - _FAR) & (north < lat.max() + _FAR)
+    wanted = directions(lat, lon)
+    limit = 2 * np.sin(np.radians(_FAR) / 2)
+    found_at = KDTree(directions(north[near], east[near])).query(wanted, distance_upper_bound=limit)
+    lacking = np.count_nonzero(~np.isfinite(found_at[0]))
+    if lacking:
+        raise InputError(
+            f"{name}: its mask is more than {_FAR:g} degree away from {lacking} cells of the grid; give one "
+            "that covers it"
+        )
+    return sea[near][found_at[1]], f"{Path(name).name}: {how}"
+
+
+@cache
+def _land() -> Any:
+    import shapely
+    from cartopy.io.shapereader import Reader
+
+    with as_file(files("oceanfill.pipeline") / "coastlines") as folder:
+        land = shapely.union_all(list(Reader(folder / "ne_110m_land.shp").geometries()))
+    shapely.prepare(land)
+    return land
 
 
 def _by_flags(mask: xr.DataArray) -> tuple[NDArray[np.bool_] | None, str]:
