@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -34,6 +35,8 @@ _log = logging.getLogger(__name__)
 
 _PRIOR_SHARE = 0.05  # of the prior's residual in the loss
 _VARIANCES = (1e-3, 1e-2, 1e-1)  # of a step of the true equations, tried on training windows
+_GIVEN_VARIANCE = 1e-2  # of them, where the cost is given and not learnt
+_WITHOUT_TRUTH = {"learnt solver, from hidden observations": "hidden", "learnt solver, from its cost": "cost"}
 _TUNED_ON = 20  # training windows
 _TOGETHER = 250  # windows that share a line search
 
@@ -204,6 +207,12 @@ def _networks(
     def evolution() -> Evolution:
         return Evolution(lambda state: rk4(system.tendency, state, system.dt), deviation, mean)
 
+    def given() -> FourDVarNet:
+        network = learnt(evolution())
+        network.log_weights.data[0] = math.log(_GIVEN_VARIANCE / NOISE_VARIANCE)
+        return network
+
+    hidden_ones, cost = _WITHOUT_TRUTH
     return {
         "fixed-step descent, two-scale prior": lambda: FourDVarNet(
             TwoScalePrior(variables, prior), Descent(0.2), iterations
@@ -211,6 +220,8 @@ def _networks(
         "learnt solver, ODE prior": lambda: learnt(evolution()),
         "learnt solver, auto-encoder prior": lambda: learnt(AutoEncoderPrior(variables, prior)),
         "learnt solver, two-scale prior": lambda: learnt(TwoScalePrior(variables, prior)),
+        hidden_ones: lambda: learnt(TwoScalePrior(variables, prior)),
+        cost: given,
         "U-Net": lambda: Direct(
             UNet(2 * variables, variables, widths=(direct // 2, direct, direct)), maps=True
         ),
@@ -261,8 +272,9 @@ def _compared(
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             network = make()
+        loss = _WITHOUT_TRUTH.get(name, "supervised")
         task = fit(
-            Assimilation(network, encode, learning_rate),
+            Assimilation(network, encode, learning_rate, loss),
             DataLoader(
                 TensorDataset(truth),
                 batch,
@@ -271,7 +283,7 @@ def _compared(
             ),
             DataLoader(TensorDataset(*chosen), 256),
             epochs=epochs,
-            monitor="error",
+            monitor="error" if loss == "supervised" else None,  # the truth would choose the epoch
             clip=1.0,
             seed=seed,
             device=device,
