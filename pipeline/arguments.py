@@ -70,6 +70,7 @@ def parser() -> argparse.ArgumentParser:
     _add_batch(commands)
     _add_score(commands)
     _add_compare(commands)
+    _add_challenge(commands)
     _add_reproduce(commands)
     for name, what in LIGHTNING.items():
         commands.add_parser(name, help=what, add_help=False)
@@ -243,6 +244,35 @@ def _add_compare(commands: Any) -> None:
     compare.add_argument("-o", "--output", metavar="OUT", help="write the table to OUT.csv and OUT.md")
     compare.add_argument("--plot", metavar="OUT.png", help="errors by date, distance and age, and their maps")
     _add_training(compare)
+
+
+def _add_challenge(commands: Any) -> None:
+    challenge = _command(
+        commands,
+        "challenge",
+        help="map a public sea level challenge and print a leaderboard row",
+        description="Map the observations of a public SSH mapping challenge from its own files and score the "
+        "maps\nby its definitions, beside its leaderboard.",
+        epilog="The methods are those of `oceanfill fill --help`, and `baseline`, the challenge's own.\n\n"
+        "examples:\n"
+        "  oceanfill challenge 2020a --data 2020a --methods baseline,oi,4dvarnet\n"
+        "  oceanfill challenge 2020a --data 2020a --observations swot+4-nadirs --methods oi\n"
+        "  oceanfill challenge 2021a --data 2021a --methods oi,unet --time-budget 60",
+    )
+    challenge.add_argument("name", metavar="2020a|2021a")
+    challenge.add_argument("--data", required=True, metavar="FOLDER", help="with dc_obs, dc_ref or dc_maps")
+    challenge.add_argument(
+        "--methods", default="baseline,oi", metavar="A,B,...", help="which; default baseline,oi"
+    )
+    challenge.add_argument(
+        "--observations", metavar="NAME", help="of 2020a: 4-nadirs (default), 1-nadir, swot, swot+4-nadirs"
+    )
+    challenge.add_argument(
+        "--step", type=_positive(float), default=0.1, metavar="DEGREES", help="of the grid; default 0.1"
+    )
+    challenge.add_argument("--quiet", action="store_true", help="only warnings and errors")
+    challenge.add_argument("--debug", action="store_true", help="show where a fault of ours happened")
+    _add_training(challenge)
 
 
 def _add_reproduce(commands: Any) -> None:

@@ -209,6 +209,24 @@ def _compare(options: argparse.Namespace) -> None:
         _log.info("errors by date, distance and age, and maps of them, are in %s", options.plot)
 
 
+def _challenge(options: argparse.Namespace) -> None:
+    from .challenge import challenge, table
+    from .networks import Training
+
+    rows = challenge(
+        options.name,
+        Path(options.data),
+        [name.strip() for name in options.methods.split(",")],
+        observations=options.observations,
+        step=options.step,
+        training=Training(epochs=options.epochs, time_budget=options.time_budget),
+        seed=options.seed,
+        device=options.device,
+        quiet=options.quiet,
+    )
+    Console(width=None if sys.stdout.isatty() else _PRINTED_WIDTH).print(table(options.name, rows))
+
+
 def _reproduce(options: argparse.Namespace) -> None:
     from .reproduce import listing, reproduce, table
 
@@ -312,6 +330,7 @@ _COMMANDS = {
     "batch": _batch,
     "score": _score,
     "compare": _compare,
+    "challenge": _challenge,
     "reproduce": _reproduce,
     **dict.fromkeys(LIGHTNING, _lightning),
 }

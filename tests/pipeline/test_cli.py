@@ -35,7 +35,7 @@ def test_what_is_offered_is_what_there_is() -> None:
     assert list(arguments.HOLDOUTS) == list(HOLDOUTS)
 
 
-@pytest.mark.parametrize("command", ["info", "fill", "score", "compare", "reproduce"])
+@pytest.mark.parametrize("command", ["info", "fill", "score", "compare", "challenge", "reproduce"])
 def test_help_has_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         cli.main([command, "--help"])

@@ -1,0 +1,302 @@
+"""The public SSH mapping challenges: a leaderboard row for a method, from the challenge's own files.
+
+github.com/ocean-data-challenges: 2020a_SSH_mapping_NATL60 maps tracks over a simulation and is scored on it;
+2021a_SSH_mapping_OSE maps six altimeters of 2017 and is scored along the tracks of a seventh, CryoSat-2.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import NDArray
+from rich.table import Table
+from scipy import linalg
+from scipy.interpolate import RegularGridInterpolator
+from scipy.spatial.distance import cdist
+from scipy.stats import binned_statistic_dd
+
+from . import spectra
+from .challenge_files import Points, joined, one, read_mean_topography, read_points, read_reference
+from .errors import InputError
+from .fill import DEFAULTS, METHODS, fill
+from .networks import Training
+
+_log = logging.getLogger(__name__)
+
+Floats = NDArray[np.floating]
+BASELINE = "baseline"
+_REGION = 33.0, 43.0, 295.0, 305.0  # of both challenges: lat0, lat1, lon0, lon1
+_AROUND = 1.0  # degrees that are seen beyond it
+_DAYS_AROUND = 14  # that are seen after the last map
+# The challenges' own optimal interpolation: covariance exp(-(d / L)^2), values 5 by 5, those of 2 L_t.
+_BASELINE_STEP, _BASELINE_AVERAGED, _BASELINE_NOISE = 0.2, 5, 0.05
+_SCALES = np.array([7.0, 1.0, 1.0])  # days, degrees of latitude and longitude
+_MOST = 30_000  # values that one matrix holds
+_TRACK_RIM = 0.25  # degrees inside the region that are not scored
+
+
+class Row(NamedTuple):
+    """A line of a leaderboard."""
+
+    method: str
+    observations: str
+    mu: float
+    sigma: float | None
+    lambda_x: float
+    lambda_t: float | None = None  # days
+    seconds: float | None = None  # of a line of ours
+
+
+class Challenge(ABC):
+    """A challenge's folder: what is mapped, on which dates, and the scores of maps."""
+
+    missions: ClassVar[
+        dict[str, tuple[str, ...]]
+    ]  # files by what the leaderboard calls them; first the usual
+    published: ClassVar[tuple[Row, ...]]
+    unit: ClassVar[str]  # of lambda_x
+    first_seen: ClassVar[pd.Timestamp]
+    dates: ClassVar[pd.DatetimeIndex]  # of the maps that are scored
+    begins: ClassVar[pd.Timedelta]  # when the day of a map begins
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def seen(self, observations: str, averaged: int = 1) -> Points:
+        """What may be mapped, in the region and a degree around it."""
+        lat0, lat1, lon0, lon1 = _REGION
+        around = lat0 - _AROUND, lat1 + _AROUND, lon0 - _AROUND, lon1 + _AROUND
+        last = self.dates[-1] + pd.Timedelta(days=_DAYS_AROUND)
+        points = joined([self._read(name, averaged) for name in self.missions[observations]])
+        points = points.within(around, self.first_seen, last)
+        if not len(points.level):
+            raise InputError(
+                f"{self.folder}: no value of {observations} lies in the region and the dates of the "
+                "challenge; give --data the folder of this challenge"
+            )
+        return points
+
+    @abstractmethod
+    def _read(self, mission: str, averaged: int) -> Points:
+        """A file of observations."""
+
+    @abstractmethod
+    def score(self, maps: xr.DataArray) -> dict[str, float]:
+        """mu, sigma, lambda_x (and lambda_t) of maps (time, lat, lon) on the ``dates``."""
+
+
+class Simulated(Challenge):
+    """2020a: from 22 October to 2 December 2012, against the daily means of the simulation."""
+
+    _NADIRS = "jason1", "topex-poseidon_interleaved", "envisat", "geosat2"
+    _SWOT = "karin_swot", "nadir_swot"
+    missions: ClassVar = {
+        "4-nadirs": _NADIRS,
+        "1-nadir": _NADIRS[:1],
+        "swot": _SWOT,
+        "swot+4-nadirs": (*_SWOT, *_NADIRS),
+    }
+    published: ClassVar = (
+        Row("DUACS", "4-nadirs", 0.92, 0.01, 1.42, 12.1),
+        Row("4DVarNet v2022", "4-nadirs", 0.94, 0.01, 0.83, 8.0),
+        Row("4DVarQG", "4-nadirs", 0.95, 0.01, 0.82, 5.8),
+        Row("4DVarNet", "swot+4-nadirs", 0.96, None, 0.62, 4.35),
+    )
+    unit: ClassVar = "°"
+    first_seen: ClassVar = pd.Timestamp("2012-10-01")
+    dates: ClassVar = pd.date_range("2012-10-22", "2012-12-02")
+    begins: ClassVar = pd.Timedelta(0)
+
+    def _read(self, mission: str, averaged: int) -> Points:
+        path = one(self.folder / "dc_obs", f"2020a_SSH_mapping_NATL60_{mission}.nc")
+        return read_points(path, {"ssh_model": 1}, averaged=averaged)
+
+    def score(self, maps: xr.DataArray) -> dict[str, float]:
+        truth = read_reference(self.folder / "dc_ref", self.dates)
+        found = on(maps, truth).to_numpy()
+        mu, sigma = spectra.skill(found, truth.to_numpy())
+        days = np.arange(len(self.dates), dtype=float)
+        lambda_x, lambda_t = spectra.resolution(found, truth.to_numpy(), days, truth.lon.to_numpy())
+        return {"mu": mu, "sigma": sigma, "lambda_x": lambda_x, "lambda_t": lambda_t}
+
+
+class Observed(Challenge):
+    """2021a: the maps of 2017, at midnight, interpolated to CryoSat-2's tracks, which no map has seen."""
+
+    missions: ClassVar = {"6-nadirs": ("alg", "h2g", "j2g", "j2n", "j3", "s3a")}
+    published: ClassVar = (
+        Row("baseline", "6-nadirs", 0.85, None, 140),
+        Row("DUACS", "6-nadirs", 0.88, None, 152),
+        Row("4DVarNet v2022", "6-nadirs", 0.89, None, 109),
+        Row("ConvLSTM, with SST", "6-nadirs", 0.90, None, 100),
+    )
+    unit: ClassVar = "km"
+    first_seen: ClassVar = pd.Timestamp("2016-12-01")
+    dates: ClassVar = pd.date_range("2017-01-01", "2017-12-31")
+    begins: ClassVar = pd.Timedelta(hours=-12)
+
+    def _read(self, mission: str, averaged: int) -> Points:
+        return self._track(mission, {"sla_unfiltered": 1}, averaged)
+
+    def _track(self, mission: str, terms: dict[str, float], averaged: int = 1) -> Points:
+        path = one(self.folder / "dc_obs", f"dt_*_{mission}_phy_l3_*.nc")
+        return read_points(path, terms, "latitude", "longitude", averaged)
+
+    def score(self, maps: xr.DataArray) -> dict[str, float]:
+        maps = maps + on(read_mean_topography(self.folder / "dc_maps"), maps)
+        lat0, lat1, lon0, lon1 = _REGION
+        inside = lat0 + _TRACK_RIM, lat1 - _TRACK_RIM, lon0 + _TRACK_RIM, lon1 - _TRACK_RIM
+        truth = self._track("c2", {"sla_unfiltered": 1, "mdt": 1, "lwe": -1})
+        truth = truth.within(inside, self.dates[0], self.dates[-1])
+        days = _days(truth.time, self.dates[0])
+        axes = _days(maps.time.to_numpy(), self.dates[0]), maps.lat.to_numpy(), maps.lon.to_numpy()
+        sample = RegularGridInterpolator(axes, maps.to_numpy())
+        found = sample(np.stack([days, truth.lat, truth.lon], axis=-1))
+        mu, sigma = spectra.track_skill(found, truth.level, days)
+        return {
+            "mu": mu,
+            "sigma": sigma,
+            "lambda_x": spectra.track_resolution(found, truth.level, days * 86400),
+        }
+
+
+CHALLENGES: dict[str, type[Challenge]] = {"2020a": Simulated, "2021a": Observed}
+
+
+def challenge(
+    name: str,
+    folder: Path,
+    methods: Sequence[str] = (BASELINE, "oi"),
+    *,
+    observations: str | None = None,
+    step: float = 0.1,
+    training: Training = DEFAULTS,
+    seed: int = 0,
+    device: str = "auto",
+    quiet: bool = True,
+) -> list[Row]:
+    """Map a challenge's observations with each method and score the maps by the challenge's definitions.
+
+    ``methods`` are "baseline", the challenge's own optimal interpolation, and those of `fill.METHODS`, which
+    fill a grid of ``step`` degrees whose cells have the mean of the day's values in them. Raises `InputError`
+    for unknown names and for a folder that lacks files.
+    """
+    if name not in CHALLENGES:
+        raise InputError(f"there is no challenge {name!r}; choose one of {', '.join(CHALLENGES)}")
+    task = CHALLENGES[name](folder)
+    chosen = observations or next(iter(task.missions))
+    wrong = [method for method in methods if method != BASELINE and method not in METHODS]
+    if wrong or chosen not in task.missions:
+        what, choice = (wrong, (BASELINE, *METHODS)) if wrong else ([chosen], tuple(task.missions))
+        raise InputError(f"challenge {name} has no {', '.join(what)}; choose among {', '.join(choice)}")
+    rows = []
+    for method in methods:
+        if not quiet:
+            _log.info("%s of %s", method, chosen)
+        start = time.perf_counter()
+        if method == BASELINE:
+            maps = baseline(task.seen(chosen, _BASELINE_AVERAGED), task.dates)
+        else:
+            gridded = binned(task.seen(chosen), task.first_seen, task.dates[-1], task.begins, step)
+            how: dict[str, Any] = {"method": method, "training": training, "seed": seed}
+            filled = fill(gridded, **how, device=device, quiet=quiet)
+            maps = filled["ssh_analysis"].sel(time=task.dates)
+        seconds = time.perf_counter() - start
+        try:
+            rows.append(Row(method, chosen, **task.score(maps), seconds=seconds))
+        except ValueError as error:
+            raise InputError(f"{folder}: the maps cannot be scored ({error}); check its files") from error
+    return rows
+
+
+def baseline(points: Points, dates: pd.DatetimeIndex) -> xr.DataArray:
+    """(time, lat, lon) the challenges' optimal interpolation, of the values within 14 days, at midnight.
+
+    Raises `InputError` for more values than one matrix holds, as of a swath.
+    """
+    lat0, lat1, lon0, lon1 = _REGION
+    lat, lon = (
+        np.linspace(low, high, round((high - low) / _BASELINE_STEP) + 1)
+        for low, high in ((lat0, lat1), (lon0, lon1))
+    )
+    days = _days(points.time, dates[0])
+    place = np.stack([days, points.lat, points.lon], axis=-1) / _SCALES
+    maps = []
+    for date in _days(dates.to_numpy(), dates[0]):
+        near = np.abs(days - date) < 2 * _SCALES[0]
+        if near.sum() > _MOST:
+            raise InputError(
+                f"the baseline has {near.sum()} values within two weeks of a date and solves for {_MOST} at "
+                "most; leave SWOT's swath out, or choose another method"
+            )
+        known = place[near]
+        covariance = np.exp(-cdist(known, known, "sqeuclidean"))
+        covariance[np.diag_indices_from(covariance)] += _BASELINE_NOISE**2
+        weight = linalg.solve(covariance, points.level[near], assume_a="pos", overwrite_a=True)
+        cells = np.stack(np.meshgrid(date, lat, lon, indexing="ij"), axis=-1).reshape(-1, 3) / _SCALES
+        maps.append(np.exp(-cdist(cells, known, "sqeuclidean")) @ weight)
+    shape = len(dates), len(lat), len(lon)
+    return xr.DataArray(np.reshape(maps, shape), {"time": dates, "lat": lat, "lon": lon})
+
+
+def binned(
+    points: Points, first: pd.Timestamp, last: pd.Timestamp, begins: pd.Timedelta, step: float
+) -> xr.Dataset:
+    """``ssh`` (time, lat, lon) with the mean of the values in each cell and day, and its sea ``mask``.
+
+    The days go from ``first`` to 14 days after ``last`` and begin at their date and ``begins``.
+    """
+    lat0, lat1, lon0, lon1 = _REGION
+    lat, lon = (
+        np.linspace(low - _AROUND, high + _AROUND, round((high - low + 2 * _AROUND) / step) + 1)
+        for low, high in ((lat0, lat1), (lon0, lon1))
+    )
+    dates = pd.date_range(first, last + pd.Timedelta(days=_DAYS_AROUND))
+    days = _days(points.time, first + begins)
+    edges = [np.arange(len(dates) + 1.0), *(_edges(axis) for axis in (lat, lon))]
+    mean = binned_statistic_dd((days, points.lat, points.lon), points.level, "mean", edges).statistic
+    return xr.Dataset(
+        {
+            "ssh": (("time", "lat", "lon"), mean.astype(np.float32), {"units": "m"}),
+            "mask": (("lat", "lon"), np.ones((len(lat), len(lon)), np.int8)),
+        },
+        {"time": dates, "lat": lat, "lon": lon},
+    )
+
+
+def on(maps: xr.DataArray, grid: xr.DataArray) -> xr.DataArray:
+    """Maps on another grid's ``lat`` and ``lon``, bilinear, extrapolated by what rounding leaves outside."""
+    return maps.interp(lat=grid.lat, lon=grid.lon, kwargs={"fill_value": "extrapolate"})
+
+
+def table(name: str, rows: Sequence[Row]) -> Table:
+    """Our lines and, below them, those of the challenge's leaderboard."""
+    task = CHALLENGES[name]
+    shown = Table(title=f"Challenge {name}", title_justify="left", caption_justify="left")
+    shown.add_column("method")
+    shown.add_column("observations")
+    for heading in ("µ", "σ", f"λx ({task.unit})", "λt (d)", "s"):
+        shown.add_column(heading, justify="right")
+    digits = (2, 2, 2 if task.unit == "°" else 0, 1, 0)
+    for number, row in enumerate((*rows, *task.published)):
+        cells = ("" if value is None else f"{value:.{n}f}" for value, n in zip(row[2:], digits, strict=True))
+        shown.add_row(row.method, row.observations, *cells, end_section=number == len(rows) - 1)
+    shown.caption = "below: the public leaderboard"
+    return shown
+
+
+def _days(times: NDArray[np.datetime64], since: pd.Timestamp) -> Floats:
+    return (times - since.to_datetime64()) / np.timedelta64(1, "D")
+
+
+def _edges(centres: Floats) -> Floats:
+    step = centres[1] - centres[0]
+    return np.append(centres - step / 2, centres[-1] + step / 2)
