@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, distributed
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from .classical.optimal_interpolation import fit as fit_kriging
 from .errors import InputError
-from .features import Scene, Surroundings, inputs, surroundings
+from .features import Scene, Surroundings, channels, inputs, surroundings
 from .field import Field, open_field
 from .firstguess import Guess, PixelMeans, guessed, rehearsal, spread
 from .gaps import hide_spells, hold_out
@@ -145,7 +146,7 @@ class GapData:
         """Batches of (inputs, residual, weight) of patches around hidden values, which weigh one each."""
         turned = 0.5 if len(self.field.days) < _MANY_DATES else 0.0
         patches = Patches(self.scenes, self.around, self.window, self.patch, turned, self.seed)
-        return DataLoader(patches, batch_size=self.batch, sampler=Draws(patches))
+        return patches.loader(self.batch)
 
     def val_dataloader(self) -> DataLoader[Any]:
         """(inputs, residual, weight) of whole dates of the part of the hold-out that chooses."""
@@ -183,7 +184,14 @@ class Draws(DistributedSampler[Any]):
         return iter(range(first + self.rank, first + self.total_size, self.num_replicas))
 
 
-class Patches(Dataset[tuple[Tensor, Tensor, Tensor]]):
+Batch = tuple[Tensor, Tensor, Tensor]
+
+
+def _as_made(batch: Batch) -> Batch:
+    return batch
+
+
+class Patches(Dataset[Batch]):
     """Random patches around hidden values, one for each number; an epoch has eight a date that hides some."""
 
     def __init__(
@@ -205,7 +213,6 @@ class Patches(Dataset[tuple[Tensor, Tensor, Tensor]]):
             for index, scene in enumerate(scenes)
             for date in torch.nonzero((scene.weight > 0).any(2).any(1))[:, 0]
         ]
-        self.counts = [scene.weight > 0 for scene in scenes]
         # Found once: to look for them in every patch takes longer than to make it.
         self.hidden = [
             np.flatnonzero(scenes[index].weight[date].numpy() > 0).astype(np.int32)
@@ -215,7 +222,31 @@ class Patches(Dataset[tuple[Tensor, Tensor, Tensor]]):
     def __len__(self) -> int:
         return int(np.clip(_PATCHES_OF_A_DATE * len(self.dates), _FEWEST_PATCHES, _MOST_PATCHES))
 
-    def __getitem__(self, item: int) -> tuple[Tensor, Tensor, Tensor]:
+    def loader(self, batch: int) -> DataLoader[Any]:
+        """Batches of (inputs, residual, weight) of new patches in each epoch."""
+        return DataLoader(self, batch_size=batch, sampler=Draws(self), collate_fn=_as_made)
+
+    def __getitem__(self, item: int) -> Batch:
+        seen, residual, weight = self.__getitems__([item])
+        return seen[0], residual[0], weight[0]
+
+    def __getitems__(self, items: Sequence[int]) -> Batch:
+        """The patches of these numbers in one batch: a loader has nothing to put together."""
+        seen = np.empty((len(items), channels(self.window), *self.size), np.float32)
+        residual = np.empty((len(items), *self.size), np.float32)
+        weight = np.empty(residual.shape, bool)
+        for item, *patch in zip(items, seen, residual, weight, strict=True):
+            self._draw(item, *patch)
+        return torch.from_numpy(seen), torch.from_numpy(residual), torch.from_numpy(weight)
+
+    def _draw(
+        self,
+        item: int,
+        seen: NDArray[np.float32],
+        residual: NDArray[np.float32],
+        weight: NDArray[np.bool_],
+    ) -> None:
+        """Make the patch of a number in the arrays given, each (..., rows, columns)."""
         # Hashed: generators of neighbouring seeds begin alike.
         rng = np.random.default_rng((self.seed, item))
         chosen = rng.integers(len(self.dates))
@@ -229,16 +260,18 @@ class Patches(Dataset[tuple[Tensor, Tensor, Tensor]]):
                 for place, size, extent in zip(centre, self.size, scene.weight.shape[1:], strict=True)
             )
         )
-        seen = inputs(scene, self.around, date, self.window, y, x)
+        inputs(scene, self.around, date, self.window, y, x, seen)
+        residual[:] = scene.residual.numpy()[date, y, x]
         # One each: weighted as the gaps are, few hidden values would say everything.
-        residual, weight = scene.residual[date, y, x], self.counts[index][date, y, x]
+        np.greater(scene.weight.numpy()[date, y, x], 0, out=weight)
         if rng.random() >= self.turned:
-            return seen, residual, weight
+            return
         if rng.random() < 0.5:
-            anomaly, log_error, rest = seen.tensor_split([self.window, 2 * self.window])
-            seen = torch.cat([anomaly.flip(0), log_error.flip(0), rest])
+            dated = seen[: 2 * self.window].reshape(2, self.window, *self.size)
+            dated[:] = dated[:, ::-1].copy()
         axes = [axis for axis in (-2, -1) if rng.random() < 0.5]
-        return seen.flip(axes), residual.flip(axes), weight.flip(axes)
+        for part in (seen, residual, weight):
+            part[:] = np.flip(part, axes).copy()
 
 
 class Dates(Dataset[Any]):

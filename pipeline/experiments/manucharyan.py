@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import DataLoader
 
-from ..data import Dates, Draws, Patches
+from ..data import Dates, Patches
 from ..features import Scene
 from ..fitting import fit
 from ..simulators.two_layer import TwoLayer
@@ -170,7 +170,7 @@ def _trained(
     dates[:: max(1, len(dates) // 25)] = True
     return fit(
         task,
-        DataLoader(patches, batch_size=batch, sampler=Draws(patches)),
+        patches.loader(batch),
         DataLoader(Dates(chosen, around, WINDOW, dates), batch_size=1),
         epochs=epochs,
         monitor="held_out",
