@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypeVar
 
+import torch
 from torch import Tensor, nn
 
 Layer = TypeVar("Layer", bound=nn.Module)
@@ -14,6 +16,28 @@ def zeroed(layer: Layer) -> Layer:
     for parameter in layer.parameters():
         nn.init.zeros_(parameter)
     return layer
+
+
+def mixture(means: Tensor, variances: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and variance (...) of an even mixture of n Gaussians of ``means`` and ``variances`` (n, ...).
+
+    The variance is the mean of theirs and the variance of their means (the law of total variance): where they
+    disagree, the mixture is less sure than they are.
+    """
+    return means.mean(0), variances.mean(0) + means.var(0, correction=0)
+
+
+class Mixture(nn.Module):
+    """Networks for one task, as one: (batch, inputs, y, x) to mean and log-error of the mixture they say."""
+
+    def __init__(self, networks: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.networks = nn.ModuleList(networks)
+
+    def forward(self, x: Tensor) -> Tensor:
+        means, log_variances = zip(*(gaussian(network(x)) for network in self.networks), strict=True)
+        mean, variance = mixture(torch.stack(means), torch.stack(log_variances).exp())
+        return torch.cat([mean, variance.log() / 2], dim=1)
 
 
 def gaussian(

@@ -161,6 +161,18 @@ def _add_fill(commands: Any) -> None:
         default="oi",
         help="what a network corrects: optimal interpolation (the default), or nothing, as in the papers",
     )
+    training.add_argument(
+        "--loss",
+        choices=("gaussian", "kullback-leibler"),
+        default="gaussian",
+        help="the likelihood (the default), or the divergence from observations with an error of their own",
+    )
+    training.add_argument(
+        "--saves",
+        type=_positive(int),
+        metavar="N",
+        help="mix what the networks of the last N epochs say; default: averaged weights of the best epoch",
+    )
     modes = fill.add_argument_group("DINEOF")
     modes.add_argument(
         "--cv-points",

@@ -92,6 +92,8 @@ def _fill(options: argparse.Namespace) -> None:
         options.checkpoint,
         options.save_checkpoint,
         options.first_guess,
+        options.loss,
+        options.saves,
         options.cv_points,
         options.save_eofs,
     )
@@ -265,14 +267,14 @@ def _show_held_out(rows: list[dict[str, Any]], method: str) -> None:
 
 
 def _check_options(options: argparse.Namespace) -> None:
-    training = ("window", "epochs", "time_budget", "checkpoint", "save_checkpoint")
+    training = ("window", "epochs", "time_budget", "checkpoint", "save_checkpoint", "saves")
     given = [name for name in training if getattr(options, name) is not None]
     if given and options.method not in (*NETWORKS, "auto"):
         raise InputError(f"--method {options.method} trains no network; leave out {_listed(given)}")
     of_dineof = [name for name in ("cv_points", "save_eofs") if getattr(options, name) is not None]
     if of_dineof and options.method != "dineof":
         raise InputError(f"--method {options.method} has no EOFs; leave out {_listed(of_dineof)}")
-    trained = [name for name in given if name in ("epochs", "time_budget")]
+    trained = [name for name in given if name in ("epochs", "time_budget", "saves")]
     if trained and options.checkpoint is not None:
         raise InputError(f"a network from --checkpoint is not trained further; leave out {_listed(trained)}")
 

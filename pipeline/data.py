@@ -143,7 +143,7 @@ class GapData:
         self.ready.add("fit")
 
     def train_dataloader(self) -> DataLoader[Any]:
-        """Batches of (inputs, residual, weight) of patches around hidden values, which weigh one each."""
+        """Batches of (inputs, residual, variance, weight) of patches around hidden values of weight one."""
         turned = 0.5 if len(self.field.days) < _MANY_DATES else 0.0
         patches = Patches(self.scenes, self.around, self.window, self.patch, turned, self.seed)
         return patches.loader(self.batch)
@@ -184,7 +184,7 @@ class Draws(DistributedSampler[Any]):
         return iter(range(first + self.rank, first + self.total_size, self.num_replicas))
 
 
-Batch = tuple[Tensor, Tensor, Tensor]
+Batch = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
 def _as_made(batch: Batch) -> Batch:
@@ -223,27 +223,29 @@ class Patches(Dataset[Batch]):
         return int(np.clip(_PATCHES_OF_A_DATE * len(self.dates), _FEWEST_PATCHES, _MOST_PATCHES))
 
     def loader(self, batch: int) -> DataLoader[Any]:
-        """Batches of (inputs, residual, weight) of new patches in each epoch."""
+        """Batches of (inputs, residual, variance, weight) of new patches in each epoch."""
         return DataLoader(self, batch_size=batch, sampler=Draws(self), collate_fn=_as_made)
 
     def __getitem__(self, item: int) -> Batch:
-        seen, residual, weight = self.__getitems__([item])
-        return seen[0], residual[0], weight[0]
+        seen, residual, variance, weight = self.__getitems__([item])
+        return seen[0], residual[0], variance[0], weight[0]
 
     def __getitems__(self, items: Sequence[int]) -> Batch:
         """The patches of these numbers in one batch: a loader has nothing to put together."""
         seen = np.empty((len(items), channels(self.window), *self.size), np.float32)
-        residual = np.empty((len(items), *self.size), np.float32)
+        residual, variance = np.empty((2, len(items), *self.size), np.float32)
         weight = np.empty(residual.shape, bool)
-        for item, *patch in zip(items, seen, residual, weight, strict=True):
+        for item, *patch in zip(items, seen, residual, variance, weight, strict=True):
             self._draw(item, *patch)
-        return torch.from_numpy(seen), torch.from_numpy(residual), torch.from_numpy(weight)
+        made = [torch.from_numpy(part) for part in (seen, residual, variance, weight)]
+        return made[0], made[1], made[2], made[3]
 
     def _draw(
         self,
         item: int,
         seen: NDArray[np.float32],
         residual: NDArray[np.float32],
+        variance: NDArray[np.float32],
         weight: NDArray[np.bool_],
     ) -> None:
         """Make the patch of a number in the arrays given, each (..., rows, columns)."""
@@ -262,6 +264,7 @@ class Patches(Dataset[Batch]):
         )
         inputs(scene, self.around, date, self.window, y, x, seen)
         residual[:] = scene.residual.numpy()[date, y, x]
+        variance[:] = scene.variance.numpy()[date, y, x]
         # One each: weighted as the gaps are, few hidden values would say everything.
         np.greater(scene.weight.numpy()[date, y, x], 0, out=weight)
         if rng.random() >= self.turned:
@@ -270,7 +273,7 @@ class Patches(Dataset[Batch]):
             dated = seen[: 2 * self.window].reshape(2, self.window, *self.size)
             dated[:] = dated[:, ::-1].copy()
         axes = [axis for axis in (-2, -1) if rng.random() < 0.5]
-        for part in (seen, residual, weight):
+        for part in (seen, residual, variance, weight):
             part[:] = np.flip(part, axes).copy()
 
 

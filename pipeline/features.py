@@ -30,6 +30,7 @@ class Scene:
     anomaly: Tensor  # (time, lat, lon) the observations, the first guess where there is none, zero on land
     log_error: Tensor  # (time, lat, lon) logarithm of their standard error, zero on land
     residual: Tensor  # (time, lat, lon) truth minus guess over the guess's error, NaN where nothing is known
+    variance: Tensor  # (time, lat, lon) of an observation there, over the square of the guess's error
     weight: Tensor  # (time, lat, lon) how much each residual counts
 
 
@@ -80,14 +81,16 @@ def scene(
     """
     observed = seen.observed
     anomaly = np.nan_to_num(np.where(observed, seen.values, guess) - mean) / spread
-    sigma = np.where(observed, np.sqrt(noise + seen.error_variance), error)
+    own = noise + seen.error_variance
+    sigma = np.where(observed, np.sqrt(own), error)
     log_error = np.log(np.nan_to_num(sigma / spread, nan=1.0).clip(1e-3))
     residual = np.full(observed.shape, np.nan) if truth is None else (truth - guess) / error
+    variance = own / np.square(error)
     weights = np.isfinite(residual) if weight is None else np.where(np.isfinite(residual), weight, 0)
     return Scene(
         *(
             torch.from_numpy(np.ascontiguousarray(part, dtype=np.float32))
-            for part in (anomaly, log_error, residual, weights)
+            for part in (anomaly, log_error, residual, variance, weights)
         )
     )
 

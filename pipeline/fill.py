@@ -26,7 +26,7 @@ from .classical.simple import (
 from .data import GapData
 from .errors import InputError
 from .field import Field, open_field
-from .networks import NETWORKS, Training, has_fixed_grid
+from .networks import LOSSES, NETWORKS, Training, has_fixed_grid
 from .output import to_dataset, write
 from .reading import Inputs
 from .scores import bias, coverage, rmse, sigma_factor
@@ -86,7 +86,8 @@ def network(name: str) -> Callable[[GapData, Training], list[Product]]:
                 grid = {"shape": list(data.field.sea.shape)}
                 chosen = chosen | {"init_args": chosen["init_args"] | grid}
             torch.manual_seed(data.seed)
-            task = Correction(chosen, window=how.window or data.window, patch=patch)
+            window, loss = how.window or data.window, LOSSES.get(how.loss, how.loss)
+            task = Correction(chosen, window=window, patch=patch, loss=loss)
         data.window = task.window
         guess = first_guess(data, how)[0]
         if not how.checkpoint:

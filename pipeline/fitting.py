@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -37,6 +37,18 @@ class History(Callback):
         self.epochs.append({name: float(value) for name, value in trainer.callback_metrics.items()})
 
 
+class Saves(Callback):
+    """Hands the task over to ``take`` every so many epochs, from an epoch on, as it is at their ends."""
+
+    def __init__(self, take: Callable[[Any], None], every: int = 1, first: int = 1) -> None:
+        self.take, self.every, self.first = take, every, first
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, task: pl.LightningModule) -> None:
+        after = trainer.current_epoch + 1 - self.first
+        if after >= 0 and after % self.every == 0:
+            self.take(task)
+
+
 def fit(
     task: Task,
     batches: Loader,
@@ -54,6 +66,7 @@ def fit(
     device: str = "cpu",
     quiet: bool = True,
     history: History | None = None,
+    saves: Saves | None = None,
 ) -> Task:
     """The task after training, on the processor and ready to predict.
 
@@ -74,8 +87,7 @@ def fit(
             callbacks.insert(0, EMAWeightAveraging(decay=1 - 1 / averaged_over))
         if patience is not None and monitor is not None:
             callbacks.append(EarlyStopping(monitor, patience=patience, mode=mode))
-        if history is not None:
-            callbacks.append(history)
+        callbacks += [callback for callback in (history, saves) if callback is not None]
         if not quiet:
             callbacks.append(RichProgressBar(leave=False, console_kwargs={"stderr": True}))
         trainer = pl.Trainer(

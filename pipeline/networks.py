@@ -37,6 +37,11 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "linear-autoencoder": _named("autoencoder", "LinearAutoEncoder", latent=64),
 }
 
+LOSSES = {
+    "gaussian": "oceanfill.models.losses.gaussian",
+    "kullback-leibler": "oceanfill.models.losses.kullback_leibler",
+}
+
 
 @dataclass(frozen=True)
 class Training:
@@ -48,6 +53,8 @@ class Training:
     checkpoint: str | None = None
     save_checkpoint: str | None = None
     first_guess: str = "oi"  # or "none": the mean of each pixel
+    loss: str = "gaussian"  # one of `LOSSES`
+    saves: int | None = None  # networks, of the last epochs, whose predictions are averaged
     cv_points: str | None = None  # CSV file of the values that choose DINEOF's number of modes
     save_eofs: str | None = None  # NetCDF file for DINEOF's EOFs
 
@@ -71,6 +78,14 @@ def build(network: dict[str, Any], inputs: int, outputs: int, window: int) -> nn
 def has_fixed_grid(network: dict[str, Any]) -> bool:
     """Whether a network is made for one ``shape`` (rows, columns), as those with dense layers are."""
     return "shape" in inspect.signature(_class(network["class_path"])).parameters
+
+
+def named(path: str) -> Any:
+    """The function that a path names. Raises `InputError` for one that names none."""
+    try:
+        return _class(path)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise InputError(f"{path!r}: {error}; name a function in full, as {LOSSES['gaussian']}") from error
 
 
 def _class(path: str) -> Any:

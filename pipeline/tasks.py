@@ -10,24 +10,25 @@ import torch
 from pytorch_lightning.callbacks import Timer
 from torch import Tensor, nn
 
-from ..models.head import gaussian
+from ..models.head import Mixture, gaussian
+from ..models.losses import Loss, Penalty, weighted
 from .errors import InputError
 from .features import channels, sea_channel
-from .networks import NETWORKS, build
+from .networks import LOSSES, NETWORKS, build, named
 from .patches import mixed
 
 _WARM_UP = 0.1  # share of the training in which the learning rate rises
 _BETAS = 0.9, 0.98  # a training of few steps cannot average over a thousand of them
-_REFINEMENT = (0.3, 0.7)  # weights of the losses of a network and of the one that refines it (DINCAE 2)
 
 
 class Correction(pl.LightningModule):
     """A network that corrects a first guess and says how large the remainder is.
 
     From the inputs (batch, channels, y, x) of `features.inputs` it makes two maps, m and d: in units of the
-    first guess's standard error the truth is m +- exp(d). The loss is the Gaussian negative log-likelihood
-    (Nix and Weigend 1994, doi:10.1109/ICNN.1994.374138) of hidden values. ``network`` is a ``class_path``
-    with ``init_args``; channels in and out are added to them.
+    first guess's standard error the truth is m +- exp(d). ``network`` is a ``class_path`` with ``init_args``;
+    channels in and out are added to them. ``loss`` names a loss of hidden values, ``penalties`` what is added
+    to it, each times a factor (`models.losses`). With ``saves`` it is as many networks, of epochs of one
+    training, whose Gaussians are mixed.
     """
 
     def __init__(
@@ -37,6 +38,9 @@ class Correction(pl.LightningModule):
         learning_rate: float = 3e-3,
         weight_decay: float = 1e-4,
         patch: int = 512,
+        saves: int = 1,
+        loss: str = LOSSES["gaussian"],
+        penalties: dict[str, float] | None = None,
     ) -> None:
         """Build the network for ``window`` dates (odd); domains above ``patch`` cells are cut to predict."""
         super().__init__()
@@ -46,9 +50,14 @@ class Correction(pl.LightningModule):
         self.window, self.patch = window, patch
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
         # Channels last is a third faster on a processor, and what a GPU's tensor cores ask for.
+        networks = [build(network, channels(window), 2, window) for _ in range(saves)]
         self.network = nn.utils.convert_conv2d_weight_memory_format(
-            build(network, channels(window), 2, window), torch.channels_last
+            networks[0] if saves == 1 else Mixture(networks), torch.channels_last
         )
+        self.loss: Loss = named(loss)
+        self.penalties: list[tuple[Penalty, float]] = [
+            (named(penalty), factor) for penalty, factor in (penalties or {}).items()
+        ]
         self._sums = torch.zeros(2, dtype=torch.float64)
 
     def stages(self, inputs: Tensor) -> list[tuple[Tensor, Tensor]]:
@@ -62,17 +71,12 @@ class Correction(pl.LightningModule):
         """(batch, y, x) m and d of (batch, channels, y, x)."""
         return self.stages(inputs)[-1]
 
-    def training_step(self, batch: tuple[Tensor, Tensor, Tensor], index: int) -> Tensor:
-        inputs, residual, weight = batch
-        stages = self.stages(inputs)
-        residual = torch.where(weight > 0, residual, 0.0)
-        share = weight / weight.float().sum().clamp(min=1e-6)
-        losses = [
-            (((residual - correction) ** 2 * torch.exp(-2 * log_error) / 2 + log_error) * share).sum()
-            for correction, log_error in stages
-        ]
-        parts = _REFINEMENT if len(losses) == len(_REFINEMENT) else [1.0]
-        loss = torch.stack([part * one for part, one in zip(parts, losses, strict=True)]).sum()
+    def training_step(self, batch: tuple[Tensor, Tensor, Tensor, Tensor], index: int) -> Tensor:
+        inputs, residual, variance, weight = batch
+        stages = [(correction, 2 * log_error) for correction, log_error in self.stages(inputs)]
+        loss = weighted(self.loss, stages, residual, variance, weight)
+        for penalty, factor in self.penalties:
+            loss = loss + factor * penalty(self.network, *stages[-1])
         self.log("loss", loss, prog_bar=True)
         return loss
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+from collections import deque
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,12 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from .data import GapData
 from .errors import InputError
-from .fitting import fit
+from .fitting import Saves, fit
 from .networks import Training
 from .output import replacing
 from .tasks import Correction
@@ -27,10 +29,14 @@ _OURS = "oceanfill.models."  # a checkpoint may only name networks of ours: noth
 
 
 def train(task: Correction, data: GapData, how: Training) -> Correction:
-    """The task with the averaged weights of its best epoch, chosen by the first part of the hold-out."""
+    """The task with the averaged weights of its best epoch, chosen by the first part of the hold-out.
+
+    Where ``how`` has saves: that of the networks of the last epochs, as they were, together.
+    """
+    kept: deque[dict[str, Tensor]] = deque(maxlen=how.saves)
     epochs = how.epochs or EPOCHS
     share, most = _AVERAGED_OVER
-    return fit(
+    trained = fit(
         task,
         data.train_dataloader(),
         data.val_dataloader() if data.choosing.any() else None,
@@ -44,7 +50,19 @@ def train(task: Correction, data: GapData, how: Training) -> Correction:
         seed=data.seed,
         device=data.device,
         quiet=data.quiet,
+        saves=Saves(lambda task: kept.append(_copied(task.network))) if how.saves else None,
     )
+    if not how.saves:
+        return trained
+    together = Correction(**(dict(task.hparams) | {"saves": len(kept)}))
+    networks = together.network.networks if len(kept) > 1 else [together.network]
+    for network, state in zip(networks, kept, strict=True):
+        network.load_state_dict(state)
+    return together.eval()
+
+
+def _copied(network: nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().clone() for name, tensor in network.state_dict().items()}
 
 
 def predict(
@@ -106,6 +124,9 @@ def load(path: str | os.PathLike[str], window: int | None = None) -> Correction:
     network = options.get("network")
     if not isinstance(network, dict) or not str(network.get("class_path", "")).startswith(_OURS):
         raise InputError(f"{path}: names a network that is not oceanfill's; it is not loaded")
+    losses = [options.get("loss", _OURS), *(options.get("penalties") or {})]
+    if not all(str(name).startswith(_OURS) for name in losses):
+        raise InputError(f"{path}: names a loss that is not oceanfill's; it is not loaded")
     try:
         task = Correction(**options)
         task.load_state_dict(state)

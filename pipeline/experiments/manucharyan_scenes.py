@@ -69,8 +69,9 @@ class Seen:
             (self.heights[:, self.days, layer] - mean) / error
             for layer, (mean, error) in enumerate(self.guess.values())
         ]
+        exact = torch.zeros_like(anomaly[0]), torch.ones_like(anomaly[0])
         return [
-            (Scene(a, e, surface, torch.ones_like(a)), Scene(a, e, deep, torch.ones_like(a)))
+            (Scene(a, e, surface, *exact), Scene(a, e, deep, *exact))
             for a, e, surface, deep in zip(anomaly, log_error, *residual, strict=True)
         ]
 

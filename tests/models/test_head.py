@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from oceanfill.models.head import gaussian, zeroed
+from oceanfill.models.head import Mixture, gaussian, mixture, zeroed
 
 
 def test_means_come_first_and_errors_are_held_between_their_bounds():
@@ -16,6 +16,24 @@ def test_means_come_first_and_errors_are_held_between_their_bounds():
     assert gaussian(channels, least_log_error=-5)[1][0, 1, 0, 0] == -2 * math.log(
         1 / math.exp(-5)
     )  # DINCAE 2's
+
+
+def test_a_mixture_has_the_spread_of_its_means_besides():
+    """Of 1 and 3 with variances 0.5 and 1.5: mean 2, variance 1 + 1, not the square of a mean of sigmas."""
+    mean, variance = mixture(torch.tensor([[1.0, 4.0], [3.0, 4.0]]), torch.tensor([[0.5, 9.0], [1.5, 1.0]]))
+    assert (mean.tolist(), variance.tolist()) == ([2, 4], [2, 5])
+    assert [part.tolist() for part in mixture(mean[None], variance[None])] == [[2, 4], [2, 5]]
+
+
+def test_networks_together_say_the_mean_and_error_of_their_mixture():
+    networks = [torch.nn.Conv2d(3, 4, 1) for _ in range(3)]
+    x = torch.randn(2, 3, 5, 6)
+    said = [gaussian(network(x)) for network in networks]
+    first = sum(mean for mean, _ in said) / 3
+    second = sum(mean**2 + log_variance.exp() for mean, log_variance in said) / 3
+    mean, log_variance = gaussian(Mixture(networks)(x))
+    torch.testing.assert_close(mean, first)
+    torch.testing.assert_close(log_variance.exp(), second - first**2)
 
 
 def test_three_channels_are_refused():

@@ -101,7 +101,7 @@ def test_every_patch_holds_a_value_to_learn_from(data):
     torch.manual_seed(0)
     patches = Patches(data.scenes, data.around, 3, 4, 0.5)
     for item in range(300):
-        seen, residual, weight = patches[item]
+        seen, residual, _, weight = patches[item]
         assert seen.shape == (channels(3), 4, 4)
         assert set(weight.unique().tolist()) <= {0, 1}
         assert weight.any()
@@ -129,7 +129,7 @@ def test_no_two_epochs_or_processes_draw_one_patch_and_each_number_is_one_patch(
     torch.manual_seed(0)
     first = patches[7]
     torch.manual_seed(1)
-    assert all(torch.equal(a, b) for a, b in zip(first[::2], patches[7][::2], strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(first[::3], patches[7][::3], strict=True))
     assert not torch.equal(first[0], patches[8][0])
     other = Patches(data.scenes, data.around, 3, 4, 0.5, seed=6)
     assert not torch.equal(first[0], other[7][0])
@@ -142,7 +142,7 @@ def lone(rows=6, columns=9, dates=5):
     weight = torch.zeros(dates, rows, columns)
     weight[2, [0, 0, -1, -1], [0, -1, 0, -1]] = 1
     place = torch.stack([cells, -cells, cells + 0.5])
-    return Scene(anomaly, -anomaly, anomaly, weight), place
+    return Scene(anomaly, -anomaly, anomaly, 2 * anomaly, weight), place
 
 
 @pytest.mark.parametrize("size", [1, 3, 64])
@@ -154,7 +154,8 @@ def test_corners_are_as_likely_as_any_cell_and_patches_stay_inside(size):
     torch.manual_seed(0)
     met = torch.zeros(6, 9)
     for item in range(400):
-        seen, residual, weight = patches[item]
+        seen, residual, variance, weight = patches[item]
+        assert torch.equal(variance, 2 * residual)
         assert residual.shape == (min(size, 6), min(size, 9))
         met += (place[0][:, :, None] == residual[weight > 0] - 2000).any(2)
         assert torch.equal(seen[1], residual)
@@ -174,7 +175,8 @@ def test_patches_are_turned_with_their_place_and_back_in_time():
     patches = Patches([scene], around, 3, 4, 1.0)
     turns = []
     for item in range(400):
-        seen, residual, weight = patches[item]
+        seen, residual, variance, weight = patches[item]
+        assert torch.equal(variance, 2 * residual)
         cells = residual - 2000
         days = [float((seen[channel] - cells).unique()) for channel in range(3)]
         assert days in ([1000, 2000, 3000], [3000, 2000, 1000])

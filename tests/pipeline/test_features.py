@@ -16,7 +16,7 @@ def numbered(dates=5, rows=3, columns=4):
     day = torch.arange(1.0, dates + 1)[:, None, None].expand(-1, rows, columns)
     place = torch.arange(3.0 * rows * columns).reshape(3, rows, columns)
     season = torch.stack([torch.arange(dates) + 0.1, torch.arange(dates) + 0.2], 1)
-    return Scene(day, -day, day, day), Surroundings(place, season)
+    return Scene(day, -day, day, day, day), Surroundings(place, season)
 
 
 def test_channels_are_anomalies_then_log_errors_then_position_mask_and_season():
@@ -94,6 +94,7 @@ def test_the_numbers_of_a_scene():
     assert (made.log_error[~sea] == 0).all()
     assert (made.residual[first], made.residual[second]) == (1, -2)
     assert made.residual.isfinite().sum() == 2
+    np.testing.assert_allclose(made.variance[sea & ~seen], 0.25 / 1.5**2, rtol=1e-6)
     assert made.weight.sum() == 6
     assert scene(field, mean, guess, error, 0.16, spread, truth).weight.sum() == 2
     assert all(part.dtype == torch.float32 for part in vars(made).values())

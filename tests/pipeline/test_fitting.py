@@ -6,7 +6,7 @@ import time
 import pytest
 import pytorch_lightning as pl
 import torch
-from oceanfill.pipeline.fitting import History, fit
+from oceanfill.pipeline.fitting import History, Saves, fit
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -77,6 +77,14 @@ def test_weights_are_averaged_exponentially_and_validated_so():
     task = fit(Count(goal=10.0), batches(), batches(), monitor="distance", **options)
     assert task.value.item() == 3.125
     assert [10 - epoch["distance"] for epoch in history.epochs] == [1, 1.5, 2.25, 3.125]
+
+
+def test_saves_are_of_the_epochs_asked_for_as_they_were():
+    """Every third epoch from the second; averaging of weights does not touch them."""
+    kept = []
+    saves = Saves(lambda task: kept.append(task.value.item()), every=3, first=2)
+    fit(Count(), batches(), batches(), epochs=9, monitor="distance", averaged_over=4, saves=saves)
+    assert kept == [2, 5, 8]
 
 
 def test_the_same_seed_repeats_the_training_and_another_does_not():

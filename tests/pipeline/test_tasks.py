@@ -20,7 +20,7 @@ SMALL = {"class_path": "oceanfill.models.unet.UNet", "init_args": {"widths": [4,
 
 
 def batch(count=2, rows=10, columns=12, window=3, seed=0):
-    """Inputs, residuals that are known at a third of the cells, weights from 0 to 2."""
+    """Inputs, residuals known at a third of the cells, weights from 0 to 2."""
     draws = torch.Generator().manual_seed(seed)
     inputs = torch.randn(count, channels(window), rows, columns, generator=draws)
     residual = torch.randn(count, rows, columns, generator=draws)
@@ -46,10 +46,17 @@ def nll(mean, log_error, residual, weight):
     return (loss * weight[known]).sum() / weight.sum()
 
 
+def drawn(*parts):
+    """A batch as training has it, with variances of the residuals where there are some."""
+    inputs, residual, weight = parts
+    variance = 0.2 + torch.rand(residual.shape, generator=torch.Generator().manual_seed(1))
+    return inputs, residual, variance.where(weight > 0, torch.nan), weight
+
+
 def test_the_loss_is_the_negative_logarithm_of_the_gaussian_density():
     task, (inputs, residual, weight) = started(), batch()
     expected = nll(*task(inputs), residual, weight)
-    torch.testing.assert_close(task.training_step((inputs, residual, weight), 0), expected)
+    torch.testing.assert_close(task.training_step(drawn(inputs, residual, weight), 0), expected)
     assert abs(expected) > 0.1
 
 
@@ -57,18 +64,43 @@ def test_the_refined_network_counts_for_seven_tenths():
     task, (inputs, residual, weight) = started(NETWORKS["dincae2"]), batch()
     first, second = (nll(*stage, residual, weight) for stage in task.stages(inputs))
     assert abs(first - second) > 1e-3
-    loss = task.training_step((inputs, residual, weight), 0)
+    loss = task.training_step(drawn(inputs, residual, weight), 0)
     torch.testing.assert_close(loss, 0.3 * first + 0.7 * second)
     torch.testing.assert_close(task(inputs)[0], task.stages(inputs)[1][0])
 
 
 def test_values_of_no_weight_teach_nothing():
     task, (inputs, residual, weight) = started(), batch()
-    loss = task.training_step((inputs, residual, weight), 0)
-    other = task.training_step((inputs, residual.where(weight > 0, 1e6), weight), 0)
+    loss = task.training_step(drawn(inputs, residual, weight), 0)
+    other = task.training_step(drawn(inputs, residual.where(weight > 0, 1e6), weight), 0)
     assert torch.equal(loss, other)
     loss.backward()
     assert all(weights.grad.isfinite().all() for weights in task.parameters())
+
+
+def test_another_loss_and_penalties_by_their_names():
+    """The divergence is the likelihood and half of v / exp(2 d) - log v - 1; penalties have factors."""
+    parts = drawn(*batch())
+    inputs, residual, variance, weight = parts
+    plain, names = started(), "oceanfill.models.losses."
+    mean, log_error = plain(inputs)
+    known, share = weight > 0, weight / weight.sum()
+    more = ((variance / torch.exp(2 * log_error) - variance.log() - 1) / 2 * share)[known].sum()
+    expected = nll(mean, log_error, residual, weight) + more
+    other = started(loss=names + "kullback_leibler")
+    torch.testing.assert_close(other.training_step(parts, 0), expected)
+    squares = sum((w**2).sum() for w in plain.parameters() if w.dim() > 1)
+    rough = mean.diff(n=2, dim=1).square().mean() + mean.diff(n=2, dim=2).square().mean()
+    both = started(penalties={names + "squared_weights": 0.5, names + "laplacian": 2.0})
+    torch.testing.assert_close(
+        both.training_step(parts, 0), plain.training_step(parts, 0) + 0.5 * squares + 2 * rough
+    )
+    for path, finding in (
+        ("oceanfill.models.losses.huber", "no attribute 'huber'"),
+        ("squares", "Empty module"),
+    ):
+        with pytest.raises(InputError, match=finding):
+            Correction(SMALL, loss=path)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -165,7 +197,7 @@ def train(callbacks, epochs, steps):
         enable_model_summary=False,
         enable_checkpointing=False,
     )
-    parts = [tuple(part[0] for part in batch(1, seed=seed)) for seed in range(steps)]
+    parts = [tuple(part[0] for part in drawn(*batch(1, seed=seed))) for seed in range(steps)]
     trainer.fit(started(learning_rate=0.02), DataLoader(parts, batch_size=1))
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from fields import cloudy_field
+from oceanfill.models.head import gaussian, mixture
 from oceanfill.pipeline.data import GapData
 from oceanfill.pipeline.errors import InputError
 from oceanfill.pipeline.features import channels
@@ -63,6 +64,8 @@ def test_another_window(checkpoint):
         ("state_dict", {}, "weights and configuration do not belong together; train anew"),
         ("hyper_parameters", {"network": SMALL, "depth": 3}, "do not belong together; train anew"),
         ("hyper_parameters", {"network": {"class_path": "torch.nn.Identity"}}, "not oceanfill's"),
+        ("hyper_parameters", {"network": SMALL, "loss": "os.system"}, "a loss that is not oceanfill's"),
+        ("hyper_parameters", {"network": SMALL, "penalties": {"os.system": 1.0}}, "a loss that is not"),
         ("hyper_parameters", {"network": {"class_path": "os.system"}}, "not oceanfill's; it is not loaded"),
         ("hyper_parameters", {}, "names a network that is not oceanfill's"),
         ("hyper_parameters", {"network": {"class_path": "oceanfill.models.unet.No"}}, "no attribute 'No'"),
@@ -157,3 +160,27 @@ def test_training_learns_from_neighbours_what_pixel_means_do_not_know():
     scored, truth = data.scored, data.field.values
     after, before = (np.sqrt(np.mean((one - truth)[scored] ** 2)) for one in (mean, data.trial_guess))
     assert after < 0.6 * before
+
+
+def test_saves_are_the_last_epochs_together(tmp_path):
+    """Of three epochs the last two, as they were, not averaged; the checkpoint holds both."""
+    networks, states = [], []
+    for epochs, saves in ((3, 2), (3, 1), (3, None)):
+        data = GapData(cloudy_field(dates=6, rows=8, columns=8), rehearsals=1, first_guess="none", seed=2)
+        data.setup("fit")
+        torch.manual_seed(0)
+        networks.append(train(Correction(SMALL, window=3), data, Training(epochs=epochs, saves=saves)))
+        states.append(networks[-1].network.state_dict())
+    both, last, averaged = states
+    assert len(networks[0].network.networks) == networks[0].hparams["saves"] == 2
+    for name, weights in last.items():
+        assert torch.equal(both[f"networks.1.{name}"], weights), name
+    assert any(not torch.equal(both[f"networks.0.{name}"], last[name]) for name in last)
+    assert any(not torch.equal(averaged[name], last[name]) for name in last)
+    save(networks[0], tmp_path / "net.ckpt")
+    back, inputs = load(tmp_path / "net.ckpt"), torch.randn(1, channels(3), 9, 11)
+    with torch.no_grad():
+        found = back(inputs)
+        apart = [gaussian(one(inputs)) for one in networks[0].network.networks]
+    mean, variance = mixture(torch.stack([m for m, _ in apart]), torch.stack([v for _, v in apart]).exp())
+    torch.testing.assert_close(found, (mean[:, 0], variance.log()[:, 0] / 2))
