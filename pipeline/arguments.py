@@ -133,6 +133,13 @@ def _add_fill(commands: Any) -> None:
     )
     fill.add_argument("--plot", metavar="OUT.png", help="a map of input, filled field and error")
     fill.add_argument("--analysis-everywhere", action="store_true", help="replace observed values too")
+    fill.add_argument(
+        "--intervals",
+        type=_levels,
+        default=(),
+        metavar="50,90",
+        help="also write the bounds of the intervals that hold so many percent",
+    )
     fill.add_argument("--no-holdout", action="store_true", help="train on everything, without a score")
     large = _add_workers(fill)
     large.add_argument(
@@ -368,6 +375,13 @@ def _region(text: str) -> tuple[float, ...]:
     if len(parts) != 4:
         raise argparse.ArgumentTypeError(f"{text!r} is not lat0,lat1,lon0,lon1 in degrees, as 35,45,0,18")
     return parts
+
+
+def _levels(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of whole percents, as 50,90") from error
 
 
 def _positive(kind: type) -> Any:

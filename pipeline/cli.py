@@ -102,6 +102,7 @@ def _fill(options: argparse.Namespace) -> None:
         "training": training,
         "holdout": not options.no_holdout,
         "analysis_everywhere": options.analysis_everywhere,
+        "intervals": options.intervals,
         "seed": options.seed,
         "device": options.device,
         "quiet": options.quiet,

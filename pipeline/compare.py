@@ -18,19 +18,18 @@ import pandas as pd
 import psutil
 from numpy.typing import NDArray
 from rich.table import Table
-from scipy.ndimage import distance_transform_edt
 from scipy.stats import bootstrap
 
 from . import spectra
-from .classical.neighbours import spacing
+from .calibration import calibrate, misses
 from .data import GapData
 from .errors import InputError
 from .field import Field
 from .fill import DEFAULTS, GUESSING, METHODS, choose_device
-from .gaps import HOLDOUTS, missing_runs
+from .gaps import HOLDOUTS, remoteness
 from .networks import NETWORKS, Training
 from .output import replacing
-from .scores import bias, coverage, crps_gaussian, mae, rmse, sigma_factor
+from .scores import bias, coverage, crps_gaussian, mae, rmse
 
 _log = logging.getLogger(__name__)
 
@@ -138,7 +137,8 @@ def compare(
         with _measured() as rehearsed:
             if any(name in NETWORKS for name in methods):
                 data.setup("fit")
-        part = _places(field if truth is not None else field.hide(data.held), here)
+        seen = field.hide(data.held)
+        part = _places(field if truth is not None else seen, here)
         part.truth = (field.values if truth is None else truth)[here]  # noqa: PD011 - a Field's
         part.weight = data.weight[here] if truth is None else np.ones(part.truth.shape)
         for name in methods:
@@ -152,11 +152,13 @@ def compare(
                 assert product.trial is not None
                 mean, error = product.trial
                 known = np.where(data.choosing, field.values, np.nan)
-                factor = sigma_factor(mean, error, known, weights=data.weight)
+                missed = misses(seen, known, mean, error, data.weight)
+                calibration = calibrate(missed.and_also(product.further))
                 if truth is not None:
                     mean, error = product.estimate
                     whole[name] = mean
-                part.estimates[name] = mean[here], error[here] * factor
+                sigma = calibration.scaled(seen if truth is None else field, error)
+                part.estimates[name] = mean[here], sigma[here]
             except Exception as fault:
                 failed[name] = str(fault).splitlines()[0] if str(fault) else type(fault).__name__
                 _log.warning("%s fails: %s", name, failed[name])
@@ -233,22 +235,9 @@ def _cells(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
 
 def _places(known: Field, here: NDArray[np.bool_]) -> Scored:
     """Where the values at ``here`` are, and how far from what is ``known``."""
-    cell = np.argwhere(here)
-    step = spacing(known)
-    distance = np.full(known.observed.shape, np.inf)
-    for date, seen in zip(distance, known.observed, strict=True):
-        if seen.any():
-            date[:] = distance_transform_edt(~seen, sampling=step[1:])
-    before, after = missing_runs(known.observed)
-    dates = np.arange(len(known.days))[:, None, None]
-    days = known.days
-    back, ahead = dates - before - 1, dates + after + 1
-    age = np.minimum(
-        np.where(back >= 0, days[dates] - days[back.clip(0)], np.inf),
-        np.where(ahead < len(days), days[ahead.clip(max=len(days) - 1)] - days[dates], np.inf),
-    )
+    distance, age = remoteness(known)
     nothing = np.zeros(0)
-    return Scored(nothing, nothing, cell, distance[here], age[here])
+    return Scored(nothing, nothing, np.argwhere(here), distance[here], age[here])
 
 
 def _rows(scored: Scored) -> list[dict[str, Any]]:

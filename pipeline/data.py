@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from torch import Tensor, distributed
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
+from .calibration import Misses, misses
 from .classical.optimal_interpolation import fit as fit_kriging
 from .errors import InputError
 from .features import Scene, Surroundings, channels, inputs, surroundings
 from .field import Field, open_field
 from .firstguess import Guess, PixelMeans, guessed, rehearsal, spread
-from .gaps import hide_spells, hold_out
+from .gaps import as_hard, hide_spells, hold_out
 from .progress import progress
 
 _log = logging.getLogger(__name__)
@@ -25,6 +26,7 @@ FIRST_GUESSES = ("oi", "none")
 _MANY_DATES = 30
 _CELLS_GUESSED = 3e6  # for the training, so that the first guess is not what it waits for
 _FEWEST, _MOST = 3, 5  # rehearsals
+_FURTHER, _FURTHER_SHARE = 4, 0.1  # sets of clouds to calibrate with, and what each hides of the values
 _PATCHES_OF_A_DATE = 8
 _FEWEST_PATCHES, _MOST_PATCHES = 200, 1600  # an epoch; more of few dates are learnt by heart
 
@@ -122,6 +124,25 @@ class GapData:
                     self.field, held, self.real, guess, self.device, advance
                 )
         self.ready.add("guess")
+
+    def further(self) -> list[Misses]:
+        """What the first guess misses by under further clouds: more dates than those of the hold-out.
+
+        Nothing that is held out is in them.
+        """
+        assert self.kriging is not None  # `prepare_guess` came before
+        known, rng = self.field.hide(self.held), np.random.default_rng(self.seed + 2)
+        found = []
+        for _ in range(_FURTHER):
+            hidden = hide_spells(known, _FURTHER_SHARE, rng)
+            if not hidden.any():
+                continue
+            seen = known.hide(hidden)
+            mean, error = self.kriging(seen, hidden, device=self.device, advance=lambda cells: None)
+            weight = np.zeros(error.shape, np.float32)
+            weight[hidden] = as_hard(error[hidden], self.real)
+            found.append(misses(seen, np.where(hidden, known.values, np.nan), mean, error, weight))
+        return found
 
     def setup(self, stage: str) -> None:
         """Make what the stage needs: "fit" needs the rehearsals."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ import torch
 import xarray as xr
 from numpy.typing import NDArray
 
+from .calibration import Calibration, Misses, calibrate, check_levels, misses
 from .classical.blend import blend
 from .classical.dineof import decompose, dineof, estimate, read_points
 from .classical.simple import (
@@ -29,7 +30,7 @@ from .field import Field, open_field
 from .networks import LOSSES, NETWORKS, Training, has_fixed_grid
 from .output import to_dataset, write
 from .reading import Inputs
-from .scores import bias, coverage, rmse, sigma_factor
+from .scores import bias, coverage, rmse
 
 _log = logging.getLogger(__name__)
 
@@ -49,6 +50,7 @@ class Product:
     name: str
     estimate: Estimate  # at sea, from all that was observed
     trial: Estimate | None = None  # of the held-out values, without them
+    further: Sequence[Misses] = ()  # of values that further clouds hid from it
 
 
 def simple(estimate: Callable[[Field], Estimate]) -> Callable[[GapData, Training], list[Product]]:
@@ -64,9 +66,10 @@ def simple(estimate: Callable[[Field], Estimate]) -> Callable[[GapData, Training
 def first_guess(data: GapData, how: Training) -> list[Product]:
     """Local optimal interpolation in space and time, or the mean of each pixel."""
     data.setup("predict")
-    trial = (data.trial_guess, data.trial_error) if data.held.any() else None
     name = "optimal interpolation" if data.first_guess == "oi" else "pixel means"
-    return [Product(name, (data.guess, data.error), trial)]
+    if not data.held.any():
+        return [Product(name, (data.guess, data.error))]
+    return [Product(name, (data.guess, data.error), (data.trial_guess, data.trial_error), data.further())]
 
 
 def network(name: str) -> Callable[[GapData, Training], list[Product]]:
@@ -159,6 +162,7 @@ def fill(
     training: Training = DEFAULTS,
     holdout: bool = True,
     analysis_everywhere: bool = False,
+    intervals: Sequence[int] = (),
     seed: int = 0,
     device: str = "auto",
     quiet: bool = True,
@@ -170,12 +174,14 @@ def fill(
 
     Returns V, V_analysis, V_error and V_source (`output.to_dataset`) with the score on held-out values in
     the attributes. ``method`` is one of `METHODS`; ``training`` says how a network is trained;
-    ``holdout=False`` trains on everything and leaves no score; ``device`` is "auto", "cpu" or "cuda"; other
+    ``holdout=False`` trains on everything and leaves no score; ``intervals`` are levels in percent, of which
+    V_lower_LEVEL and V_upper_LEVEL are written as well; ``device`` is "auto", "cpu" or "cuda"; other
     keywords go to `open_field`. ``report`` gets the rows of the score. Raises `InputError` for a field that
     cannot be filled and for options that do not fit.
     """
     if method not in METHODS:
         raise InputError(f"no method is called {method!r}; choose one of {', '.join(METHODS)}")
+    check_levels(intervals)
     where = choose_device(device)
     field = open_field(source, **opening)
     _log.info(
@@ -192,7 +198,8 @@ def fill(
     if field.observed[:, field.sea].all():
         _log.warning("%s: nothing is missing, so the values are copied through", field.name)
         mean, error = field.values, np.sqrt(field.error_variance)
-        return to_dataset(field, mean, error, attributes=found)
+        widths = Calibration().half_widths_of(intervals)
+        return to_dataset(field, mean, error, intervals=widths, attributes=found)
     data = GapData(
         field,
         held_out=HELD_OUT if holdout else 0.0,
@@ -202,14 +209,21 @@ def fill(
         quiet=quiet,
     )
     products = METHODS[method](data, training)
-    chosen, rows, factor = judge(field, data, products)
+    chosen, rows, calibration = judge(field, data, products)
     report(rows)
     for row in rows:
         if row["method"] == chosen.name:
             found |= {f"held_out_{key}": value for key, value in row.items() if key != "method"}
-    found |= {"delivered": chosen.name, "error_factor": factor}
+    found |= {"delivered": chosen.name} | calibration.attributes()
     mean, error = chosen.estimate
-    return to_dataset(field, mean, error * factor, analysis_everywhere=analysis_everywhere, attributes=found)
+    return to_dataset(
+        field,
+        mean,
+        calibration.scaled(field, error),
+        intervals=calibration.half_widths_of(intervals),
+        analysis_everywhere=analysis_everywhere,
+        attributes=found,
+    )
 
 
 def choose_device(device: str) -> str:
@@ -223,22 +237,23 @@ def choose_device(device: str) -> str:
 
 def judge(
     field: Field, data: GapData, products: list[Product]
-) -> tuple[Product, list[dict[str, Any]], float]:
-    """The product to deliver, the scores of all, and the factor of its error.
+) -> tuple[Product, list[dict[str, Any]], Calibration]:
+    """The product to deliver, the scores of all, and the calibration of its error.
 
     The part of the hold-out that chooses says which product is better and how its error is scaled; the
     scores are of the other part. The delivered error is scaled by both parts together.
     """
     trials = [product.trial for product in products if product.trial is not None]
     if len(trials) < len(products):
-        return products[-1], [], 1.0
+        return products[-1], [], Calibration()
     truth = np.where(data.held, field.values, np.float32(np.nan))
     choose = np.where(data.choosing, truth, np.nan)
     score = np.where(data.scored, truth, np.nan)
-    weight = data.weight
+    weight, known = data.weight, field.hide(data.held)
     rows, errors = [], []
     for product, (mean, error) in zip(products, trials, strict=True):
-        sigma = error * sigma_factor(mean, error, choose, weights=weight)
+        missed = misses(known, choose, mean, error, weight)
+        sigma = calibrate(missed.and_also(product.further)).scaled(known, error)
         errors.append(rmse(mean, choose, weight))
         rows.append(
             {
@@ -265,7 +280,8 @@ def judge(
             errors[-1],
             errors[best],
         )
-    return products[best], rows, sigma_factor(*trials[best], truth, weights=weight)
+    missed = misses(known, truth, *trials[best], weight)
+    return products[best], rows, calibrate(missed.and_also(products[best].further))
 
 
 def _plain(options: dict[str, Any]) -> dict[str, Any]:

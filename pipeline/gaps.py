@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import label
+from scipy.ndimage import distance_transform_edt, label
 
+from .classical.neighbours import spacing
 from .field import Field
 
 Mask = NDArray[np.bool_]
@@ -35,6 +36,26 @@ def missing_runs(observed: Mask) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     for t in range(len(observed) - 2, -1, -1):
         after[t] = np.where(observed[t + 1], 0, after[t + 1] + 1)
     return before, after
+
+
+def remoteness(field: Field) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Kilometres to the nearest value of the date, days to the nearest of the pixel (time, lat, lon).
+
+    Zero where a value is; infinite where the date, or the pixel, has none.
+    """
+    step = spacing(field)
+    distance = np.full(field.observed.shape, np.inf)
+    for date, seen in zip(distance, field.observed, strict=True):
+        if seen.any():
+            date[:] = distance_transform_edt(~seen, sampling=step[1:])
+    before, after = missing_runs(field.observed)
+    dates, days = np.arange(len(field.days))[:, None, None], field.days
+    back, ahead = dates - before - 1, dates + after + 1
+    age = np.minimum(
+        np.where(back >= 0, days[dates] - days[back.clip(0)], np.inf),
+        np.where(ahead < len(days), days[ahead.clip(max=len(days) - 1)] - days[dates], np.inf),
+    )
+    return distance, np.where(field.observed, 0.0, age)
 
 
 def spells(field: Field, count: int, rng: np.random.Generator) -> Spells:

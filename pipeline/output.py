@@ -61,6 +61,7 @@ def to_dataset(
     mean: NDArray[np.floating],
     error: NDArray[np.floating],
     *,
+    intervals: Mapping[int, float] | None = None,
     analysis_everywhere: bool = False,
     attributes: Mapping[str, Any] | None = None,
 ) -> xr.Dataset:
@@ -69,6 +70,8 @@ def to_dataset(
     ``mean`` and ``error`` (standard error) are (time, lat, lon) in the space the field is filled in, finite
     on every sea pixel; the dataset is in the units of the input. V keeps the observed values, outside the
     sea mask as well, unless ``analysis_everywhere`` puts the analysis in their place at sea.
+    ``intervals`` are the half-widths in standard errors of central intervals of so many percent: each gives
+    V_lower_PERCENT and V_upper_PERCENT.
     ``attributes`` become global attributes and win over the input's; their ``command`` goes into the history.
 
     The attributes follow the CF conventions 1.11 (3.3 for standard errors, 3.4 for ancillary variables, 3.5
@@ -94,6 +97,12 @@ def to_dataset(
         f"{name}_error": deviation,
         f"{name}_source": np.where(observed, 1, flags).astype(np.int8),
     }
+    for level, width in (intervals or {}).items():
+        for side, sign in (("lower", -1), ("upper", 1)):
+            bound = np.where(field.sea, mean + np.float64(sign * width) * error, np.nan)
+            # A monotone transform of a quantile is the quantile of what was transformed.
+            bound = np.exp(bound) if field.transform == "log" else bound
+            new[f"{name}_{side}_{level}"] = bound.astype(np.float32)
     for key, values in new.items():
         data[key] = xr.Variable(field.dims, values).transpose(*source.dims)
         data[key].attrs = _variable_attributes(field, key, analysis_everywhere)
@@ -307,10 +316,14 @@ def _variable_attributes(field: Field, key: str, analysis_everywhere: bool) -> d
         attrs["coverage_content_type"] = "modelResult"
         return attrs
     attrs = {held: attrs[held] for held in ("units",) if held in attrs}
+    attrs["coverage_content_type"] = "qualityInformation"
+    bound = re.fullmatch(r"_(lower|upper)_(\d+)", key.removeprefix(name))
+    if bound:
+        attrs["long_name"] = f"{bound[1]} bound of the {bound[2]} % prediction interval of {what}"
+        return attrs
     if standard_name:
         attrs["standard_name"] = f"{standard_name} standard_error"
     attrs["long_name"] = f"standard error of {name}_analysis"
-    attrs["coverage_content_type"] = "qualityInformation"
     return attrs
 
 

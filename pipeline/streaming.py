@@ -24,6 +24,7 @@ import xarray as xr
 import zarr
 from numpy.typing import NDArray
 
+from .calibration import Calibration, check_levels
 from .classical.kriging import Kriging
 from .classical.neighbours import Component, Scales
 from .data import GapData
@@ -59,7 +60,7 @@ class Learnt:
     """What a block is filled with."""
 
     method: str  # of `fill.METHODS`
-    factor: float  # of the standard error
+    calibration: Calibration
     guess: dict[str, Any] | None  # fields of a `Kriging` or a `PixelMeans`; None for methods without one
     rows: list[dict[str, Any]]  # the scores of all that was tried on what was held out
     score: dict[str, Any]  # that of the method
@@ -87,6 +88,7 @@ class Job:
     blocks: Sequence[tuple[slice, slice]]
     device: str
     analysis_everywhere: bool
+    intervals: dict[int, float]  # half-widths by level
     threads: int | None
 
 
@@ -103,6 +105,7 @@ def fill_record(
     training: Training = DEFAULTS,
     holdout: bool = True,
     analysis_everywhere: bool = False,
+    intervals: Sequence[int] = (),
     seed: int = 0,
     device: str = "auto",
     memory: float | None = None,
@@ -126,6 +129,7 @@ def fill_record(
             "--save-eofs, or allow more --memory"
         )
     check_writable(output)
+    check_levels(intervals)
     if (record.share[record.sea] == 1).all():
         _log.warning("%s: nothing is missing, so the values are copied through", record.layout.variable)
         method, holdout = "persistence", False
@@ -141,6 +145,7 @@ def fill_record(
         "opening": repr(record),
         "blocks": repr(blocks),
         "analysis_everywhere": analysis_everywhere,
+        "intervals": list(intervals),
     }
     _log.info(
         "%s: %d dates of %d x %d pixels in %d blocks; %s on %s",
@@ -150,7 +155,7 @@ def fill_record(
         method,
         where,
     )
-    make = partial(_make, record, found | (attributes or {}))
+    make = partial(_make, record, found | (attributes or {}), intervals)
     with resuming(output, plan, make) as store:
         held = store.parent / _LEARNT
         if not held.exists():
@@ -158,7 +163,8 @@ def fill_record(
             learnt = _learn(record, sample, store, method, training, holdout, seed, where, quiet)
             with replacing(held) as temporary:
                 temporary.write_text(json.dumps(asdict(learnt)), encoding="utf-8")
-        learnt = Learnt(**json.loads(held.read_text(encoding="utf-8")))
+        kept = json.loads(held.read_text(encoding="utf-8"))
+        learnt = Learnt(**kept | {"calibration": Calibration(**kept["calibration"])})
         report(learnt.rows)
         how = training
         if learnt.method in NETWORKS:
@@ -166,7 +172,8 @@ def fill_record(
                 training, checkpoint=training.checkpoint or str(store.parent / _NETWORK), save_checkpoint=None
             )
         threads = max(1, torch.get_num_threads() // number) if number > 1 else None
-        job = Job(record, learnt, how, store, blocks, where, analysis_everywhere, threads)
+        widths = learnt.calibration.half_widths_of(intervals)
+        job = Job(record, learnt, how, store, blocks, where, analysis_everywhere, widths, threads)
         marks = store.parent / "done"
         marks.mkdir(exist_ok=True)
         left = [k for k in range(len(blocks)) if not (marks / str(k)).exists()]
@@ -252,13 +259,13 @@ def _learn(
     if training.save_checkpoint and network.exists():
         with replacing(training.save_checkpoint) as temporary:
             temporary.write_bytes(network.read_bytes())
-    chosen, rows, factor = judge(sample, data, products)
+    chosen, rows, calibration = judge(sample, data, products)
     made = ["oi", method] if method in NETWORKS else [method]
     if method == "auto":
         made = [*AUTOMATIC[:-1], "oi", AUTOMATIC[-1]]
     guess = None if data.kriging is None else asdict(data.kriging)
     score = next((row for row in rows if row["method"] == chosen.name), {})
-    return Learnt(made[products.index(chosen)], factor, guess, rows, score, seed)
+    return Learnt(made[products.index(chosen)], calibration, guess, rows, score, seed)
 
 
 def _fill_block(job: Job, number: int) -> int:
@@ -270,7 +277,13 @@ def _fill_block(job: Job, number: int) -> int:
     mean, error = _estimate(job, field)
     own = slice(core.start - seen.start, core.stop - seen.start)
     part = replace(field.between(own), ever_observed=job.record.share > 0)
-    filled = to_dataset(part, mean[own], error[own], analysis_everywhere=job.analysis_everywhere)
+    filled = to_dataset(
+        part,
+        mean[own],
+        error[own],
+        intervals=job.intervals,
+        analysis_everywhere=job.analysis_everywhere,
+    )
     filled = filled.drop_vars([name for name in filled.variables if name not in filled.data_vars])
     for array in filled.data_vars.values():
         array.encoding = {}
@@ -303,7 +316,7 @@ def _estimate(job: Job, field: Field) -> Estimate:
     )
     mean, error = METHODS[learnt.method](data, job.training)[-1].estimate
     columns = slice(wrap, mean.shape[2] - wrap)
-    return mean[:, :, columns], np.float32(learnt.factor) * error[:, :, columns]
+    return mean[:, :, columns], learnt.calibration.scaled(field, error)[:, :, columns]
 
 
 def _of_one_grid(method: str) -> bool:
@@ -340,11 +353,12 @@ def _wrapped(field: Field, columns: int) -> Field:
     )
 
 
-def _make(record: Record, attributes: dict[str, Any], store: Path) -> None:
+def _make(record: Record, attributes: dict[str, Any], intervals: Sequence[int], store: Path) -> None:
     """The empty store, with all coordinates and attributes."""
     field = record.field(slice(0, 2))
     nothing = np.zeros(field.values.shape)
-    example = to_dataset(field, nothing, nothing, attributes=attributes)
+    widths = Calibration().half_widths_of(intervals)
+    example = to_dataset(field, nothing, nothing, intervals=widths, attributes=attributes)
     template = xr.Dataset(attrs=example.attrs)
     time = record.dataset[record.layout.time]
     for name, array in example.coords.items():
@@ -371,6 +385,6 @@ def _describe(store: Path, record: Record, learnt: Learnt) -> None:
         what = str(data[name].attrs["long_name"])
     attrs: dict[str, Any] = coverage_in_time(record.dates.to_numpy(), _days(record))
     attrs["summary"] = summary(name, what, at_sea, n * int(record.sea.sum()))
-    attrs |= {"delivered": learnt.method, "error_factor": learnt.factor}
+    attrs |= {"delivered": learnt.method} | learnt.calibration.attributes()
     attrs |= {f"held_out_{key}": value for key, value in learnt.score.items() if key != "method"}
     zarr.open_group(store, mode="r+").attrs.update(attrs)

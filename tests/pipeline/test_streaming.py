@@ -70,9 +70,11 @@ def test_gaps_shorter_than_what_a_block_sees_are_filled_as_in_memory(tmp_path):
 def test_a_record_of_one_block_is_filled_as_in_memory(tmp_path, method):
     dataset = cloudy_dataset(dates=34, rows=ROWS, columns=COLUMNS).drop_vars("truth")
     how = Training(epochs=1, first_guess="none" if method == "unet" else "oi")
-    fill_record(Record(store(tmp_path, dataset)), tmp_path / "out.nc", method=method, training=how)
-    whole = fill(dataset, variable="sst", method=method, training=how)
+    record, also = Record(store(tmp_path, dataset)), {"training": how, "intervals": (90,)}
+    fill_record(record, tmp_path / "out.nc", method=method, **also)
+    whole = fill(dataset, variable="sst", method=method, **also)
     found = xr.load_dataset(tmp_path / "out.nc")
+    assert set(found.data_vars) == set(whole.data_vars) > {"sst_lower_90", "sst_upper_90"}
     for name in whole.data_vars:
         np.testing.assert_allclose(found[name], whole[name], rtol=2e-4, atol=2e-5)
     scored = [key for key in whole.attrs if key.startswith(("held_out", "error_factor"))]
