@@ -318,12 +318,12 @@ def _variable_attributes(field: Field, key: str, analysis_everywhere: bool) -> d
     attrs = {held: attrs[held] for held in ("units",) if held in attrs}
     attrs["coverage_content_type"] = "qualityInformation"
     bound = re.fullmatch(r"_(lower|upper)_(\d+)", key.removeprefix(name))
+    if standard_name:
+        # CF has a modifier for standard errors (appendix C), and none for quantiles.
+        attrs["standard_name"] = standard_name if bound else f"{standard_name} standard_error"
+    attrs["long_name"] = f"standard error of {name}_analysis"
     if bound:
         attrs["long_name"] = f"{bound[1]} bound of the {bound[2]} % prediction interval of {what}"
-        return attrs
-    if standard_name:
-        attrs["standard_name"] = f"{standard_name} standard_error"
-    attrs["long_name"] = f"standard error of {name}_analysis"
     return attrs
 
 

@@ -56,6 +56,11 @@ def test_held_out_values_are_nowhere_in_the_training():
         np.testing.assert_array_equal(one.residual, other.residual)  # NaN beside NaN
     assert first.trial_guess.tobytes() == second.trial_guess.tobytes()
     assert first.trial_error.tobytes() == second.trial_error.tobytes()
+    further = [made.further() for made in (first, second)]
+    assert len({date for one in further[0] for date in one.date}) > len(np.unique(np.nonzero(first.held)[0]))
+    for one, other in zip(*further, strict=True):
+        for part in ("miss", "traits", "weight", "date"):
+            np.testing.assert_array_equal(getattr(one, part), getattr(other, part))
 
 
 def test_held_out_values_are_not_in_the_error_of_the_pixel_means():

@@ -165,6 +165,29 @@ def test_logarithms_known_case() -> None:
     np.testing.assert_allclose(out.sst_error.to_numpy()[:, SEA], 2 * np.sqrt(3), rtol=1e-6)
 
 
+@pytest.mark.parametrize("transform", ["none", "log"])
+def test_bounds_of_an_interval(transform: str) -> None:
+    """The logarithm's are the exponentials, so that they hold the same share of the values."""
+    field = replace(small_field(), transform=transform)
+    mean, error = estimate(field)
+    mean -= 14
+    out = to_dataset(field, mean, error, intervals={50: 0.7, 90: 2.0})
+    assert [name for name in out.data_vars if "er_" in str(name)] == [
+        f"sst_{side}_{level}" for level in (50, 90) for side in ("lower", "upper")
+    ]
+    low, high = (out[f"sst_{side}_90"].to_numpy() for side in ("lower", "upper"))
+    own = np.exp if transform == "log" else np.asarray
+    np.testing.assert_allclose(low[:, SEA], own(mean - 2 * error)[:, SEA], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(high[:, SEA], own(mean + 2 * error)[:, SEA], rtol=1e-5, atol=1e-6)
+    assert np.isnan(low[:, ~SEA]).all()
+    assert out.sst_upper_90.attrs == {
+        "units": "degree_Celsius",
+        "standard_name": "sea_surface_temperature",
+        "coverage_content_type": "qualityInformation",
+        "long_name": "upper bound of the 90 % prediction interval of sea surface temperature",
+    }
+
+
 def test_an_estimate_with_holes_is_refused() -> None:
     field = small_field()
     mean, error = estimate(field)
@@ -314,7 +337,7 @@ def test_no_finding_of_high_priority_by_the_compliance_checker(tmp_path: Path) -
         time_encoding={"units": "hours since 1981-01-01", "calendar": "standard", "dtype": np.dtype("int32")},
         coordinates={"depth": ((), np.float32(0.5), depth)},
     )
-    write(to_dataset(field, *estimate(field)), tmp_path / "out.nc")
+    write(to_dataset(field, *estimate(field), intervals={90: 2.0}), tmp_path / "out.nc")
     report = tmp_path / "report.json"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the checker's own
