@@ -14,11 +14,12 @@ from pathlib import Path
 
 import numpy as np
 import xarray as xr
+from oceanfill.pipeline.calibration import calibrate, misses
 from oceanfill.pipeline.data import GapData
 from oceanfill.pipeline.field import open_field
 from oceanfill.pipeline.fill import HELD_OUT, METHODS
 from oceanfill.pipeline.networks import NETWORKS, Training
-from oceanfill.pipeline.scores import coverage, rmse, sigma_factor
+from oceanfill.pipeline.scores import coverage, rmse
 
 SAMPLES = Path(__file__).resolve().parents[1] / "sample_data"
 
@@ -39,7 +40,7 @@ def main() -> None:
     data = GapData(open_field(SAMPLES / "sst_clouds.nc"), held_out=HELD_OUT)
     truth = xr.load_dataset(SAMPLES / "sst_clouds_truth.nc").sst.to_numpy()
     held = np.where(data.held, data.field.values, np.float32(np.nan))
-    patch = data.patch
+    known, patch = data.field.hide(data.held), data.patch
     print("| network | RMSE | / first guess | within 1 sigma | parameters | s an epoch | epochs |")
     print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |", flush=True)
     said = Said()
@@ -53,7 +54,8 @@ def main() -> None:
         ]:
             mean, error = product.estimate
             trial, sigma = product.trial
-            sigma = error * sigma_factor(trial, sigma, held, weights=data.weight)
+            missed = misses(known, held, trial, sigma, data.weight)
+            sigma = calibrate(missed.and_also(product.further)).scaled(data.field, error)
             found = rmse(np.where(np.isfinite(truth), mean, np.nan), truth)
             first = first or found
             ours = product.name in NETWORKS
