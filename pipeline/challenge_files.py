@@ -39,7 +39,7 @@ class Points(NamedTuple):
         lat0, lat1, lon0, lon1 = region
         here = (self.lat >= lat0) & (self.lat <= lat1) & (self.lon >= lon0) & (self.lon <= lon1)
         here &= (self.time >= first.to_datetime64()) & (self.time <= last.to_datetime64())
-        return Points(*(part[here] for part in self))
+        return Points(self.time[here], self.lat[here], self.lon[here], self.level[here])
 
 
 def one(folder: Path, pattern: str) -> Path:

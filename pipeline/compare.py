@@ -100,9 +100,9 @@ def compare(
 
     A row has the method, n, rmse and its 95 % interval rmse_low and rmse_high (bootstrap over dates), bias,
     mae, crps, coverage_1sigma, coverage_2sigma, tie (whether that interval of the difference from the best
-    has zero in it), seconds and memory_gb (peak of the process), and of a complete truth mu, lambda_x
-    (degrees) and lambda_t (days). A method that fails has ``failed`` instead. Raises `InputError` for
-    unknown names and where nothing can be hidden.
+    has zero in it), seconds and memory_gb (peak of the process), and of a complete truth mu, sigma,
+    lambda_x (degrees) and lambda_t (days). A method that fails has ``failed`` instead. Raises `InputError`
+    for unknown names and where nothing can be hidden.
     """
     unknown = [name for name in methods if name not in METHODS or name == "auto"]
     if unknown or holdout not in HOLDOUTS:
@@ -211,7 +211,7 @@ def _cells(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
     rows = comparison.rows
     spectral = any("mu" in row for row in rows)
     headings = ["method", "RMSE", "95 %", "bias", "MAE", "CRPS", "±1σ", "±2σ"]
-    headings += ["µ", "λx (°)", "λt (d)"] * spectral + ["s", "GB", ""]
+    headings += ["µ", "σ", "λx (°)", "λt (d)"] * spectral + ["s", "GB", ""]
     lines = []
     for row in rows:
         if "failed" in row:
@@ -227,7 +227,8 @@ def _cells(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
             *(f"{100 * row[f'coverage_{k}sigma']:.0f} %" for k in (1, 2)),
         ]
         if spectral:
-            line += [f"{row[key]:.3g}" if key in row else "" for key in ("mu", "lambda_x", "lambda_t")]
+            keys = "mu", "sigma", "lambda_x", "lambda_t"
+            line += [f"{row[key]:.3g}" if key in row else "" for key in keys]
         mark = "best" if row is rows[0] else "tie" if row["tie"] else ""
         lines.append([*line, f"{row['seconds']:.0f}", f"{row['memory_gb']:.1f}", mark])
     return headings, lines
@@ -299,7 +300,7 @@ def _interval(squares: Floats, weight: Floats, other: Floats | None = None) -> t
 
 
 def _spectral(field: Field, truth: Floats, estimate: Floats) -> dict[str, float]:
-    """mu, lambda_x and lambda_t on the largest box of sea in which the truth is complete, if it is large."""
+    """mu, sigma, lambda_x, lambda_t on the largest box of sea in which the truth is complete, if large."""
     whole = np.where(field.observed, field.values, truth)
     rows, columns = largest_box(np.isfinite(whole).all(axis=0) & field.sea)
     box = (slice(None), rows, columns)
@@ -312,8 +313,8 @@ def _spectral(field: Field, truth: Floats, estimate: Floats) -> dict[str, float]
         lambda_x, lambda_t = spectra.resolution(found, whole[box], field.days, lon[len(lon) // 2])
     except ValueError:  # dates or longitudes are uneven
         return {}
-    mu, _ = spectra.skill(found, whole[box])
-    return {"mu": mu, "lambda_x": lambda_x, "lambda_t": lambda_t}
+    mu, sigma = spectra.skill(found, whole[box])
+    return {"mu": mu, "sigma": sigma, "lambda_x": lambda_x, "lambda_t": lambda_t}
 
 
 def largest_box(where: NDArray[np.bool_]) -> tuple[slice, slice]:

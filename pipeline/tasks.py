@@ -27,7 +27,8 @@ class Correction(pl.LightningModule):
     From the inputs (batch, channels, y, x) of `features.inputs` it makes two maps, m and d: in units of the
     first guess's standard error the truth is m +- exp(d). ``network`` is a ``class_path`` with ``init_args``;
     channels in and out are added to them. ``loss`` names a loss of hidden values, ``penalties`` what is added
-    to it, each times a factor (`models.losses`). With ``saves`` it is as many networks, of epochs of one
+    to it, each times a factor (`models.losses`); a network may have a ``penalty`` of its own, of what is left
+    of the residual (batch, y, x) and of its weight, which is added as well. With ``saves`` it is as many networks, of epochs of one
     training, whose Gaussians are mixed.
     """
 
@@ -77,6 +78,9 @@ class Correction(pl.LightningModule):
         loss = weighted(self.loss, stages, residual, variance, weight)
         for penalty, factor in self.penalties:
             loss = loss + factor * penalty(self.network, *stages[-1])
+        own: Callable[[Tensor, Tensor], Tensor] | None = getattr(self.network, "penalty", None)
+        if own is not None:
+            loss = loss + own(torch.where(weight > 0, residual, 0.0) - stages[-1][0], weight)
         self.log("loss", loss, prog_bar=True)
         return loss
 

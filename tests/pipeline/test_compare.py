@@ -142,6 +142,8 @@ def test_with_a_truth_the_gaps_are_scored_with_all_that_was_observed(monkeypatch
     errors = np.where(field.observed, 0.02, 0.5)[box]
     expected = 1 - np.sqrt(np.mean(errors**2)) / np.sqrt(np.mean(truth[box] ** 2))
     assert row["mu"] == pytest.approx(expected, abs=2e-3)
+    daily = 1 - np.sqrt((errors**2).mean(axis=(1, 2)) / (truth[box] ** 2).mean(axis=(1, 2)))
+    assert row["sigma"] == pytest.approx(daily.std(), rel=0.02)
     assert 0.05 < row["lambda_x"] < 5
     with pytest.raises(InputError, match="the truth has no value in a gap"):
         compare(field, ["nearest"], truth=np.where(field.observed, truth, np.nan))
