@@ -1,0 +1,86 @@
+"""How fast 4DVarNet is as a gap filler, and what memory it takes: eager and compiled, float32 and bfloat16.
+
+    python benchmarks/fourdvarnet.py [BATCH [CELLS]]
+
+Batches of 8 patches of 64 x 64 cells and five dates, on the GPU where there is one. Each line is a process
+of its own. What is compiled is the prior, and to run it only: in training its gradient is differentiated once
+more, which torch.compile cannot.
+"""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections.abc import Callable
+from itertools import product
+from multiprocessing import get_context
+
+import torch
+from oceanfill.pipeline.features import channels
+from oceanfill.pipeline.networks import NETWORKS, build
+
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+WINDOW = 5
+LEAST_SECONDS = 5.0
+
+
+def least(call: Callable[[], object]) -> float:
+    """The least seconds that a call takes, after one that warms up."""
+    call()
+    found: list[float] = []
+    while sum(found) < LEAST_SECONDS:
+        start = time.perf_counter()
+        call()
+        if DEVICE == "cuda":
+            torch.cuda.synchronize()
+        found.append(time.perf_counter() - start)
+    return min(found)
+
+
+def line(compiled: bool, half: bool, batch: int, cells: int) -> str:
+    """A row of the table."""
+    torch.manual_seed(0)
+    network = build(NETWORKS["4dvarnet"], channels(WINDOW), 2, WINDOW).to(DEVICE)
+    iterations = network.assimilation.iterations
+    x = torch.randn(batch, channels(WINDOW), cells, cells, device=DEVICE)
+    optimiser = torch.optim.AdamW(network.parameters())
+    if compiled:
+        network.assimilation.prior = torch.compile(network.assimilation.prior)
+
+    def said() -> torch.Tensor:
+        with torch.autocast(DEVICE, torch.bfloat16, enabled=half):
+            return network(x)
+
+    def step() -> None:
+        optimiser.zero_grad()
+        said().square().mean().backward()
+        optimiser.step()
+
+    network.eval()
+    with torch.no_grad():
+        run = least(said)
+    network.train()
+    trained = "" if compiled else f"{batch / least(step):.1f}"
+    if DEVICE == "cuda":
+        memory = torch.cuda.max_memory_allocated() / 2**30
+    else:
+        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    what = "compiled" if compiled else "eager", "bfloat16" if half else "float32"
+    found = f"{1e3 * run / iterations:.1f}", f"{batch / run:.1f}", trained, f"{memory:.2f}"
+    return f"| {' | '.join((*what, *found))} |"
+
+
+def main() -> None:
+    """Print the table."""
+    sizes = [int(word) for word in (*sys.argv[1:], *("8", "64")[len(sys.argv) - 1 :])]
+    print(f"{DEVICE}, {torch.get_num_threads()} threads")
+    print("| | | ms an iteration | patches/s | patches/s in training | peak GB |")
+    print("| --- | --- | ---: | ---: | ---: | ---: |", flush=True)
+    for compiled, half in product((False, True), (False, True)):
+        with get_context("spawn").Pool(1) as pool:
+            print(pool.apply(line, (compiled, half, *sizes)), flush=True)
+
+
+if __name__ == "__main__":
+    main()
