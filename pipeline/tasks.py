@@ -27,8 +27,8 @@ class Correction(pl.LightningModule):
     From the inputs (batch, channels, y, x) of `features.inputs` it makes two maps, m and d: in units of the
     first guess's standard error the truth is m +- exp(d). ``network`` is a ``class_path`` with ``init_args``;
     channels in and out are added to them. ``loss`` names a loss of hidden values, ``penalties`` what is added
-    to it, each times a factor (`models.losses`); a network may have a ``penalty`` of its own, of what is left
-    of the residual (batch, y, x) and of its weight, which is added as well. With ``saves`` it is as many networks, of epochs of one
+    to it, each times a factor (`models.losses`). A network may have a ``penalty`` of its own, of what is left
+    of the residual (batch, y, x) and of its weight. With ``saves`` it is as many networks, of epochs of one
     training, whose Gaussians are mixed.
     """
 
