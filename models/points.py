@@ -45,9 +45,9 @@ def corners(
 
 
 def to_points(maps: Tensor, at: Corners) -> Tensor:
-    """The maps (..., cells) at the points (..., n)."""
-    found = maps.gather(-1, at.cell.flatten(-2)).unflatten(-1, at.cell.shape[-2:])
-    return (found * at.weight).sum(-1)
+    """The maps (..., cells) at the points (..., n); one set of points for all maps, or one for each."""
+    found = maps.gather(-1, at.cell.flatten(-2).expand(*maps.shape[:-1], -1))
+    return (found.unflatten(-1, at.cell.shape[-2:]) * at.weight).sum(-1)
 
 
 def to_cells(values: Tensor, at: Corners, cells: int) -> Tensor:

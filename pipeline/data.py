@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from .classical.optimal_interpolation import fit as fit_kriging
 from .errors import InputError
 from .features import Scene, Surroundings, channels, inputs, surroundings
 from .field import Field, open_field
-from .firstguess import Guess, PixelMeans, guessed, rehearsal, spread
+from .firstguess import Advance, Floats, Guess, PixelMeans, guessed, rehearsal, spread
 from .gaps import as_hard, hide_spells, hold_out
 from .progress import progress
 
@@ -29,6 +29,15 @@ _FEWEST, _MOST = 3, 5  # rehearsals
 _FURTHER, _FURTHER_SHARE = 4, 0.1  # sets of clouds to calibrate with, and what each hides of the values
 _PATCHES_OF_A_DATE = 8
 _FEWEST_PATCHES, _MOST_PATCHES = 200, 1600  # an epoch; more of few dates are learnt by heart
+
+
+class Pairs(NamedTuple):
+    """What is estimated of held-out values, each (n,)."""
+
+    mean: Floats
+    error: Floats  # standard error
+    truth: Floats
+    weight: Floats
 
 
 def usual_window(field: Field) -> int:
@@ -132,17 +141,20 @@ class GapData:
         """
         assert self.kriging is not None  # `prepare_guess` came before
         known, rng = self.field.hide(self.held), np.random.default_rng(self.seed + 2)
-        found = []
-        for _ in range(_FURTHER):
-            hidden = hide_spells(known, _FURTHER_SHARE, rng)
-            if not hidden.any():
-                continue
-            seen = known.hide(hidden)
-            mean, error = self.kriging(seen, hidden, device=self.device, advance=lambda cells: None)
-            weight = np.zeros(error.shape, np.float32)
-            weight[hidden] = as_hard(error[hidden], self.real)
-            found.append(misses(seen, np.where(hidden, known.values, np.nan), mean, error, weight))
-        return found
+        found = (self.missed(known, rng) for _ in range(_FURTHER))
+        return [one for one in found if one is not None]
+
+    def missed(self, known: Field, rng: np.random.Generator) -> Misses | None:
+        """What the first guess misses by under further clouds over what is ``known``."""
+        assert self.kriging is not None
+        hidden = hide_spells(known, _FURTHER_SHARE, rng)
+        if not hidden.any():
+            return None
+        seen = known.hide(hidden)
+        mean, error = self.kriging(seen, hidden, device=self.device, advance=lambda cells: None)
+        weight = np.zeros(error.shape, np.float32)
+        weight[hidden] = as_hard(error[hidden], self.real)
+        return misses(seen, np.where(hidden, known.values, np.nan), mean, error, weight)
 
     def setup(self, stage: str) -> None:
         """Make what the stage needs: "fit" needs the rehearsals."""
@@ -154,14 +166,29 @@ class GapData:
         cells = int((~known.observed & known.sea).sum() + self.hidden * known.observed.sum())
         number = self.number or int(np.clip(round(_CELLS_GUESSED / cells), _FEWEST, _MOST))
         rng = np.random.default_rng(self.seed + 1)
-        self.scenes = []
+        self.scenes: list[Scene] = []
         with progress("first guess under further clouds", number * cells, self.quiet) as advance:
             for _ in range(number):
-                hidden = hide_spells(known, self.hidden, rng)
-                if hidden.any():
-                    remade = rehearsal(known, hidden, self.real, self.kriging, self.device, advance)
-                    self.scenes.append(remade[0])
+                self.scenes += self.rehearsed(known, rng, advance)
         self.ready.add("fit")
+
+    def rehearsed(self, known: Field, rng: np.random.Generator, advance: Advance) -> list[Scene]:
+        """What is known under further clouds; nothing where they hide nothing."""
+        assert self.kriging is not None
+        hidden = hide_spells(known, self.hidden, rng)
+        if not hidden.any():
+            return []
+        return [rehearsal(known, hidden, self.real, self.kriging, self.device, advance)[0]]
+
+    def pairs(self, part: str, mean: Floats, error: Floats) -> Pairs:
+        """What an estimate (time, lat, lon) says of the held-out values: "choosing", "scored" or all "held"."""
+        which: np.ndarray = getattr(self, part)
+        return Pairs(mean[which], error[which], self.field.values[which], self.weight[which])
+
+    def misses(self, part: str, mean: Floats, error: Floats) -> Misses:
+        """What an estimate misses by of held-out values: "choosing", "scored" or all "held"."""
+        truth = np.where(getattr(self, part), self.field.values, np.nan)
+        return misses(self.field.hide(self.held), truth, mean, error, self.weight)
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Batches of (inputs, residual, variance, weight) of patches around hidden values of weight one."""
@@ -188,13 +215,32 @@ class GapData:
         return DataLoader(dates, batch_size=1)
 
 
+def patches_of(dates: int) -> int:
+    """How many patches an epoch has."""
+    return int(np.clip(_PATCHES_OF_A_DATE * dates, _FEWEST_PATCHES, _MOST_PATCHES))
+
+
+def placed(
+    centre: tuple[int, int], sizes: Sequence[int], shape: Sequence[int], rng: np.random.Generator
+) -> tuple[slice, slice]:
+    """A random patch of these sizes, within the shape, with a cell somewhere in it."""
+    y, x = (
+        slice(start, start + size)
+        for start, size in (
+            (max(0, min(place - int(rng.integers(size)), extent - size)), size)
+            for place, size, extent in zip(centre, sizes, shape, strict=True)
+        )
+    )
+    return y, x
+
+
 class Draws(DistributedSampler[Any]):
     """The numbers of an epoch's patches: no two epochs and no two processes have one in common.
 
     Each number makes its patch, so that a training that is taken up again sees what it would have seen.
     """
 
-    def __init__(self, patches: Patches) -> None:
+    def __init__(self, patches: Dataset[Any]) -> None:
         """Shared with the other processes of a distributed training, if there are some."""
         alone = not (distributed.is_available() and distributed.is_initialized())
         processes, own = (1, 0) if alone else (None, None)
@@ -241,7 +287,7 @@ class Patches(Dataset[Batch]):
         ]
 
     def __len__(self) -> int:
-        return int(np.clip(_PATCHES_OF_A_DATE * len(self.dates), _FEWEST_PATCHES, _MOST_PATCHES))
+        return patches_of(len(self.dates))
 
     def loader(self, batch: int) -> DataLoader[Any]:
         """Batches of (inputs, residual, variance, weight) of new patches in each epoch."""
@@ -276,13 +322,7 @@ class Patches(Dataset[Batch]):
         index, date = self.dates[chosen]
         scene, cells = self.scenes[index], self.hidden[chosen]
         centre = divmod(int(cells[rng.integers(len(cells))]), scene.weight.shape[2])
-        y, x = (
-            slice(start, start + size)
-            for start, size in (
-                (max(0, min(place - int(rng.integers(size)), extent - size)), size)
-                for place, size, extent in zip(centre, self.size, scene.weight.shape[1:], strict=True)
-            )
-        )
+        y, x = placed(centre, self.size, scene.weight.shape[1:], rng)
         inputs(scene, self.around, date, self.window, y, x, seen)
         residual[:] = scene.residual.numpy()[date, y, x]
         variance[:] = scene.variance.numpy()[date, y, x]

@@ -13,7 +13,7 @@ import torch
 import xarray as xr
 from numpy.typing import NDArray
 
-from .calibration import Calibration, Misses, calibrate, check_levels, misses
+from .calibration import Calibration, Misses, calibrate, check_levels
 from .classical.blend import blend
 from .classical.dineof import decompose, dineof, estimate, read_points
 from .classical.simple import (
@@ -24,7 +24,7 @@ from .classical.simple import (
     nearest,
     persistence,
 )
-from .data import GapData
+from .data import GapData, Pairs
 from .errors import InputError
 from .field import Field, open_field
 from .networks import LOSSES, NETWORKS, Training, has_fixed_grid
@@ -208,6 +208,29 @@ def fill(
         device=where,
         quiet=quiet,
     )
+    return deliver(
+        data,
+        method,
+        training,
+        analysis_everywhere=analysis_everywhere,
+        intervals=intervals,
+        report=report,
+        attributes=found,
+    )
+
+
+def deliver(
+    data: GapData,
+    method: str,
+    training: Training,
+    *,
+    analysis_everywhere: bool,
+    intervals: Sequence[int],
+    report: Callable[[list[dict[str, Any]]], None],
+    attributes: dict[str, Any],
+) -> xr.Dataset:
+    """The dataset of the product that is best on the data's held-out values; options as for `fill`."""
+    field, found = data.field, dict(attributes)
     products = METHODS[method](data, training)
     chosen, rows, calibration = judge(field, data, products)
     report(rows)
@@ -246,25 +269,14 @@ def judge(
     trials = [product.trial for product in products if product.trial is not None]
     if len(trials) < len(products):
         return products[-1], [], Calibration()
-    truth = np.where(data.held, field.values, np.float32(np.nan))
-    choose = np.where(data.choosing, truth, np.nan)
-    score = np.where(data.scored, truth, np.nan)
-    weight, known = data.weight, field.hide(data.held)
+    known = field.hide(data.held)
     rows, errors = [], []
     for product, (mean, error) in zip(products, trials, strict=True):
-        missed = misses(known, choose, mean, error, weight)
-        sigma = calibrate(missed.and_also(product.further)).scaled(known, error)
-        errors.append(rmse(mean, choose, weight))
-        rows.append(
-            {
-                "method": product.name,
-                "n": int(np.isfinite(score).sum()),
-                "rmse": rmse(mean, score, weight),
-                "bias": bias(mean, score, weight),
-                "coverage_1sigma": coverage(mean, sigma, score, 1, weight),
-                "coverage_2sigma": coverage(mean, sigma, score, 2, weight),
-            }
-        )
+        calibration = calibrate(data.misses("choosing", mean, error).and_also(product.further))
+        found, _, truth, weight = data.pairs("choosing", mean, error)
+        errors.append(rmse(found, truth, weight))
+        figures = score(data.pairs("scored", mean, calibration.scaled(known, error)))
+        rows.append({"method": product.name} | figures)
     best = int(np.argmin(errors))
     if len(products) > _GUESS_AND_NETWORK:
         _log.info(
@@ -280,8 +292,20 @@ def judge(
             errors[-1],
             errors[best],
         )
-    missed = misses(known, truth, *trials[best], weight)
+    missed = data.misses("held", *trials[best])
     return products[best], rows, calibrate(missed.and_also(products[best].further))
+
+
+def score(pairs: Pairs) -> dict[str, Any]:
+    """The figures of a row of the score."""
+    mean, error, truth, weight = pairs
+    return {
+        "n": len(truth),
+        "rmse": rmse(mean, truth, weight),
+        "bias": bias(mean, truth, weight),
+        "coverage_1sigma": coverage(mean, error, truth, 1, weight),
+        "coverage_2sigma": coverage(mean, error, truth, 2, weight),
+    }
 
 
 def _plain(options: dict[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ..models.head import Mixture, gaussian
 from ..models.losses import Loss, Penalty, weighted
+from ..models.points import Corners, to_points
 from .errors import InputError
 from .features import channels, sea_channel
 from .networks import LOSSES, NETWORKS, build, named
@@ -29,7 +30,9 @@ class Correction(pl.LightningModule):
     channels in and out are added to them. ``loss`` names a loss of hidden values, ``penalties`` what is added
     to it, each times a factor (`models.losses`). A network may have a ``penalty`` of its own, of what is left
     of the residual (batch, y, x) and of its weight. With ``saves`` it is as many networks, of epochs of one
-    training, whose Gaussians are mixed.
+    training, whose Gaussians are mixed. A batch may end in the cells and weights of points
+    (`models.points.Corners`): then the maps are taken there, before the loss, and a network's own penalty,
+    which is of maps, is left out.
     """
 
     def __init__(
@@ -72,14 +75,15 @@ class Correction(pl.LightningModule):
         """(batch, y, x) m and d of (batch, channels, y, x)."""
         return self.stages(inputs)[-1]
 
-    def training_step(self, batch: tuple[Tensor, Tensor, Tensor, Tensor], index: int) -> Tensor:
-        inputs, residual, variance, weight = batch
+    def training_step(self, batch: tuple[Tensor, ...], index: int) -> Tensor:
+        inputs, residual, variance, weight, *at = batch
         stages = [(correction, 2 * log_error) for correction, log_error in self.stages(inputs)]
-        loss = weighted(self.loss, stages, residual, variance, weight)
+        known = [_known(stage, at) for stage in stages]
+        loss = weighted(self.loss, known, residual, variance, weight)
         for penalty, factor in self.penalties:
             loss = loss + factor * penalty(self.network, *stages[-1])
         own: Callable[[Tensor, Tensor], Tensor] | None = getattr(self.network, "penalty", None)
-        if own is not None:
+        if own is not None and not at:
             loss = loss + own(torch.where(weight > 0, residual, 0.0) - stages[-1][0], weight)
         self.log("loss", loss, prog_bar=True)
         return loss
@@ -87,11 +91,11 @@ class Correction(pl.LightningModule):
     def on_validation_epoch_start(self) -> None:
         self._sums = torch.zeros(2, dtype=torch.float64)
 
-    def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], index: int) -> None:
-        inputs, residual, weight = batch
+    def validation_step(self, batch: tuple[Tensor, ...], index: int) -> None:
+        inputs, residual, weight, *at = batch
         known = weight > 0
-        correction, _ = self(inputs)
-        error = torch.exp(inputs[:, self.window + self.window // 2])  # of the first guess at the date itself
+        log_error = inputs[:, self.window + self.window // 2]  # of the first guess at the date itself
+        correction, error = _known((self(inputs)[0], torch.exp(log_error)), at)
         after, before = (
             (weight * (torch.where(known, left, 0.0) * error) ** 2).sum().double().cpu()
             for left in (residual - correction, residual)
@@ -146,3 +150,11 @@ class Correction(pl.LightningModule):
 
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, rate)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def _known(maps: tuple[Tensor, Tensor], at: list[Tensor]) -> tuple[Tensor, Tensor]:
+    """The maps (batch, y, x), or their values at points where the batch has the cells and weights of some."""
+    if not at:
+        return maps
+    one, other = (to_points(part.flatten(1), Corners(*at)) for part in maps)
+    return one, other
