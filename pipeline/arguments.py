@@ -124,7 +124,8 @@ def _add_fill(commands: Any) -> None:
         + "\n\nexamples:\n"
         "  oceanfill fill sst_clouds.nc -o filled.nc --plot filled.png\n"
         "  oceanfill fill 'chl_*.nc' -o chl.nc --transform log --region 35,45,-6,18\n"
-        "  oceanfill fill new.nc -o new_filled.nc --checkpoint trained.ckpt",
+        "  oceanfill fill new.nc -o new_filled.nc --checkpoint trained.ckpt\n"
+        "  oceanfill fill 'dt_*_phy_l3_*.nc' -o sla.nc --grid 0.25 --bounds 30,46,-6,37",
     )
     _add_opening(fill)
     fill.add_argument("-o", "--output", required=True, metavar="OUT.nc", help="the filled file")
@@ -141,6 +142,20 @@ def _add_fill(commands: Any) -> None:
         help="also write the bounds of the intervals that hold so many percent",
     )
     fill.add_argument("--no-holdout", action="store_true", help="train on everything, without a score")
+    tracks = fill.add_argument_group("along-track files (altimeters, any points)")
+    tracks.add_argument(
+        "--grid", type=_degrees, metavar="STEP[,STEP]", help="degrees of latitude and longitude"
+    )
+    tracks.add_argument(
+        "--bounds", type=_region, metavar="LAT0,LAT1,LON0,LON1", help="the first and last centres of cells"
+    )
+    tracks.add_argument("--time-step", type=_positive(float), metavar="DAYS", help="of the maps; default 1")
+    tracks.add_argument(
+        "--mask", metavar="FILE", help="a file on any grid that knows the sea; default a coarse coastline"
+    )
+    tracks.add_argument(
+        "--hold-out-mission", metavar="NAME", help="use it for nothing but a score of what is delivered"
+    )
     large = _add_workers(fill)
     large.add_argument(
         "--memory",
@@ -384,6 +399,13 @@ def _levels(text: str) -> tuple[int, ...]:
         raise argparse.ArgumentTypeError(f"{text!r} is not a list of whole percents, as 50,90") from error
 
 
+def _degrees(text: str) -> tuple[float, ...]:
+    parts = tuple(_positive(float)(part) for part in text.split(","))
+    if len(parts) > 2:
+        raise argparse.ArgumentTypeError(f"{text!r} is not one step in degrees, or two, as 0.25,0.5")
+    return parts
+
+
 def _positive(kind: type) -> Any:
     def convert(text: str) -> Any:
         try:
@@ -401,8 +423,8 @@ def with_negative_regions(words: list[str]) -> list[str]:
     """argparse takes the ``-10,...`` of a region for an option; ``--region=-10,...`` it understands."""
     joined: list[str] = []
     for word in words:
-        if joined and joined[-1] == "--region":
-            joined[-1] = f"--region={word}"
+        if joined and joined[-1] in ("--region", "--bounds"):
+            joined[-1] += f"={word}"
         else:
             joined.append(word)
     return joined

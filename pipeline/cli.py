@@ -29,6 +29,8 @@ _OPENING = (
     "transform",
     "minimum_coverage",
 )
+_OF_TRACKS = ("grid", "bounds", "time_step", "mask", "hold_out_mission")
+_OF_FIELDS = ("region", "transform", "minimum_coverage", "memory", "cache")
 _log = logging.getLogger("oceanfill")
 
 
@@ -72,15 +74,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _info(options: argparse.Namespace) -> None:
+    from .alongtrack import is_along_track
     from .info import describe
+    from .track_info import describe_tracks
 
-    Console().print(describe(options.inputs, **_opening(options)))
+    opening = _opening(options)
+    if is_along_track(options.inputs):
+        _refuse(
+            options, ("mask_variable", "transform", "minimum_coverage"), "points along tracks, not a field"
+        )
+        Console().print(describe_tracks(options.inputs, **opening))
+    else:
+        Console().print(describe(options.inputs, **opening))
 
 
 def _fill(options: argparse.Namespace) -> None:
-    _check_options(options)
+    from .alongtrack import is_along_track
+
+    tracks = is_along_track(options.inputs)
+    _check_options(options, tracks)
     _check_targets(options)
     from .fill import fill
+    from .fill_tracks import fill_tracks
     from .large import by_blocks, fill_large
     from .networks import Training
     from .output import write
@@ -106,11 +121,25 @@ def _fill(options: argparse.Namespace) -> None:
         "seed": options.seed,
         "device": options.device,
         "quiet": options.quiet,
-        "report": lambda rows: None if options.quiet else _show_held_out(rows, options.method),
+        "report": lambda rows: None if options.quiet else _show_held_out(rows, options.method, tracks),
         "attributes": {"command": shlex.join(["oceanfill", *options.words])},
     }
     asked = options.workers > 1 or options.cluster is not None or options.cache is not None
-    if asked or by_blocks(options.inputs, _opening(options), options.method, options.memory):
+    if tracks:
+        dataset = fill_tracks(
+            options.inputs,
+            grid=options.grid,
+            bounds=options.bounds,
+            step=options.time_step or 1.0,
+            mask=options.mask,
+            hold_out_mission=options.hold_out_mission,
+            cluster=options.cluster,
+            number=options.workers,
+            **how,
+            **_opening(options),
+        )
+        write(dataset, options.output)
+    elif asked or by_blocks(options.inputs, _opening(options), options.method, options.memory):
         dataset = fill_large(
             options.inputs,
             options.output,
@@ -249,7 +278,7 @@ def _lightning(options: argparse.Namespace) -> None:
     run([word for word in options.words if word != "--debug"])
 
 
-def _show_held_out(rows: list[dict[str, Any]], method: str) -> None:
+def _show_held_out(rows: list[dict[str, Any]], method: str, tracks: bool = False) -> None:
     if not rows:
         return
     table = Table(title="Score on held-out values", title_justify="left", caption_justify="left")
@@ -259,7 +288,7 @@ def _show_held_out(rows: list[dict[str, Any]], method: str) -> None:
     for row in rows:
         shares = (f"{100 * row[key]:.1f} %" for key in ("coverage_1sigma", "coverage_2sigma"))
         table.add_row(row["method"], str(row["n"]), f"{row['rmse']:.4g}", f"{row['bias']:+.2g}", *shares)
-    table.caption = "hidden by the clouds of other dates"
+    table.caption = "whole tracks, at their points" if tracks else "hidden by the clouds of other dates"
     from .fill import GUESSING
 
     if method in GUESSING:
@@ -267,7 +296,16 @@ def _show_held_out(rows: list[dict[str, Any]], method: str) -> None:
     Console(stderr=True).print(table)
 
 
-def _check_options(options: argparse.Namespace) -> None:
+def _check_options(options: argparse.Namespace, tracks: bool) -> None:
+    if not tracks:
+        _refuse(options, _OF_TRACKS, "a field, not points along tracks")
+    else:
+        _refuse(options, _OF_FIELDS, "points along tracks, not a field")
+        if options.grid is None or options.bounds is None:
+            raise InputError(
+                f"{options.inputs[0]} holds points along tracks; say what grid they are brought to, as "
+                "--grid 0.25 --bounds 30,46,-6,37 (oceanfill info shows where they are)"
+            )
     training = ("window", "epochs", "time_budget", "checkpoint", "save_checkpoint", "saves")
     given = [name for name in training if getattr(options, name) is not None]
     if given and options.method not in (*NETWORKS, "auto"):
@@ -278,6 +316,13 @@ def _check_options(options: argparse.Namespace) -> None:
     trained = [name for name in given if name in ("epochs", "time_budget", "saves")]
     if trained and options.checkpoint is not None:
         raise InputError(f"a network from --checkpoint is not trained further; leave out {_listed(trained)}")
+
+
+def _refuse(options: argparse.Namespace, names: Sequence[str], what: str) -> None:
+    """Raise `InputError` where options were given that do not go with ``what`` the input is."""
+    given = [name for name in names if getattr(options, name) is not None]
+    if given:
+        raise InputError(f"{options.inputs[0]} holds {what}; leave out {_listed(given)}")
 
 
 def _check_targets(options: argparse.Namespace) -> None:

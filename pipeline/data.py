@@ -181,7 +181,7 @@ class GapData:
         return [rehearsal(known, hidden, self.real, self.kriging, self.device, advance)[0]]
 
     def pairs(self, part: str, mean: Floats, error: Floats) -> Pairs:
-        """What an estimate (time, lat, lon) says of the held-out values: "choosing", "scored" or all "held"."""
+        """What an estimate (time, lat, lon) says of held-out values: "choosing", "scored" or all "held"."""
         which: np.ndarray = getattr(self, part)
         return Pairs(mean[which], error[which], self.field.values[which], self.weight[which])
 

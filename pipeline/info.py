@@ -98,9 +98,9 @@ def describe(
         shown.append(_facts(outline))
         if outline.dates.size and outline.sea.any():
             shown.append(_missing_by_date(outline))
-        shown.append(_bullets("Oddities", outline.oddities))
+        shown.append(bullets("Oddities", outline.oddities))
     if refusal is not None:
-        shown.append(_bullets("Cannot be filled", (str(refusal),), style="bold red"))
+        shown.append(bullets("Cannot be filled", (str(refusal),), style="bold red"))
     return Group(*(Padding(part, (0, 0, 1, 0)) for part in shown))
 
 
@@ -302,7 +302,8 @@ def _bar(percent: float) -> ProgressBar:
     )
 
 
-def _bullets(title: str, lines: tuple[str, ...], style: str = "bold") -> Table:
+def bullets(title: str, lines: tuple[str, ...], style: str = "bold") -> Table:
+    """A list under its title."""
     table = Table.grid(padding=(0, 1))
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")

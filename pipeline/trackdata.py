@@ -1,4 +1,4 @@
-"""Tracks to train and to score on: whole tracks are hidden, and all that is known is known at their points."""
+"""Tracks to train and to score on: whole tracks are hidden, and what is known is known at points."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ class TrackData(GapData):
         super().setup(stage)
 
     def pairs(self, part: str, mean: Floats, error: Floats) -> Pairs:
-        """What an estimate (time, lat, lon) says of the held-out points: "choosing", "scored" or all "held"."""
+        """What an estimate (time, lat, lon) says of held-out points: "choosing", "scored" or all "held"."""
         which = self.points[part]
         known = "guess" in self.ready
         weight = self.targets.weight.numpy() if known else np.ones(np.count_nonzero(self.points["held"]))

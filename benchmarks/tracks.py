@@ -1,0 +1,96 @@
+"""How well tracks of four altimeters give back the sea level that they were sampled from.
+
+    python benchmarks/tracks.py [METHOD ...]
+
+The altimetry of the Mediterranean (DUACS, three months of 2005, a real product that does not ship: its folder
+is OCEANFILL_SHARED, or ../shared/data) is sampled where Jason, Sentinel-3A, SARAL and CryoSat-2 would fly,
+with a noise of 2 cm, and written as along-track files. The command fills a grid of a quarter of a degree from
+them; the truth is the product on every second row and column, which is where the grid's centres are. The
+columns "tracks" are the command's own score, on tracks that it held out; the last line is the speed of
+bilinear interpolation to as many points as DINCAE 2 was trained on, and of its adjoint.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+import xarray as xr
+from oceanfill.models.points import corners, to_cells, to_points
+from oceanfill.pipeline.scores import coverage, rmse
+from oceanfill.pipeline.simulators.altimetry import MISSIONS, observe
+
+HERE = Path(__file__).resolve().parents[1]
+TRUTH = Path(os.environ.get("OCEANFILL_SHARED", HERE.parent / "shared" / "data")) / "duacs_med_adt_2005q2.nc"
+FLYING = ("jason", "sentinel-3a", "saral", "cryosat-2")
+METHODS = ("oi", "unet")
+POINTS, SHAPE = 7_450_000, (100, 69, 177)
+
+
+def write_tracks(truth: xr.DataArray, folder: Path) -> None:
+    """A file a mission and month, in the layout of Copernicus Marine."""
+    seen = observe(truth, [MISSIONS[name] for name in FLYING], np.random.default_rng(0))
+    for name, own in seen.groupby("mission"):
+        for month, part in own.groupby("time.month"):
+            file = part.drop_vars("mission").assign_attrs(platform=str(name))
+            file.to_netcdf(folder / f"dt_med_{name}_phy_l3_2005{month:02d}.nc")
+
+
+def filled(method: str, folder: Path, bounds: str) -> tuple[xr.Dataset, float]:
+    """What the command makes of the files, and its seconds."""
+    target = folder / f"{method}.nc"
+    words = [sys.executable, "-m", "oceanfill.pipeline.cli", "fill", f"{folder}/dt_*.nc", "-o", str(target)]
+    words += ["--method", method, "--grid", "0.25", f"--bounds={bounds}", "--mask", str(TRUTH)]
+    start = time.perf_counter()
+    subprocess.run(words, check=True)
+    return xr.load_dataset(target), time.perf_counter() - start
+
+
+def speed() -> str:
+    """Millions of points a second, there and back, in single precision."""
+    random = torch.Generator().manual_seed(0)
+    date, row, column = (torch.rand(POINTS, generator=random) * (extent - 1) for extent in SHAPE)
+    at = corners(date.long(), row, column, torch.ones(SHAPE[1:], dtype=torch.bool), SHAPE[0])
+    maps = torch.randn(int(np.prod(SHAPE)), generator=random)
+    start = time.perf_counter()
+    values = to_points(maps, at)
+    middle = time.perf_counter()
+    to_cells(values, at, maps.numel())
+    there, back = middle - start, time.perf_counter() - middle
+    rate = POINTS / 1e6
+    return f"{rate} million points: {rate / there:.0f} million a second, the adjoint {rate / back:.0f}"
+
+
+def main() -> None:
+    """Print a line of Markdown a method."""
+    truth = xr.load_dataset(TRUTH).adt
+    every = truth[:, ::2, ::2]
+    lat, lon = (every[name].to_numpy().astype(float) for name in ("latitude", "longitude"))
+    bounds = f"{lat[0]},{lat[-1]},{lon[0]},{lon[-1]}"
+    print("| method | delivered | RMSE cm | within 1 sigma | RMSE cm, tracks | within 1 sigma, tracks | s |")
+    print("| --- | --- | ---: | ---: | ---: | ---: | ---: |")
+    with tempfile.TemporaryDirectory() as name:
+        write_tracks(truth, Path(name))
+        for method in sys.argv[1:] or METHODS:
+            found, seconds = filled(method, Path(name), bounds)
+            known = np.where(np.isfinite(found.sla_unfiltered_error), every.sel(time=found.time), np.nan)
+            mean, error = (found[f"sla_unfiltered_{part}"].to_numpy() for part in ("analysis", "error"))
+            shares = coverage(mean, error, known), found.attrs["held_out_coverage_1sigma"]
+            errors = rmse(mean, known), found.attrs["held_out_rmse"]
+            line = [
+                f"{100 * part:.2f} | {100 * share:.1f} %" for part, share in zip(errors, shares, strict=True)
+            ]
+            print(
+                f"| {method} | {found.attrs['delivered']} | {' | '.join(line)} | {seconds:.0f} |", flush=True
+            )
+    print(speed())
+
+
+if __name__ == "__main__":
+    main()
