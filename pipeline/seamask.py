@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from .coordinates import Layout, directions, fillable, find_map, grid, is_mask, listed
 from .errors import InputError
-from .reading import opened
+from .reading import list_inputs, opened
 
 _SEA_WORDS = frozenset(("sea", "water", "ocean", "marine", "wet"))
 _FAR = 1.0  # degree: a mask farther away says nothing of a place
@@ -85,7 +85,7 @@ def sea_from_file(
     """
     from scipy.spatial import KDTree  # slow to import, as what is below
 
-    with opened(file) as (name, dataset):
+    with opened(list_inputs(file)[0]) as (name, dataset):
         masks = [str(key) for key, array in dataset.data_vars.items() if is_mask(str(key), array)]
         found = [variable] if variable is not None else masks + fillable(dataset)
         if not found or found[0] not in dataset:

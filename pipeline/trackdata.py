@@ -40,7 +40,7 @@ class Targets:
         return slice(first, last)
 
     def within(self, date: int, y: slice, x: slice, columns: int, most: int) -> tuple[Tensor, ...]:
-        """Residual, variance and weight (most,), cells and their weights (most, 4) of a part of a map's points.
+        """Residual, variance, weight (most,), cells and weights (most, 4) of the points in a part of a map.
 
         There are as many in each patch of a batch: those after the last have no weight.
         """
