@@ -12,6 +12,7 @@ import numpy as np
 import xarray as xr
 
 from .alongtrack import read_tracks
+from .calibration import check_levels
 from .dates import Period
 from .errors import InputError
 from .fill import DEFAULTS, HELD_OUT, METHODS, choose_device, deliver, score
@@ -40,6 +41,7 @@ def fill_tracks(
     training: Training = DEFAULTS,
     holdout: bool = True,
     analysis_everywhere: bool = False,
+    intervals: Sequence[int] = (),
     seed: int = 0,
     device: str = "auto",
     quiet: bool = True,
@@ -56,6 +58,7 @@ def fill_tracks(
     """
     if method not in METHODS:
         raise InputError(f"no method is called {method!r}; choose one of {', '.join(METHODS)}")
+    check_levels(intervals)
     where = choose_device(device)
     tracks = read_tracks(
         source,
@@ -112,6 +115,7 @@ def fill_tracks(
         method,
         training,
         analysis_everywhere=analysis_everywhere,
+        intervals=intervals,
         report=rows.extend,
         attributes=found,
     )

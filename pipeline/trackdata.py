@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from ..models.points import Corners, to_points
 from .alongtrack import Tracks
+from .calibration import Misses, traits
 from .data import Draws, GapData, Pairs, patches_of, placed
 from .errors import InputError
 from .features import Scene, Surroundings, inputs
@@ -146,6 +147,34 @@ class TrackData(GapData):
         at = _some(self.at, which)
         return Pairs(
             _at(mean, at), _at(error, at), self.tracks.value[which], weight[which[self.points["held"]]]
+        )
+
+    def misses(self, part: str, mean: Floats, error: Floats) -> Misses:
+        """What an estimate misses by of held-out points, its traits interpolated to them as it is."""
+        known = self.field.hide(self.held)
+        return self._misses(self.points[part], known, mean, error, self.pairs(part, mean, error).weight)
+
+    def missed(self, known: Field, rng: np.random.Generator) -> Misses | None:
+        """What the first guess misses by of tracks that are dropped from what is ``known``."""
+        assert self.kriging is not None
+        lost = self._dropped(rng)
+        if not lost.any():
+            return None
+        touched = self._cells(lost)
+        seen = known.hide(touched)
+        mean, error = self.kriging(seen, touched, device=self.device, advance=lambda cells: None)
+        return self._misses(lost, seen, mean, error, as_hard(_at(error, _some(self.at, lost)), self.real))
+
+    def _misses(
+        self, points: NDArray[np.bool_], seen: Field, mean: Floats, error: Floats, weight: Floats
+    ) -> Misses:
+        at = _some(self.at, points)
+        held = [_at(trait, at) for trait in np.moveaxis(traits(seen, error), -1, 0)]
+        return Misses(
+            np.abs(self.tracks.value[points] - _at(mean, at)) / _at(error, at),
+            np.stack(held, axis=-1),
+            weight,
+            at.cell[:, 0].numpy() // int(np.prod(self.grid.shape[1:])),
         )
 
     def pairs_of(self, others: Tracks, mean: Floats, error: Floats) -> Pairs:
