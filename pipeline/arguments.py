@@ -195,6 +195,12 @@ def _add_fill(commands: Any) -> None:
         metavar="N",
         help="mix what the networks of the last N epochs say; default: averaged weights of the best epoch",
     )
+    training.add_argument(
+        "--ensemble",
+        type=_positive(int),
+        metavar="N",
+        help="mix what N networks of other seeds and held-out dates say; they share the time budget",
+    )
     modes = fill.add_argument_group("DINEOF")
     modes.add_argument(
         "--cv-points",

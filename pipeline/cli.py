@@ -109,6 +109,7 @@ def _fill(options: argparse.Namespace) -> None:
         options.first_guess,
         options.loss,
         options.saves,
+        options.ensemble,
         options.cv_points,
         options.save_eofs,
     )
@@ -306,14 +307,14 @@ def _check_options(options: argparse.Namespace, tracks: bool) -> None:
                 f"{options.inputs[0]} holds points along tracks; say what grid they are brought to, as "
                 "--grid 0.25 --bounds 30,46,-6,37 (oceanfill info shows where they are)"
             )
-    training = ("window", "epochs", "time_budget", "checkpoint", "save_checkpoint", "saves")
+    training = ("window", "epochs", "time_budget", "checkpoint", "save_checkpoint", "saves", "ensemble")
     given = [name for name in training if getattr(options, name) is not None]
     if given and options.method not in (*NETWORKS, "auto"):
         raise InputError(f"--method {options.method} trains no network; leave out {_listed(given)}")
     of_dineof = [name for name in ("cv_points", "save_eofs") if getattr(options, name) is not None]
     if of_dineof and options.method != "dineof":
         raise InputError(f"--method {options.method} has no EOFs; leave out {_listed(of_dineof)}")
-    trained = [name for name in given if name in ("epochs", "time_budget", "saves")]
+    trained = [name for name in given if name in ("epochs", "time_budget", "saves", "ensemble")]
     if trained and options.checkpoint is not None:
         raise InputError(f"a network from --checkpoint is not trained further; leave out {_listed(trained)}")
 

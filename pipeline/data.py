@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,6 +28,7 @@ FIRST_GUESSES = ("oi", "none")
 _MANY_DATES = 30
 _CELLS_GUESSED = 3e6  # for the training, so that the first guess is not what it waits for
 _FEWEST, _MOST = 3, 5  # rehearsals
+_OWN = 0.1  # of the dates, on which a member of an ensemble is not trained
 _FURTHER, _FURTHER_SHARE = 4, 0.1  # sets of clouds to calibrate with, and what each hides of the values
 _PATCHES_OF_A_DATE = 8
 _FEWEST_PATCHES, _MOST_PATCHES = 200, 1600  # an epoch; more of few dates are learnt by heart
@@ -189,6 +192,26 @@ class GapData:
         """What an estimate misses by of held-out values: "choosing", "scored" or all "held"."""
         truth = np.where(getattr(self, part), self.field.values, np.nan)
         return misses(self.field.hide(self.held), truth, mean, error, self.weight)
+
+    def members(self, number: int) -> list[GapData]:
+        """The same for each member of an ensemble, whose seeds and rehearsed dates differ.
+
+        A run of dates is each member's own: no value there is a target of its training, and those that a
+        rehearsal hides there choose its epoch. Other members are trained on them. What is held out is none's.
+        """
+        made, dates = [], len(self.field.days)
+        for k in range(number):
+            own = np.zeros(dates, bool)
+            own[dates * k // number :][: max(1, round(_OWN * dates))] = True
+            member = copy.copy(self)
+            member.seed = self.seed + k
+            member.trial = max(self.scenes, key=lambda scene, own=own: int((scene.weight[own] > 0).sum()))
+            member.choosing = own[:, None, None] & (member.trial.weight > 0).numpy()
+            others = torch.from_numpy(~own)[:, None, None]
+            scenes = [replace(scene, weight=scene.weight * others) for scene in self.scenes]
+            member.scenes = [scene for scene in scenes if scene.weight.any()] or self.scenes
+            made.append(member)
+        return made
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Batches of (inputs, residual, variance, weight) of patches around hidden values of weight one."""

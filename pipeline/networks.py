@@ -55,6 +55,7 @@ class Training:
     first_guess: str = "oi"  # or "none": the mean of each pixel
     loss: str = "gaussian"  # one of `LOSSES`
     saves: int | None = None  # networks, of the last epochs, whose predictions are averaged
+    ensemble: int | None = None  # networks of other beginnings and dates, whose predictions are mixed
     cv_points: str | None = None  # CSV file of the values that choose DINEOF's number of modes
     save_eofs: str | None = None  # NetCDF file for DINEOF's EOFs
 

@@ -30,7 +30,7 @@ class Correction(pl.LightningModule):
     channels in and out are added to them. ``loss`` names a loss of hidden values, ``penalties`` what is added
     to it, each times a factor (`models.losses`). A network may have a ``penalty`` of its own, of what is left
     of the residual (batch, y, x) and of its weight. With ``saves`` it is as many networks, of epochs of one
-    training, whose Gaussians are mixed. A batch may end in the cells and weights of points
+    training or of several, whose Gaussians are mixed. A batch may end in the cells and weights of points
     (`models.points.Corners`): then the maps are taken there, before the loss, and a network's own penalty,
     which is of maps, is left out.
     """
@@ -63,6 +63,11 @@ class Correction(pl.LightningModule):
             (named(penalty), factor) for penalty, factor in (penalties or {}).items()
         ]
         self._sums = torch.zeros(2, dtype=torch.float64)
+
+    @property
+    def networks(self) -> list[nn.Module]:
+        """Those that are mixed, or the only one."""
+        return list(self.network.networks) if isinstance(self.network, Mixture) else [self.network]
 
     def stages(self, inputs: Tensor) -> list[tuple[Tensor, Tensor]]:
         """(batch, y, x) m and d of (batch, channels, y, x) as each network of a refinement gives them."""

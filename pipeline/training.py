@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import pickle
 from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +33,17 @@ _OURS = "oceanfill.models."  # a checkpoint may only name networks of ours: noth
 def train(task: Correction, data: GapData, how: Training) -> Correction:
     """The task with the averaged weights of its best epoch, chosen by the first part of the hold-out.
 
-    Where ``how`` has saves: that of the networks of the last epochs, as they were, together.
+    Where ``how`` has saves: that of the networks of the last epochs, as they were, together. An ensemble is
+    that of networks begun with other seeds, each with dates of its own on which its epoch is chosen and not
+    trained; the hold-out is none's, and the time budget all's.
     """
+    if how.ensemble is not None:
+        alone = replace(how, ensemble=None, time_budget=how.time_budget and how.time_budget / how.ensemble)
+        members = []
+        for data_of_one in data.members(how.ensemble):
+            torch.manual_seed(data_of_one.seed)
+            members.append(train(Correction(**task.hparams), data_of_one, alone))
+        return _together(task, [network.state_dict() for member in members for network in member.networks])
     kept: deque[dict[str, Tensor]] = deque(maxlen=how.saves)
     epochs = how.epochs or EPOCHS
     share, most = _AVERAGED_OVER
@@ -54,11 +65,15 @@ def train(task: Correction, data: GapData, how: Training) -> Correction:
     )
     if not how.saves:
         return trained
-    together = Correction(**(dict(task.hparams) | {"saves": len(kept)}))
-    networks = together.network.networks if len(kept) > 1 else [together.network]
-    for network, state in zip(networks, kept, strict=True):
+    return _together(task, kept)
+
+
+def _together(task: Correction, states: Sequence[Mapping[str, Tensor]]) -> Correction:
+    """A task whose networks are those with the weights ``states``."""
+    made = Correction(**(dict(task.hparams) | {"saves": len(states)}))
+    for network, state in zip(made.networks, states, strict=True):
         network.load_state_dict(state)
-    return together.eval()
+    return made.eval()
 
 
 def _copied(network: nn.Module) -> dict[str, Tensor]:

@@ -92,6 +92,22 @@ def test_nothing_is_held_out_when_it_is_not_asked_for():
     assert len(made.scenes) == 2
 
 
+def test_each_member_of_an_ensemble_has_dates_of_its_own(data):
+    members = data.members(4)
+    targets = np.array([[(scene.weight > 0).numpy() for scene in one.scenes] for one in members])
+    every = np.array([(scene.weight > 0).numpy() for scene in data.scenes])
+    np.testing.assert_array_equal(targets.any(axis=0), every)
+    assert every[:, ::3].any(axis=(0, 2, 3)).sum() >= 2
+    for k, one in enumerate(members):
+        assert one.seed == data.seed + k
+        own = np.flatnonzero(one.choosing.any(axis=(1, 2)))
+        rehearsed = every[:, 3 * k].any()
+        np.testing.assert_array_equal(own, [3 * k] if rehearsed else [])  # a tenth of twelve dates
+        np.testing.assert_array_equal(np.flatnonzero((every & ~targets[k]).any(axis=(0, 2, 3))), own)
+        assert not (one.choosing & data.held).any()
+        assert one.trial.residual.numpy()[one.choosing].size == np.isfinite(one.trial.residual[own]).sum()
+
+
 def test_the_weights_of_held_out_values_are_one_each_until_the_guess_tells_how_hard_they_are(data):
     fresh = gap_data(data.field)
     np.testing.assert_array_equal(fresh.weight, fresh.held)

@@ -1,6 +1,7 @@
 """Training, checkpoints and what a correction does to a guess."""
 
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -160,6 +161,69 @@ def test_training_learns_from_neighbours_what_pixel_means_do_not_know():
     scored, truth = data.scored, data.field.values
     after, before = (np.sqrt(np.mean((one - truth)[scored] ** 2)) for one in (mean, data.trial_guess))
     assert after < 0.6 * before
+
+
+def ensemble(changed=False, seed=2, **options):
+    """Three networks of a small field, whose held-out values are ``changed``."""
+    field = cloudy_field(dates=12, rows=8, columns=8)
+    data = GapData(field, rehearsals=2, first_guess="none", seed=seed)
+    if changed:
+        values = np.where(data.held, 40 - 3 * field.values, field.values)
+        data = GapData(replace(field, values=values), rehearsals=2, first_guess="none", seed=seed)
+    data.setup("fit")
+    how = Training(epochs=1, ensemble=3, **options)
+    return train(Correction(SMALL, window=3), data, how).networks, data
+
+
+def test_an_ensemble_is_of_other_networks_and_the_same_of_the_same_seed():
+    networks, again, other = ensemble()[0], ensemble()[0], ensemble(seed=3)[0]
+    assert len(networks) == 3
+    first = [network.state_dict() for network in networks]
+    for one, same in zip(networks, again, strict=True):
+        assert all(torch.equal(one.state_dict()[name], same.state_dict()[name]) for name in first[0])
+    for one in (first[1], first[2], other[0].state_dict()):
+        assert any(not torch.equal(first[0][name], one[name]) for name in first[0])
+
+
+def test_no_member_of_an_ensemble_has_seen_what_is_held_out():
+    (one, data), (other, changed) = ensemble(), ensemble(changed=True)
+    np.testing.assert_array_equal(data.held, changed.held)
+    assert not np.allclose(data.field.values[data.held], changed.field.values[data.held])
+    for member, same in zip(one, other, strict=True):
+        for name, weights in member.state_dict().items():
+            assert torch.equal(weights, same.state_dict()[name]), name
+
+
+def test_an_ensemble_says_the_mixture_of_what_its_members_say():
+    """By hand: variances are averaged, and that of the means is added; not the standard errors."""
+    data = GapData(cloudy_field(dates=6, rows=8, columns=8), rehearsals=2, first_guess="none")
+    data.setup("fit")
+    task = train(Correction(SMALL, window=3), data, Training(epochs=1, ensemble=2))
+    given = data.guess, data.error
+    mean, error = predict(task, data.predict_dataloader(), *given, "cpu")
+    apart = []
+    for network in task.networks:
+        alone = Correction(SMALL, window=3)
+        alone.network.load_state_dict(network.state_dict())
+        apart.append(predict(alone, data.predict_dataloader(), *given, "cpu"))
+    (a, of_a), (b, of_b) = apart
+    sea = np.isfinite(a)
+    assert np.abs(a - b)[sea].max() > 0.01
+    np.testing.assert_allclose(mean[sea], ((a + b) / 2)[sea], rtol=1e-5)
+    variance = (of_a**2 + of_b**2) / 2 + ((a - b) / 2) ** 2
+    np.testing.assert_allclose(error[sea], np.sqrt(variance)[sea], rtol=1e-4)
+
+
+def test_the_time_is_shared_by_an_ensemble(monkeypatch):
+    budgets = []
+
+    def fit(task, *batches, time_budget, **options):
+        budgets.append(time_budget)
+        return task.eval()
+
+    monkeypatch.setattr("oceanfill.pipeline.training.fit", fit)
+    ensemble(time_budget=6)
+    assert budgets == [2, 2, 2]
 
 
 def test_saves_are_the_last_epochs_together(tmp_path):
