@@ -71,9 +71,8 @@ class Calibration:
 
     def scaled(self, known: Field, error: Floats) -> NDArray[np.float32]:
         """The standard error (time, lat, lon) of an estimate from what is ``known``, so that it holds."""
-        if not np.any(self.slopes):
-            return (self.factor * error).astype(np.float32)
-        return (error * self.factor * np.exp(self._law(traits(known, error)))).astype(np.float32)
+        scale = self.scale(traits(known, error)) if np.any(self.slopes) else self.factor
+        return (scale * error).astype(np.float32)
 
     def half_width(self, level: int) -> float:
         """Of the central interval that holds ``level`` (1 to 99) percent, in scaled standard errors."""
@@ -87,9 +86,10 @@ class Calibration:
         """What the file says of it."""
         return {"error_factor": self.factor, "error_slopes": list(self.slopes)}
 
-    def _law(self, given: Floats) -> Floats:
-        """The logarithm of the local part of the scale at traits (..., 3)."""
-        return (given.clip(self.low, self.high) - np.asarray(self.centre)) @ np.asarray(self.slopes)
+    def scale(self, given: Floats) -> Floats:
+        """What the error is multiplied by at traits (..., 3)."""
+        apart = given.clip(self.low, self.high) - np.asarray(self.centre)
+        return self.factor * np.exp(apart @ np.asarray(self.slopes))
 
 
 def check_levels(levels: Sequence[int]) -> None:

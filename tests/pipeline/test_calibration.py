@@ -23,7 +23,7 @@ def made_up(slopes, dates=50, number=20_000, tails=None, seed=0):
 
 def shares(calibration, found):
     """Percent within the intervals."""
-    scale = calibration.factor * np.exp(calibration._law(found.traits))
+    scale = calibration.scale(found.traits)
     return [
         100 * np.average(found.miss <= scale * calibration.half_width(level), weights=found.weight)
         for level in COVERED
@@ -116,8 +116,8 @@ def test_dates_that_disagree_have_one_factor():
 def test_what_lies_beyond_the_hidden_values_is_taken_to_be_as_at_their_edge():
     law = calibrate(made_up([0.0, 0.4, 0.0]))
     edge = np.array([law.high[0], law.high[1], law.high[2]])
-    assert law._law(edge + 5) == pytest.approx(law._law(edge))
-    assert law._law(edge - [0, 1, 0]) < law._law(edge) - 0.3
+    assert law.scale(edge + 5) == pytest.approx(law.scale(edge))
+    assert law.scale(edge - [0, 1, 0]) < np.exp(-0.3) * law.scale(edge)
 
 
 def test_without_hidden_values_intervals_are_gaussian():

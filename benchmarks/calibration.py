@@ -1,0 +1,89 @@
+"""How much of the truth the intervals hold: one factor for all errors, as before, against the calibration.
+
+    python benchmarks/calibration.py [MINUTES [CASE ...]]
+
+Prints a Markdown table and draws calibration.png: percent within intervals of 50, 68, 90 and 95 %, and within
+that of 68 % in the fifth of the values that is nearest to an observation of the date and in the farthest. The
+one factor is fitted on the hold-out alone and its intervals are Gaussian. No method sees the truth.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+from fill_cases import found
+from oceanfill.pipeline.calibration import Misses, calibrate, misses
+from oceanfill.pipeline.data import GapData
+from oceanfill.pipeline.field import open_field
+from oceanfill.pipeline.fill import HELD_OUT, METHODS
+from oceanfill.pipeline.networks import Training
+from oceanfill.pipeline.pairing import truth_of
+from scipy.stats import norm
+
+CASES = {
+    "alboran": ("alboran_heldout_input.nc", "alboran_heldout_truth.nc"),
+    "med": ("med_heldout_input.nc", "med_heldout_truth.nc"),
+    "sst": ("sst_clouds.nc", "sst_clouds_truth.nc"),
+    "ssh": ("ssh_med.nc", "ssh_med_truth.nc"),
+}
+LEVELS = 50, 68, 90, 95
+COLOURS, STYLES = {"oi": "tab:blue", "unet": "tab:orange"}, {"one factor": ":", "calibrated": "-"}
+
+
+def shares(z: np.ndarray, widths: list[float]) -> list[float]:
+    """Percent of misses that are no larger than each width."""
+    return [100 * float(np.mean(z <= width)) for width in widths]
+
+
+def reached(there: Misses, held: Misses, further: list[Misses]) -> dict[str, tuple[list[float], list[float]]]:
+    """Percent of the truth in the intervals, and by fifths of the distance in that of 68 %."""
+    level = norm.cdf(1) - norm.cdf(-1)
+    factor = np.quantile(held.miss, level, weights=held.weight, method="inverted_cdf")
+    law = calibrate(held.and_also(further))
+    fifths = np.array_split(np.argsort(there.traits[:, 1], kind="stable"), 5)
+    lines = {}
+    for name, z, widths in (
+        ("one factor", there.miss / factor, norm.ppf((1 + np.array(LEVELS) / 100) / 2)),
+        ("calibrated", there.miss / law.scale(there.traits), [law.half_width(one) for one in LEVELS]),
+    ):
+        by_distance = [shares(z[fifth], widths[1:2])[0] for fifth in fifths]
+        lines[name] = shares(z, widths), by_distance
+    return lines
+
+
+def main() -> None:
+    """Print two lines a case and method, and draw them."""
+    minutes = float(sys.argv[1]) if len(sys.argv) > 1 else 1.0
+    print("| case | method | error | 50 % | 68 % | 90 % | 95 % | 68 %, nearest | farthest |")
+    print("| --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |", flush=True)
+    figure, axes = plt.subplots(2, 4, figsize=(13, 6), sharex="row", sharey="row", layout="constrained")
+    for name, (above, below) in zip(sys.argv[2:] or CASES, axes.T, strict=False):
+        field = open_field(found(CASES[name][0]))
+        truth = truth_of(field, found(CASES[name][1]))
+        data = GapData(field, held_out=HELD_OUT)
+        products = METHODS["unet"](data, Training(epochs=1000, time_budget=minutes))
+        known, values = field.hide(data.held), np.where(data.held, field.values, np.nan)
+        for product, method in zip(products, ("oi", "unet"), strict=True):
+            there = misses(field, truth, *product.estimate, np.ones(truth.shape))
+            held = misses(known, values, *product.trial, data.weight)
+            for error, (all_of_it, by_distance) in reached(there, held, list(product.further)).items():
+                cells = [f"{share:.1f}" for share in (*all_of_it, by_distance[0], by_distance[-1])]
+                print("| " + " | ".join([name, method, error, *cells]) + " |", flush=True)
+                style = {"color": COLOURS[method], "ls": STYLES[error], "label": f"{method}, {error}"}
+                above.plot(LEVELS, np.subtract(all_of_it, LEVELS), marker="o", **style)
+                below.plot(range(1, 6), by_distance, marker="o", **style)
+        above.set(title=name, xticks=LEVELS, xlabel="level (%)")
+        above.axhspan(-3, 3, color="0.9")
+        below.axhspan(65, 71, color="0.9")
+        below.set(xticks=range(1, 6), xlabel="fifth of the distance to an observation")
+    axes[0, 0].set_ylabel("reached - level (points)")
+    axes[1, 0].set_ylabel("within the 68 % interval (%)")
+    axes[0, 0].legend(fontsize="small")
+    figure.savefig(Path("calibration.png"), dpi=110)
+
+
+if __name__ == "__main__":
+    main()
