@@ -56,6 +56,18 @@ def test_a_network_without_a_first_guess_beats_the_pixel_means_and_is_delivered(
     assert error < 0.8 * np.sqrt(np.mean((np.nanmean(dataset.sst) - truth[gaps]) ** 2))
 
 
+def test_an_ensemble_is_kept_in_one_checkpoint(dataset, tmp_path):
+    path = str(tmp_path / "net.ckpt")
+    training = Training(epochs=1, first_guess="none", ensemble=2, save_checkpoint=path)
+    filled = fill(dataset, variable="sst", method="unet", training=training)
+    assert json.loads(filled.attrs["configuration"])["ensemble"] == 2
+    assert torch.load(path, weights_only=True)["hyper_parameters"]["saves"] == 2
+    again = fill(
+        dataset, variable="sst", method="unet", training=Training(checkpoint=path, first_guess="none")
+    )
+    np.testing.assert_array_equal(again.sst_analysis, filled.sst_analysis)
+
+
 @pytest.fixture
 def data():
     """With a hold-out and no first guess: its values weigh one each."""
