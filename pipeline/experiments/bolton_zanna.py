@@ -339,9 +339,10 @@ def _check(regions: Mapping[str, Box], cells: int) -> None:
 
 def _skill(name: str, maps: Mapping[str, Tensor], where: Tensor, bar: float) -> list[Finding]:
     """Correlations in the jet, of each region, and what the region of training has above the others."""
-    means = {place: float(values.mean()) for place, values in maps.items()}
+    # A point at which nothing varies has no correlation.
+    means = {place: float(values.nanmean()) for place, values in maps.items()}
     home, *away = means
-    inside = float(maps[home][where].mean())
+    inside = float(maps[home][where].nanmean())
     return [
         Finding(f"{name}, correlation in the jet", inside, bar, at_least=bar),
         *(Finding(f"{name}, correlation, {place}", mean) for place, mean in means.items()),

@@ -154,7 +154,10 @@ def test_interrupted_in_training(field_file: Path) -> None:
             time.sleep(1)
             fill.send_signal(signal.SIGINT)
             break
-    seen += fill.communicate(timeout=60)[1]
+    try:
+        seen += fill.communicate(timeout=120)[1]
+    finally:
+        fill.kill()
     assert fill.returncode == 130, seen
     assert "oceanfill: interrupted" in seen
     assert "Traceback" not in seen

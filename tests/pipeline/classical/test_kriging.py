@@ -135,7 +135,8 @@ def test_fitted_scales_fill_better_than_the_mean_and_their_error_holds():
     mean, error = kriging(field, gaps)
     off = (mean - truth)[gaps]
     assert np.sqrt(np.mean(off**2)) < 0.25 * truth[gaps].std()
-    assert 0.6 < np.mean(np.abs(off) < error[gaps]) < 0.8
+    # 0.78 to 0.81 by seed and processor; an error that is off by half holds 0.5 or 0.94.
+    assert 0.6 < np.mean(np.abs(off) < error[gaps]) < 0.85
     assert float(kriging.scales.nugget) < 0.02
 
 
