@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -204,6 +205,21 @@ class TrackData(GapData):
             *(torch.from_numpy(part.astype(np.float32)) for part in (residual, own / sigma**2)),
             torch.from_numpy(as_hard(sigma, self.real)),
         )
+
+    def members(self, number: int) -> list[GapData]:
+        """The same for each member of an ensemble: seeds differ, and each goes without one of the rehearsals.
+
+        All choose their epoch on the same tracks, which none is trained on.
+        """
+        made: list[GapData] = []
+        for k in range(number):
+            member = copy.copy(self)
+            member.seed = self.seed + k
+            kept = [i for i in range(len(self.scenes)) if i != k % len(self.scenes) or len(self.scenes) == 1]
+            member.scenes = [self.scenes[i] for i in kept]
+            member.rehearsals = [self.rehearsals[i] for i in kept]
+            made.append(member)
+        return made
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Batches of (inputs, residual, variance, weight, cells, their weights) around hidden points."""

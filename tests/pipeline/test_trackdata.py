@@ -64,6 +64,14 @@ def test_a_hidden_track_leaves_nothing_behind(data, tracks, grid):
         assert torch.equal(one.residual, other.residual)
 
 
+def test_each_member_of_an_ensemble_goes_without_one_of_the_rehearsals(data):
+    members = data.members(3)
+    for k, member in enumerate(members):
+        assert member.seed == data.seed + k
+        assert (member.scenes, member.rehearsals) == ([data.scenes[1 - k % 2]], [data.rehearsals[1 - k % 2]])
+    assert len(data.scenes) == 2
+
+
 def test_residuals_are_those_of_the_points(data):
     mean, error, truth, weight = data.pairs("held", data.trial_guess, data.trial_error)
     np.testing.assert_allclose(data.targets.residual, (truth - mean) / error, rtol=1e-5)
