@@ -49,6 +49,11 @@ HOLDOUTS = {
     "dates": "whole dates",
     "altimeters": "what simulated satellites pass over",
 }
+FLOWS = {
+    "free": "u and v are corrected each for itself; the default",
+    "low-divergence": "the network is trained to leave little divergence",
+    "stream-function": "it is that of a stream function and has no divergence",
+}
 _HELP = argparse.RawDescriptionHelpFormatter
 
 
@@ -208,6 +213,23 @@ def _add_fill(commands: Any) -> None:
         help="date,row,column (from zero) of the values that choose the number of modes",
     )
     modes.add_argument("--save-eofs", metavar="EOFS.nc", help="keep the EOFs")
+    _add_vectors(fill)
+
+
+def _add_vectors(fill: argparse.ArgumentParser) -> None:
+    vectors = fill.add_argument_group("currents from radial velocities (methods oi and unet)")
+    vectors.add_argument(
+        "--radial-direction",
+        metavar="NAME",
+        help="the variable with the direction, degrees clockwise from north, in which velocities are "
+        "positive; files, or a dimension `station`, are the stations; u and v come out",
+    )
+    vectors.add_argument(
+        "--flow",
+        choices=FLOWS,
+        metavar="FLOW",
+        help="what is asked of it: " + ", ".join(f"{name} ({what})" for name, what in FLOWS.items()),
+    )
 
 
 def _add_batch(commands: Any) -> None:

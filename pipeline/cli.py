@@ -94,6 +94,9 @@ def _fill(options: argparse.Namespace) -> None:
     tracks = is_along_track(options.inputs)
     _check_options(options, tracks)
     _check_targets(options)
+    if options.radial_direction is not None:
+        _fill_radials(options)
+        return
     from .fill import fill
     from .fill_tracks import fill_tracks
     from .large import by_blocks, fill_large
@@ -161,6 +164,28 @@ def _fill(options: argparse.Namespace) -> None:
 
         plot_fill(dataset, str(name), options.plot)
         _log.info("a map of it is in %s", options.plot)
+
+
+def _fill_radials(options: argparse.Namespace) -> None:
+    from .networks import Training
+    from .output import write
+    from .vectors import fill_radials
+
+    dataset = fill_radials(
+        options.inputs,
+        options.radial_direction,
+        method=options.method,
+        flow=options.flow or "free",
+        training=Training(options.window, options.epochs, options.time_budget),
+        seed=options.seed,
+        device=options.device,
+        quiet=options.quiet,
+        report=lambda rows: None if options.quiet else _show_held_out(rows, "radials"),
+        attributes={"command": shlex.join(["oceanfill", *options.words])},
+        **_opening(options),
+    )
+    write(dataset, options.output)
+    _log.info("%s are in %s", ", ".join(map(str, dataset.data_vars)), options.output)
 
 
 def _prepare(options: argparse.Namespace) -> None:
@@ -314,6 +339,7 @@ def _check_options(options: argparse.Namespace, tracks: bool) -> None:
     of_dineof = [name for name in ("cv_points", "save_eofs") if getattr(options, name) is not None]
     if of_dineof and options.method != "dineof":
         raise InputError(f"--method {options.method} has no EOFs; leave out {_listed(of_dineof)}")
+    _check_radials(options)
     trained = [name for name in given if name in ("epochs", "time_budget", "saves", "ensemble")]
     if trained and options.checkpoint is not None:
         raise InputError(f"a network from --checkpoint is not trained further; leave out {_listed(trained)}")
@@ -324,6 +350,20 @@ def _refuse(options: argparse.Namespace, names: Sequence[str], what: str) -> Non
     given = [name for name in names if getattr(options, name) is not None]
     if given:
         raise InputError(f"{options.inputs[0]} holds {what}; leave out {_listed(given)}")
+
+
+def _check_radials(options: argparse.Namespace) -> None:
+    """Whatever does not go with radial velocities is not given."""
+    if options.radial_direction is None:
+        if options.flow is not None:
+            raise InputError("--flow is for radial velocities; give --radial-direction too, or leave it out")
+        return
+    of_fields = ("checkpoint", "save_checkpoint", "plot", "transform", "cluster", "cache", "memory")
+    given = [name for name in of_fields if getattr(options, name) is not None]
+    given += [name for name in ("analysis_everywhere", "no_holdout") if getattr(options, name)]
+    given += ["workers"] * (options.workers > 1) + ["first_guess"] * (options.first_guess != "oi")
+    if given:
+        raise InputError(f"radial velocities are filled without {_listed(given)}; leave out what is named")
 
 
 def _check_targets(options: argparse.Namespace) -> None:

@@ -133,28 +133,7 @@ class Correction(pl.LightningModule):
         return dates.cpu(), correction, variance.sqrt()
 
     def configure_optimizers(self) -> Any:
-        """AdamW; the learning rate rises, then falls along a cosine, by steps or by the time allowed."""
-        optimiser = torch.optim.AdamW(
-            self.parameters(), lr=self.learning_rate, betas=_BETAS, weight_decay=self.weight_decay
-        )
-        steps = max(1, int(self.trainer.estimated_stepping_batches))
-        timers = [
-            callback for callback in getattr(self.trainer, "callbacks", []) if isinstance(callback, Timer)
-        ]
-
-        def rate(step: int) -> float:
-            done = step / steps
-            for timer in timers:
-                left = timer.time_remaining()
-                if left is not None:
-                    done = max(done, timer.time_elapsed() / (timer.time_elapsed() + max(left, 0.0) + 1e-9))
-            done = min(done, 1.0)
-            if done < _WARM_UP:
-                return 0.05 + 0.95 * done / _WARM_UP
-            return 0.5 * (1 + float(torch.cos(torch.tensor(torch.pi * (done - _WARM_UP) / (1 - _WARM_UP)))))
-
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, rate)
-        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        return rising_and_falling(self, self.learning_rate, self.weight_decay)
 
 
 def _known(maps: tuple[Tensor, Tensor], at: list[Tensor]) -> tuple[Tensor, Tensor]:
@@ -163,3 +142,26 @@ def _known(maps: tuple[Tensor, Tensor], at: list[Tensor]) -> tuple[Tensor, Tenso
         return maps
     one, other = (to_points(part.flatten(1), Corners(*at)) for part in maps)
     return one, other
+
+
+def rising_and_falling(task: pl.LightningModule, learning_rate: float, weight_decay: float) -> Any:
+    """AdamW; the learning rate rises, then falls along a cosine, by steps or by the time allowed."""
+    optimiser = torch.optim.AdamW(
+        task.parameters(), lr=learning_rate, betas=_BETAS, weight_decay=weight_decay
+    )
+    steps = max(1, int(task.trainer.estimated_stepping_batches))
+    timers = [callback for callback in getattr(task.trainer, "callbacks", []) if isinstance(callback, Timer)]
+
+    def rate(step: int) -> float:
+        done = step / steps
+        for timer in timers:
+            left = timer.time_remaining()
+            if left is not None:
+                done = max(done, timer.time_elapsed() / (timer.time_elapsed() + max(left, 0.0) + 1e-9))
+        done = min(done, 1.0)
+        if done < _WARM_UP:
+            return 0.05 + 0.95 * done / _WARM_UP
+        return 0.5 * (1 + float(torch.cos(torch.tensor(torch.pi * (done - _WARM_UP) / (1 - _WARM_UP)))))
+
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, rate)
+    return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

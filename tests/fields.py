@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 from oceanfill.pipeline.field import Field, open_field
+from oceanfill.pipeline.simulators.radar import Station, observe
 from scipy.ndimage import gaussian_filter
 
 
@@ -36,6 +37,31 @@ def cloudy_dataset(dates: int = 24, rows: int = 20, columns: int = 24, seed: int
 def cloudy_field(**options: int) -> Field:
     """The same as a `Field`."""
     return open_field(cloudy_dataset(**options), variable="sst")
+
+
+def eddies(dates: int = 16, rows: int = 18, columns: int = 20, seed: int = 0) -> xr.Dataset:
+    """A current ``u`` and ``v``, m/s, of a stream function of random eddies that drift; a coast in the south.
+
+    Cells of about 3 km, dates six hours apart; 0.2 m/s each on average; no divergence but by the grid.
+    """
+    rng = np.random.default_rng(seed)
+    psi = unit(gaussian_filter(rng.standard_normal((dates, rows, columns)), (4, 4, 4), mode="wrap"))
+    v, u = np.gradient(psi, axis=2), -np.gradient(psi, axis=1)
+    scale = 0.2 / np.sqrt((u**2 + v**2).mean() / 2)
+    sea = np.ones((rows, columns), bool)
+    sea[0] = sea[:3, :4] = False
+    dims = ("time", "lat", "lon")
+    parts = {name: (dims, np.where(sea, scale * part, np.nan)) for name, part in (("u", u), ("v", v))}
+    time = np.datetime64("2024-05-01", "ns") + np.arange(dates) * np.timedelta64(6, "h")
+    return xr.Dataset(
+        parts, {"time": time, "lat": 43 + 0.027 * np.arange(rows), "lon": 5 + 0.037 * np.arange(columns)}
+    )
+
+
+def seen_by_radars(current: xr.Dataset, noise: float = 0.03, seed: int = 0) -> xr.Dataset:
+    """The radial velocities of two stations of ``eddies``, south and west of it."""
+    stations = [Station(43.0, 5.5, 70, noise), Station(43.3, 4.95, 60, noise)]
+    return observe(current, stations, np.random.default_rng(seed))
 
 
 def unit(values: np.ndarray) -> np.ndarray:

@@ -104,8 +104,9 @@ def by_blocks(
         np.add.at(sums[0], at, weight)
         for total, part in zip(sums[1:], solution, strict=True):
             np.add.at(total, at, weight * part[inside])
-    weight, *maps = sums.reshape(1 + number, *wanted.shape)
-    return np.stack(maps) / np.where(wanted, weight, np.float32(np.nan))
+    maps = sums.reshape(1 + number, *wanted.shape)
+    maps[0][~wanted] = np.nan
+    return maps[1:] / maps[0]
 
 
 def _in_threads(

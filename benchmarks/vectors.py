@@ -1,0 +1,174 @@
+"""The current from simulated radars: optimal interpolation and networks against the truth they do not see.
+
+    python benchmarks/vectors.py FOLDER [MINUTES]
+
+Makes FOLDER/radials.nc and FOLDER/truth.nc (two-layer turbulence off a coast, three stations), fills by each
+way, prints a Markdown table and draws FOLDER/vectors.png. Networks train for MINUTES each (default 3).
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import torch
+import xarray as xr
+from matplotlib.figure import Figure
+from matplotlib.patches import Ellipse
+from oceanfill.pipeline.networks import Training
+from oceanfill.pipeline.simulators.radar import Station, observe
+from oceanfill.pipeline.simulators.two_layer import TwoLayer
+from oceanfill.pipeline.vectors import fill_radials
+
+STATIONS = (Station(43.02, 5.4, 95), Station(43.02, 6.15, 95), Station(43.5, 4.95, 80))
+WAYS = (("oi", "free"), ("oi", "stream-function"), ("unet", "free"), ("unet", "low-divergence"))
+WAYS = (*WAYS, ("unet", "stream-function"))
+
+
+def main() -> None:
+    """Print a line a way."""
+    folder = Path(sys.argv[1])
+    minutes = float(sys.argv[2]) if len(sys.argv) > 2 else 3.0
+    folder.mkdir(parents=True, exist_ok=True)
+    current = truth()
+    radials = observe(current, STATIONS, np.random.default_rng(0))
+    current.to_netcdf(folder / "truth.nc")
+    radials.to_netcdf(folder / "radials.nc")
+    seen = np.isfinite(radials.radial.transpose("station", ...).to_numpy())
+    count = seen.sum(axis=0)
+    print("| | seen by none | by one | by two or three | all | 1-sigma ellipse | 2-sigma | divergence |")
+    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |", flush=True)
+    found = {}
+    for method, flow in WAYS:
+        how = Training(epochs=1000, time_budget=minutes)
+        filled = fill_radials(folder / "radials.nc", "direction", method=method, flow=flow, training=how)
+        found[method, flow] = filled
+        off = np.stack([filled[name] - current[name] for name in ("u", "v")])
+        sea = np.isfinite(off[0])
+        errors = [100 * rms(off[:, sea & part]) for part in (count == 0, count == 1, count > 1, count >= 0)]
+        inside = mahalanobis(filled, off)[sea]
+        cells = [f"{error:.2f}" for error in errors]
+        cells += [f"{100 * (inside < sigmas**2).mean():.1f} %" for sigmas in (1, 2)]
+        name = f"{method}, {flow}" + (
+            "" if method in filled.delivered or method == "oi" else " (not delivered)"
+        )
+        print("| " + " | ".join([name, *cells, f"{1e6 * divergence(filled):.2f}"]) + " |", flush=True)
+    draw(folder / "vectors.png", current, radials, found)
+
+
+def truth() -> xr.Dataset:
+    """``u`` and ``v`` of the upper of two layers, m/s, every six hours of forty days, cells of 3 km."""
+    model = TwoLayer(
+        cells=64,
+        length=192e3,
+        deformation_radius=7e3,
+        thickness_ratio=0.3,
+        upper=0.06,
+        drag=4e-6,
+        dt=900.0,
+    )
+    state = model.advance(model.start(1, seed=3, speed=0.2), 96 * 50)
+    maps = []
+    for _ in range(160):
+        state = model.advance(state, 24)
+        maps.append(model.psi(state)[0, 0])
+    psi = torch.stack(maps)
+    cell = model.length / model.cells
+    north, east = torch.gradient(psi, spacing=cell, dim=(1, 2))
+    u, v = (part[:, 10:54, 6:58].numpy() for part in (-north, east))
+    lat, lon = (
+        43 + 3e3 / 111.2e3 * np.arange(44),
+        4.9 + 3e3 / (111.2e3 * np.cos(np.radians(43.5))) * np.arange(52),
+    )
+    y, x = np.meshgrid(np.arange(44), np.arange(52), indexing="ij")
+    land = y < 3 + 2 * np.sin(x / 7)
+    time = np.datetime64("2024-05-01", "ns") + np.arange(len(u)) * np.timedelta64(6, "h")
+    parts = {
+        name: (("time", "lat", "lon"), np.where(land, np.nan, part)) for name, part in (("u", u), ("v", v))
+    }
+    axes = {"lat": ("lat", lat, {"units": "degrees_north"}), "lon": ("lon", lon, {"units": "degrees_east"})}
+    return xr.Dataset(parts, {"time": time, **axes})
+
+
+def rms(values: np.ndarray) -> float:
+    """Of all components."""
+    return float(np.sqrt(np.mean(values**2)))
+
+
+def mahalanobis(filled: xr.Dataset, off: np.ndarray) -> np.ndarray:
+    """Squared distance of the truth in units of the error."""
+    uu, vv, uv = filled.u_error**2, filled.v_error**2, filled.uv_covariance
+    return ((vv * off[0] ** 2 + uu * off[1] ** 2 - 2 * uv * off[0] * off[1]) / (uu * vv - uv**2)).to_numpy()
+
+
+def divergence(filled: xr.Dataset) -> float:
+    """Root mean square, 1/s, by central differences."""
+    cos = np.cos(np.radians(filled.lat))
+    east = filled.u.differentiate("lon") / cos
+    north = (filled.v * cos).differentiate("lat") / cos
+    return float(np.sqrt(((east + north) ** 2).mean())) * 180 / np.pi / 6.371e6
+
+
+def draw(
+    path: Path, current: xr.Dataset, radials: xr.Dataset, found: dict[tuple[str, str], xr.Dataset]
+) -> None:
+    """A date: what is seen, the truth, interpolation and network with ellipses of the error."""
+    date = 81
+    figure = Figure(figsize=(11, 8.6), layout="constrained")
+    axes = figure.subplots(2, 2, sharex=True, sharey=True).ravel()
+    for station, name in zip(radials.transpose("station", ...).radial, "ABC", strict=True):
+        number = "ABC".index(name)
+        angle = np.radians(radials.direction[number])
+        axes[0].quiver(
+            radials.lon[::3],
+            radials.lat[::3],
+            *(part[::3, ::3] for part in (station[date] * np.sin(angle), station[date] * np.cos(angle))),
+            color=f"C{number}",
+            scale=8,
+            width=0.0025,
+        )
+        place = STATIONS[number]
+        axes[0].plot(place.lon, place.lat, "^", color=f"C{number}", markersize=9, label=f"station {name}")
+    axes[0].legend(loc="lower right", ncols=3)
+    maps = {
+        "truth": current,
+        "optimal interpolation": found["oi", "free"],
+        "U-Net, stream function": found["unet", "stream-function"],
+    }
+    norm = mpl.colors.Normalize(0, 0.8)
+    for one, (name, flow) in zip(axes[1:], maps.items(), strict=True):
+        u, v = flow.u[date].to_numpy(), flow.v[date].to_numpy()
+        drawn = one.pcolormesh(flow.lon, flow.lat, np.hypot(u, v), norm=norm, cmap="viridis")
+        one.quiver(flow.lon[::3], flow.lat[::3], u[::3, ::3], v[::3, ::3], color="w", scale=10, width=0.0025)
+        one.set_title(name)
+        if "u_error" not in flow:
+            continue
+        for row in range(5, flow.sizes["lat"], 8):
+            for column in range(4, flow.sizes["lon"], 8):
+                here = flow.isel(time=date, lat=row, lon=column)
+                add_ellipse(one, here)
+    axes[0].set_title("radial velocities of one date")
+    figure.colorbar(drawn, ax=list(axes), label="speed, m/s", shrink=0.6)
+    for one in axes:
+        one.set_aspect(1 / np.cos(np.radians(43.5)))
+    figure.savefig(path, dpi=100)
+
+
+def add_ellipse(axes: mpl.axes.Axes, here: xr.Dataset) -> None:
+    """Of one standard error, as arrows are scaled."""
+    if not np.isfinite(here.u):
+        return
+    square = np.array([[here.u_error**2, here.uv_covariance], [here.uv_covariance, here.v_error**2]])
+    size, way = np.linalg.eigh(square)
+    long, short = 1.2 * np.sqrt(size[::-1])
+    angle = np.degrees(np.arctan2(way[1, 1], way[0, 1]))
+    shown = Ellipse(
+        (here.lon, here.lat), long, short, angle=angle, fill=False, color="tab:red", linewidth=1.2
+    )
+    axes.add_patch(shown)
+
+
+if __name__ == "__main__":
+    main()

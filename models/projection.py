@@ -1,0 +1,97 @@
+"""Currents in two components from what is seen along directions: their Gaussian, its projection, their shape.
+
+A covariance is held by its Cholesky factor, three maps (batch, 3, y, x): of the first row the diagonal, then
+the second row from the left.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+_RADIUS = 6.371e6  # m, of the Earth
+
+
+def bivariate(channels: Tensor, most_log: float = 4.0) -> tuple[Tensor, Tensor]:
+    """Mean (batch, 2, y, x) and factor (batch, 3, y, x) in five channels (batch, 5, y, x) of a network.
+
+    The diagonal is an exponential; channels at zero are a mean of zero and the identity.
+    """
+    mean, first, below, second = channels.split([2, 1, 1, 1], dim=1)
+    first, second = (part.clamp(-most_log, most_log).exp() for part in (first, second))
+    return mean, torch.cat([first, below, second], 1)
+
+
+def applied(factor: Tensor, current: Tensor) -> Tensor:
+    """(batch, 2, y, x) the factor times a current (batch, 2, y, x)."""
+    first, below, second = factor.unbind(1)
+    u, v = current.unbind(1)
+    return torch.stack([first * u, below * u + second * v], 1)
+
+
+def composed(left: Tensor, right: Tensor) -> Tensor:
+    """(batch, 3, y, x) the product of two factors."""
+    first, below, second = left.unbind(1)
+    return torch.stack(
+        [first * right[:, 0], below * right[:, 0] + second * right[:, 1], second * right[:, 2]], 1
+    )
+
+
+def projected(mean: Tensor, factor: Tensor, towards: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and variance (batch, station, y, x) along unit vectors (batch, station, 2, y, x)."""
+    east, north = towards.unbind(2)
+    first, below, second = factor[:, :, None].unbind(1)
+    along = mean[:, :1] * east + mean[:, 1:] * north
+    return along, (first * east + below * north) ** 2 + (second * north) ** 2
+
+
+def projected_loss(
+    radial: Tensor, noise: Tensor, towards: Tensor, mean: Tensor, factor: Tensor, weight: Tensor
+) -> Tensor:
+    """Weighted mean of the negative log-likelihood of components (batch, station, y, x), less log(2 pi) / 2.
+
+    Each is Gaussian about the projected mean, with the projected variance and that of its ``noise``.
+    """
+    along, variance = projected(mean, factor, towards)
+    variance = variance + noise
+    left = torch.where(weight > 0, radial - along, 0.0)
+    return ((variance.log() + left**2 / variance) * weight).sum() / (2 * weight.sum().clamp(min=1e-6))
+
+
+class Grid(nn.Module):
+    """Derivatives, per metre, on a grid that is regular in degrees: ``lat`` (y,) and ``lon`` (x,).
+
+    On its rows and columns they commute, so that the flow of a stream function has no divergence at all.
+    """
+
+    latitude: Tensor
+    northward: Tensor
+    eastward: Tensor
+
+    def __init__(self, lat: Tensor, lon: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("latitude", torch.cos(torch.deg2rad(lat))[:, None], persistent=False)
+        self.register_buffer("northward", _RADIUS * torch.deg2rad(lat), persistent=False)
+        self.register_buffer("eastward", _RADIUS * torch.deg2rad(lon), persistent=False)
+
+    @property
+    def metres(self) -> float:
+        """From row to row."""
+        return float(self.northward.diff().abs().mean())
+
+    def north(self, field: Tensor) -> Tensor:
+        """d/dy of (..., y, x)."""
+        return torch.gradient(field, spacing=(self.northward,), dim=(-2,))[0]
+
+    def east(self, field: Tensor) -> Tensor:
+        """d/dx of (..., y, x)."""
+        return torch.gradient(field, spacing=(self.eastward,), dim=(-1,))[0] / self.latitude
+
+    def divergence(self, current: Tensor) -> Tensor:
+        """(batch, y, x) of (batch, 2, y, x), 1/s: du/dx + d(v cos lat)/dy / cos lat."""
+        u, v = current.unbind(1)
+        return self.east(u) + self.north(v * self.latitude) / self.latitude
+
+    def flow(self, psi: Tensor) -> Tensor:
+        """u = -dpsi/dy, v = dpsi/dx (batch, 2, y, x), m/s, of a stream function (batch, y, x), m2/s."""
+        return torch.stack([-self.north(psi), self.east(psi)], 1)

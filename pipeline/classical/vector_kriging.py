@@ -1,0 +1,196 @@
+"""A current from its components along given directions: the Gaussian conditional on the nearest ones.
+
+The eastward and the northward velocity have one covariance (`neighbours.Scales`) and none with each other;
+an observation is their projection on its direction, with noise. What follows is exact linear algebra (optimal
+interpolation of vectors: Kim, Terrill and Cornuelle 2008, doi:10.1029/2007JC004244).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+from torch import Tensor
+
+from ..gaps import hide_spells
+from ..radials import Radials
+from .kriging import apart, by_blocks
+from .neighbours import Observations, Scales, covariance, nearest, observations, spacing
+from .optimal_interpolation import scales_of
+
+_log = logging.getLogger(__name__)
+_TARGETS = 500  # hidden values that the scales are fitted to
+_HIDDEN = 0.2  # share of the values among which they are
+_ROUNDS = (6, 12)  # iterations with the neighbours of the scales of the round before
+_LEAST_NUGGET = 1e-4  # of the sill: single precision needs it
+
+
+class System(NamedTuple):
+    """What n groups of m targets and their k observations are, besides the scales."""
+
+    apart: Tensor  # (n, k, k) squared distance, km2, and lag, days2, between observations
+    lag: Tensor
+    apart_target: Tensor  # (n, k, m)
+    lag_target: Tensor
+    towards: Tensor  # (n, k, 2) direction; zero where a target has fewer observations
+    noise: Tensor  # (n, k) error variance
+    anomaly: Tensor  # (n, k)
+
+
+class _Seen(NamedTuple):
+    """The observations of a station."""
+
+    data: Observations
+    towards: Tensor  # (padded rows x columns, 2)
+
+
+@dataclass(frozen=True)
+class VectorKriging:
+    """Optimal interpolation of a current with known scales. Call it on radial velocities."""
+
+    scales: Scales
+    mean: tuple[float, float]  # the current that anomalies are taken from
+    neighbours: int = 20  # of each station
+
+    def __call__(
+        self,
+        radials: Radials,
+        *,
+        device: torch.device | str = "cpu",
+        advance: Callable[[int], None] = lambda cells: None,
+    ) -> NDArray[np.float32]:
+        """(5, time, lat, lon) u, v, var(u), var(v) and cov(u, v) at sea, NaN elsewhere.
+
+        The covariance is that of the error of the current itself, the nugget not in it.
+        """
+        device = torch.device(device)
+        seen = _seen(radials, self.scales, self.mean, device)
+
+        def estimate(centres: Tensor, members: Tensor) -> list[Tensor]:
+            mean, spread = conditional(self.scales, _system(seen, centres, members, self.neighbours))
+            return [mean[..., 0], mean[..., 1], spread[..., 0, 0], spread[..., 1, 1], spread[..., 0, 1]]
+
+        wanted = np.broadcast_to(radials.sea, radials.shape)
+        current = by_blocks(wanted, estimate, 5, device, advance)
+        current[:2] += np.array(self.mean, np.float32).reshape(2, 1, 1, 1)
+        return current
+
+
+def conditional(scales: Scales, given: System) -> tuple[Tensor, Tensor]:
+    """Mean (n, m, 2) of the anomaly of the targets' current, and covariance (n, m, 2, 2) of its error."""
+    between = covariance(scales, given.apart, given.lag) * (given.towards @ given.towards.mT)
+    between.diagonal(dim1=1, dim2=2).add_(scales.nugget + _LEAST_NUGGET * scales.sill + given.noise)
+    alike = covariance(scales, given.apart_target, given.lag_target)
+    right = torch.cat(
+        [(alike[..., None] * given.towards[:, :, None]).flatten(2), given.anomaly[..., None]], 2
+    )
+    half = torch.linalg.solve_triangular(torch.linalg.cholesky(between), right, upper=False)
+    part = half[..., :-1].unflatten(2, (-1, 2))
+    mean = torch.einsum("nkmi,nk->nmi", part, half[..., -1])
+    explained = torch.einsum("nkmi,nkmj->nmij", part, part)
+    return mean, scales.sill * torch.eye(2).to(explained) - explained
+
+
+def fit(
+    radials: Radials, *, neighbours: int = 20, seed: int = 0, device: torch.device | str = "cpu"
+) -> VectorKriging:
+    """Fit scales and noise to how well hidden radial velocities are told from the others.
+
+    The gaps of other dates are laid over each station's values; what is minimised is the negative
+    log-likelihood of what they hide under the projected Gaussian.
+    """
+    device = torch.device(device)
+    rng = np.random.default_rng(seed)
+    hidden = hide(radials, _HIDDEN, rng)
+    known = radials.hide(hidden)
+    mean = mean_current(known)
+    flow = np.einsum("i,siyx->syx", mean, radials.towards)
+    unit = float(np.nanstd(radials.values - flow))
+    step, *cells = spacing(radials.stations[0])
+    cell = float(np.mean(cells))
+    # The wide and lasting part, beside that of the eddies, has what the mean current lacks.
+    log = np.log([0.03, 0.8, 5 * cell, 5 * step, 0.3, 20 * cell, 20 * step])
+    low = np.log([1e-4, *2 * [0.01, 0.5 * cell, 0.3 * step]])
+    high = np.log([1, *2 * [30, 300 * cell, 300 * step]])
+
+    targets = rng.permutation(np.argwhere(hidden))[:_TARGETS]
+    date, station, row, column = targets.T
+    towards, value, noise = (
+        torch.as_tensor(part, dtype=torch.float32, device=device)
+        for part in (
+            radials.towards[station, :, row, column],
+            (radials.values - flow)[date, station, row, column] / unit,
+            radials.error_variance[date, station, row, column] / unit**2,
+        )
+    )
+    place = torch.as_tensor(targets[:, [0, 2, 3]], device=device)
+    for iterations in _ROUNDS if len(targets) else ():
+        scales = scales_of(np.exp(log).tolist(), unit**2)
+        with torch.no_grad():
+            given = _system(_seen(known, scales, mean, device), place, place[:, None], neighbours)
+        given = given._replace(noise=given.noise / unit**2, anomaly=given.anomaly / unit)
+
+        def loss(numbers: NDArray[np.float64], given: System = given) -> tuple[float, NDArray[np.float64]]:
+            free = torch.tensor(numbers, dtype=torch.float32, requires_grad=True)
+            scales = scales_of(free.exp().to(device))
+            found, spread = conditional(scales, given)
+            variance = torch.einsum("ni,nij,nj->n", towards, spread[:, 0], towards) + scales.nugget + noise
+            left = value - (found[:, 0] * towards).sum(1)
+            total = (variance.log() + left**2 / variance).mean() / 2
+            (gradient,) = torch.autograd.grad(total, free)
+            return float(total.detach()), gradient.double().numpy()
+
+        bounds = list(zip(low, high, strict=True))
+        log = minimize(
+            loss, log, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": iterations}
+        ).x
+    if not len(targets):
+        _log.warning("too few gaps to fit the first guess to; its scales are the usual ones")
+    return VectorKriging(scales_of(np.exp(log).tolist(), unit**2), mean, neighbours)
+
+
+def hide(radials: Radials, share: float, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """(time, station, lat, lon) True at values of each station that its gaps of other dates would hide."""
+    return np.stack([hide_spells(station, share, rng) for station in radials.stations], 1)
+
+
+def mean_current(radials: Radials) -> tuple[float, float]:
+    """The constant current that fits all velocities best by least squares."""
+    towards = np.moveaxis(radials.towards, 1, -1)
+    seen = np.isfinite(radials.values)
+    count = seen.sum(axis=0)[..., None]
+    square = np.einsum("syxi,syxj->ij", towards * count, towards)
+    right = np.einsum("syxi,syx->i", towards, np.where(seen, radials.values, 0).sum(axis=0, dtype=np.float64))
+    u, v = np.linalg.lstsq(square, right)[0]
+    return float(u), float(v)
+
+
+def _seen(radials: Radials, scales: Scales, mean: tuple[float, float], device: torch.device) -> list[_Seen]:
+    found = []
+    for station, towards in zip(radials.stations, radials.towards, strict=True):
+        data = observations(station, station.values - np.tensordot(mean, towards, 1), scales, device)
+        padded = np.pad(towards, [(0, 0), *((reach, reach) for reach in data.pad[1:])])
+        found.append(_Seen(data, torch.as_tensor(padded.reshape(2, -1).T.copy(), device=device)))
+    return found
+
+
+def _system(seen: Sequence[_Seen], centres: Tensor, members: Tensor, neighbours: int) -> System:
+    """Of targets (n, m, 3) and each station's observations nearest to the centres (n, 3)."""
+    places, towards, noise, anomaly = [], [], [], []
+    for data, direction in seen:
+        found, exists = nearest(data, data.cell(centres), neighbours)
+        places.append(data.place(found))
+        # What does not exist has no direction, and so no covariance with anything.
+        towards.append(direction[found % len(direction)] * exists[..., None])
+        noise.append(data.noise[found] + ~exists)
+        anomaly.append(data.anomaly[found] * exists)
+    wanted = seen[0].data.place(seen[0].data.cell(members))
+    near, wanted = ((part - wanted[:, :1]).float() for part in (torch.cat(places, 1), wanted))
+    parts = [torch.cat(part, 1) for part in (towards, noise, anomaly)]
+    return System(*apart(near, near), *apart(near, wanted), *parts)

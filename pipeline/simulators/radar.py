@@ -1,0 +1,73 @@
+"""What coastal high-frequency radars would see of a current: its component along the line of sight."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
+from scipy.special import ndtri
+
+from ..coordinates import EARTH_RADIUS, directions
+
+_LOST = (0.15, 0.75)  # share of the values that is missing beside the radar, and at its reach
+_SMOOTH = (1.5, 3.0, 3.0)  # dates, rows and columns over which gaps are alike
+
+
+@dataclass(frozen=True)
+class Station:
+    """A radar on the coast."""
+
+    lat: float  # degrees
+    lon: float
+    reach: float  # km
+    noise: float = 0.05  # m/s, standard deviation of an observation's error
+
+
+def bearing(station: Station, lat: NDArray[np.floating], lon: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Direction at each place away from the station along the great circle, degrees clockwise from north."""
+    (y, x), (y0, x0) = np.radians([lat, lon]), np.radians([station.lat, station.lon])
+    east = np.sin(x0 - x) * np.cos(y0)
+    north = np.cos(y) * np.sin(y0) - np.sin(y) * np.cos(y0) * np.cos(x0 - x)
+    return np.degrees(np.arctan2(-east, -north)) % 360
+
+
+def observe(current: xr.Dataset, stations: Sequence[Station], rng: np.random.Generator) -> xr.Dataset:
+    """``radial`` (time, station, lat, lon), m/s, positive away from the radar, and its ``direction``.
+
+    ``current`` has ``u`` and ``v`` (time, lat, lon), m/s, missing on land. Observations have their station's
+    noise and gaps, more of them far away.
+    """
+    lat, lon = np.meshgrid(current.lat, current.lon, indexing="ij")
+    u, v = (current[name].transpose("time", "lat", "lon").to_numpy() for name in ("u", "v"))
+    radial, direction = [], []
+    for station in stations:
+        away = bearing(station, lat, lon)
+        angle = np.radians(away)
+        between = directions(lat, lon) @ directions(station.lat, station.lon)
+        far = EARTH_RADIUS * np.arccos(between.clip(-1, 1)) / station.reach
+        smooth = gaussian_filter(rng.standard_normal(u.shape), _SMOOTH, mode="wrap")
+        lost = _LOST[0] + (_LOST[1] - _LOST[0]) * far.clip(max=1) ** 2
+        seen = ((smooth - smooth.mean()) / smooth.std() > ndtri(lost)) & (far <= 1)
+        noisy = u * np.sin(angle) + v * np.cos(angle) + station.noise * rng.standard_normal(u.shape)
+        radial.append(np.where(seen, noisy, np.nan))
+        direction.append(away)
+    away_from = "away_from_instrument"
+    return xr.Dataset(
+        {
+            "radial": (
+                ("time", "station", "lat", "lon"),
+                np.stack(radial, 1).astype(np.float32),
+                {"units": "m s-1", "standard_name": f"radial_sea_water_velocity_{away_from}"},
+            ),
+            "direction": (
+                ("station", "lat", "lon"),
+                np.stack(direction),
+                {"units": "degree", "standard_name": f"direction_of_radial_vector_{away_from}"},
+            ),
+        },
+        {"time": current.time, "lat": current.lat, "lon": current.lon},
+    )

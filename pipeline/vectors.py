@@ -1,0 +1,291 @@
+"""Radial velocities in, the current out: u, v and their covariance, with a score on held-out velocities."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+from torch.utils.data import DataLoader
+
+from .arguments import FLOWS
+from .classical.vector_kriging import fit, hide
+from .data import usual_window
+from .errors import InputError
+from .fill import DEFAULTS, HELD_OUT, choose_device
+from .gaps import hold_out
+from .networks import NETWORKS, Training
+from .output import to_dataset
+from .progress import progress
+from .radials import Radials, open_radials
+from .reading import Inputs
+from .scores import bias, coverage, rmse
+from .vector_scenes import VectorDates, VectorScene, regular_grid, scene, without_divergence
+
+_log = logging.getLogger(__name__)
+Floats = NDArray[np.float32]
+
+METHODS = ("oi", "unet")
+_REHEARSALS = 4
+_HIDDEN = 0.2  # share of the values that each of them hides
+_BATCH = 4
+_EPOCHS = 20
+_MOST_LOG = 1.4  # of the factors that scale the errors: a quarter to four times
+
+
+@dataclass(frozen=True)
+class _Product:
+    """u, v, var(u), var(v) and cov(u, v) (5, time, lat, lon)."""
+
+    name: str
+    estimate: Floats  # from all that was seen
+    trial: Floats  # without what is held out
+
+
+def fill_radials(
+    source: Inputs,
+    direction: str,
+    *,
+    method: str = "unet",
+    flow: str = "free",
+    training: Training = DEFAULTS,
+    seed: int = 0,
+    device: str = "auto",
+    quiet: bool = True,
+    report: Callable[[list[dict[str, Any]]], None] = lambda rows: None,
+    attributes: dict[str, Any] | None = None,
+    **opening: Any,
+) -> xr.Dataset:
+    """The current on every cell of the sea from radial velocities and their ``direction`` (`open_radials`).
+
+    Returns ``u``, ``v``, ``u_error``, ``v_error`` (of the current itself, not of an observation) and
+    ``uv_covariance``. ``method`` is "oi" or "unet", ``flow`` one of `FLOWS`; of ``training`` window, epochs
+    and time budget count. Raises `InputError` for what cannot be used.
+    """
+    if method not in METHODS:
+        raise InputError(f"--method {method} does not fill radial velocities; choose {' or '.join(METHODS)}")
+    if flow not in FLOWS:
+        raise InputError(f"there is no flow {flow!r}; choose one of {', '.join(FLOWS)}")
+    if flow == "low-divergence" and method == "oi":
+        raise InputError("--method oi trains no network; take --flow stream-function or --method unet")
+    where = choose_device(device)
+    radials = open_radials(source, direction, **opening)
+    _log.info(
+        "%d stations, %d dates, %d sea pixels; %s on %s",
+        len(radials.stations),
+        radials.shape[0],
+        radials.sea.sum(),
+        method,
+        where,
+    )
+    products, held, nugget = _products(radials, method, flow, training, seed, where, quiet)
+    chosen, rows, factor = _judged(radials, products, held, nugget)
+    report(rows)
+    found: dict[str, Any] = {"method": method, "seed": seed, "flow": flow} | (attributes or {})
+    found["configuration"] = json.dumps(
+        asdict(training) | {k: v for k, v in opening.items() if v is not None}
+    )
+    for row in rows:
+        if row["method"] == chosen.name:
+            found |= {f"held_out_{key}": value for key, value in row.items() if key != "method"}
+    found |= {"delivered": chosen.name, "error_factor": factor}
+    current = chosen.estimate.copy()
+    current[2:] *= factor**2
+    return _dataset(radials, current, found)
+
+
+def _products(
+    radials: Radials, method: str, flow: str, how: Training, seed: int, device: str, quiet: bool
+) -> tuple[list[_Product], tuple[NDArray[np.bool_], NDArray[np.bool_]], float]:
+    """The guess and the network's correction of it; what chooses and what is scored; the noise's variance."""
+    rng = np.random.default_rng(seed)
+    pairs = [hold_out(station, HELD_OUT, rng) for station in radials.stations]
+    choosing, scored = (np.stack(part, 1) for part in zip(*pairs, strict=True))
+    held = choosing | scored
+    known = radials.hide(held)
+    with progress("fitting the first guess", None, quiet):
+        kriging = fit(known, seed=seed, device=device)
+    scales = (f"{part.length:.3g} km, {part.duration:.3g} days" for part in kriging.scales.components)
+    _log.info("first guess: %s; noise %.3g", " and ".join(scales), float(kriging.scales.nugget) ** 0.5)
+    nugget = float(kriging.scales.nugget)
+    spread = float(sum(part.sill for part in kriging.scales.components)) ** 0.5
+    grid = None if flow == "free" else regular_grid(radials)
+
+    def guessed(seen: Radials, hidden: NDArray[np.bool_] | None = None) -> VectorScene:
+        with progress("first guess", int(radials.sea.sum()) * radials.shape[0], quiet) as advance:
+            current = kriging(seen, device=device, advance=advance)
+        # What was hidden is not in the guess, but is in the scene.
+        made = scene(radials, current, nugget, spread, hidden)
+        return without_divergence(made, grid, radials.sea) if grid and flow == "stream-function" else made
+
+    full, trial = guessed(radials), guessed(known, held)
+    guess = _Product(
+        "optimal interpolation", _moments(full, spread, radials), _moments(trial, spread, radials)
+    )
+    if method == "oi":
+        return [guess], (choosing, scored), nugget
+    rehearsals = []
+    for _ in range(_REHEARSALS):
+        hidden = hide(known, _HIDDEN, rng)
+        if hidden.any():
+            rehearsals.append(guessed(known.hide(hidden), hidden))
+    if not rehearsals:
+        _log.warning("too few gaps to train a network on; the first guess is delivered")
+        return [guess], (choosing, scored), nugget
+
+    # Lightning takes seconds to import, which optimal interpolation need not wait for.
+    from .fitting import fit as train
+    from .vector_tasks import VectorCorrection
+
+    window = how.window or usual_window(radials.stations[0])
+    torch.manual_seed(seed)
+    task = VectorCorrection(NETWORKS[method], window, torch.from_numpy(radials.towards), grid, flow)
+    batches = DataLoader(VectorDates(rehearsals, radials.sea, window), batch_size=_BATCH, shuffle=True)
+    task = train(
+        task,
+        batches,
+        DataLoader(VectorDates([trial], radials.sea, window, choosing)) if choosing.any() else None,
+        epochs=how.epochs or _EPOCHS,
+        monitor="held_out" if choosing.any() else None,
+        averaged_over=len(batches),
+        time_budget=how.time_budget,
+        clip=1.0,
+        mixed=True,
+        seed=seed,
+        device=device,
+        quiet=quiet,
+    ).to(device)
+
+    def corrected(one: VectorScene) -> Floats:
+        every = replace(one, weight=torch.zeros_like(one.weight))
+        parts = []
+        with torch.no_grad():
+            for batch in DataLoader(VectorDates([every], radials.sea, window)):
+                parts.append([part.cpu() for part in task(*(part.to(device) for part in batch[:3]))])
+        means, factors = (torch.cat(part) for part in zip(*parts, strict=True))
+        return _moments(replace(one, guess=means, factor=factors), spread, radials)
+
+    return [guess, _Product(method, corrected(full), corrected(trial))], (choosing, scored), nugget
+
+
+def _moments(one: VectorScene, spread: float, radials: Radials) -> Floats:
+    """(5, time, lat, lon) u, v, var(u), var(v) and cov(u, v) of a scene, NaN on land."""
+    first, below, second = one.factor.numpy().swapaxes(0, 1) * spread
+    u, v = one.guess.numpy().swapaxes(0, 1) * spread
+    found = np.stack([u, v, first**2, below**2 + second**2, first * below])
+    return np.where(radials.sea, found, np.float32(np.nan))
+
+
+def along(radials: Radials, current: Floats) -> tuple[Floats, Floats]:
+    """Velocity and its error variance (time, station, lat, lon) in each station's directions."""
+    east, north = radials.towards.swapaxes(0, 1)
+    u, v, uu, vv, uv = current[:, :, None]
+    return u * east + v * north, uu * east**2 + vv * north**2 + 2 * uv * east * north
+
+
+def _judged(
+    radials: Radials,
+    products: list[_Product],
+    held: tuple[NDArray[np.bool_], NDArray[np.bool_]],
+    nugget: float,
+) -> tuple[_Product, list[dict[str, Any]], float]:
+    """The product to deliver, the scores of all, and the factor of its error, as in `fill.judge`."""
+    choose, score = (np.where(part, radials.values, np.float32(np.nan)) for part in held)
+    if not all(part.any() for part in held):
+        return products[-1], [], 1.0
+    noise = radials.error_variance
+    rows, errors = [], []
+    for product in products:
+        velocity, variance = along(radials, product.trial)
+        factor, own = _scaled(velocity, variance, noise, nugget, choose)
+        sigma = np.sqrt(variance * factor**2 + noise + own)
+        errors.append(rmse(velocity, choose))
+        rows.append(
+            {
+                "method": product.name,
+                "n": int(held[1].sum()),
+                "rmse": rmse(velocity, score),
+                "bias": bias(velocity, score),
+                "coverage_1sigma": coverage(velocity, sigma, score, 1),
+                "coverage_2sigma": coverage(velocity, sigma, score, 2),
+            }
+        )
+    best = products[int(np.argmin(errors))]
+    if best is not products[-1]:
+        _log.warning(
+            "%s does not beat %s on held-out velocities (RMSE %.4g against %.4g), which is delivered instead",
+            products[-1].name,
+            best.name,
+            errors[-1],
+            min(errors),
+        )
+    every = np.where(held[0] | held[1], radials.values, np.float32(np.nan))
+    return best, rows, _scaled(*along(radials, best.trial), noise, nugget, every)[0]
+
+
+def _scaled(
+    velocity: Floats, variance: Floats, noise: Floats, nugget: float, truth: Floats
+) -> tuple[float, float]:
+    """The factor of the current's error, and the nugget, with which held-out velocities are likeliest.
+
+    ``noise`` (time, station, lat, lon) is the error variance that the observations came with.
+    """
+    here = np.isfinite(truth)
+    squared, claimed, own = (
+        part[here].astype(np.float64) for part in ((velocity - truth) ** 2, variance, noise)
+    )
+
+    def loss(logs: NDArray[np.float64]) -> float:
+        total = np.exp(2 * logs[0]) * claimed + np.exp(logs[1]) * nugget + own
+        return float(np.mean(np.log(total) + squared / total))
+
+    bounds = [(-_MOST_LOG, _MOST_LOG)] * 2
+    factor, more = np.exp(minimize(loss, np.zeros(2), bounds=bounds, method="Nelder-Mead").x)
+    return float(factor), float(more * nugget)
+
+
+def _dataset(radials: Radials, current: Floats, attributes: dict[str, Any]) -> xr.Dataset:
+    """u, v, u_error, v_error and uv_covariance on the grid of the first station, with CF's names."""
+    units = str(radials.stations[0].source.attrs.get("units", "m s-1"))
+    first = radials.stations[0]
+    parts = []
+    for number, (name, word) in enumerate((("u", "eastward"), ("v", "northward"))):
+        source = xr.full_like(first.source, np.nan).rename(name)
+        source.attrs = {"units": units, "standard_name": f"{word}_sea_water_velocity"}
+        blank = replace(
+            first,
+            name=name,
+            source=source,
+            sea=radials.sea,
+            values=np.full_like(first.values, np.nan),
+        )
+        made = to_dataset(blank, current[number], np.sqrt(current[2 + number]), attributes=attributes)
+        made = made[[name, f"{name}_error"]]
+        made[name].attrs |= {"ancillary_variables": f"{name}_error uv_covariance"}
+        del made[name].attrs["comment"]
+        made[f"{name}_error"].attrs["long_name"] = f"standard error of {name}"
+        parts.append(made)
+    data = parts[0].merge(parts[1], combine_attrs="override")
+    data["uv_covariance"] = data.u.copy(
+        data=xr.Variable(first.dims, current[4]).transpose(*data.u.dims).to_numpy()
+    )
+    data.uv_covariance.attrs = {
+        "units": f"({units})2",
+        "long_name": "covariance of the errors of u and v",
+        "coverage_content_type": "qualityInformation",
+    }
+    share = np.isfinite(radials.values)[:, :, radials.sea].any(axis=1).mean()
+    data.attrs["title"] = "Current from radial velocities"
+    data.attrs["summary"] = (
+        "Eastward and northward velocity on the whole sea from the radial velocities of "
+        f"{len(radials.stations)} stations, of which at least one saw {100 * share:.1f} % of the cells and "
+        "dates, with the standard errors of both and the covariance of their errors."
+    )
+    return data

@@ -1,0 +1,174 @@
+"""From radial velocities to the current: what is trained, delivered, scored and written."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+from fields import eddies, seen_by_radars
+from oceanfill.pipeline.cli import main
+from oceanfill.pipeline.errors import InputError
+from oceanfill.pipeline.networks import NETWORKS, Training
+from oceanfill.pipeline.radials import open_radials
+from oceanfill.pipeline.scores import rmse
+from oceanfill.pipeline.vector_scenes import regular_grid
+from oceanfill.pipeline.vector_tasks import _DIVERGENCE, VectorCorrection
+from oceanfill.pipeline.vectors import _products, _scaled, along, fill_radials
+
+torch.set_num_threads(1)
+SMALL = {"class_path": "oceanfill.models.unet.UNet", "init_args": {"widths": [4, 8]}}
+TRUTH = eddies(dates=20, seed=2)
+SEEN = seen_by_radars(TRUTH)
+
+
+@pytest.fixture(scope="module")
+def interpolated():
+    rows = []
+    return fill_radials(SEEN, "direction", method="oi", report=rows.extend), rows
+
+
+def divergence(filled):
+    """Root mean square away from land, with the differences that the stream function has."""
+    cos = np.cos(np.radians(filled.lat))
+    slope = (filled.u.differentiate("lon") + (filled.v * cos).differentiate("lat")) / cos
+    return float((slope**2).mean() ** 0.5)
+
+
+def test_the_current_is_on_the_sea_with_its_names(interpolated):
+    filled, rows = interpolated
+    assert set(filled.data_vars) == {"u", "v", "u_error", "v_error", "uv_covariance"}
+    assert filled.u.dims == ("time", "lat", "lon")
+    sea = open_radials(SEEN, "direction").sea
+    for one in filled.data_vars.values():
+        np.testing.assert_array_equal(np.isfinite(one), np.broadcast_to(sea, one.shape))
+    assert filled.u.standard_name == "eastward_sea_water_velocity"
+    assert filled.v_error.standard_name == "northward_sea_water_velocity standard_error"
+    assert filled.uv_covariance.units == "(m s-1)2"
+    assert (filled.uv_covariance**2 < filled.u_error**2 * filled.v_error**2).where(sea, True).all()
+    assert filled.attrs["delivered"] == rows[0]["method"] == "optimal interpolation"
+    assert filled.attrs["held_out_rmse"] == rows[0]["rmse"]
+
+
+def test_the_current_is_that_of_the_truth(interpolated):
+    filled, rows = interpolated
+    off = np.stack([filled[name] - TRUTH[name] for name in ("u", "v")])
+    known = np.isfinite(off[0])
+    speed = np.sqrt(float((TRUTH.u**2 + TRUTH.v**2).mean()) / 2)
+    assert np.sqrt((off[:, known] ** 2).mean()) < 0.35 * speed
+    assert rows[0]["rmse"] < np.hypot(0.03, 0.35 * speed)  # of noisy values
+    assert 0.55 < rows[0]["coverage_1sigma"] < 0.85
+
+
+def test_a_stream_function_has_no_divergence(interpolated):
+    filled = fill_radials(SEEN, "direction", method="oi", flow="stream-function")
+    assert divergence(filled) < 1e-3 * divergence(interpolated[0])
+
+
+def test_a_network_trains_on_hidden_components_and_lowers_divergence_if_it_must(monkeypatch):
+    monkeypatch.setitem(NETWORKS, "unet", SMALL)
+    monkeypatch.setattr("oceanfill.pipeline.vector_tasks._DIVERGENCE", 3000.0)
+    radials = open_radials(SEEN.isel(time=slice(12)), "direction")
+    how = Training(window=3, epochs=8)
+    products, (_, scored), _ = _products(radials, "unet", "low-divergence", how, 0, "cpu", quiet=True)
+    dims = TRUTH.u.dims
+    currents = [xr.Dataset({"u": (dims, one.estimate[0]), "v": (dims, one.estimate[1])}) for one in products]
+    guess, network = (divergence(one.assign_coords(lat=TRUTH.lat, lon=TRUTH.lon)) for one in currents)
+    assert network < 0.8 * guess
+    truth = np.where(scored, radials.values, np.nan)
+    guess, network = (rmse(along(radials, one.trial)[0], truth) for one in products)
+    assert network < 1.2 * guess
+
+
+def task(flow, seed=0):
+    radials = open_radials(SEEN, "direction")
+    torch.manual_seed(seed)
+    made = VectorCorrection(SMALL, 3, torch.from_numpy(radials.towards), regular_grid(radials), flow)
+    for weights in made.parameters():
+        if not weights.any():
+            torch.nn.init.normal_(weights, std=0.3)
+    return made
+
+
+def batch(seed=0):
+    draws = torch.Generator().manual_seed(seed)
+    inputs = torch.randn(2, 16, 18, 20, generator=draws)
+    inputs[:, -1] = 1
+    factor = torch.rand(2, 3, 18, 20, generator=draws) + 0.5
+    return inputs, torch.zeros(2, 2, 18, 20), factor
+
+
+def test_the_change_of_a_stream_function_has_no_divergence():
+    inputs, guess, factor = batch()
+    grid = regular_grid(open_radials(SEEN, "direction"))
+    free, curled = (task(flow)(inputs, guess, factor)[0] for flow in ("free", "stream-function"))
+    assert free.abs().mean() > 0.01
+    assert curled.abs().mean() > 0.01
+    assert grid.divergence(curled).abs().mean() < 1e-5 * grid.divergence(free).abs().mean()
+
+
+def test_the_divergence_that_is_left_is_paid_for():
+    inputs, guess, factor = batch()
+    nothing = torch.zeros(2, 2, 18, 20)
+    rest = (nothing, nothing + 1, nothing)
+    losses = []
+    for flow in ("free", "low-divergence"):
+        one = task(flow)
+        one.log = lambda *named, **how: None  # no trainer asks for it
+        losses.append(one.training_step((inputs, guess, factor, *rest), 0).detach())
+    assert losses[0] == 0  # nothing is hidden
+    left = one.grid.divergence(one(inputs, guess, factor)[0].detach()) * one.grid.metres
+    torch.testing.assert_close(losses[1], _DIVERGENCE * left.square().mean(), rtol=1e-4, atol=0)
+
+
+def test_errors_are_scaled_so_that_held_out_values_are_likely():
+    rng = np.random.default_rng(0)
+    variance = rng.uniform(0.5, 8, 40_000)
+    off = rng.standard_normal(40_000) * np.sqrt(0.7**2 * variance + 0.1 + 1.5)
+    factor, nugget = _scaled(off, variance, np.full(40_000, 0.1), 1.0, np.zeros(40_000))
+    assert factor == pytest.approx(0.7, rel=0.03)
+    assert nugget == pytest.approx(1.5, rel=0.06)
+
+
+def test_along_projects_current_and_covariance():
+    radials = open_radials(SEEN, "direction")
+    current = np.random.default_rng(0).random((5, *radials.shape)).astype(np.float32)
+    velocity, variance = along(radials, current)
+    h = radials.towards[1, :, 9, 7]
+    u, v, uu, vv, uv = current[:, 4, 9, 7]
+    assert velocity[4, 1, 9, 7] == pytest.approx(h @ [u, v], rel=1e-5)
+    assert variance[4, 1, 9, 7] == pytest.approx(h @ np.array([[uu, uv], [uv, vv]]) @ h, rel=1e-5)
+
+
+def test_the_command_writes_the_current(tmp_path, interpolated):
+    SEEN.to_netcdf(tmp_path / "seen.nc")
+    words = ["fill", str(tmp_path / "seen.nc"), "--radial-direction", "direction", "--quiet"]
+    assert main([*words, "--method", "oi", "-o", str(tmp_path / "out.nc")]) == 0
+    with xr.open_dataset(tmp_path / "out.nc") as found:
+        np.testing.assert_allclose(found.u, interpolated[0].u, atol=1e-5)
+        assert found.attrs["Conventions"] == "CF-1.11, ACDD-1.3"
+        assert "--radial-direction direction" in found.attrs["command"]
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--plot", "a.png", "--workers", "2"], "filled without --plot, --workers"),
+        (["--transform", "log"], "filled without --transform"),
+        (["--first-guess", "none"], "filled without --first-guess"),
+        (["--method", "dineof"], "choose oi or unet"),
+        (["--method", "oi", "--flow", "low-divergence"], "trains no network"),
+    ],
+)
+def test_what_does_not_go_with_radial_velocities_is_said(tmp_path, capsys, words, says):
+    SEEN.isel(time=slice(2)).to_netcdf(tmp_path / "seen.nc")
+    given = ["fill", str(tmp_path / "seen.nc"), "--radial-direction", "direction", *words]
+    assert main([*given, "-o", str(tmp_path / "out.nc")]) == 2
+    assert says in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_flow_needs_radial_velocities(capsys):
+    assert main(["fill", "sample:sst_clouds.nc", "--flow", "free", "-o", "out.nc"]) == 2
+    assert "give --radial-direction too" in capsys.readouterr().err
+    with pytest.raises(InputError, match="no flow 'rough'"):
+        fill_radials(SEEN, "direction", flow="rough")
