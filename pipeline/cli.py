@@ -358,7 +358,17 @@ def _check_radials(options: argparse.Namespace) -> None:
         if options.flow is not None:
             raise InputError("--flow is for radial velocities; give --radial-direction too, or leave it out")
         return
-    of_fields = ("checkpoint", "save_checkpoint", "plot", "transform", "cluster", "cache", "memory", "saves")
+    of_fields = (
+        "checkpoint",
+        "save_checkpoint",
+        "plot",
+        "transform",
+        "cluster",
+        "cache",
+        "memory",
+        "saves",
+        "ensemble",
+    )
     given = [name for name in of_fields if getattr(options, name) is not None]
     given += [name for name in ("analysis_everywhere", "no_holdout", "intervals") if getattr(options, name)]
     given += ["workers"] * (options.workers > 1) + ["first_guess"] * (options.first_guess != "oi")
