@@ -25,8 +25,9 @@ class AutoEncoder(nn.Module):
     In 3 ``dimensions`` (batch, inputs, dates, y, x), whose dates are convolved and never pooled. Each level
     is a 3 x 3 convolution to its width, the mean of 2 x 2 cells, the levels below, the nearest of those cells
     and a 3 x 3 convolution back. Its input is added to its output, from the second level down; with
-    ``concatenate`` it goes into the convolution back instead, at every level. ``slope`` is that of the leaky
-    ReLU below zero; ``bottom`` acts at the deepest level.
+    ``concatenate`` it goes into the convolution back instead, at every level. ``pooling`` may be "max" instead,
+    ``upsampling`` "bilinear". ``slope`` is that of the leaky ReLU below zero; ``bottom`` acts at the deepest
+    level. Raises ValueError for other kinds of pooling and upsampling.
     """
 
     def __init__(
@@ -38,12 +39,20 @@ class AutoEncoder(nn.Module):
         concatenate: bool = False,
         slope: float = 0.0,
         bottom: nn.Module | None = None,
+        pooling: str = "mean",
+        upsampling: str = "nearest",
     ) -> None:
         super().__init__()
+        if pooling not in ("mean", "max") or upsampling not in ("nearest", "bilinear"):
+            raise ValueError(
+                f"pooling {pooling!r} is mean or max, upsampling {upsampling!r} nearest or bilinear"
+            )
         self.concatenate, self.slope = concatenate, slope
         flat = dimensions == 2
         convolution = nn.Conv2d if flat else nn.Conv3d
-        self.enlarge = nn.Upsample(scale_factor=2 if flat else (1, 2, 2))
+        self.pool = functional.avg_pool2d if pooling == "mean" else functional.max_pool2d
+        linear = upsampling if flat or upsampling == "nearest" else "trilinear"
+        self.enlarge = nn.Upsample(scale_factor=2 if flat else (1, 2, 2), mode=linear)
         levels = list(pairwise((inputs, *widths)))
         self.down = nn.ModuleList(convolution(above, width, 3, padding=1) for above, width in levels)
         self.bottom = bottom or nn.Identity()
@@ -56,7 +65,7 @@ class AutoEncoder(nn.Module):
         skips = []
         for convolution in self.down:
             skips.append(x)
-            x = _shrunk(self._activation(convolution(x)))
+            x = self._shrunk(self._activation(convolution(x)))
         x = self.bottom(x)
         for convolution in self.up:
             skip = skips.pop()
@@ -73,11 +82,10 @@ class AutoEncoder(nn.Module):
         x = self.enlarge(x)[..., :rows, :columns]
         return torch.cat([x, skip], dim=1) if self.concatenate else x
 
-
-def _shrunk(x: Tensor) -> Tensor:
-    """The means of 2 x 2 cells of (..., y, x), of fewer at an odd end."""
-    means = functional.avg_pool2d(x.flatten(1, -3), 2, ceil_mode=True)
-    return means.reshape(*x.shape[:-2], *means.shape[-2:])
+    def _shrunk(self, x: Tensor) -> Tensor:
+        """One of 2 x 2 cells of (..., y, x), of fewer at an odd end."""
+        shrunk = self.pool(x.flatten(1, -3), 2, ceil_mode=True)
+        return shrunk.reshape(*x.shape[:-2], *shrunk.shape[-2:])
 
 
 class DINCAE1(AutoEncoder):
@@ -94,6 +102,8 @@ class DINCAE1(AutoEncoder):
         shape: tuple[int, int] = (64, 64),
         widths: Sequence[int] = (16, 24, 36, 54),
         dropout: float = 0.3,
+        pooling: str = "mean",
+        upsampling: str = "nearest",
     ) -> None:
         rows, columns = (-(-extent // 2 ** len(widths)) for extent in shape)
         size = widths[-1] * rows * columns
@@ -108,7 +118,16 @@ class DINCAE1(AutoEncoder):
             nn.Dropout(dropout),
             nn.Unflatten(1, (widths[-1], rows, columns)),
         )
-        super().__init__(inputs, outputs, widths, concatenate=True, slope=0.2, bottom=dense)
+        super().__init__(
+            inputs,
+            outputs,
+            widths,
+            concatenate=True,
+            slope=0.2,
+            bottom=dense,
+            pooling=pooling,
+            upsampling=upsampling,
+        )
         self.shape = tuple(shape)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -136,6 +155,9 @@ class DINCAE2(nn.Module):
         dimensions: int = 2,
         dates: int = 5,
         refinement: bool = False,
+        concatenate: bool = False,
+        pooling: str = "mean",
+        upsampling: str = "nearest",
     ) -> None:
         super().__init__()
         if dimensions not in (2, 3):
@@ -143,9 +165,12 @@ class DINCAE2(nn.Module):
         if dimensions == 3:
             inputs = channels_of_each(inputs, dates)
         self.dimensions, self.dates = dimensions, dates
-        self.networks = nn.ModuleList([AutoEncoder(inputs, outputs, widths, dimensions)])
-        if refinement:
-            self.networks.append(AutoEncoder(outputs + inputs, outputs, widths, dimensions))
+        self.networks = nn.ModuleList(
+            AutoEncoder(
+                seen, outputs, widths, dimensions, concatenate, pooling=pooling, upsampling=upsampling
+            )
+            for seen in ([inputs, outputs + inputs] if refinement else [inputs])
+        )
 
     def stages(self, x: Tensor) -> list[Tensor]:
         """What each network says (batch, outputs, y, x), the last one being the answer.

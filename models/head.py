@@ -48,7 +48,8 @@ def gaussian(
     The means come first, then the logarithms of the standard errors, which are held between the two bounds:
     without the lower one a likelihood has no bound where a value is met exactly. DINCAE 2
     (doi:10.5194/gmd-15-2183-2022) has ``least_log_error`` -5. Ours to differ from it: the second channel is
-    log(error), not log(1 / error^2), and the first is the mean itself, not the mean over the variance.
+    log(error), not log(1 / error^2), and the first is the mean itself, not the mean over the variance, as
+    `by_precision` has them.
 
     The units are the caller's. Of a network that corrects a first guess g with error s the truth is
     g + s mean, with log-variance 2 log s + log-variance; without a first guess both are of the anomaly.
@@ -60,3 +61,14 @@ def gaussian(
         )
     mean, log_error = channels.chunk(2, dim=1)
     return mean, 2 * log_error.clamp(least_log_error, most_log_error)
+
+
+def by_precision(channels: Tensor, most: float = 10.0, least: float = -6.9078) -> tuple[Tensor, Tensor]:
+    """The same as DINCAE has it: the first channels are means over variances, the second log-precisions.
+
+    The logarithm of 1 / variance is held between ``least`` and ``most``, by default from a variance of a
+    thousand to a standard error of exp(-5).
+    """
+    ratio, log_precision = channels.chunk(2, dim=1)
+    log_variance = -log_precision.clamp(least, most)
+    return ratio * log_variance.exp(), log_variance

@@ -82,7 +82,7 @@ def fit(
         # Averaged weights are only put into checkpoints that hold more than weights.
         weights_only = averaged_over is None
         best = ModelCheckpoint(folder, monitor=monitor, mode=mode, save_weights_only=weights_only)
-        callbacks: list[Callback] = [best]
+        callbacks: list[Callback] = [] if monitor is None else [best]  # weights of the last epoch stay
         if averaged_over is not None:
             callbacks.insert(0, EMAWeightAveraging(decay=1 - 1 / averaged_over))
         if patience is not None and monitor is not None:
@@ -99,6 +99,7 @@ def fit(
             gradient_clip_val=clip,
             callbacks=callbacks,
             num_sanity_val_steps=0,
+            enable_checkpointing=monitor is not None,
             enable_progress_bar=not quiet,
             enable_model_summary=False,
             logger=False,
