@@ -25,9 +25,9 @@ class AutoEncoder(nn.Module):
     In 3 ``dimensions`` (batch, inputs, dates, y, x), whose dates are convolved and never pooled. Each level
     is a 3 x 3 convolution to its width, the mean of 2 x 2 cells, the levels below, the nearest of those cells
     and a 3 x 3 convolution back. Its input is added to its output, from the second level down; with
-    ``concatenate`` it goes into the convolution back instead, at every level. ``pooling`` may be "max" instead,
-    ``upsampling`` "bilinear". ``slope`` is that of the leaky ReLU below zero; ``bottom`` acts at the deepest
-    level. Raises ValueError for other kinds of pooling and upsampling.
+    ``concatenate`` it goes into the convolution back instead, at every level. ``pooling`` may be "max"
+    instead, ``upsampling`` "bilinear". ``slope`` is that of the leaky ReLU below zero; ``bottom`` acts at the
+    deepest level. Raises ValueError for other kinds of pooling and upsampling.
     """
 
     def __init__(

@@ -1,8 +1,8 @@
 """DINCAE as published, on a field of one's own (Barth et al. 2020, doi:10.5194/gmd-13-1609-2020, and 2022,
 doi:10.5194/gmd-15-2183-2022).
 
-No first guess: the network sees anomalies and their precision on a few dates, and says mean and variance of the
-one in the middle. It learns from values that the clouds of other dates hide.
+No first guess: the network sees anomalies and their precision on a few dates, and says mean and variance of
+the one in the middle. It learns from values that the clouds of other dates hide.
 """
 
 from __future__ import annotations
