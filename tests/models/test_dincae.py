@@ -63,6 +63,34 @@ def test_the_mean_of_cells_at_an_odd_end_is_of_those_there():
 
 
 @pytest.mark.parametrize("dimensions", [2, 3])
+def test_the_largest_of_cells_and_lines_between_their_centres(dimensions):
+    """One cell of 16 has the 7; enlarged, it fades along its neighbours as torch's upsampling has it."""
+    options = {"pooling": "max", "upsampling": "bilinear"}
+    net = DINCAE2(4, outputs=1, widths=(1,), dimensions=dimensions, dates=1, **options).networks[0]
+    middle = (0, 1, 1) if dimensions == 2 else (0, 1, 1, 1)
+    with torch.no_grad():
+        for layer in (net.down[0], net.head):
+            layer.weight.zero_()
+            layer.weight[0][middle] = 1
+            layer.bias.zero_()
+        x = torch.zeros(1, net.down[0].in_channels, *([1] * (dimensions - 2)), 4, 4)
+        x[0, 0, ..., 1, 3] = 7
+        expected = interpolate(torch.tensor([[[[0.0, 7], [0, 0]]]]), scale_factor=2, mode="bilinear")
+        torch.testing.assert_close(net(x).reshape(4, 4), expected[0, 0])
+
+
+def test_skips_may_be_concatenated():
+    net = DINCAE2(3, widths=(4, 5), concatenate=True).networks[0]
+    assert [layer.in_channels for layer in (*net.up, net.head)] == [9, 7]
+
+
+def test_other_kinds_are_refused():
+    for options in ({"pooling": "median"}, {"upsampling": "cubic"}):
+        with pytest.raises(ValueError, match="nearest or bilinear"):
+            DINCAE2(3, **options)
+
+
+@pytest.mark.parametrize("dimensions", [2, 3])
 def test_the_second_network_sees_what_the_first_said_and_the_input(dimensions):
     torch.manual_seed(0)
     net = DINCAE2(8, widths=(4, 5), dimensions=dimensions, dates=3, refinement=True)

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from oceanfill.models.head import Mixture, gaussian, mixture, zeroed
+from oceanfill.models.head import Mixture, by_precision, gaussian, mixture, zeroed
 
 
 def test_means_come_first_and_errors_are_held_between_their_bounds():
@@ -34,6 +34,15 @@ def test_networks_together_say_the_mean_and_error_of_their_mixture():
     mean, log_variance = gaussian(Mixture(networks)(x))
     torch.testing.assert_close(mean, first)
     torch.testing.assert_close(log_variance.exp(), second - first**2)
+
+
+def test_a_mean_over_its_variance_and_the_logarithm_of_the_precision():
+    """Precisions 2 and 0.5; one beyond a standard error of exp(-5), one beyond a variance of a thousand."""
+    logs = torch.tensor([2.0, 0.5]).log().tolist()
+    channels = torch.tensor([[3.0, 3, 3, 3], [*logs, 11, -9]])[None, :, :, None]
+    mean, log_variance = by_precision(channels)
+    assert mean.flatten().tolist() == pytest.approx([1.5, 6, 3 * math.exp(-10), 3000], rel=1e-4)
+    assert log_variance.exp().flatten().tolist() == pytest.approx([0.5, 2, math.exp(-10), 1000], rel=1e-4)
 
 
 def test_three_channels_are_refused():
