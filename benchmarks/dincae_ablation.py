@@ -1,0 +1,88 @@
+"""What each option of DINCAE is worth: one changed at a time, on the SST sample.
+
+    python benchmarks/dincae_ablation.py [EPOCHS [SEED]]
+
+Prints a Markdown table: RMSE, coverage and CRPS where the sample's truth is hidden, and seconds. The first rows
+are one run, of which different things are made; all others are mixtures of its saves. No network sees the truth.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from oceanfill.pipeline.experiments.dincae import dincae
+
+LOSSES = "oceanfill.models.losses."
+CHANGES: dict[str, dict[str, Any]] = {
+    "another seed": {"seed": 100},
+    "refinement": {"init_args": {"refinement": True}},
+    "maximum instead of mean pooling": {"init_args": {"pooling": "max"}},
+    "bilinear upsampling": {"init_args": {"upsampling": "bilinear"}},
+    "skips concatenated": {"init_args": {"concatenate": True}},
+    "convolutions in 3 dimensions": {"init_args": {"dimensions": 3}},
+    "version 1: concatenated, dense layers": {"network": "DINCAE1"},
+    "window of 1 date": {"window": 1},
+    "window of 5 dates": {"window": 5},
+    "no jitter": {"jitter": 0.0},
+    "no clouds added": {"clouds": False},
+    "error variance 0.1": {"error_variance": 0.1},
+    "error variance 0.1, Kullback-Leibler": {
+        "error_variance": 0.1,
+        "loss": LOSSES + "kullback_leibler",
+    },
+    "L1 penalty 1e-5": {"penalties": {LOSSES + "absolute_weights": 1e-5}},
+    "L2 penalty 1e-4": {"penalties": {LOSSES + "squared_weights": 1e-4}},
+    "Laplacian penalty 1": {"penalties": {LOSSES + "laplacian": 1.0}},
+    "rate constant, 1e-3": {"annealed": False, "learning_rate": 1e-3},
+}
+
+
+def run(
+    epochs: int, seed: int, network: str = "DINCAE2", init_args: dict[str, Any] | None = None, **change: Any
+) -> dict[str, float]:
+    """The findings of one training."""
+    how: dict[str, Any] = {
+        "batch": 4,
+        "learning_rate": 3e-3,
+        "annealed": True,
+        "first_save": epochs // 2 + 1,
+        "save_every": 1,
+        "averaged_over": 50,
+        "seed": seed,
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        made = {"class_path": f"oceanfill.models.dincae.{network}", "init_args": init_args or {}}
+        found = dincae(Path(folder), network=made, epochs=epochs, **(how | change))
+    return {finding.what: finding.ours for finding in found}
+
+
+def line(name: str, found: dict[str, float], what: str = "saves") -> None:
+    """Print a row."""
+    cells = [
+        name,
+        f"{found[f'{what}: RMSE']:.3f}",
+        f"{100 * found[f'{what}: within 1 sigma']:.1f} %",
+        f"{found[f'{what}: CRPS']:.3f}",
+        f"{found['seconds']:.0f}",
+    ]
+    print("| " + " | ".join(cells) + " |", flush=True)
+
+
+def main() -> None:
+    """Print a line an option."""
+    epochs = int(sys.argv[1]) if len(sys.argv) > 1 else 16
+    seed = int(sys.argv[2]) if len(sys.argv) > 2 else 0
+    print("| | RMSE | within 1 sigma | CRPS | s |")
+    print("| --- | ---: | ---: | ---: | ---: |", flush=True)
+    found = run(epochs, seed)
+    for what in ("saves", "saves, mean of sigmas", "last epoch", "averaged weights"):
+        line(f"DINCAE 2 without refinement: {what}", found, what)
+    for name, change in CHANGES.items():
+        line(name, run(epochs, **({"seed": seed} | change)))
+
+
+if __name__ == "__main__":
+    main()
