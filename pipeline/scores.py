@@ -107,19 +107,6 @@ def reliability(
     return np.average(within, axis=1, weights=weight)
 
 
-def sigma_factor(
-    estimate: Values, error: Values, truth: Values, level: float = 0.6827, weights: Values = 1.0
-) -> float:
-    """The factor on the standard error with which +-1 sigma holds the share ``level`` of the truth.
-
-    It is the ``level`` quantile of |truth - estimate| / error: by definition that share of the values then
-    lies within the interval. Unlike the root mean square of that ratio it does not let a few far outliers,
-    as unmasked cloud, widen the interval of all others. Raises as `coverage` does, and for zero errors.
-    """
-    z, _, weight = _standardised(estimate, error, truth, weights)
-    return float(np.quantile(np.abs(z), level, weights=weight, method="inverted_cdf"))
-
-
 def summary(estimate: Values, error: Values | None, truth: Values) -> dict[str, float]:
     """n, rmse, bias and mae; with a standard error crps, coverage_1sigma and coverage_2sigma as well."""
     scores: dict[str, float] = {

@@ -68,10 +68,8 @@ def test_an_honest_error_is_recognised_and_one_twice_too_small(forecast):
     estimate, error, truth = forecast
     assert scores.coverage(estimate, error, truth, 1) == pytest.approx(0.6827, abs=0.01)
     assert scores.spread_skill(estimate, error, truth) == pytest.approx(1, abs=0.02)
-    assert scores.sigma_factor(estimate, error, truth) == pytest.approx(1, abs=0.02)
     assert scores.coverage(estimate, error / 2, truth, 2) == scores.coverage(estimate, error, truth, 1)
     assert scores.spread_skill(estimate, error / 2, truth) == pytest.approx(0.5, abs=0.01)
-    assert scores.sigma_factor(estimate, error / 2, truth) == pytest.approx(2, abs=0.04)
 
 
 def test_pit_is_the_share_of_the_distribution_below_the_truth(forecast):
