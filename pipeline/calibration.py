@@ -23,7 +23,7 @@ from .gaps import remoteness
 Floats = NDArray[np.floating]
 Mask = NDArray[np.bool_]
 
-LEVELS = np.arange(1, 100)  # percent, of the intervals that can be asked for
+LEVELS = range(1, 100)  # percent, of the intervals that can be asked for
 ONE_SIGMA = 68.27  # percent, within one standard error of a Gaussian
 _TAILS = 4.0  # degrees of freedom of the distribution that a law is fitted under
 _FOLDS = 5  # runs of dates, each of which judges the laws of the others
@@ -67,7 +67,7 @@ class Calibration:
     low: Sequence[float] = (0.0, 0.0, 0.0)
     high: Sequence[float] = (0.0, 0.0, 0.0)
     factor: float = 1.0  # of the error at the centre
-    half_widths: Sequence[float] = tuple(norm.ppf((1 + LEVELS / 100) / 2).tolist())
+    half_widths: Sequence[float] = tuple(norm.ppf((1 + np.array(LEVELS) / 100) / 2).tolist())
 
     def scaled(self, known: Field, error: Floats) -> NDArray[np.float32]:
         """The standard error (time, lat, lon) of an estimate from what is ``known``, so that it holds."""
@@ -76,7 +76,7 @@ class Calibration:
 
     def half_width(self, level: int) -> float:
         """Of the central interval that holds ``level`` (1 to 99) percent, in scaled standard errors."""
-        return float(self.half_widths[list(LEVELS).index(level)])
+        return float(self.half_widths[LEVELS.index(level)])
 
     def half_widths_of(self, levels: Sequence[int]) -> dict[int, float]:
         """Those of several levels."""
@@ -146,9 +146,12 @@ def calibrate(found: Misses) -> Calibration:
     miss = found.miss * np.exp(-(found.traits - centre) @ slopes)
     *half_widths, one = _quantiles(miss, found.weight, np.append(LEVELS, ONE_SIGMA) / 100).tolist()
     return Calibration(
-        *(tuple(part.tolist()) for part in (slopes, centre, low, high)),
+        slopes.tolist(),
+        centre.tolist(),
+        low.tolist(),
+        high.tolist(),
         factor=one,
-        half_widths=tuple(width / one for width in half_widths),
+        half_widths=[width / one for width in half_widths],
     )
 
 

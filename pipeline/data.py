@@ -205,7 +205,8 @@ class GapData:
             own[dates * k // number :][: max(1, round(_OWN * dates))] = True
             member = copy.copy(self)
             member.seed = self.seed + k
-            member.trial = max(self.scenes, key=lambda scene, own=own: int((scene.weight[own] > 0).sum()))
+            hidden = [int((scene.weight[own] > 0).sum()) for scene in self.scenes]
+            member.trial = self.scenes[int(np.argmax(hidden))]
             member.choosing = own[:, None, None] & (member.trial.weight > 0).numpy()
             others = torch.from_numpy(~own)[:, None, None]
             scenes = [replace(scene, weight=scene.weight * others) for scene in self.scenes]
