@@ -88,8 +88,8 @@ class Calibration:
 
     def scale(self, given: Floats) -> Floats:
         """What the error is multiplied by at traits (..., 3)."""
-        apart = given.clip(self.low, self.high) - np.asarray(self.centre)
-        return self.factor * np.exp(apart @ np.asarray(self.slopes))
+        low, high, centre, slopes = np.array([self.low, self.high, self.centre, self.slopes], given.dtype)
+        return self.factor * np.exp((given.clip(low, high) - centre) @ slopes)
 
 
 def check_levels(levels: Sequence[int]) -> None:
@@ -100,7 +100,7 @@ def check_levels(levels: Sequence[int]) -> None:
         raise InputError(f"intervals of {found} percent; ask for levels of 1 to 99 percent, as 50,90")
 
 
-def traits(known: Field, error: Floats) -> NDArray[np.float64]:
+def traits(known: Field, error: Floats) -> NDArray[np.float32]:
     """(time, lat, lon, 3) what the scale of an error may depend on, where it is estimated from the ``known``.
 
     The logarithms of the error itself, of 1 + the cells to the nearest observation of the date and of 1 + the
@@ -110,7 +110,7 @@ def traits(known: Field, error: Floats) -> NDArray[np.float64]:
     cells = (distance / np.mean(spacing(known)[1:])).clip(max=np.hypot(*known.sea.shape))
     days = age.clip(max=np.ptp(known.days) + 1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.stack([np.log(error), np.log1p(cells), np.log1p(days)], axis=-1)
+        return np.stack([np.log(error), np.log1p(cells), np.log1p(days)], axis=-1, dtype=np.float32)
 
 
 def misses(known: Field, truth: Floats, mean: Floats, error: Floats, weight: Floats) -> Misses:
@@ -124,7 +124,7 @@ def misses(known: Field, truth: Floats, mean: Floats, error: Floats, weight: Flo
         raise ValueError(f"the standard error is not positive at {wrong} of {here.sum()} values with truth")
     return Misses(
         np.abs(truth - mean)[here] / error[here],
-        traits(known, error)[here],
+        traits(known, error)[here].astype(np.float64),
         weight[here],
         np.nonzero(here)[0],
     )

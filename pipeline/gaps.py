@@ -38,24 +38,22 @@ def missing_runs(observed: Mask) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     return before, after
 
 
-def remoteness(field: Field) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def remoteness(field: Field) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Kilometres to the nearest value of the date, days to the nearest of the pixel (time, lat, lon).
 
     Zero where a value is; infinite where the date, or the pixel, has none.
     """
-    step = spacing(field)
-    distance = np.full(field.observed.shape, np.inf)
-    for date, seen in zip(distance, field.observed, strict=True):
+    observed, days, step = field.observed, field.days, spacing(field)
+    distance, age = np.full((2, *observed.shape), np.inf, np.float32)
+    for date, seen in zip(distance, observed, strict=True):
         if seen.any():
             date[:] = distance_transform_edt(~seen, sampling=step[1:])
-    before, after = missing_runs(field.observed)
-    dates, days = np.arange(len(field.days))[:, None, None], field.days
-    back, ahead = dates - before - 1, dates + after + 1
-    age = np.minimum(
-        np.where(back >= 0, days[dates] - days[back.clip(0)], np.inf),
-        np.where(ahead < len(days), days[ahead.clip(max=len(days) - 1)] - days[dates], np.inf),
-    )
-    return distance, np.where(field.observed, 0.0, age)
+    for dates in (range(len(days)), range(len(days))[::-1]):
+        since, last = np.full(field.sea.shape, np.inf), days[dates[0]]
+        for t in dates:
+            since = np.where(observed[t], 0.0, since + abs(days[t] - last))
+            age[t], last = np.minimum(age[t], since), days[t]
+    return distance, age
 
 
 def spells(field: Field, count: int, rng: np.random.Generator) -> Spells:

@@ -1,9 +1,20 @@
 """Which values are hidden."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from fields import cloudy_field
-from oceanfill.pipeline.gaps import HOLDOUTS, as_hard, hide_spells, hold_out, missing_runs, spells
+from oceanfill.pipeline.classical.neighbours import spacing
+from oceanfill.pipeline.gaps import (
+    HOLDOUTS,
+    as_hard,
+    hide_spells,
+    hold_out,
+    missing_runs,
+    remoteness,
+    spells,
+)
 
 
 def test_missing_runs_count_the_dates_before_and_after():
@@ -127,3 +138,18 @@ def test_what_an_altimeter_hides_on_a_date_is_a_line():
     assert row.size > 20
     line = np.polyval(np.polyfit(row, column, 1), row)
     assert np.abs(column - line).max() < 1  # cell
+
+
+def test_remoteness_is_that_of_the_nearest_value_found_one_by_one():
+    field = cloudy_field(dates=9, rows=12, columns=14)
+    field = replace(field, days=field.days + np.array([0, 0, 0, 1, 1, 4, 4, 4, 4.5]))
+    field = field.hide(field.observed & (np.arange(9) == 4)[:, None, None])
+    distance, age = remoteness(field)
+    assert np.isinf(distance[4]).all()
+    _, rows, columns = spacing(field)
+    for t, y, x in [(0, 6, 7), (3, 2, 5), (5, 10, 6), (8, 3, 13)]:
+        seen = np.argwhere(field.observed[t])
+        expected = np.hypot((seen[:, 0] - y) * rows, (seen[:, 1] - x) * columns).min()
+        assert distance[t, y, x] == pytest.approx(expected, rel=1e-6)
+        expected = np.abs(field.days[field.observed[:, y, x]] - field.days[t]).min(initial=np.inf)
+        assert age[t, y, x] == pytest.approx(expected)
