@@ -13,7 +13,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from .coordinates import Layout, find_track, listed
+from .coordinates import Layout, find_track, listed, track_layouts
 from .dates import Period, in_period
 from .errors import InputError
 from .reading import Inputs, Region, list_inputs, opened, read_part
@@ -76,12 +76,8 @@ class _Asked:
 
 def is_along_track(inputs: Inputs) -> bool:
     """Whether the first input holds points along a track and no field."""
-    with opened(list_inputs(inputs)[0]) as (file, dataset):
-        try:
-            find_track(file, dataset)
-        except InputError as error:
-            return "choose one with --variable" in str(error)
-    return True
+    with opened(list_inputs(inputs)[0]) as (_, dataset):
+        return bool(track_layouts(dataset))
 
 
 def read_tracks(
@@ -165,7 +161,7 @@ class _Reader:
 
 
 def _read(file: str, dataset: xr.Dataset, asked: _Asked) -> Tracks:
-    layout = find_track(file, dataset, asked.variable)
+    layout = find_track(file, dataset, asked.variable, (asked.error_variable,))
     missing = dataset[layout.time].isnull().to_numpy()
     dataset = dataset.isel({layout.t: ~missing}) if missing.any() else dataset
     if asked.error_variable is not None and asked.error_variable not in dataset:

@@ -114,11 +114,12 @@ def find_layout(
     )
 
 
-def find_track(file: str, dataset: xr.Dataset, variable: str | None = None) -> Layout:
-    """The layout of ``variable`` along a track: time, latitude, longitude and values on one dimension.
+def track_layouts(
+    dataset: xr.Dataset, variable: str | None = None, others: Iterable[str | None] = ()
+) -> list[Layout]:
+    """The layouts of variables along a track: time, latitude, longitude and values on one dimension.
 
-    Without a name it is the sea level of Copernicus Marine's along-track files, the filtered one first, or
-    the only variable of real numbers. Raises `InputError` where no variable or several qualify.
+    All those of real numbers, or only ``variable``; ``others`` serve something else (an error).
     """
     found: list[Layout] = []
     for dim in dataset.dims:
@@ -128,10 +129,21 @@ def find_track(file: str, dataset: xr.Dataset, variable: str | None = None) -> L
         times.sort(key=lambda name: along[name].attrs.get("standard_name") != "time")
         if lat is None or lon is None or not times:
             continue
-        names = fillable(along) if variable is None else [variable] * (variable in along.variables)
+        names = fillable(along, others) if variable is None else [variable] * (variable in along.variables)
         found += [Layout(name, times[0], lat, lon, *[str(dim)] * 3) for name in names if name not in times]
-    for name in _SEA_LEVELS:
-        found = [layout for layout in found if layout.variable == name] or found
+    return found
+
+
+def find_track(
+    file: str, dataset: xr.Dataset, variable: str | None = None, others: Iterable[str | None] = ()
+) -> Layout:
+    """The only one of these layouts, or that of the sea level of Copernicus Marine, filtered if it is there.
+
+    Raises `InputError` where no variable or several qualify.
+    """
+    found = track_layouts(dataset, variable, others)
+    for level in _SEA_LEVELS:
+        found = [layout for layout in found if layout.variable == level] or found
     if len(found) == 1:
         return found[0]
     if found:

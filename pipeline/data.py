@@ -37,10 +37,10 @@ _FEWEST_PATCHES, _MOST_PATCHES = 200, 1600  # an epoch; more of few dates are le
 class Pairs(NamedTuple):
     """What is estimated of held-out values, each (n,)."""
 
-    mean: Floats
-    error: Floats  # standard error
-    truth: Floats
-    weight: Floats
+    mean: NDArray[np.floating]
+    error: NDArray[np.floating]  # standard error
+    truth: NDArray[np.floating]
+    weight: NDArray[np.floating]
 
 
 def usual_window(field: Field) -> int:

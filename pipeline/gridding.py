@@ -51,8 +51,14 @@ class Grid:
         east = np.mod(tracks.lon - axis[0] + _NEAR, 360) - _NEAR + axis[0]
         east = np.where(east < axis[0], axis[0], east)
         column = np.interp(east, axis, np.arange(len(axis)), left=np.nan, right=np.nan)
-        made = (torch.from_numpy(part) for part in (date, row, column, self.sea))
-        return corners(*made, dates=len(self.dates), cyclic=self.cyclic)
+        return corners(
+            torch.from_numpy(date),
+            torch.from_numpy(row),
+            torch.from_numpy(column),
+            torch.from_numpy(self.sea),
+            dates=len(self.dates),
+            cyclic=self.cyclic,
+        )
 
 
 def grid_of(

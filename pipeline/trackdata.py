@@ -202,8 +202,9 @@ class TrackData(GapData):
         return Targets(
             at.cell[:, 0] // plane,
             Corners(at.cell % plane, at.weight.float()),
-            *(torch.from_numpy(part.astype(np.float32)) for part in (residual, own / sigma**2)),
-            torch.from_numpy(as_hard(sigma, self.real)),
+            residual=torch.from_numpy(residual.astype(np.float32)),
+            variance=torch.from_numpy((own / sigma**2).astype(np.float32)),
+            weight=torch.from_numpy(as_hard(sigma, self.real)),
         )
 
     def members(self, number: int) -> list[GapData]:

@@ -56,7 +56,10 @@ def test_the_noise_is_told_along_the_tracks(files):
 def test_each_point_may_have_a_standard_error_of_its_own():
     data = mission("alpha")
     error = np.linspace(0, 0.1, data.sizes["time"])
-    found = read_tracks(data.assign(err=("time", error)), error_variable="err", variable="sla_filtered")
+    found = read_tracks(
+        data.rename(sla_filtered="level").drop_vars("sla_unfiltered").assign(err=("time", error)),
+        error_variable="err",
+    )
     np.testing.assert_allclose(found.error_variance, error[1:] ** 2)
     assert "values without a standard error: 1" in found.oddities, "of zero"
 
