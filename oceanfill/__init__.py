@@ -8,9 +8,10 @@ if TYPE_CHECKING:
     from .pipeline.errors import InputError
     from .pipeline.field import Field, open_field
     from .pipeline.fill import fill
+    from .pipeline.fill_tracks import fill_tracks
     from .pipeline.training import Training
 
-__all__ = ["Field", "InputError", "Training", "fill", "open_field"]
+__all__ = ["Field", "InputError", "Training", "fill", "fill_tracks", "open_field"]
 __version__ = version("oceanfill")
 
 _HOMES = {
@@ -18,6 +19,7 @@ _HOMES = {
     "InputError": "errors",
     "Training": "training",
     "fill": "fill",
+    "fill_tracks": "fill_tracks",
     "open_field": "field",
 }
 
