@@ -75,6 +75,8 @@ class Field:
     )  # the input's global attributes
     inputs: tuple[str, ...] = ()  # names of the files, without their folders
     ever_observed: NDArray[np.bool_] | None = None  # (lat, lon) on any date of a record that this is part of
+    displacement: NDArray[np.float32] | None = None  # (time, lat, lon, 3) km from the centre of each cell to
+    # where its value was measured, Cartesian
 
     @property
     def observed(self) -> NDArray[np.bool_]:
@@ -102,6 +104,7 @@ class Field:
             days=self.days[dates] - self.days[dates][0],
             season=self.season[dates],
             source=self.source.isel({self.dims[0]: dates}),
+            displacement=None if self.displacement is None else self.displacement[dates],
         )
 
     def hide(self, hidden: NDArray[np.bool_]) -> Field:

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..models.points import Corners, corners, to_cells
 from .alongtrack import Tracks
+from .coordinates import EARTH_RADIUS, directions
 from .errors import InputError
 from .field import Field, open_field
 from .reading import Region
@@ -109,7 +110,8 @@ def gridded(tracks: Tracks, grid: Grid) -> Field:
     With H the bilinear interpolation from the cells to the points and R the points' error variances, the
     precision of a cell is that of H^T R^-1 1 and its value H^T R^-1 values over it, as in DINCAE 2 (Barth et
     al. 2022, doi:10.5194/gmd-15-2183-2022): a point is shared out among four cells, and no information is
-    made of it. Cells that hold less than a tenth of a usual point's are left missing.
+    made of it. Cells that hold less than a tenth of a usual point's are left missing. The value of a cell is
+    that of the middle of its points, weighted likewise, which kriging is told (``displacement``).
 
     Raises `InputError` where no point lies on the sea of the grid, and as `open_field` does.
     """
@@ -126,6 +128,12 @@ def gridded(tracks: Tracks, grid: Grid) -> Field:
     known = precision > _LEAST * weight[used].median()
     middle = value[used].mean()  # sums of anomalies lose fewer digits
     mean = middle + to_cells(weight * (value - middle), at, cells) / precision.where(known, 1)
+
+    places = torch.from_numpy(EARTH_RADIUS * directions(tracks.lat, tracks.lon)).unbind(1)
+    middles = torch.stack([to_cells(weight * axis, at, cells) for axis in places], 1)
+    middles = (middles / precision.where(known, 1)[:, None]).reshape(*grid.shape, 3)
+    centres = EARTH_RADIUS * directions(*np.meshgrid(grid.lat, grid.lon, indexing="ij"))
+    displacement = np.where(known.reshape(*grid.shape, 1), middles.numpy() - centres, 0).astype(np.float32)
 
     def maps(values: torch.Tensor) -> tuple[tuple[str, str, str], NDArray[np.float32]]:
         found = values.where(known, torch.nan).reshape(grid.shape)
@@ -153,4 +161,5 @@ def gridded(tracks: Tracks, grid: Grid) -> Field:
         inputs=tracks.inputs,
         mask_origin=grid.origin,
         oddities=(*oddities, *field.oddities),
+        displacement=displacement,
     )

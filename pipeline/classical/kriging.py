@@ -41,6 +41,7 @@ class Kriging:
     scales: Scales
     neighbours: int = 64
     factor: float = 1.0  # by which the standard error is multiplied so that it holds on hidden values
+    noise: float = 0.0  # error variance of a new observation, besides the nugget
 
     def __call__(
         self,
@@ -65,7 +66,7 @@ class Kriging:
             return solve(self.scales, system(data, data.cell(members), *found))
 
         anomaly, variance = by_blocks(wanted, estimate, 2, device, advance)
-        variance = variance.clip(min=0) + np.float32(self.scales.nugget)
+        variance = variance.clip(min=0) + np.float32(self.scales.nugget + self.noise)
         return anomaly + mean, np.float32(self.factor) * np.sqrt(variance)
 
 
@@ -137,11 +138,16 @@ class System(NamedTuple):
     exists: Tensor  # (n, k) False where a target has fewer observations
 
 
-def system(data: Observations, targets: Tensor, found: Tensor, exists: Tensor) -> System:
-    """Of the targets (n, m) and the observations ``found`` (n, k), flat cells."""
+def system(
+    data: Observations, targets: Tensor, found: Tensor, exists: Tensor, measured: bool = False
+) -> System:
+    """Of the targets (n, m) and the observations ``found`` (n, k), flat cells.
+
+    The targets are the centres of their cells, or where these were ``measured``.
+    """
     origin = data.place(targets[:, :1])
-    wanted = (data.place(targets) - origin).float()
-    near = (data.place(found) - origin).float()
+    wanted = ((data.measured(targets) if measured else data.place(targets)) - origin).float()
+    near = (data.measured(found) - origin).float()
     # A neighbour that does not exist is so far from everything that it has no say.
     order = torch.arange(1, found.shape[1] + 1, device=found.device)
     near[..., 0] = torch.where(exists, near[..., 0], _FAR * order)

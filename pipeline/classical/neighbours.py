@@ -93,6 +93,7 @@ class Observations:
     pad: tuple[int, int, int]
     shape: tuple[int, int, int]  # padded
     template: Tensor  # (offsets, 3) of date, row, column
+    displacement: Tensor | None = None  # (padded cells, 3) km from a cell's centre to where it was measured
 
     def cell(self, index: Tensor) -> Tensor:
         """Flat padded index (n,) of the cells (n, 3) of date, row, column."""
@@ -109,6 +110,12 @@ class Observations:
         """Coordinates (..., 4) of cells: three in kilometres, and days."""
         plane = self.shape[1] * self.shape[2]
         return torch.cat([self.position[cells % plane], self.day[cells // plane].unsqueeze(-1)], -1)
+
+    def measured(self, cells: Tensor) -> Tensor:
+        """The same of where their values were measured."""
+        if self.displacement is None:
+            return self.place(cells)
+        return self.place(cells) + torch.nn.functional.pad(self.displacement[cells], (0, 1))
 
 
 def spacing(field: Field) -> tuple[float, float, float]:
@@ -150,6 +157,9 @@ def observations(
         pad=(pad[0], pad[1], pad[2]),
         shape=(seen.shape[0], seen.shape[1], seen.shape[2]),
         template=template.to(device),
+        displacement=None
+        if field.displacement is None
+        else flat(np.pad(field.displacement, [*around, (0, 0)]), torch.float32).unflatten(0, (-1, 3)),
     )
 
 

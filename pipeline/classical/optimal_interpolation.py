@@ -55,8 +55,11 @@ def fit(field: Field, *, neighbours: int = 64, seed: int = 0, device: torch.devi
         torch.tensor([1, *2 * [30, 300 * cell, 300 * step]], device=device).log(),
     )
 
+    # The factor of the error is found with the observations' own errors in it.
+    noise = float(np.median(field.error_variance[field.observed]))
+
     def kriging() -> Kriging:
-        return Kriging(scales_of(log.exp().tolist(), unit**2), neighbours, factor)
+        return Kriging(scales_of(log.exp().tolist(), unit**2), neighbours, factor, noise)
 
     candidates = spells(field, 4 * _TARGETS, rng)
     factor = 1.0
@@ -97,7 +100,9 @@ def _as_hard(
             at = data.cell(torch.as_tensor(cells[part], device=device))
             hidden = _overlay(data, candidates, part) if overlay else None
             found, exists = nearest(data, at, neighbours, hidden)
-            parts.append(solve(scales, system(data, at[:, None], found, exists))[1][:, 0].cpu().numpy())
+            parts.append(
+                solve(scales, system(data, at[:, None], found, exists, measured=True))[1][:, 0].cpu().numpy()
+            )
         return np.concatenate(parts)
 
     with torch.no_grad():
@@ -135,7 +140,7 @@ def _minimise(
 
     # A few targets at a time: their matrices, which the gradient needs again, stay small.
     parts = [
-        (at, system(data, at[:, None], near, known))
+        (at, system(data, at[:, None], near, known, measured=True))
         for at, near, known in zip(*(whole.split(_BATCH) for whole in (target, found, exists)), strict=True)
     ]
 

@@ -41,6 +41,15 @@ def test_weights_are_information_on_precision(tracks):
     assert field.values[0, 2, 2] == 7, "on the corner of the grid"
     assert np.isnan(field.values[0, 1, 0]), "3 of the usual 100 are too little"
     assert np.isnan(field.values[1]).all()
+    assert field.displacement is not None
+    # The second point's share in the first cell moves its middle north and east.
+    share = 0.375 * 25 / precision
+    north, east = np.radians(0.25 * share) * 6371, np.radians(0.5 * share) * 6371 * np.cos(np.radians(40))
+    across = np.array([-np.sin(np.radians(178)), np.cos(np.radians(178)), 0])
+    assert field.displacement[0, 0, 0] @ across == pytest.approx(east, rel=0.02)
+    assert field.displacement[0, 0, 0, 2] / np.cos(np.radians(40)) == pytest.approx(north, rel=0.02)
+    assert not field.displacement[0, 1, 0].any(), "where nothing is known"
+    np.testing.assert_allclose(field.displacement[0, 2, 2], 0, atol=1e-3)
 
 
 def test_no_information_is_made_or_lost(tracks):

@@ -38,6 +38,8 @@ def ordinary_kriging(field, target):
     """Cressie (1993), equations 3.2.12 to 3.2.16: the bordered system, all observations at once."""
     cells = np.argwhere(field.observed)
     at, seen = places(field, target[None]), places(field, cells)
+    if field.displacement is not None:
+        seen[:, :3] += field.displacement[tuple(cells.T)]
     size = len(cells)
     system = np.ones((size + 1, size + 1))
     system[:size, :size] = covariance(seen, seen) + np.eye(size) * (SCALES.nugget + 1e-4 * SCALES.sill)
@@ -60,6 +62,28 @@ def test_all_neighbours_give_the_textbooks_ordinary_kriging():
         expected, variance = ordinary_kriging(field, target)
         assert mean[tuple(target)] == pytest.approx(expected, abs=2e-3)
         assert error[tuple(target)] ** 2 == pytest.approx(variance + SCALES.nugget, rel=2e-3)
+
+
+def test_values_count_where_they_were_measured():
+    field = tiny()
+    moved = np.random.default_rng(1).normal(0, 5, (*field.values.shape, 3)).astype(np.float32)
+    field = replace(field, displacement=np.where(field.observed[..., None], moved, 0))
+    every = int(field.observed.sum())
+    mean, _ = Kriging(SCALES, neighbours=every)(field)
+    centred, _ = Kriging(SCALES, neighbours=every)(replace(field, displacement=None))
+    for target in np.argwhere(~field.observed & field.sea)[::7]:
+        assert mean[tuple(target)] == pytest.approx(ordinary_kriging(field, target)[0], abs=2e-3)
+    assert np.nanmax(np.abs(mean - centred)) > 0.02
+    np.testing.assert_array_equal(field.between(slice(1, 3)).displacement, field.displacement[1:3])
+
+
+def test_the_error_is_that_of_a_new_observation_with_its_noise():
+    field = tiny()
+    _, error = Kriging(SCALES, neighbours=12, factor=2.0)(field)
+    _, noisy = Kriging(SCALES, neighbours=12, factor=2.0, noise=0.25)(field)
+    np.testing.assert_allclose(
+        noisy**2 - error**2, np.where(field.sea, 1.0, np.nan)[None] + 0 * error, rtol=1e-4
+    )
 
 
 def test_neighbours_are_the_observed_cells_most_alike():
