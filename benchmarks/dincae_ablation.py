@@ -2,8 +2,9 @@
 
     python benchmarks/dincae_ablation.py [EPOCHS [SEED]]
 
-Prints a Markdown table: RMSE, coverage and CRPS where the truth of the sample is hidden, seconds. The first
-rows are one run, of which different things are made; the others are mixtures of saves. None sees the truth.
+Prints a Markdown table: RMSE, coverage and CRPS where the truth of the sample is hidden, and seconds of the
+processor. The first rows are one run, of which different things are made; the others are mixtures of saves.
+No network sees the truth.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from oceanfill.pipeline.data import GapData
 from oceanfill.pipeline.experiments.dincae import dincae
 from oceanfill.pipeline.field import open_field
@@ -24,7 +24,7 @@ from oceanfill.pipeline.pairing import truth_of
 from oceanfill.pipeline.scores import coverage, crps_gaussian, rmse
 
 LOSSES = "oceanfill.models.losses."
-MINUTES = 0.7  # of training `fill`
+PATCHED = 2  # epochs of `fill`, which are of patches and longer
 CHANGES: dict[str, dict[str, Any]] = {
     "another seed": {"seed": 100},
     "refinement": {"init_args": {"refinement": True}},
@@ -60,26 +60,26 @@ def run(
         "averaged_over": 50,
         "seed": seed,
     }
+    start = time.process_time()
     with tempfile.TemporaryDirectory() as folder:
         made = {"class_path": f"oceanfill.models.dincae.{network}", "init_args": init_args or {}}
         found = dincae(Path(folder), network=made, epochs=epochs, **(how | change))
-    return {finding.what: finding.ours for finding in found}
+    return {finding.what: finding.ours for finding in found} | {"seconds": time.process_time() - start}
 
 
-def corrected(minutes: float, first_guess: str) -> dict[str, float]:
+def corrected(epochs: int, first_guess: str) -> dict[str, float]:
     """The same of ``oceanfill fill --method dincae2``, whose errors are not scaled here."""
     field = open_field("sample:sst_clouds.nc")
     truth = truth_of(field, "sample:sst_clouds_truth.nc")
+    start = time.process_time()
     data = GapData(field, held_out=HELD_OUT, first_guess=first_guess)
-    how = Training(epochs=1000, time_budget=minutes, first_guess=first_guess)
-    start = time.perf_counter()
+    how = Training(epochs=epochs, first_guess=first_guess)
     mean, error = METHODS["dincae2"](data, how)[-1].estimate
-    mean, error = (np.where(np.isfinite(truth), part, np.nan) for part in (mean, error))
     return {
         "saves: RMSE": rmse(mean, truth),
         "saves: within 1 sigma": coverage(mean, error, truth),
         "saves: CRPS": crps_gaussian(mean, error, truth),
-        "seconds": time.perf_counter() - start,
+        "seconds": time.process_time() - start,
     }
 
 
@@ -107,7 +107,7 @@ def main() -> None:
     for name, change in CHANGES.items():
         line(name, run(epochs, **({"seed": seed} | change)))
     for first_guess in ("none", "oi"):
-        line(f"fill --method dincae2 --first-guess {first_guess}", corrected(MINUTES, first_guess))
+        line(f"fill --method dincae2 --first-guess {first_guess}", corrected(PATCHED, first_guess))
 
 
 if __name__ == "__main__":
