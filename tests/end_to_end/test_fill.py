@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import xarray as xr
 from fields import cloudy_dataset
 from oceanfill.pipeline.cli import main
@@ -186,6 +187,23 @@ def test_a_checkpoint_fills_as_the_run_that_left_it(run: Run, trained: Path) -> 
     assert first.attrs["delivered"] == again.attrs["delivered"]
     for name in ("sst", "sst_analysis", "sst_error"):
         np.testing.assert_allclose(again[name], first[name], rtol=0, atol=1e-6)
+
+
+def test_saves_are_mixed_under_another_loss(run: Run, small: xr.Dataset) -> None:
+    """The checkpoint holds both networks and fills as they did."""
+    small.to_netcdf("in.nc")
+    words = ("--method", "dincae2", "--first-guess", "none", "--quiet")
+    asked = ("--epochs", "2", "--saves", "2", "--loss", "kullback-leibler", "--save-checkpoint", "net.ckpt")
+    assert run("fill", "in.nc", "-o", "out.nc", *words, *asked).code == 0
+    kept = torch.load("net.ckpt", weights_only=True)["hyper_parameters"]
+    assert (kept["saves"], kept["loss"]) == (2, "oceanfill.models.losses.kullback_leibler")
+    assert run("fill", "in.nc", "-o", "again.nc", *words, "--checkpoint", "net.ckpt").code == 0
+    first, again = xr.load_dataset("out.nc"), xr.load_dataset("again.nc")
+    for name in first.data_vars:
+        np.testing.assert_array_equal(first[name], again[name], name)
+    refused = run("fill", "in.nc", "-o", "no.nc", *words, "--checkpoint", "net.ckpt", "--saves", "2")
+    assert refused.code == 2
+    assert "not trained further; leave out --saves" in refused.err
 
 
 def test_a_checkpoint_of_another_window(run: Run, trained: Path) -> None:

@@ -63,6 +63,20 @@ def test_the_configuration_that_a_fit_leaves_repeats_it(run: Run, small: xr.Data
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
+def test_another_loss_with_a_penalty(run: Run, small: xr.Dataset) -> None:
+    """They are in the checkpoint, with which a field is filled."""
+    small.to_netcdf("in.nc")
+    names = "oceanfill.models.losses."
+    asked = ("--model.loss", names + "kullback_leibler", "--model.penalties", f"{{{names}laplacian: 0.5}}")
+    assert run("fit", "--config", "fill/quick", *TINY, *asked).code == 0
+    kept = torch.load("here/checkpoints/best.ckpt", weights_only=True)["hyper_parameters"]
+    assert (kept["loss"], kept["penalties"]) == (names + "kullback_leibler", {names + "laplacian": 0.5})
+    assert run("fill", "in.nc", "-o", "out.nc", "--checkpoint", "here/checkpoints/best.ckpt").code == 0
+    refused = run("fit", "--config", "fill/quick", *TINY, "--model.loss", names + "huber")
+    assert refused.code == 2
+    assert "name a function in full" in refused.err
+
+
 def test_unet_is_what_fill_does(run: Run) -> None:
     """The figures in the file are those in the code."""
     shipped = yaml.safe_load((files("oceanfill.configs") / "fill/unet.yaml").read_text())
