@@ -1,14 +1,16 @@
 """The current from simulated radars: optimal interpolation and networks against the truth they do not see.
 
-    python benchmarks/vectors.py FOLDER [MINUTES]
+    python benchmarks/vectors.py FOLDER [MINUTES [WAY ...]]
 
 Makes FOLDER/radials.nc and FOLDER/truth.nc (two-layer turbulence off a coast, three stations), fills by each
-way, prints a Markdown table and draws FOLDER/vectors.png. Networks train for MINUTES each (default 3).
+way (METHOD:FLOW, all by default), prints a line of a Markdown table for each, and draws FOLDER/vectors.png
+when all are there. Networks train for MINUTES each (default 2).
 """
 
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 
 import matplotlib as mpl
@@ -23,28 +25,26 @@ from oceanfill.pipeline.simulators.two_layer import TwoLayer
 from oceanfill.pipeline.vectors import fill_radials
 
 STATIONS = (Station(43.02, 5.4, 95), Station(43.02, 6.15, 95), Station(43.5, 4.95, 80))
-WAYS = (("oi", "free"), ("oi", "stream-function"), ("unet", "free"), ("unet", "low-divergence"))
-WAYS = (*WAYS, ("unet", "stream-function"))
+WAYS = ("oi:free", "oi:stream-function", "unet:free", "unet:low-divergence", "unet:stream-function")
 
 
 def main() -> None:
     """Print a line a way."""
     folder = Path(sys.argv[1])
-    minutes = float(sys.argv[2]) if len(sys.argv) > 2 else 3.0
+    minutes = float(sys.argv[2]) if len(sys.argv) > 2 else 2.0
     folder.mkdir(parents=True, exist_ok=True)
     current = truth()
     radials = observe(current, STATIONS, np.random.default_rng(0))
-    current.to_netcdf(folder / "truth.nc")
-    radials.to_netcdf(folder / "radials.nc")
-    seen = np.isfinite(radials.radial.transpose("station", ...).to_numpy())
-    count = seen.sum(axis=0)
+    count = np.isfinite(radials.radial.transpose("station", ...).to_numpy()).sum(axis=0)
     print("| | seen by none | by one | by two or three | all | 1-sigma ellipse | 2-sigma | divergence |")
     print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |", flush=True)
-    found = {}
-    for method, flow in WAYS:
+    for way in sys.argv[3:] or WAYS:
+        method, flow = way.split(":")
         how = Training(epochs=1000, time_budget=minutes)
-        filled = fill_radials(folder / "radials.nc", "direction", method=method, flow=flow, training=how)
-        found[method, flow] = filled
+        start = time.perf_counter()
+        filled = fill_radials(radials, "direction", method=method, flow=flow, training=how)
+        print(f"{way}: {time.perf_counter() - start:.0f} s", file=sys.stderr)
+        filled.to_netcdf(folder / f"{method}-{flow}.nc")
         off = np.stack([filled[name] - current[name] for name in ("u", "v")])
         sea = np.isfinite(off[0])
         errors = [100 * rms(off[:, sea & part]) for part in (count == 0, count == 1, count > 1, count >= 0)]
@@ -52,14 +52,17 @@ def main() -> None:
         cells = [f"{error:.2f}" for error in errors]
         cells += [f"{100 * (inside < sigmas**2).mean():.1f} %" for sigmas in (1, 2)]
         name = f"{method}, {flow}" + (
-            "" if method in filled.delivered or method == "oi" else " (not delivered)"
+            "" if method == "oi" or filled.delivered == method else " (not delivered)"
         )
         print("| " + " | ".join([name, *cells, f"{1e6 * divergence(filled):.2f}"]) + " |", flush=True)
-    draw(folder / "vectors.png", current, radials, found)
+    made = [folder / f"{way.replace(':', '-')}.nc" for way in WAYS]
+    if all(path.exists() for path in made):
+        found = {way: xr.load_dataset(path) for way, path in zip(WAYS, made, strict=True)}
+        draw(folder / "vectors.png", current, radials, found)
 
 
 def truth() -> xr.Dataset:
-    """``u`` and ``v`` of the upper of two layers, m/s, every six hours of forty days, cells of 3 km."""
+    """``u`` and ``v`` of the upper of two layers, m/s, every six hours of sixteen days, cells of 3 km."""
     model = TwoLayer(
         cells=64,
         length=192e3,
@@ -71,7 +74,7 @@ def truth() -> xr.Dataset:
     )
     state = model.advance(model.start(1, seed=3, speed=0.2), 96 * 50)
     maps = []
-    for _ in range(160):
+    for _ in range(64):
         state = model.advance(state, 24)
         maps.append(model.psi(state)[0, 0])
     psi = torch.stack(maps)
@@ -84,12 +87,12 @@ def truth() -> xr.Dataset:
     )
     y, x = np.meshgrid(np.arange(44), np.arange(52), indexing="ij")
     land = y < 3 + 2 * np.sin(x / 7)
-    time = np.datetime64("2024-05-01", "ns") + np.arange(len(u)) * np.timedelta64(6, "h")
+    dates = np.datetime64("2024-05-01", "ns") + np.arange(len(u)) * np.timedelta64(6, "h")
     parts = {
         name: (("time", "lat", "lon"), np.where(land, np.nan, part)) for name, part in (("u", u), ("v", v))
     }
     axes = {"lat": ("lat", lat, {"units": "degrees_north"}), "lon": ("lon", lon, {"units": "degrees_east"})}
-    return xr.Dataset(parts, {"time": time, **axes})
+    return xr.Dataset(parts, {"time": dates, **axes})
 
 
 def rms(values: np.ndarray) -> float:
@@ -111,11 +114,9 @@ def divergence(filled: xr.Dataset) -> float:
     return float(np.sqrt(((east + north) ** 2).mean())) * 180 / np.pi / 6.371e6
 
 
-def draw(
-    path: Path, current: xr.Dataset, radials: xr.Dataset, found: dict[tuple[str, str], xr.Dataset]
-) -> None:
+def draw(path: Path, current: xr.Dataset, radials: xr.Dataset, found: dict[str, xr.Dataset]) -> None:
     """A date: what is seen, the truth, interpolation and network with ellipses of the error."""
-    date = 81
+    date = 33
     figure = Figure(figsize=(11, 8.6), layout="constrained")
     axes = figure.subplots(2, 2, sharex=True, sharey=True).ravel()
     for station, name in zip(radials.transpose("station", ...).radial, "ABC", strict=True):
@@ -134,8 +135,8 @@ def draw(
     axes[0].legend(loc="lower right", ncols=3)
     maps = {
         "truth": current,
-        "optimal interpolation": found["oi", "free"],
-        "U-Net, stream function": found["unet", "stream-function"],
+        "optimal interpolation": found["oi:free"],
+        "U-Net, stream function": found["unet:stream-function"],
     }
     norm = mpl.colors.Normalize(0, 0.8)
     for one, (name, flow) in zip(axes[1:], maps.items(), strict=True):

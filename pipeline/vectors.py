@@ -33,7 +33,7 @@ _log = logging.getLogger(__name__)
 Floats = NDArray[np.float32]
 
 METHODS = ("oi", "unet")
-_REHEARSALS = 4
+_REHEARSALS = 3
 _HIDDEN = 0.2  # share of the values that each of them hides
 _BATCH = 4
 _EPOCHS = 20
@@ -111,9 +111,14 @@ def _products(
     held = choosing | scored
     known = radials.hide(held)
     with progress("fitting the first guess", None, quiet):
-        kriging = fit(known, seed=seed, device=device)
+        kriging = fit(known, divergent=flow != "stream-function", seed=seed, device=device)
     scales = (f"{part.length:.3g} km, {part.duration:.3g} days" for part in kriging.scales.components)
-    _log.info("first guess: %s; noise %.3g", " and ".join(scales), float(kriging.scales.nugget) ** 0.5)
+    _log.info(
+        "first guess: %s; noise %.3g; %.0f %% of the variance without divergence",
+        " and ".join(scales),
+        float(kriging.scales.nugget) ** 0.5,
+        100 * kriging.share,
+    )
     nugget = float(kriging.scales.nugget)
     spread = float(sum(part.sill for part in kriging.scales.components)) ** 0.5
     grid = None if flow == "free" else regular_grid(radials)

@@ -1,8 +1,9 @@
 """A current from its components along given directions: the Gaussian conditional on the nearest ones.
 
-The eastward and the northward velocity have one covariance (`neighbours.Scales`) and none with each other;
-an observation is their projection on its direction, with noise. What follows is exact linear algebra (optimal
-interpolation of vectors: Kim, Terrill and Cornuelle 2008, doi:10.1029/2007JC004244).
+A share of the current is the flow of a stream function, which couples its components (Bretherton, Davis and
+Fandry 1976, doi:10.1016/0011-7471(76)90001-2); in the rest they have one covariance (`neighbours.Scales`) and
+none with each other. An observation is the projection on its direction, with noise. What follows is exact
+linear algebra (Kim, Terrill and Cornuelle 2008, doi:10.1029/2007JC004244).
 """
 
 from __future__ import annotations
@@ -16,12 +17,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.optimize import minimize
+from scipy.special import expit
 from torch import Tensor
 
 from ..gaps import hide_spells
 from ..radials import Radials
-from .kriging import apart, by_blocks
-from .neighbours import Observations, Scales, covariance, nearest, observations, spacing
+from .kriging import by_blocks
+from .neighbours import Observations, Scales, nearest, observations, spacing
 from .optimal_interpolation import scales_of
 
 _log = logging.getLogger(__name__)
@@ -29,15 +31,16 @@ _TARGETS = 500  # hidden values that the scales are fitted to
 _HIDDEN = 0.2  # share of the values among which they are
 _ROUNDS = (6, 12)  # iterations with the neighbours of the scales of the round before
 _LEAST_NUGGET = 1e-4  # of the sill: single precision needs it
+_NEAR = 1e-9  # of the root below, whose gradient at zero is not finite
+_LATTICE = 0.35  # of the shorter scales, the step of the lattice of observations that are seen from afar
+_MOST_LOGIT = 6.0  # of the share without divergence
 
 
 class System(NamedTuple):
     """What n groups of m targets and their k observations are, besides the scales."""
 
-    apart: Tensor  # (n, k, k) squared distance, km2, and lag, days2, between observations
-    lag: Tensor
-    apart_target: Tensor  # (n, k, m)
-    lag_target: Tensor
+    places: Tensor  # (n, k, 3) east and north of the first target, km, and days
+    targets: Tensor  # (n, m, 3)
     towards: Tensor  # (n, k, 2) direction; zero where a target has fewer observations
     noise: Tensor  # (n, k) error variance
     anomaly: Tensor  # (n, k)
@@ -56,7 +59,8 @@ class VectorKriging:
 
     scales: Scales
     mean: tuple[float, float]  # the current that anomalies are taken from
-    neighbours: int = 20  # of each station
+    share: float = 0.0  # of the variance that has no divergence
+    neighbours: int = 12  # of each station, and as many of its lattice
 
     def __call__(
         self,
@@ -73,7 +77,9 @@ class VectorKriging:
         seen = _seen(radials, self.scales, self.mean, device)
 
         def estimate(centres: Tensor, members: Tensor) -> list[Tensor]:
-            mean, spread = conditional(self.scales, _system(seen, centres, members, self.neighbours))
+            mean, spread = conditional(
+                self.scales, self.share, _system(seen, centres, members, self.neighbours)
+            )
             return [mean[..., 0], mean[..., 1], spread[..., 0, 0], spread[..., 1, 1], spread[..., 0, 1]]
 
         wanted = np.broadcast_to(radials.sea, radials.shape)
@@ -82,14 +88,15 @@ class VectorKriging:
         return current
 
 
-def conditional(scales: Scales, given: System) -> tuple[Tensor, Tensor]:
+def conditional(scales: Scales, share: Tensor | float, given: System) -> tuple[Tensor, Tensor]:
     """Mean (n, m, 2) of the anomaly of the targets' current, and covariance (n, m, 2, 2) of its error."""
-    between = covariance(scales, given.apart, given.lag) * (given.towards @ given.towards.mT)
+    towards = given.towards[:, :, None]
+    alike, turning, (across, _) = _covariance(scales, share, towards, given.places, given.places)
+    between = alike * (given.towards @ given.towards.mT) + turning * across * across.mT
     between.diagonal(dim1=1, dim2=2).add_(scales.nugget + _LEAST_NUGGET * scales.sill + given.noise)
-    alike = covariance(scales, given.apart_target, given.lag_target)
-    right = torch.cat(
-        [(alike[..., None] * given.towards[:, :, None]).flatten(2), given.anomaly[..., None]], 2
-    )
+    alike, turning, (across, aside) = _covariance(scales, share, towards, given.places, given.targets)
+    to_targets = alike[..., None] * towards - (turning * across)[..., None] * aside
+    right = torch.cat([to_targets.flatten(2), given.anomaly[..., None]], 2)
     half = torch.linalg.solve_triangular(torch.linalg.cholesky(between), right, upper=False)
     part = half[..., :-1].unflatten(2, (-1, 2))
     mean = torch.einsum("nkmi,nk->nmi", part, half[..., -1])
@@ -97,10 +104,35 @@ def conditional(scales: Scales, given: System) -> tuple[Tensor, Tensor]:
     return mean, scales.sill * torch.eye(2).to(explained) - explained
 
 
+def _covariance(
+    scales: Scales, share: Tensor | float, towards: Tensor, here: Tensor, there: Tensor
+) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor]]:
+    """Of currents at places (n, a, 3) and (n, b, 3) apart by r: f 1 - share c p p', p being r turned left.
+
+    Gives f and share c (n, a, b), and p along the directions ``towards`` (n, a, 1, 2) and itself. A stream
+    function with a Matern-5/2 covariance has f of Matern-3/2 along r, sill (1 + s) exp(-s) with
+    s^2 = 3 (r^2 / length^2 + t^2 / duration^2), and f - c r^2 across it, with c = 3 sill / length^2 exp(-s).
+    """
+    east, north, lag = (here[:, :, None] - there[:, None]).unbind(-1)
+    aside = torch.stack([-north, east], -1)
+    alike, turning = torch.zeros_like(east), torch.zeros_like(east)
+    for sill, length, duration in scales.components:
+        root = (3 * ((east**2 + north**2) / length**2 + lag**2 / duration**2) + _NEAR).sqrt()
+        fall = sill * torch.exp(-root)
+        alike = alike + fall * (1 + root)
+        turning = turning + share * (3 / length**2) * fall
+    return alike, turning, ((towards * aside).sum(-1), aside)
+
+
 def fit(
-    radials: Radials, *, neighbours: int = 20, seed: int = 0, device: torch.device | str = "cpu"
+    radials: Radials,
+    *,
+    divergent: bool = True,
+    neighbours: int = 12,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
 ) -> VectorKriging:
-    """Fit scales and noise to how well hidden radial velocities are told from the others.
+    """Fit scales, noise and the share without divergence to how well hidden velocities are told from others.
 
     The gaps of other dates are laid over each station's values; what is minimised is the negative
     log-likelihood of what they hide under the projected Gaussian.
@@ -115,9 +147,11 @@ def fit(
     step, *cells = spacing(radials.stations[0])
     cell = float(np.mean(cells))
     # The wide and lasting part, beside that of the eddies, has what the mean current lacks.
-    log = np.log([0.03, 0.8, 5 * cell, 5 * step, 0.3, 20 * cell, 20 * step])
-    low = np.log([1e-4, *2 * [0.01, 0.5 * cell, 0.3 * step]])
-    high = np.log([1, *2 * [30, 300 * cell, 300 * step]])
+    log = np.append(np.log([0.03, 0.8, 5 * cell, 5 * step, 0.3, 20 * cell, 20 * step]), 0.0)
+    low = np.append(np.log([1e-4, *2 * [0.01, 0.5 * cell, 0.3 * step]]), -_MOST_LOGIT)
+    high = np.append(np.log([1, *2 * [30, 300 * cell, 300 * step]]), _MOST_LOGIT)
+    if not divergent:
+        log[-1] = low[-1] = high[-1] = 30.0  # a share of one
 
     targets = rng.permutation(np.argwhere(hidden))[:_TARGETS]
     date, station, row, column = targets.T
@@ -131,15 +165,15 @@ def fit(
     )
     place = torch.as_tensor(targets[:, [0, 2, 3]], device=device)
     for iterations in _ROUNDS if len(targets) else ():
-        scales = scales_of(np.exp(log).tolist(), unit**2)
+        scales = scales_of(np.exp(log[:-1]).tolist(), unit**2)
         with torch.no_grad():
             given = _system(_seen(known, scales, mean, device), place, place[:, None], neighbours)
         given = given._replace(noise=given.noise / unit**2, anomaly=given.anomaly / unit)
 
         def loss(numbers: NDArray[np.float64], given: System = given) -> tuple[float, NDArray[np.float64]]:
             free = torch.tensor(numbers, dtype=torch.float32, requires_grad=True)
-            scales = scales_of(free.exp().to(device))
-            found, spread = conditional(scales, given)
+            scales = scales_of(free[:-1].exp().to(device))
+            found, spread = conditional(scales, free[-1].sigmoid().to(device), given)
             variance = torch.einsum("ni,nij,nj->n", towards, spread[:, 0], towards) + scales.nugget + noise
             left = value - (found[:, 0] * towards).sum(1)
             total = (variance.log() + left**2 / variance).mean() / 2
@@ -152,7 +186,8 @@ def fit(
         ).x
     if not len(targets):
         _log.warning("too few gaps to fit the first guess to; its scales are the usual ones")
-    return VectorKriging(scales_of(np.exp(log).tolist(), unit**2), mean, neighbours)
+    scales = scales_of(np.exp(log[:-1]).tolist(), unit**2)
+    return VectorKriging(scales, mean, float(expit(log[-1])), neighbours)
 
 
 def hide(radials: Radials, share: float, rng: np.random.Generator) -> NDArray[np.bool_]:
@@ -172,11 +207,25 @@ def mean_current(radials: Radials) -> tuple[float, float]:
 
 
 def _seen(radials: Radials, scales: Scales, mean: tuple[float, float], device: torch.device) -> list[_Seen]:
+    """Each station's observations twice: those of a lattice as wide as the scales allow, and the others.
+
+    Of dense observations the nearest alone would tell a few cells of the flow, and of the rest nothing.
+    """
+    steps = spacing(radials.stations[0])
+    length, duration = (min(float(part[i]) for part in scales.components) for i in (1, 2))
+    strides = [
+        max(2, round(_LATTICE * reach / step))
+        for reach, step in zip((duration, length, length), steps, strict=True)
+    ]
+    t, y, x = np.ogrid[tuple(slice(extent) for extent in radials.shape)]
+    lattice = (t % strides[0] == 0) & (y % strides[1] == 0) & (x % strides[2] == 0)
     found = []
     for station, towards in zip(radials.stations, radials.towards, strict=True):
-        data = observations(station, station.values - np.tensordot(mean, towards, 1), scales, device)
-        padded = np.pad(towards, [(0, 0), *((reach, reach) for reach in data.pad[1:])])
-        found.append(_Seen(data, torch.as_tensor(padded.reshape(2, -1).T.copy(), device=device)))
+        anomaly = station.values - np.tensordot(mean, towards, 1)
+        for hidden in (~lattice, lattice):
+            data = observations(station.hide(hidden), anomaly, scales, device)
+            padded = np.pad(towards, [(0, 0), *((reach, reach) for reach in data.pad[1:])])
+            found.append(_Seen(data, torch.as_tensor(padded.reshape(2, -1).T.copy(), device=device)))
     return found
 
 
@@ -191,6 +240,16 @@ def _system(seen: Sequence[_Seen], centres: Tensor, members: Tensor, neighbours:
         noise.append(data.noise[found] + ~exists)
         anomaly.append(data.anomaly[found] * exists)
     wanted = seen[0].data.place(seen[0].data.cell(members))
-    near, wanted = ((part - wanted[:, :1]).float() for part in (torch.cat(places, 1), wanted))
-    parts = [torch.cat(part, 1) for part in (towards, noise, anomaly)]
-    return System(*apart(near, near), *apart(near, wanted), *parts)
+    plane = _plane(wanted[:, :1])
+    near, wanted = (((part - wanted[:, :1]) @ plane).float() for part in (torch.cat(places, 1), wanted))
+    return System(near, wanted, *(torch.cat(part, 1) for part in (towards, noise, anomaly)))
+
+
+def _plane(origin: Tensor) -> Tensor:
+    """(n, 4, 3) what makes east, north and days of places less their ``origin`` (n, 1, 4)."""
+    up = torch.nn.functional.normalize(origin[:, 0, :3], dim=-1)
+    pole = torch.tensor([0.0, 0.0, 1.0]).to(up)
+    east = torch.nn.functional.normalize(torch.linalg.cross(pole.expand_as(up), up), dim=-1)
+    plane = torch.zeros(len(up), 4, 3).to(up)
+    plane[:, :3, 0], plane[:, :3, 1], plane[:, 3, 2] = east, torch.linalg.cross(up, east), 1
+    return plane

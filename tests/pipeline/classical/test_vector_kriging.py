@@ -9,7 +9,7 @@ import pytest
 from fields import eddies, seen_by_radars
 from oceanfill.pipeline.classical.neighbours import Component, Scales
 from oceanfill.pipeline.classical.vector_kriging import VectorKriging, fit, hide, mean_current
-from oceanfill.pipeline.coordinates import EARTH_RADIUS, directions
+from oceanfill.pipeline.coordinates import EARTH_RADIUS
 from oceanfill.pipeline.radials import Radials, open_radials
 
 SCALES = Scales(
@@ -17,27 +17,53 @@ SCALES = Scales(
 )  # so long that nothing is thinned
 
 
+SHARE = 0.7
+
+
 def covariance(a, b):
-    """Of places (n, 4) in km and days."""
-    total = 0.0
-    for sill, length, duration in SCALES.components:
-        apart = (a[:, None] - b[None]) / np.array([length, length, length, duration])
-        root = np.sqrt(3) * np.linalg.norm(apart, axis=-1)
-        total = total + sill * (1 + root) * np.exp(-root)
-    return total
+    """(n, m, 2, 2) of the currents at places (n, 3) and (m, 3) east, north (km) and days.
+
+    The share without divergence by differences of the stream function's covariance, Matern-5/2.
+    """
+
+    def stream(east, north, days):
+        total = 0.0
+        for sill, length, duration in SCALES.components:
+            root = np.sqrt(3 * ((east**2 + north**2) / length**2 + days**2 / duration**2))
+            total = total + sill * length**2 * (1 + root + root**2 / 3) * np.exp(-root)
+        return total
+
+    def isotropic(east, north, days):
+        total = 0.0
+        for sill, length, duration in SCALES.components:
+            root = np.sqrt(3 * ((east**2 + north**2) / length**2 + days**2 / duration**2))
+            total = total + sill * (1 + root) * np.exp(-root)
+        return total
+
+    x, y, t = np.moveaxis(a[:, None] - b[None], -1, 0)
+    h = 0.05  # km
+    uu = -(stream(x, y + h, t) - 2 * stream(x, y, t) + stream(x, y - h, t)) / h**2
+    vv = -(stream(x + h, y, t) - 2 * stream(x, y, t) + stream(x - h, y, t)) / h**2
+    corners = [sx * sy * stream(x + sx * h, y + sy * h, t) for sx in (1, -1) for sy in (1, -1)]
+    uv = sum(corners) / (4 * h**2)
+    flow = np.stack([np.stack([uu, uv], -1), np.stack([uv, vv], -1)], -1)
+    return SHARE * flow + (1 - SHARE) * isotropic(x, y, t)[..., None, None] * np.eye(2)
 
 
 def dense(radials: Radials, mean, target):
     """Mean (2,) and covariance (2, 2) of the current at a target from all observations at once."""
     first = radials.stations[0]
-    place = EARTH_RADIUS * directions(first.lat, first.lon)
     t, s, y, x = np.argwhere(np.isfinite(radials.values)).T
     h = radials.towards[s, :, y, x].astype(float)
-    at = np.column_stack([place[y, x], first.days[t]])
-    here = np.append(place[target[1], target[2]], first.days[target[0]])[None]
+    day, row, column = target
+    degree = np.radians(EARTH_RADIUS)
+    stretch = np.cos(np.radians(first.lat[row, column]))
+    east = degree * stretch * (first.lon[y, x] - first.lon[row, column])
+    north = degree * (first.lat[y, x] - first.lat[row, column])
+    at = np.column_stack([east, north, first.days[t] - first.days[day]])
     noise = SCALES.nugget + 1e-4 * SCALES.sill + radials.error_variance[t, s, y, x]
-    square = covariance(at, at) * (h @ h.T) + np.diag(noise)
-    right = covariance(at, here) * h
+    square = np.einsum("ai,abij,bj->ab", h, covariance(at, at), h) + np.diag(noise)
+    right = np.einsum("ai,aij->aj", h, covariance(at, np.zeros((1, 3)))[:, 0])
     found = np.array(mean) + right.T @ np.linalg.solve(square, radials.values[t, s, y, x] - h @ mean)
     return found, SCALES.sill * np.eye(2) - right.T @ np.linalg.solve(square, right)
 
@@ -55,14 +81,16 @@ def square(current, cell):
 
 def test_all_neighbours_give_the_dense_conditional():
     radials = few(observation_error=0.02)
-    current = VectorKriging(SCALES, (0.1, -0.05), neighbours=200)(radials)
+    current = VectorKriging(SCALES, (0.1, -0.05), SHARE, neighbours=50)(radials)
     assert np.isfinite(current[:, :, radials.sea]).all()
     assert np.isnan(current[:, :, ~radials.sea]).all()
     for target in np.argwhere(np.broadcast_to(radials.sea, radials.shape))[::17]:
         mean, spread = dense(radials, (0.1, -0.05), target)
         cell = tuple(target)
-        np.testing.assert_allclose([current[(0, *cell)], current[(1, *cell)]], mean, atol=2e-5)
-        np.testing.assert_allclose(square(current, cell), spread, atol=2e-5)
+        np.testing.assert_allclose(
+            [current[(0, *cell)], current[(1, *cell)]], mean, atol=3e-4
+        )  # of the curvature
+        np.testing.assert_allclose(square(current, cell), spread, atol=3e-4)
 
 
 def with_directions(radials: Radials, *angles: float) -> Radials:
@@ -114,7 +142,7 @@ def test_the_mean_current_is_found_from_projections():
 
 
 def test_fitted_scales_tell_the_hidden_current_and_their_error_holds():
-    truth = eddies(dates=30, seed=2)
+    truth = eddies(dates=16, rows=16, columns=18, seed=2)
     radials = open_radials(seen_by_radars(truth), "direction")
     kriging = fit(radials)
     assert float(kriging.scales.nugget) ** 0.5 == pytest.approx(0.03, rel=0.25)
@@ -124,9 +152,10 @@ def test_fitted_scales_tell_the_hidden_current_and_their_error_holds():
     by_none = ~np.isfinite(radials.values).any(axis=1) & radials.sea
     speed = np.sqrt(float((truth.u**2 + truth.v**2).mean()) / 2)
     assert np.sqrt((off[:, by_two] ** 2).mean()) < 0.12 * speed  # the noise of one velocity is 0.15
-    assert np.sqrt((off[:, by_none] ** 2).mean()) < 0.35 * speed
+    assert np.sqrt((off[:, by_none] ** 2).mean()) < 0.25 * speed
+    assert kriging.share > 0.9
     claimed = np.sqrt(((uu + vv) / 2)[by_none].mean())
-    assert claimed == pytest.approx(np.sqrt((off[:, by_none] ** 2).mean()), rel=0.3)
+    assert claimed == pytest.approx(np.sqrt((off[:, by_none] ** 2).mean()), rel=0.4)
 
 
 def test_a_record_without_gaps_has_the_usual_scales(caplog):
