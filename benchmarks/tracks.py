@@ -1,17 +1,20 @@
 """How well tracks of four altimeters give back the sea level that they were sampled from.
 
-    python benchmarks/tracks.py [METHOD ...]
+    python benchmarks/tracks.py [--bounds 36.0625,44.3125,0.0625,15.8125] [--epochs 5] [METHOD ...]
 
 The altimetry of the Mediterranean (DUACS, three months of 2005, a real product that does not ship: its folder
 is OCEANFILL_SHARED, or ../shared/data) is sampled where Jason, Sentinel-3A, SARAL and CryoSat-2 would fly,
 with a noise of 2 cm, and written as along-track files. The command fills a grid of a quarter of a degree from
-them; the truth is the product on every second row and column, which is where the grid's centres are. The
-columns "tracks" are the command's own score, on tracks that it held out; the last line is the speed of
-bilinear interpolation to as many points as DINCAE 2 was trained on, and of its adjoint.
+them, or the part of it within the bounds; the truth is the product on every second row and column, which is
+where the grid's centres are. The error that is written is that of a new observation: the share within it is
+of the truth with the noise of one. The columns "tracks" are the command's own score, on tracks that it held
+out. The last line is the speed of bilinear interpolation to as many points as DINCAE 2 was trained on, and of
+its adjoint.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import subprocess
 import sys
@@ -42,11 +45,13 @@ def write_tracks(truth: xr.DataArray, folder: Path) -> None:
             file.to_netcdf(folder / f"dt_med_{name}_phy_l3_2005{month:02d}.nc")
 
 
-def filled(method: str, folder: Path, bounds: str) -> tuple[xr.Dataset, float]:
+def filled(method: str, folder: Path, bounds: str, epochs: int | None) -> tuple[xr.Dataset, float]:
     """What the command makes of the files, and its seconds."""
     target = folder / f"{method}.nc"
     words = [sys.executable, "-m", "oceanfill.pipeline.cli", "fill", f"{folder}/dt_*.nc", "-o", str(target)]
     words += ["--method", method, "--grid", "0.25", f"--bounds={bounds}", "--mask", str(TRUTH)]
+    if epochs is not None and method != "oi":
+        words += ["--epochs", str(epochs)]
     start = time.perf_counter()
     subprocess.run(words, check=True)
     return xr.load_dataset(target), time.perf_counter() - start
@@ -69,20 +74,35 @@ def speed() -> str:
 
 def main() -> None:
     """Print a line of Markdown a method."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("methods", nargs="*", default=METHODS, metavar="METHOD")
+    parser.add_argument("--bounds", metavar="LAT0,LAT1,LON0,LON1", help="centres of cells; default all")
+    parser.add_argument("--epochs", type=int)
+    options = parser.parse_args()
     truth = xr.load_dataset(TRUTH).adt
     every = truth[:, ::2, ::2]
+    noise = MISSIONS[FLYING[0]].noise * np.random.default_rng(1).standard_normal(every.shape)
     lat, lon = (every[name].to_numpy().astype(float) for name in ("latitude", "longitude"))
-    bounds = f"{lat[0]},{lat[-1]},{lon[0]},{lon[-1]}"
+    bounds = options.bounds or f"{lat[0]},{lat[-1]},{lon[0]},{lon[-1]}"
     print("| method | delivered | RMSE cm | within 1 sigma | RMSE cm, tracks | within 1 sigma, tracks | s |")
     print("| --- | --- | ---: | ---: | ---: | ---: | ---: |")
     with tempfile.TemporaryDirectory() as name:
         write_tracks(truth, Path(name))
-        for method in sys.argv[1:] or METHODS:
-            found, seconds = filled(method, Path(name), bounds)
-            known = np.where(np.isfinite(found.sla_unfiltered_error), every.sel(time=found.time), np.nan)
-            mean, error = (found[f"sla_unfiltered_{part}"].to_numpy() for part in ("analysis", "error"))
-            shares = coverage(mean, error, known), found.attrs["held_out_coverage_1sigma"]
-            errors = rmse(mean, known), found.attrs["held_out_rmse"]
+        for method in options.methods:
+            found, seconds = filled(method, Path(name), bounds, options.epochs)
+            mean, error = (found[f"sla_unfiltered_{part}"] for part in ("analysis", "error"))
+            known, measured = (
+                part.sel(time=found.time)
+                .sel(latitude=found.latitude, longitude=found.longitude, method="nearest")
+                .to_numpy()
+                for part in (every, every + noise)
+            )
+            sigma = error.to_numpy()
+            known[np.isnan(sigma)] = measured[np.isnan(sigma)] = np.nan
+            shares = coverage(mean.to_numpy(), sigma, measured), found.attrs["held_out_coverage_1sigma"]
+            errors = rmse(mean.to_numpy(), known), found.attrs["held_out_rmse"]
             line = [
                 f"{100 * part:.2f} | {100 * share:.1f} %" for part, share in zip(errors, shares, strict=True)
             ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,6 +24,8 @@ from .firstguess import Advance, Floats, rehearsal
 from .gaps import as_hard
 from .gridding import Grid, gridded
 
+_log = logging.getLogger(__name__)
+_FEWEST_TRACKS = 5  # of which two are held out, one to choose with and one to score on
 _DROPPED = (0.2, 0.88)  # probability of each track of a date (DINCAE 2)
 
 
@@ -87,6 +90,10 @@ class TrackData(GapData):
         number = np.bincount(self.tracks.track)
         order = np.random.default_rng(self.seed).permutation(np.flatnonzero(number))
         lost = order[np.cumsum(number[order]) <= share * number.sum()]
+        if share and len(lost) < 2:
+            lost = order[:2] if len(order) >= _FEWEST_TRACKS else order[:0]
+            if not len(lost):
+                _log.warning("%d tracks are too few to hold some out: there is no score", len(order))
         return np.isin(self.tracks.track, lost[::2]), np.isin(self.tracks.track, lost[1::2])
 
     def _cells(self, points: NDArray[np.bool_]) -> NDArray[np.bool_]:

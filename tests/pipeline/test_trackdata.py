@@ -49,6 +49,14 @@ def test_whole_tracks_are_held_out_and_shared_between_choosing_and_scoring(data)
     assert abs(len(choosing) - len(scored)) <= 1
 
 
+def test_of_few_tracks_one_chooses_and_one_is_scored(tracks, grid):
+    some = tracks.at(np.isin(tracks.track, np.unique(tracks.track)[:6]))
+    few = track_data(some, grid, held_out=0.1)
+    assert [len(np.unique(few.tracks.track[few.points[part]])) for part in ("choosing", "scored")] == [1, 1]
+    fewer = track_data(tracks.at(np.isin(tracks.track, np.unique(tracks.track)[:4])), grid)
+    assert not fewer.held.any()
+
+
 def test_a_hidden_track_leaves_nothing_behind(data, tracks, grid):
     """What the held-out tracks measured has no say in what is estimated without them."""
     changed = np.isin(data.tracks.track, np.unique(data.tracks.track[data.points["held"]]))
