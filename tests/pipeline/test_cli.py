@@ -71,6 +71,7 @@ def test_every_opening_option_reaches_open_field() -> None:
     [
         (("--region", "1,2,3"), "'1,2,3' is not lat0,lat1,lon0,lon1"),
         (("--region", "a,b,c,d"), "'a,b,c,d' is not lat0,lat1,lon0,lon1"),
+        (("--intervals", "50,x"), "'50,x' is not a list of whole percents, as 50,90"),
         (("--epochs", "0"), "'0' is not a positive number"),
         (("--epochs", "2.5"), "'2.5' is not a positive number"),
         (("--time-budget", "nan"), "'nan' is not a positive number"),
