@@ -15,10 +15,10 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 from fill_cases import found
-from oceanfill.pipeline.calibration import Misses, calibrate, misses
+from oceanfill.pipeline.calibration import Calibration, Misses, misses
 from oceanfill.pipeline.data import GapData
 from oceanfill.pipeline.field import open_field
-from oceanfill.pipeline.fill import HELD_OUT, METHODS
+from oceanfill.pipeline.fill import HELD_OUT, METHODS, calibrated
 from oceanfill.pipeline.networks import Training
 from oceanfill.pipeline.pairing import truth_of
 from scipy.stats import norm
@@ -39,11 +39,10 @@ def shares(z: np.ndarray, widths: list[float]) -> list[float]:
     return [100 * float(np.mean(z <= width)) for width in widths]
 
 
-def reached(there: Misses, held: Misses, further: list[Misses]) -> dict[str, tuple[list[float], list[float]]]:
+def reached(there: Misses, held: Misses, law: Calibration) -> dict[str, tuple[list[float], list[float]]]:
     """Percent of the truth in the intervals, and by fifths of the distance in that of 68 %."""
     level = norm.cdf(1) - norm.cdf(-1)
     factor = np.quantile(held.miss, level, weights=held.weight, method="inverted_cdf")
-    law = calibrate(held.and_also(further))
     fifths = np.array_split(np.argsort(there.traits[:, 1], kind="stable"), 5)
     lines = {}
     for name, z, widths in (
@@ -69,8 +68,8 @@ def main() -> None:
         products = METHODS["unet"](data, Training(epochs=1000, time_budget=minutes))
         for product, method in zip(products, ("oi", "unet"), strict=True):
             there = misses(field, truth, *product.estimate, np.ones(truth.shape))
-            held = data.misses("held", *product.trial)
-            for error, (all_of_it, by_distance) in reached(there, held, list(product.further)).items():
+            held, law = data.misses("held", *product.trial), calibrated(data, product, "held")
+            for error, (all_of_it, by_distance) in reached(there, held, law).items():
                 cells = [f"{share:.1f}" for share in (*all_of_it, by_distance[0], by_distance[-1])]
                 print("| " + " | ".join([name, method, error, *cells]) + " |", flush=True)
                 style = {"color": COLOURS[method], "ls": STYLES[error], "label": f"{method}, {error}"}

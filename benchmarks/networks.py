@@ -14,10 +14,9 @@ from pathlib import Path
 
 import numpy as np
 import xarray as xr
-from oceanfill.pipeline.calibration import calibrate, misses
 from oceanfill.pipeline.data import GapData
 from oceanfill.pipeline.field import open_field
-from oceanfill.pipeline.fill import HELD_OUT, METHODS
+from oceanfill.pipeline.fill import HELD_OUT, METHODS, calibrated
 from oceanfill.pipeline.networks import NETWORKS, Training
 from oceanfill.pipeline.scores import coverage, rmse
 
@@ -39,8 +38,7 @@ def main() -> None:
     minutes = float(sys.argv[1]) if len(sys.argv) > 1 else 3.0
     data = GapData(open_field(SAMPLES / "sst_clouds.nc"), held_out=HELD_OUT)
     truth = xr.load_dataset(SAMPLES / "sst_clouds_truth.nc").sst.to_numpy()
-    held = np.where(data.held, data.field.values, np.float32(np.nan))
-    known, patch = data.field.hide(data.held), data.patch
+    patch = data.patch
     print("| network | RMSE | / first guess | within 1 sigma | parameters | s an epoch | epochs |")
     print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |", flush=True)
     said = Said()
@@ -53,9 +51,7 @@ def main() -> None:
             0 if not first else 1 :
         ]:
             mean, error = product.estimate
-            trial, sigma = product.trial
-            missed = misses(known, held, trial, sigma, data.weight)
-            sigma = calibrate(missed.and_also(product.further)).scaled(data.field, error)
+            sigma = calibrated(data, product, "held").scaled(data.field, error)
             found = rmse(np.where(np.isfinite(truth), mean, np.nan), truth)
             first = first or found
             ours = product.name in NETWORKS

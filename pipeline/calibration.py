@@ -24,7 +24,7 @@ Floats = NDArray[np.floating]
 Mask = NDArray[np.bool_]
 
 LEVELS = range(1, 100)  # percent, of the intervals that can be asked for
-ONE_SIGMA = 68.27  # percent, within one standard error of a Gaussian
+_ONE_SIGMA = np.array([0.6827])  # within one standard error of a Gaussian
 _TAILS = 4.0  # degrees of freedom of the distribution that a law is fitted under
 _FOLDS = 5  # runs of dates, each of which judges the laws of the others
 _FEWEST_DATES = 10  # to tell a law from
@@ -73,6 +73,10 @@ class Calibration:
         """The standard error (time, lat, lon) of an estimate from what is ``known``, so that it holds."""
         scale = self.scale(traits(known, error)) if np.any(self.slopes) else self.factor
         return (scale * error).astype(np.float32)
+
+    def luck(self, found: Misses) -> float:
+        """How much harder some values are than the error says: what 68.27 % of them miss by, once scaled."""
+        return float(_quantiles(found.miss / self.scale(found.traits), found.weight, _ONE_SIGMA)[0])
 
     def half_width(self, level: int) -> float:
         """Of the central interval that holds ``level`` (1 to 99) percent, in scaled standard errors."""
@@ -144,7 +148,7 @@ def calibrate(found: Misses) -> Calibration:
     centre = np.average(found.traits, axis=0, weights=found.weight)
     slopes = _slopes(found.traits - centre, found)
     miss = found.miss * np.exp(-(found.traits - centre) @ slopes)
-    *half_widths, one = _quantiles(miss, found.weight, np.append(LEVELS, ONE_SIGMA) / 100).tolist()
+    *half_widths, one = _quantiles(miss, found.weight, np.append(np.array(LEVELS) / 100, _ONE_SIGMA)).tolist()
     return Calibration(
         slopes.tolist(),
         centre.tolist(),

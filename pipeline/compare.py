@@ -21,11 +21,10 @@ from rich.table import Table
 from scipy.stats import bootstrap
 
 from . import spectra
-from .calibration import calibrate, misses
 from .data import GapData
 from .errors import InputError
 from .field import Field
-from .fill import DEFAULTS, GUESSING, METHODS, choose_device
+from .fill import DEFAULTS, GUESSING, METHODS, calibrated, choose_device
 from .gaps import HOLDOUTS, remoteness
 from .networks import NETWORKS, Training
 from .output import replacing
@@ -151,9 +150,7 @@ def compare(
                     product = METHODS[name](copy.copy(data), training)[-1]
                 assert product.trial is not None
                 mean, error = product.trial
-                known = np.where(data.choosing, field.values, np.nan)
-                missed = misses(seen, known, mean, error, data.weight)
-                calibration = calibrate(missed.and_also(product.further))
+                calibration = calibrated(data, product, "choosing")
                 if truth is not None:
                     mean, error = product.estimate
                     whole[name] = mean

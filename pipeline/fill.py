@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -51,6 +51,7 @@ class Product:
     estimate: Estimate  # at sea, from all that was observed
     trial: Estimate | None = None  # of the held-out values, without them
     further: Sequence[Misses] = ()  # of values that further clouds hid from it
+    corrects: Product | None = None  # the first guess
 
 
 def simple(estimate: Callable[[Field], Estimate]) -> Callable[[GapData, Training], list[Product]]:
@@ -112,7 +113,7 @@ def network(name: str) -> Callable[[GapData, Training], list[Product]]:
         if guess.trial is not None:
             trial = predict(task, data.trial_dataloader(), *guess.trial, data.device)
         corrected = predict(task, data.predict_dataloader(), *guess.estimate, data.device)
-        return [guess, Product(name, corrected, trial)]
+        return [guess, Product(name, corrected, trial, corrects=guess)]
 
     return method
 
@@ -272,7 +273,7 @@ def judge(
     known = field.hide(data.held)
     rows, errors = [], []
     for product, (mean, error) in zip(products, trials, strict=True):
-        calibration = calibrate(data.misses("choosing", mean, error).and_also(product.further))
+        calibration = calibrated(data, product, "choosing")
         found, _, truth, weight = data.pairs("choosing", mean, error)
         errors.append(rmse(found, truth, weight))
         figures = score(data.pairs("scored", mean, calibration.scaled(known, error)))
@@ -292,8 +293,22 @@ def judge(
             errors[-1],
             errors[best],
         )
-    missed = data.misses("held", *trials[best])
-    return products[best], rows, calibrate(missed.and_also(products[best].further))
+    return products[best], rows, calibrated(data, products[best], "held")
+
+
+def calibrated(data: GapData, product: Product, part: str) -> Calibration:
+    """The calibration of a product by a part of the hold-out: "choosing" or all that is "held".
+
+    Further clouds hide more dates from a first guess. A network has seen what is under them; so the first
+    guess says how much harder than usual the part is, and that is taken out of the network's factor.
+    """
+    assert product.trial is not None
+    calibration = calibrate(data.misses(part, *product.trial).and_also(product.further))
+    guess = product.corrects
+    if guess is None or guess.trial is None:
+        return calibration
+    luck = calibrated(data, guess, part).luck(data.misses(part, *guess.trial))
+    return replace(calibration, factor=calibration.factor / luck)
 
 
 def score(pairs: Pairs) -> dict[str, Any]:

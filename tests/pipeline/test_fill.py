@@ -1,16 +1,17 @@
 """Filling: every method on a small field, and the choice between what they made."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from fields import cloudy_dataset, cloudy_field
-from oceanfill.pipeline.calibration import Calibration
+from oceanfill.pipeline.calibration import Calibration, Misses
 from oceanfill.pipeline.classical.simple import linear_in_time
 from oceanfill.pipeline.data import GapData
 from oceanfill.pipeline.errors import InputError
-from oceanfill.pipeline.fill import METHODS, Product, choose_device, fill, judge
+from oceanfill.pipeline.fill import METHODS, Product, calibrated, choose_device, fill, judge
 from oceanfill.pipeline.networks import NETWORKS, Training
 
 torch.set_num_threads(1)
@@ -124,6 +125,22 @@ def test_the_factor_makes_one_standard_error_hold_68_percent_of_what_was_held_ou
     mean, error = one.trial
     inside = np.abs(mean - data.field.values)[data.held] <= calibration.factor * error[data.held] * (1 + 1e-6)
     assert inside.mean() == pytest.approx(0.6827, abs=2 / inside.size)  # one value more is at infinity
+
+
+def test_a_network_is_not_blamed_for_held_out_dates_that_are_hard_for_its_first_guess_too(data):
+    """Both miss the held-out values by half more than they say; the guess does not under further clouds."""
+    rng = np.random.default_rng(2)
+    usual = data.misses("held", *product(data, "guess", 0.4, 0.4).trial)
+    many = np.repeat(np.arange(len(usual.miss)), 50)
+    further = Misses(
+        np.abs(rng.standard_normal(len(many))), usual.traits[many], np.ones(len(many)), usual.date[many]
+    )
+    guess = replace(product(data, "guess", 0.6, 0.4), further=[further])
+    network = product(data, "network", 0.3, 0.2, seed=1)
+    alone = calibrated(data, network, "held").factor
+    assert alone == pytest.approx(1.5, rel=0.1)
+    beside = calibrated(data, replace(network, corrects=guess), "held").factor
+    assert beside == pytest.approx(1, rel=0.1)
 
 
 def test_the_factor_is_in_the_file(dataset):
