@@ -111,7 +111,8 @@ def traits(known: Field, error: Floats) -> NDArray[np.float32]:
     days to the nearest of the pixel.
     """
     distance, age = remoteness(known)
-    cells = (distance / np.mean(spacing(known)[1:])).clip(max=np.hypot(*known.sea.shape))
+    cell = np.mean(spacing(known)[1:]) if known.whole is None else known.whole.cell
+    cells = (distance / cell).clip(max=np.hypot(*known.sea.shape))
     days = age.clip(max=np.ptp(known.days) + 1)
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.stack([np.log(error), np.log1p(cells), np.log1p(days)], axis=-1, dtype=np.float32)

@@ -44,18 +44,23 @@ def sea_channel(window: int) -> int:
     return 2 * window + 2
 
 
-def surroundings(field: Field, long: bool | None = None) -> Surroundings:
+Bounds = tuple[tuple[float, float], tuple[float, float]]
+
+
+def surroundings(field: Field, long: bool | None = None, bounds: Bounds | None = None) -> Surroundings:
     """Position, sea mask and season of a field; only the sea mask of one that is no year ``long``.
 
     There each season comes once, and a network that knows when and where it is learns the field by heart.
-    Of a part of a longer record ``long`` says how long that is.
+    Of a part of a longer record ``long`` says how long that is, of a part of a wider one ``bounds`` where it
+    begins and ends: in latitude and in longitude.
     """
 
-    def scaled(degrees: NDArray[np.float64]) -> NDArray[np.float64]:
-        low, high = degrees.min(), degrees.max()
+    def scaled(degrees: NDArray[np.float64], ends: tuple[float, float] | None) -> NDArray[np.float64]:
+        low, high = ends or (degrees.min(), degrees.max())
         return 2 * (degrees - low) / max(high - low, 1e-6) - 1
 
-    place = np.stack([scaled(field.lat), scaled(field.lon), field.sea]).astype(np.float32)
+    north, east = bounds or (None, None)
+    place = np.stack([scaled(field.lat, north), scaled(field.lon, east), field.sea]).astype(np.float32)
     angle = 2 * np.pi * field.season
     season = np.stack([np.cos(angle), np.sin(angle)], axis=1).astype(np.float32)
     if not (field.days[-1] - field.days[0] >= _YEAR if long is None else long):

@@ -29,23 +29,22 @@ from .reading import (
 from .seamask import find_mask, sea_from_coverage, sea_from_mask
 
 _USUAL_FILLS = (
-    -99,
-    -999,
-    -9999,
-    -99999,
-    -999999,
-    99,
-    999,
-    9999,
-    99999,
-    999999,
-    -32768,
-    32767,
-    1e20,
-    1e30,
-    1e35,
-    -1e34,
+    *(sign * (10**digits - 1) for digits in range(2, 7) for sign in (-1, 1)),
+    *(-32768, 32767, 1e20, 1e30, 1e35, -1e34),
 )
+
+
+Table = tuple[list[float], list[float]]  # distances, and what is known at each
+
+
+@dataclass(frozen=True)
+class Whole:
+    """What is known of the record that a field is a part of, so that its parts are filled alike."""
+
+    spread: float  # standard deviation of the anomalies
+    in_time: Table  # variance of the difference of two dates of a pixel, by days
+    in_space: Table  # that of two pixels of a date, by cells
+    cell: float  # km from one to the next
 
 
 @dataclass(frozen=True)
@@ -77,6 +76,7 @@ class Field:
     ever_observed: NDArray[np.bool_] | None = None  # (lat, lon) on any date of a record that this is part of
     displacement: NDArray[np.float32] | None = None  # (time, lat, lon, 3) km from the centre of each cell to
     # where its value was measured, Cartesian
+    whole: Whole | None = None  # the record that this is part of; None for a field of its own
 
     @property
     def observed(self) -> NDArray[np.bool_]:
@@ -95,16 +95,20 @@ class Field:
         seen = self.observed.any(axis=0) if self.ever_observed is None else self.ever_observed
         return self.sea & ~seen
 
-    def between(self, dates: slice) -> Field:
-        """The same field on some of its dates."""
+    def part(self, dates: slice, rows: slice = slice(None), columns: slice = slice(None)) -> Field:
+        """The same field on some of its dates and pixels."""
+        whole = dates, rows, columns
         return replace(
             self,
-            values=self.values[dates],
-            error_variance=self.error_variance[dates],
+            values=self.values[whole],
+            error_variance=self.error_variance[whole],
+            sea=self.sea[rows, columns],
             days=self.days[dates] - self.days[dates][0],
             season=self.season[dates],
-            source=self.source.isel({self.dims[0]: dates}),
-            displacement=None if self.displacement is None else self.displacement[dates],
+            lat=self.lat[rows, columns],
+            lon=self.lon[rows, columns],
+            source=self.source.isel(dict(zip(self.dims, whole, strict=True))),
+            displacement=None if self.displacement is None else self.displacement[whole],
         )
 
     def hide(self, hidden: NDArray[np.bool_]) -> Field:

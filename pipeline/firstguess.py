@@ -20,7 +20,7 @@ Advance = Callable[[int], None]
 
 def spread(field: Field) -> float:
     """Standard deviation of a field's anomalies, in its units: the unit of what a network sees."""
-    return float(np.nanstd(field.values - means(field)))
+    return float(np.nanstd(field.values - means(field))) if field.whole is None else field.whole.spread
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from .blocks import BASE
 from .errors import InputError
 from .prepare import Request, prepare, survey
 from .reading import Inputs, list_inputs
 from .record import Record, prepared
-from .streaming import BASE, LEARNING, SPAN, default_memory, fill_record
+from .sampling import LEARNING, SPAN
+from .streaming import default_memory, fill_record
 
 _log = logging.getLogger(__name__)
 

@@ -34,7 +34,7 @@ from .seamask import find_mask, sea_from_coverage, sea_from_mask
 from .workers import Mapper, workers
 
 DATES = 16  # of a chunk
-_CELLS = 256  # of a chunk, to a side
+CELLS = 256  # of a chunk, to a side
 _SAVED_EVERY = 5.0  # seconds between two states that a killed run goes on from
 _STATE = "state.npz"  # beside the unfinished store
 
@@ -278,7 +278,7 @@ def _make(store: Path, first: _Read, dates: Sequence[Any], wanted: Request) -> N
     """The empty store, with all coordinates."""
     layout = first.layout
     shape = (len(dates), *(first.data.sizes[dim] for dim in (layout.y, layout.x)))
-    chunks = tuple(min(size, extent) for size, extent in zip((DATES, _CELLS, _CELLS), shape, strict=True))
+    chunks = tuple(min(size, extent) for size, extent in zip((DATES, CELLS, CELLS), shape, strict=True))
     dims = (layout.t, layout.y, layout.x)
     template = xr.Dataset(attrs=first.data.attrs)
     for name, array in first.data.coords.items():

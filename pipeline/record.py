@@ -102,22 +102,31 @@ class Record:
         """Whether the last column's neighbour is the first."""
         return is_cyclic(self.grid[1])
 
-    def usual(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """(lat, lon) mean and standard deviation of each pixel; where it has none, the others' mean."""
+    def usual(self, rows: slice, columns: slice) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """(lat, lon) mean and standard deviation of some pixels; where one has none, the others' mean."""
         mean, spread = self._plane("mean"), self._plane("std")
         return (
-            np.where(np.isfinite(mean), mean, np.nanmean(mean)),
-            np.where(np.isfinite(spread), spread, np.nanmean(spread)),
+            np.where(np.isfinite(mean), mean, np.nanmean(mean))[rows, columns],
+            np.where(np.isfinite(spread), spread, np.nanmean(spread))[rows, columns],
         )
 
-    def field(self, dates: slice) -> Field:
-        """Some dates (a slice from start to stop) as a field in memory."""
+    def field(self, dates: slice, rows: slice | None = None, columns: slice | None = None) -> Field:
+        """Some dates of some pixels (slices from start to stop) as a field in memory.
+
+        Columns of a grid around the globe may begin below zero and end beyond the last.
+        """
         layout, name = self.layout, self.layout.variable
+        rows = rows or slice(0, self.shape[1])
+        columns = columns or slice(0, self.shape[2])
         dims = (layout.t, layout.y, layout.x)
-        data = self.dataset.isel({layout.t: dates})
+        number = np.arange(columns.start, columns.stop)
+        turns, place = np.divmod(number, self.shape[2])
+        across = place if turns.any() else columns
+        data = self.dataset.isel({layout.t: dates, layout.y: rows, layout.x: across})
         source = data[name].load()
         raw = source.transpose(*dims).to_numpy()
-        values = np.where(self.sea, raw, np.float32(np.nan))
+        sea = self.sea[rows, across]
+        values = np.where(sea, raw, np.float32(np.nan))
         oddities: list[str] = []
         observed = np.isfinite(values)
         if self.error_variable is not None and not observed.any():
@@ -129,17 +138,18 @@ class Record:
         if self.transform == "log" and observed.any():
             values, error = logarithms(self.path, name, values, error, oddities)
         lat, lon = self.grid
+        turn = 360 * np.sign(lon[0, -1] - lon[0, 0])
         attrs: dict[Any, Any] = dict(self.dataset.attrs)
         attrs.pop(PREPARED, None)
         return Field(
             name=name,
             values=values,
-            sea=self.sea,
+            sea=sea,
             error_variance=np.where(np.isfinite(values), error, np.float32(0)) ** 2,
             days=days_since_first(self.dates[dates]),
             season=season(self.dates[dates]),
-            lat=lat,
-            lon=lon,
+            lat=lat[rows, across],
+            lon=lon[rows, across] + turn * turns,
             source=source,
             transform=self.transform,
             dims=dims,

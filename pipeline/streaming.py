@@ -1,8 +1,8 @@
-"""A record of any length, filled block by block: learn on a part of it, then fill all of it.
+"""A record of any size, filled block by block: learn on a part of it, then fill all of it.
 
-Memory holds one block, some dates with others before and after them that are read twice and written once.
-A block's result depends on nothing but its own dates and what was learnt, so blocks can be done in any order
-and by any worker, and a run that was killed does the rest.
+Memory holds one block, some dates of a part of the map with what is around them, which is read more than once
+and written once. A block's result depends on nothing but what it sees and what was learnt, so blocks can be
+done in any order and by any worker, and a run that was killed does the rest.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -22,35 +22,34 @@ import psutil
 import torch
 import xarray as xr
 import zarr
-from numpy.typing import NDArray
 
+from .blocks import Block, Box, blocks_of
 from .calibration import Calibration, check_levels
 from .classical.kriging import Kriging
-from .classical.neighbours import Component, Scales
+from .classical.neighbours import Component, Scales, spacing
+from .classical.simple import differences_in_space, differences_in_time
 from .data import GapData
 from .dates import days_since_first
 from .errors import InputError
 from .features import Surroundings, surroundings
-from .field import Field
+from .field import Field, Whole
 from .fill import AUTOMATIC, DEFAULTS, GUESSING, HELD_OUT, METHODS, Estimate, choose_device, judge
-from .firstguess import Guess, PixelMeans
+from .firstguess import Guess, PixelMeans, spread
 from .networks import NETWORKS, Training, has_fixed_grid
 from .output import check_writable, coverage_in_time, replacing, resuming, summary, to_dataset
-from .prepare import DATES
+from .prepare import CELLS, DATES
 from .progress import progress
 from .record import Record
+from .sampling import sample_of
 from .workers import workers
 
 _log = logging.getLogger(__name__)
 
-BASE = 0.6e9  # bytes: Python, torch and the libraries
-LEARNING = 250  # bytes a value: what a method holds of a field at its peak, when it learns,
-_FILLING, _FILLING_SIMPLY = 120, 85  # when it fills, and when it does so without a first guess
-_LEAST_HALO, _MOST_HALO = 8, 32  # dates on each side of a block
-SPAN = 32  # dates in a row of what is learnt on
-_MOST_LEARNT = 1e7  # values: more take long and teach little
-_WRAP = 32  # columns of a global grid that are repeated beyond its ends
-_CELLS = 256  # of a chunk of the output, to a side
+_FILLING, _FILLING_SIMPLY = 120, 85  # bytes a value of a block, and where it is filled without a first guess
+_WHOLE_MAPS = ("dineof", "blend", "auto")  # what they learn of a part is not true of the next one
+_POINTWISE = ("climatology", "persistence", "linear-time")  # methods that look at no neighbours
+_LENGTHS = 2  # of the covariance that are seen around a block
+_LEAST_REACH, _USUAL_REACH, _MOST_REACH = 12, 36, 96  # cells around a block
 _YEAR = 365  # days
 _LEARNT, _NETWORK = "learnt.json", "network.ckpt"  # beside the unfinished store
 
@@ -65,6 +64,8 @@ class Learnt:
     rows: list[dict[str, Any]]  # the scores of all that was tried on what was held out
     score: dict[str, Any]  # that of the method
     seed: int
+    whole: dict[str, Any]  # fields of a `Whole`
+    reach: int  # cells around a block that it has to see
 
     def first_guess(self) -> Guess | None:
         """The first guess as it was fitted."""
@@ -85,7 +86,6 @@ class Job:
     learnt: Learnt
     training: Training
     store: Path
-    blocks: Sequence[tuple[slice, slice]]
     device: str
     analysis_everywhere: bool
     intervals: dict[int, float]  # half-widths by level
@@ -118,7 +118,7 @@ def fill_record(
     """Fill the gaps of a record and write V, V_analysis, V_error and V_source (`output.to_dataset`).
 
     ``memory`` (GB, half of the machine's without it) is what all ``number`` workers (`workers`) share; it
-    decides how many dates a block has. Other options are those of `fill.fill`. The same call after a kill
+    decides how large a block is. Other options are those of `fill.fill`. The same call after a kill
     goes on where that one was, and gives the same values. Raises `InputError` for options that do not fit.
     """
     if method not in METHODS:
@@ -135,31 +135,34 @@ def fill_record(
         method, holdout = "persistence", False
     where = choose_device(device)
     memory = (memory or default_memory()) * 1e9
-    bytes_a_value = _FILLING if method in GUESSING else _FILLING_SIMPLY
-    blocks = blocks_of(record.shape, memory / number, bytes_a_value)
+    cut = partial(
+        blocks_of,
+        record.shape,
+        memory / number,
+        _FILLING if method in GUESSING else _FILLING_SIMPLY,
+        cyclic=record.cyclic and not _of_one_grid(method),
+        whole_maps=method in _WHOLE_MAPS or _of_one_grid(method),
+    )
+    # What cannot be done is said before the training, which tells the reach.
+    cut(_LEAST_REACH if method in _POINTWISE else _MOST_REACH)
     found: dict[str, Any] = {"method": method, "seed": seed}
     opened = {key: getattr(record, key) for key in ("error_variable", "observation_error", "transform")}
     found["configuration"] = json.dumps({"holdout": holdout} | asdict(training) | opened)
     plan = found | {
         "record": [str(Path(record.path).resolve()), (Path(record.path) / "zarr.json").stat().st_mtime_ns],
         "opening": repr(record),
-        "blocks": repr(blocks),
+        "memory": memory / number,
         "analysis_everywhere": analysis_everywhere,
         "intervals": list(intervals),
     }
     _log.info(
-        "%s: %d dates of %d x %d pixels in %d blocks; %s on %s",
-        record.layout.variable,
-        *record.shape,
-        len(blocks),
-        method,
-        where,
+        "%s: %d dates of %d x %d pixels; %s on %s", record.layout.variable, *record.shape, method, where
     )
     make = partial(_make, record, found | (attributes or {}), intervals)
     with resuming(output, plan, make) as store:
         held = store.parent / _LEARNT
         if not held.exists():
-            sample = _sample(record, memory)
+            sample = sample_of(record, memory, whole_maps=method in _WHOLE_MAPS or _of_one_grid(method))
             learnt = _learn(record, sample, store, method, training, holdout, seed, where, quiet)
             with replacing(held) as temporary:
                 temporary.write_text(json.dumps(asdict(learnt)), encoding="utf-8")
@@ -173,64 +176,18 @@ def fill_record(
             )
         threads = max(1, torch.get_num_threads() // number) if number > 1 else None
         widths = learnt.calibration.half_widths_of(intervals)
-        job = Job(record, learnt, how, store, blocks, where, analysis_everywhere, widths, threads)
+        job = Job(record, learnt, how, store, where, analysis_everywhere, widths, threads)
         marks = store.parent / "done"
         marks.mkdir(exist_ok=True)
-        left = [k for k in range(len(blocks)) if not (marks / str(k)).exists()]
+        blocks = cut(learnt.reach)
+        left = [(k, block) for k, block in enumerate(blocks) if not (marks / str(k)).exists()]
+        _log.info("%d blocks of up to %d dates of %d x %d pixels", len(blocks), *blocks[0].core.shape)
         with workers(cluster, number) as everywhere, progress("filling", len(blocks), quiet) as advance:
             advance(len(blocks) - len(left))
             for k in everywhere(partial(_fill_block, job), left):
                 (marks / str(k)).touch()
                 advance(1)
         _describe(store, record, learnt)
-
-
-def blocks_of(
-    shape: tuple[int, int, int], memory: float, bytes_a_value: int = _FILLING
-) -> list[tuple[slice, slice]]:
-    """The dates of each block, and the dates around them that it sees, for ``memory`` bytes.
-
-    Blocks are whole chunks of the stores, so that no two write to one chunk. At the ends of the record a
-    block sees further inwards: its means are of as many dates as those of the others.
-    """
-    dates, rows, columns = shape
-    most = int((memory - BASE) / (bytes_a_value * rows * columns))
-    enough = int(np.clip(most // 6, _LEAST_HALO, _MOST_HALO))
-    core = DATES * max(1, (most - 2 * enough) // DATES)
-    halo = int(np.clip((most - core) // 2, _LEAST_HALO, _MOST_HALO))
-    if dates <= core + 2 * halo:
-        return [(slice(0, dates), slice(0, dates))]
-    blocks = []
-    for start in range(0, dates, core):
-        stop = min(start + core, dates)
-        first = int(np.clip(start - halo, 0, dates - core - 2 * halo))
-        blocks.append((slice(start, stop), slice(first, first + core + 2 * halo)))
-    return blocks
-
-
-def _sample(record: Record, memory: float) -> Field:
-    """Spans of dates, spread over the record, on which a method is learnt."""
-    dates, rows, columns = record.shape
-    most = int(min((memory - BASE) / (LEARNING * rows * columns), _MOST_LEARNT / (rows * columns)))
-    most = max(most, SPAN)
-    if most >= dates:
-        return record.field(slice(0, dates))
-    # Not where next to nothing was seen, as in a winter of clouds or a sensor's pause.
-    seen = np.convolve(record.seen, np.ones(SPAN), "valid")
-    useful = np.flatnonzero(seen >= np.median(seen[seen > 0]) / 2)
-    places = np.linspace(0, len(useful) - 1, most // SPAN + 2)[1:-1].round().astype(int)
-    starts = useful[places]
-    spans = [record.field(slice(start, start + SPAN)) for start in starts]
-    days = np.concatenate([_days(record)[start : start + SPAN] for start in starts])
-    first = spans[0]
-    _log.info("learning on %d of the %d dates, in %d spans", len(days), dates, len(spans))
-    return replace(
-        first,
-        values=np.concatenate([span.values for span in spans]),
-        error_variance=np.concatenate([span.error_variance for span in spans]),
-        days=days - days[0],
-        season=np.concatenate([span.season for span in spans]),
-    )
 
 
 def _learn(
@@ -265,18 +222,35 @@ def _learn(
         made = [*AUTOMATIC[:-1], "oi", AUTOMATIC[-1]]
     guess = None if data.kriging is None else asdict(data.kriging)
     score = next((row for row in rows if row["method"] == chosen.name), {})
-    return Learnt(made[products.index(chosen)], calibration, guess, rows, score, seed)
+    cell = float(np.mean(spacing(sample)[1:]))
+    whole = Whole(spread(sample), differences_in_time(sample), differences_in_space(sample), cell)
+    name = made[products.index(chosen)]
+    reach = _reach(name, data.kriging, sample)
+    return Learnt(name, calibration, guess, rows, score, seed, asdict(whole), reach)
 
 
-def _fill_block(job: Job, number: int) -> int:
+def _reach(method: str, guess: Guess | None, sample: Field) -> int:
+    """How many cells away a method still learns something of a pixel."""
+    if method in _POINTWISE or (isinstance(guess, PixelMeans) and method == "oi"):
+        return _LEAST_REACH
+    if not isinstance(guess, Kriging):
+        return _USUAL_REACH
+    length = max(float(part.length) for part in guess.scales.components)
+    return int(np.clip(_LENGTHS * length / min(spacing(sample)[1:]), _USUAL_REACH, _MOST_REACH))
+
+
+def _fill_block(job: Job, numbered: tuple[int, Block]) -> int:
     """Fill a block, write it, and return its number."""
+    number, (core, seen) = numbered
     if job.threads is not None:
         torch.set_num_threads(job.threads)
-    core, seen = job.blocks[number]
-    field = job.record.field(seen)
-    mean, error = _estimate(job, field)
-    own = slice(core.start - seen.start, core.stop - seen.start)
-    part = replace(field.between(own), ever_observed=job.record.share > 0)
+    ever = job.record.share[core.rows, core.columns] > 0
+    if not (ever | job.record.sea[core.rows, core.columns]).any():
+        return number  # land: the store is empty there
+    field = replace(job.record.field(*seen), whole=Whole(**job.learnt.whole))
+    own = core.within(seen)
+    mean, error = _estimate(job, field, seen)
+    part = replace(field.part(*own), ever_observed=ever)
     filled = to_dataset(
         part,
         mean[own],
@@ -288,35 +262,29 @@ def _fill_block(job: Job, number: int) -> int:
     for array in filled.data_vars.values():
         array.encoding = {}
     filled = filled.transpose(*part.dims)
-    filled.to_zarr(job.store, region={part.dims[0]: core}, consolidated=False)
+    filled.to_zarr(job.store, region=dict(zip(part.dims, core, strict=True)), consolidated=False)
     return number
 
 
-def _estimate(job: Job, field: Field) -> Estimate:
-    """Mean and scaled standard error (time, lat, lon) of a block."""
+def _estimate(job: Job, field: Field, seen: Box) -> Estimate:
+    """Mean and scaled standard error (time, lat, lon) of what a block sees."""
     record, learnt = job.record, job.learnt
     if not field.observed.any():
-        mean, spread = record.usual()
+        mean, deviation = (np.broadcast_to(part, field.values.shape) for part in record.usual(*seen[1:]))
         if record.transform == "log":
-            mean, spread = np.log(mean), np.sqrt(np.log1p((spread / mean) ** 2))
-        return np.broadcast_to(mean, field.values.shape), np.broadcast_to(spread, field.values.shape)
-    wrap = min(_WRAP, field.sea.shape[1] // 2) if record.cyclic and not _of_one_grid(learnt.method) else 0
-    around = _around(record, field)
-    if wrap:
-        field = _wrapped(field, wrap)
-        around = Surroundings(torch.from_numpy(_beyond(around.place.numpy(), wrap)), around.season)
+            mean, deviation = np.log(mean), np.sqrt(np.log1p((deviation / mean) ** 2))
+        return mean, deviation
     data = GapData(
         field,
         held_out=0.0,
         first_guess=job.training.first_guess,
         kriging=learnt.first_guess(),
-        around=around,
+        around=_around(record, field),
         seed=learnt.seed,
         device=job.device,
     )
     mean, error = METHODS[learnt.method](data, job.training)[-1].estimate
-    columns = slice(wrap, mean.shape[2] - wrap)
-    return mean[:, :, columns], learnt.calibration.scaled(field, error)[:, :, columns]
+    return mean, learnt.calibration.scaled(field, error)
 
 
 def _of_one_grid(method: str) -> bool:
@@ -324,33 +292,12 @@ def _of_one_grid(method: str) -> bool:
 
 
 def _around(record: Record, part: Field) -> Surroundings:
-    """The surroundings of a part of the record, as long as it is."""
-    return surroundings(part, long=bool(_days(record)[-1] >= _YEAR))
-
-
-def _days(record: Record) -> NDArray[np.float64]:
-    return days_since_first(record.dates)
-
-
-def _beyond(array: NDArray[Any], columns: int) -> NDArray[Any]:
-    """(..., lon) with columns of the other end added at both ends."""
-    return np.concatenate([array[..., -columns:], array, array[..., :columns]], axis=-1)
-
-
-def _wrapped(field: Field, columns: int) -> Field:
-    """A global field with columns of the other end added at both ends."""
-    lon = _beyond(field.lon, columns)
-    turn = 360 * np.sign(field.lon[0, -1] - field.lon[0, 0])
-    lon[:, :columns] -= turn
-    lon[:, -columns:] += turn
-    return replace(
-        field,
-        values=_beyond(field.values, columns),
-        error_variance=_beyond(field.error_variance, columns),
-        sea=_beyond(field.sea, columns),
-        lat=_beyond(field.lat, columns),
-        lon=lon,
-    )
+    """The surroundings of a part of the record: its place on the whole map, in a record as long as it is."""
+    lat, lon = record.grid
+    if record.cyclic:
+        part = replace(part, lon=lon.min() + (part.lon - lon.min()) % 360)
+    long = bool(days_since_first(record.dates)[-1] >= _YEAR)
+    return surroundings(part, long=long, bounds=((lat.min(), lat.max()), (lon.min(), lon.max())))
 
 
 def _make(record: Record, attributes: dict[str, Any], intervals: Sequence[int], store: Path) -> None:
@@ -366,7 +313,7 @@ def _make(record: Record, attributes: dict[str, Any], intervals: Sequence[int], 
         template = template.assign_coords({name: kept.variable})
         template[name].attrs = array.attrs
     template[record.layout.time].encoding = {**time.encoding, "chunks": None}
-    chunks = tuple(min(size, n) for size, n in zip((DATES, _CELLS, _CELLS), record.shape, strict=True))
+    chunks = tuple(min(size, n) for size, n in zip((DATES, CELLS, CELLS), record.shape, strict=True))
     encoding: dict[Any, Any] = {}
     for name, array in example.data_vars.items():
         fill = np.float32(np.nan) if array.dtype.kind == "f" else np.int8(0)
@@ -383,7 +330,7 @@ def _describe(store: Path, record: Record, learnt: Learnt) -> None:
     at_sea = round(float(record.share[record.sea].sum(dtype=float)) * n)
     with xr.open_zarr(store, consolidated=False) as data:
         what = str(data[name].attrs["long_name"])
-    attrs: dict[str, Any] = coverage_in_time(record.dates.to_numpy(), _days(record))
+    attrs: dict[str, Any] = coverage_in_time(record.dates.to_numpy(), days_since_first(record.dates))
     attrs["summary"] = summary(name, what, at_sea, n * int(record.sea.sum()))
     attrs |= {"delivered": learnt.method} | learnt.calibration.attributes()
     attrs |= {f"held_out_{key}": value for key, value in learnt.score.items() if key != "method"}

@@ -5,15 +5,15 @@ Their errors grow with the distance to what was observed, as the field's own dif
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import LinearNDInterpolator, NearestNDInterpolator
 from scipy.ndimage import distance_transform_edt
 
-from ..field import Field
+from ..field import Field, Table
 
 Estimate = tuple[NDArray[np.float32], NDArray[np.float32]]
 Floats = NDArray[np.floating]
@@ -52,10 +52,12 @@ def climatology(field: Field) -> Estimate:
 
 def persistence(field: Field) -> Estimate:
     """The last value that a pixel showed; the first one before there is any."""
-    before, after = _neighbours(field.observed)
-    mean = _taken(field.values, np.where(before >= 0, before, after))
-    age = np.where(before >= 0, _gap(field, before), _gap(field, after))
-    return _completed(field, mean, _in_time(field)(age))
+    mean, variance = np.empty_like(field.values), np.empty_like(field.values)
+    for date, (growth, before, after) in enumerate(_in_turn(field)):
+        last = before.date >= 0
+        mean[date] = np.where(last, before.value, after.value)
+        variance[date] = growth[np.where(last, before.date, after.date)]
+    return _completed(field, mean, variance)
 
 
 def nearest(field: Field) -> Estimate:
@@ -73,17 +75,16 @@ def nearest(field: Field) -> Estimate:
 
 def linear_in_time(field: Field) -> Estimate:
     """Linear between the dates that see a pixel, constant before the first and after the last."""
-    before, after = _neighbours(field.observed)
-    earlier, later = _gap(field, before), _gap(field, after)
-    first, second = (
-        _taken(field.values, np.where(i >= 0, i, j)) for i, j in ((before, after), (after, before))
-    )
-    between = earlier + later
-    inside = np.isfinite(between) & (between > 0)
-    weight = np.divide(earlier, between, out=np.zeros_like(between), where=inside)
-    mean = first + weight * (second - first)
-    growth = _in_time(field)
-    return _completed(field, mean, _together(growth(earlier), growth(later)))
+    mean, variance = np.empty_like(field.values), np.empty_like(field.values)
+    days = np.append(field.days, np.nan).astype(np.float32)
+    for date, (growth, before, after) in enumerate(_in_turn(field)):
+        earlier, between = days[date] - days[before.date], days[after.date] - days[before.date]
+        inside = between > 0
+        weight = np.divide(earlier, between, out=(before.date < 0).astype(np.float32), where=inside)
+        first, second = np.where(before.date >= 0, before.value, 0), np.where(after.date >= 0, after.value, 0)
+        mean[date] = first + weight * (second - first)
+        variance[date] = _together(growth[before.date], growth[after.date])
+    return _completed(field, mean, variance)
 
 
 def linear_in_space(field: Field) -> Estimate:
@@ -125,56 +126,89 @@ def everywhere(field: Field, values: Floats) -> NDArray[np.float32]:
 
 def in_space(field: Field) -> Growth:
     """The variance of the difference of two cells of a date, by how many cells lie between them."""
+    return _growth(differences_in_space(field) if field.whole is None else field.whole.in_space)
+
+
+def _in_time(field: Field) -> Growth:
+    """The variance of the difference of two dates of a pixel, by the days between them."""
+    return _growth(differences_in_time(field) if field.whole is None else field.whole.in_time)
+
+
+def _growth(table: Table) -> Growth:
+    return lambda gap: np.where(
+        np.isinf(gap), np.float32(_NO_HELP), np.interp(gap, *table).astype(np.float32)
+    )
+
+
+def differences_in_space(field: Field) -> Table:
+    """Cells between two cells of a date, and the variance of their difference."""
     return _differences(
         [(field.values.swapaxes(0, axis), np.arange(field.values.shape[axis])) for axis in (1, 2)]
     )
 
 
-def _in_time(field: Field) -> Growth:
-    """The variance of the difference of two dates of a pixel, by the days between them."""
+def differences_in_time(field: Field) -> Table:
+    """Days between two dates, and the variance of the difference of a pixel."""
     return _differences([(field.values, field.days)])
 
 
-def _differences(series: list[tuple[Floats, NDArray[Any]]]) -> Growth:
+def _differences(series: list[tuple[Floats, NDArray[Any]]]) -> Table:
     """Mean squared differences by distance, along the first axis of each of ``series`` (values, positions).
 
     They are taken at lags of 1, 2, 4... and linear between them; what two equal places differ by is what the
     first two lags leave at zero, and never nothing: a twentieth of the first.
     """
     most = max(len(values) for values, _ in series)
-    distance, variance = [], []
+    distance, variance = [0.0], [0.0]
     for lag in 2 ** np.arange(most.bit_length()):
-        pairs = [
-            (values[lag:] - values[:-lag], position[lag:] - position[:-lag]) for values, position in series
-        ]
-        squares = np.concatenate([difference[np.isfinite(difference)] for difference, _ in pairs]) ** 2
-        if squares.size:
-            distance.append(np.concatenate([gap for _, gap in pairs]).mean())
-            variance.append(squares.mean(dtype=float))
-    if not distance:
-        usual = float(np.nanvar(np.concatenate([values.ravel() for values, _ in series])))
-        return lambda gap: np.where(np.isinf(gap), np.float32(_NO_HELP), np.float32(usual))
-    one, two = variance[0], variance[min(1, len(variance) - 1)]
-    at = np.array([0.0, *distance]), np.array([np.clip(2 * one - two, one / 20, one), *variance])
-    return lambda gap: np.where(np.isinf(gap), np.float32(_NO_HELP), np.interp(gap, *at).astype(np.float32))
+        gaps, squares, number = [], 0.0, 0
+        for values, position in series:
+            gap = position[lag:] - position[:-lag]
+            # Where dates are spans of a record, others would be years apart.
+            near = gap <= 2 * lag * np.median(np.diff(position)) if len(gap) else np.zeros(0, bool)
+            for k in np.flatnonzero(near if near.any() else ~near):
+                difference = values[k + lag] - values[k]
+                known = difference[np.isfinite(difference)]
+                squares += float(np.dot(known, known))
+                number += known.size
+                gaps.append(gap[k])
+        if number:
+            distance.append(float(np.mean(gaps)))
+            variance.append(squares / number)
+    if len(distance) == 1:
+        return distance, [float(np.nanvar(np.concatenate([values.ravel() for values, _ in series])))]
+    one, two = variance[1], variance[min(2, len(variance) - 1)]
+    variance[0] = float(np.clip(2 * one - two, one / 20, one))
+    return distance, variance
 
 
-def _neighbours(observed: NDArray[np.bool_]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """(time, lat, lon) the last date up to each, and the first from it on, that sees the pixel; else -1."""
-    dates = np.arange(len(observed), dtype=np.int32)[:, None, None]
-    before = np.maximum.accumulate(np.where(observed, dates, np.int32(-1)))
-    after = np.minimum.accumulate(np.where(observed, dates, np.int32(len(observed)))[::-1])[::-1]
-    return before, np.where(after < len(observed), after, np.int32(-1))
+class _Seen(NamedTuple):
+    """The nearest date on one side that sees a pixel, which may be the date itself."""
+
+    date: NDArray[np.int32]  # (lat, lon), -1 where there is none
+    value: NDArray[np.float32]  # (lat, lon)
 
 
-def _gap(field: Field, date: NDArray[np.int32]) -> NDArray[np.float32]:
-    """Days from each date to another, infinite where there is none (-1)."""
-    days = field.days.astype(np.float32)
-    return np.where(date >= 0, np.abs(days[date] - days[:, None, None]), np.float32(np.inf))
+def _in_turn(field: Field) -> Iterator[tuple[NDArray[np.float32], _Seen, _Seen]]:
+    """For each date how the variance grows to each date (and to none), what was seen last and what is next.
+
+    Date by date, since a map fits into a processor's cache and a record does not.
+    """
+    growth = _in_time(field)
+    nothing = _Seen(np.full(field.sea.shape, -1, np.int32), np.zeros(field.sea.shape, np.float32))
+    later = [nothing]
+    for date in range(len(field.days))[::-1]:
+        later.append(_updated(later[-1], field.values[date], date))
+    before = nothing
+    for date, day in enumerate(field.days):
+        before = _updated(before, field.values[date], date)
+        row = growth(np.append(np.abs(field.days - day), np.inf)).astype(np.float32)
+        yield row, before, later.pop()
 
 
-def _taken(values: Floats, date: NDArray[np.int32]) -> Floats:
-    return np.take_along_axis(values, date.clip(min=0), axis=0)
+def _updated(held: _Seen, values: NDArray[np.float32], date: int) -> _Seen:
+    seen = np.isfinite(values)
+    return _Seen(np.where(seen, np.int32(date), held.date), np.where(seen, values, held.value))
 
 
 def _together(one: Floats, other: Floats) -> Floats:
@@ -182,12 +216,14 @@ def _together(one: Floats, other: Floats) -> Floats:
     return 1 / (1 / one + 1 / other)
 
 
-def _completed(field: Field, mean: Floats, variance: Floats) -> Estimate:
+def _completed(field: Field, mean: NDArray[np.float32], variance: NDArray[np.float32]) -> Estimate:
     """With the nearest pixel's estimate where a pixel is never observed."""
-    known = field.sea & ~field.never_observed
-    mean, _ = nearest_known(mean, known)
-    variance, distance = nearest_known(variance, known)
-    return _finished(field, mean, np.where(distance > 0, variance + in_space(field)(distance), variance))
+    lone = field.never_observed
+    if lone.any():
+        distance, (y, x) = distance_transform_edt(lone | ~field.sea, return_indices=True)
+        mean[:, lone] = mean[:, y[lone], x[lone]]
+        variance[:, lone] = variance[:, y[lone], x[lone]] + in_space(field)(distance[lone])
+    return _finished(field, mean, variance)
 
 
 def _finished(field: Field, mean: Floats, variance: Floats) -> Estimate:

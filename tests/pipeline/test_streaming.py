@@ -9,13 +9,14 @@ import pytest
 import xarray as xr
 from fields import cloudy_dataset
 from oceanfill.pipeline import streaming as module
+from oceanfill.pipeline.blocks import blocks_of
 from oceanfill.pipeline.errors import InputError
 from oceanfill.pipeline.fill import fill
 from oceanfill.pipeline.large import by_blocks
 from oceanfill.pipeline.networks import Training
 from oceanfill.pipeline.prepare import DATES, prepare
 from oceanfill.pipeline.record import Record
-from oceanfill.pipeline.streaming import blocks_of, fill_record
+from oceanfill.pipeline.streaming import fill_record
 
 ROWS, COLUMNS = 10, 12
 SMALL = 0.6 + 120.01 * 44 * ROWS * COLUMNS / 1e9  # GB: for blocks of 16 dates that see 44
@@ -28,7 +29,9 @@ def store(folder: Path, dataset: xr.Dataset) -> str:
 
 @pytest.mark.parametrize(("dates", "memory"), [(1000, 1.0), (150, SMALL), (149, SMALL), (64, SMALL), (17, 9)])
 def test_blocks_have_every_date_once_and_fit_the_memory(dates, memory):
-    blocks = blocks_of((dates, ROWS, COLUMNS), memory * 1e9)
+    blocks = [
+        (core.dates, seen.dates) for core, seen in blocks_of((dates, ROWS, COLUMNS), memory * 1e9, 120, 36)
+    ]
     assert [t for core, _ in blocks for t in range(dates)[core]] == list(range(dates))
     lengths = {seen.stop - seen.start for _, seen in blocks}
     assert len(lengths) == 1
@@ -52,9 +55,9 @@ def test_gaps_shorter_than_what_a_block_sees_are_filled_as_in_memory(tmp_path):
         np.testing.assert_allclose(found[name], whole[name], rtol=1e-6)
         assert found[name].attrs == whole[name].attrs
     np.testing.assert_array_equal(found.sst_source, whole.sst_source)
-    # How errors grow is of each block's own values.
+    # How errors grow was learnt on 32 dates of the 150.
     ratio = found.sst_error.mean() / whole.sst_error.mean()
-    assert float(ratio) == pytest.approx(1, abs=0.05)
+    assert float(ratio) == pytest.approx(1, abs=0.07)
     same = (
         "summary",
         "time_coverage_start",
@@ -105,17 +108,17 @@ def test_a_stopped_run_goes_on_and_gives_the_same(tmp_path, monkeypatch):
     fill_record(record, tmp_path / "whole.zarr", **how)
     block, done = module._fill_block, []
 
-    def stopping(job, number):
+    def stopping(job, numbered):
         if len(done) == 2:
             raise KeyboardInterrupt
-        done.append(number)
-        return block(job, number)
+        done.append(numbered[0])
+        return block(job, numbered)
 
     monkeypatch.setattr(module, "_fill_block", stopping)
     with pytest.raises(KeyboardInterrupt):
         fill_record(record, tmp_path / "out.zarr", **how)
     assert not (tmp_path / "out.zarr").exists()
-    monkeypatch.setattr(module, "_fill_block", lambda job, k: (done.append(k), block(job, k))[1])
+    monkeypatch.setattr(module, "_fill_block", lambda job, k: (done.append(k[0]), block(job, k))[1])
     monkeypatch.setattr(module, "_learn", None)  # is not called again
     fill_record(record, tmp_path / "out.zarr", **how)
     assert done == list(range(7))
@@ -149,7 +152,7 @@ def test_other_options_do_not_go_on_with_what_is_left(tmp_path, monkeypatch):
     dataset = cloudy_dataset(dates=100, rows=ROWS, columns=COLUMNS).drop_vars("truth")
     record = Record(store(tmp_path, dataset))
     block = module._fill_block
-    monkeypatch.setattr(module, "_fill_block", lambda job, k: block(job, k) if k < 3 else 1 / 0)
+    monkeypatch.setattr(module, "_fill_block", lambda job, k: block(job, k) if k[0] < 3 else 1 / 0)
     with pytest.raises(ZeroDivisionError):
         fill_record(record, tmp_path / "out.zarr", method="persistence", memory=SMALL)
     monkeypatch.setattr(module, "_fill_block", block)
