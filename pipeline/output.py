@@ -218,21 +218,22 @@ def _in_own_units(
     standard deviation exp(m + s^2/2) sqrt(exp(s^2) - 1) (Aitchison & Brown 1957, The Lognormal Distribution,
     section 2.3; Campbell 1995, J. Geophys. Res. 100, 13237, for chlorophyll).
     """
-    mean = np.where(field.sea, mean, np.nan).astype(np.float64)
-    error = np.where(field.sea, error, np.nan).astype(np.float64)
-    negative = np.count_nonzero(error[:, field.sea] < 0)
+    negative = np.count_nonzero((error < 0) & field.sea)
     if negative:
         raise ValueError(f"{field.name}: the standard error is negative at {negative} values on the sea")
     with np.errstate(over="ignore", invalid="ignore"):
         if field.transform == "log":
+            mean, error = mean.astype(np.float64), error.astype(np.float64)
             mean = np.exp(mean + error**2 / 2)
             error = mean * np.sqrt(np.expm1(error**2))
-        own_units = mean.astype(np.float32), error.astype(np.float32)
-    for what, values in zip(("estimate", "standard error"), own_units, strict=True):
-        wrong = np.count_nonzero(~np.isfinite(values[:, field.sea]))
+        mean, error = (
+            np.where(field.sea, part.astype(np.float32), np.float32(np.nan)) for part in (mean, error)
+        )
+    for what, values in (("estimate", mean), ("standard error", error)):
+        wrong = np.count_nonzero(~np.isfinite(values) & field.sea)
         if wrong:
             raise ValueError(f"{field.name}: the {what} is not finite at {wrong} values on the sea")
-    return own_units
+    return mean, error
 
 
 def _complete_coordinates(field: Field, data: xr.Dataset) -> None:

@@ -97,5 +97,7 @@ def _side_by_side(squares: Sequence[Field]) -> Field:
             parts += [array, land if gap is None else np.full_like(land, gap)]
         return np.concatenate(parts[:-1], axis=-1)
 
+    if len(squares) == 1:
+        return squares[0]
     gaps = {"values": np.nan, "error_variance": 0, "sea": False, "lat": None, "lon": None}
     return replace(squares[0], **{name: joined(name, gap) for name, gap in gaps.items()})

@@ -121,7 +121,8 @@ def nearest_known(values: Floats, known: NDArray[np.bool_]) -> tuple[Floats, NDA
 
 def everywhere(field: Field, values: Floats) -> NDArray[np.float32]:
     """(time, lat, lon) of values that may lack the time, NaN outside the sea."""
-    return np.where(field.sea, np.broadcast_to(values, field.values.shape), np.nan).astype(np.float32)
+    full = np.broadcast_to(values, field.values.shape)
+    return np.where(field.sea, full, np.nan).astype(np.float32, copy=False)
 
 
 def in_space(field: Field) -> Growth:

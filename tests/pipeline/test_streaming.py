@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from fields import cloudy_dataset
+from oceanfill.pipeline import blocks
 from oceanfill.pipeline import streaming as module
 from oceanfill.pipeline.blocks import blocks_of
 from oceanfill.pipeline.errors import InputError
@@ -29,16 +30,16 @@ def store(folder: Path, dataset: xr.Dataset) -> str:
 
 @pytest.mark.parametrize(("dates", "memory"), [(1000, 1.0), (150, SMALL), (149, SMALL), (64, SMALL), (17, 9)])
 def test_blocks_have_every_date_once_and_fit_the_memory(dates, memory):
-    blocks = [
+    found = [
         (core.dates, seen.dates) for core, seen in blocks_of((dates, ROWS, COLUMNS), memory * 1e9, 120, 36)
     ]
-    assert [t for core, _ in blocks for t in range(dates)[core]] == list(range(dates))
-    lengths = {seen.stop - seen.start for _, seen in blocks}
+    assert [t for core, _ in found for t in range(dates)[core]] == list(range(dates))
+    lengths = {seen.stop - seen.start for _, seen in found}
     assert len(lengths) == 1
     length = lengths.pop()
     assert length <= max(dates, 32)
     assert 0.6e9 + 120 * length * ROWS * COLUMNS <= memory * 1e9
-    for core, seen in blocks:
+    for core, seen in found:
         assert core.start % DATES == 0
         assert seen.start <= max(0, core.start - 8)
         assert seen.stop >= min(dates, core.stop + 8)
@@ -185,6 +186,64 @@ def test_the_ends_of_a_global_grid_know_each_other(tmp_path):
     at = (slice(10, 30), slice(1, -1), slice(-3, None))
     assert np.abs(found[at] - wave[at]).mean() < 0.15
     assert np.abs(alone[at] - wave[at]).mean() > 0.5
+
+
+@pytest.fixture
+def tiles(monkeypatch):
+    """Chunks of eight cells, and the memory (GB) with which no more than ``cells`` are seen at once.
+
+    All is learnt on the whole record, so that nothing but the tiles can make a difference.
+    """
+    for part in (module, blocks):
+        monkeypatch.setattr(part, "CELLS", 8)
+    monkeypatch.setattr(module, "sample_of", lambda record, *_, **__: record.field(slice(0, record.shape[0])))
+    return lambda dates, cells, bytes_a_value: (blocks.BASE + bytes_a_value * dates * cells + 1) / 1e9
+
+
+def coast(dates: int, rows: int, columns: int) -> xr.Dataset:
+    """A cloudy field with land in its south-west, where one pixel has values all the same."""
+    dataset = cloudy_dataset(dates=dates, rows=rows, columns=columns).drop_vars("truth")
+    dataset.mask[:18, :18] = 0
+    dataset["sst"] = dataset.sst.where(dataset.mask == 1)
+    dataset.sst[:, 20, 21] = np.nan  # at sea and never observed
+    dataset.sst[3, 12, 12] = 1.0
+    return dataset
+
+
+@pytest.mark.parametrize("method", ["linear-time", "climatology"])
+def test_methods_of_a_pixel_are_the_same_in_tiles_and_land_is_skipped(tmp_path, tiles, method):
+    dataset = coast(dates=34, rows=43, columns=51)
+    record = Record(store(tmp_path, dataset))
+    fill_record(record, tmp_path / "whole.zarr", method=method)
+    fill_record(record, tmp_path / "tiles.zarr", method=method, memory=tiles(34, 43 * 43, 85))
+    whole, found = (xr.open_zarr(tmp_path / name).load() for name in ("whole.zarr", "tiles.zarr"))
+    xr.testing.assert_equal(whole, found)
+    chunks = [tmp_path / f"{name}.zarr" / "sst" / "c" / "0" / "0" / "0" for name in ("whole", "tiles")]
+    assert [chunk.exists() for chunk in chunks] == [False, False]  # nothing but missing values
+    assert float(found.sst[3, 12, 12]) == 1
+    assert found.sst_source[3, 12, 12] == 1
+
+
+def test_tiles_of_optimal_interpolation_join(tmp_path, tiles, monkeypatch):
+    """What is farther from a tile than it sees changes little, and leaves no edge."""
+    dataset = coast(dates=8, rows=43, columns=51)
+    record = Record(store(tmp_path, dataset))
+    fill_record(record, tmp_path / "whole.zarr", method="oi")
+    monkeypatch.setattr(module, "_USUAL_REACH", 9)
+    monkeypatch.setattr(module, "_MOST_REACH", 9)
+    cut = []
+    made = module.blocks_of
+    monkeypatch.setattr(module, "blocks_of", lambda *how, **more: cut.append(made(*how, **more)) or cut[-1])
+    fill_record(record, tmp_path / "tiles.zarr", method="oi", memory=tiles(8, 37 * 37, 120))
+    whole, found = (xr.open_zarr(tmp_path / name).load() for name in ("whole.zarr", "tiles.zarr"))
+    apart = (found.sst_analysis - whole.sst_analysis) / whole.sst_error
+    assert float(np.sqrt((apart**2).mean())) < 0.04
+    edges = sorted({block.core.columns.start for block in cut[-1]} - {0})
+    steps = [
+        float(np.sqrt((filled.sst_analysis.diff("lon").isel(lon=np.array(edges) - 1) ** 2).mean()))
+        for filled in (whole, found)
+    ]
+    assert steps[1] == pytest.approx(steps[0], rel=0.02)
 
 
 def test_a_block_that_sees_nothing_gets_the_usual_and_its_spread(tmp_path):
