@@ -48,7 +48,7 @@ _log = logging.getLogger(__name__)
 _FILLING, _FILLING_SIMPLY = 120, 85  # bytes a value of a block, and where it is filled without a first guess
 _WHOLE_MAPS = ("dineof", "blend", "auto")  # what they learn of a part is not true of the next one
 _POINTWISE = ("climatology", "persistence", "linear-time")  # methods that look at no neighbours
-_LENGTHS = 2  # of the covariance that are seen around a block
+_LENGTHS = 2  # of the covariance's nearer part that are seen around a block
 _LEAST_REACH, _USUAL_REACH, _MOST_REACH = 12, 36, 96  # cells around a block
 _YEAR = 365  # days
 _LEARNT, _NETWORK = "learnt.json", "network.ckpt"  # beside the unfinished store
@@ -235,7 +235,7 @@ def _reach(method: str, guess: Guess | None, sample: Field) -> int:
         return _LEAST_REACH
     if not isinstance(guess, Kriging):
         return _USUAL_REACH
-    length = max(float(part.length) for part in guess.scales.components)
+    length = min(float(part.length) for part in guess.scales.components)
     return int(np.clip(_LENGTHS * length / min(spacing(sample)[1:]), _USUAL_REACH, _MOST_REACH))
 
 

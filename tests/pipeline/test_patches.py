@@ -5,7 +5,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from oceanfill.pipeline.patches import mixed, starts, taper, windows
+from oceanfill.pipeline.patches import mixed, shares, starts, windows
 
 sizes = st.integers(2, 40).flatmap(lambda size: st.tuples(st.just(size), st.integers(0, size - 1)))
 
@@ -40,13 +40,23 @@ def test_an_overlap_that_does_not_fit(overlap):
         starts(100, 8, overlap)
 
 
-def test_the_taper_falls_only_towards_shared_sides():
-    rows, columns = slice(0, 6), slice(4, 9)
-    found = taper(rows, columns, (6, 20), 3)
-    np.testing.assert_allclose(found, np.tile([0.25, 0.5, 0.75, 0.5, 0.25], (6, 1)))
-    assert taper(slice(0, 6), slice(0, 20), (6, 20), 3).eq(1).all()
-    corner = taper(slice(2, 6), slice(0, 5), (6, 20), 1)
-    np.testing.assert_allclose(corner, np.outer([0.5, 1, 1, 1], [1, 1, 1, 1, 0.5]))
+@given(extent=st.integers(1, 100), sides=sizes)
+def test_shares_add_up_to_one(extent, sides):
+    total = np.zeros(extent)
+    for part, share in shares(extent, *sides):
+        assert (share > 0).all()
+        total[part] += share.numpy()
+    np.testing.assert_allclose(total, 1, rtol=1e-6)
+
+
+def test_shares_fall_only_towards_the_ends_that_patches_share():
+    found = shares(7, 5, 3)
+    assert [part for part, _ in found] == [slice(0, 5), slice(2, 7)]
+    np.testing.assert_allclose(found[0][1], [1, 1, 0.75, 0.5, 0.25])
+    np.testing.assert_allclose(found[1][1], [0.25, 0.5, 0.75, 1, 1])
+    [(part, share)] = shares(6, 20, 3)
+    assert part == slice(0, 6)
+    assert share.eq(1).all()
 
 
 @given(rows=st.integers(1, 30), columns=st.integers(1, 30), sides=sizes)

@@ -214,8 +214,9 @@ def coast(dates: int, rows: int, columns: int) -> xr.Dataset:
 def test_methods_of_a_pixel_are_the_same_in_tiles_and_land_is_skipped(tmp_path, tiles, method):
     dataset = coast(dates=34, rows=43, columns=51)
     record = Record(store(tmp_path, dataset))
-    fill_record(record, tmp_path / "whole.zarr", method=method)
-    fill_record(record, tmp_path / "tiles.zarr", method=method, memory=tiles(34, 43 * 43, 85))
+    how = {"method": method, "holdout": False}
+    fill_record(record, tmp_path / "whole.zarr", **how)
+    fill_record(record, tmp_path / "tiles.zarr", memory=tiles(34, 43 * 43, 85), **how)
     whole, found = (xr.open_zarr(tmp_path / name).load() for name in ("whole.zarr", "tiles.zarr"))
     xr.testing.assert_equal(whole, found)
     chunks = [tmp_path / f"{name}.zarr" / "sst" / "c" / "0" / "0" / "0" for name in ("whole", "tiles")]
