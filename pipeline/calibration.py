@@ -71,8 +71,13 @@ class Calibration:
 
     def scaled(self, known: Field, error: Floats) -> NDArray[np.float32]:
         """The standard error (time, lat, lon) of an estimate from what is ``known``, so that it holds."""
-        scale = self.scale(traits(known, error)) if np.any(self.slopes) else self.factor
-        return (scale * error).astype(np.float32)
+        if not np.any(self.slopes):
+            return (self.factor * error).astype(np.float32)
+        # Date by date: the traits of all take much memory.
+        scaled = np.empty(error.shape, np.float32)
+        for date, given in enumerate(zip(error, *remoteness(known), strict=True)):
+            scaled[date] = self.scale(_traits(known, *given)) * error[date]
+        return scaled
 
     def luck(self, found: Misses) -> float:
         """How much harder some values are than the error says: what 68.27 % of them miss by, once scaled."""
@@ -110,7 +115,11 @@ def traits(known: Field, error: Floats) -> NDArray[np.float32]:
     The logarithms of the error itself, of 1 + the cells to the nearest observation of the date and of 1 + the
     days to the nearest of the pixel.
     """
-    distance, age = remoteness(known)
+    return _traits(known, error, *remoteness(known))
+
+
+def _traits(known: Field, error: Floats, distance: Floats, age: Floats) -> NDArray[np.float32]:
+    """Those of all dates, or of one, with what `remoteness` says of them."""
     cell = np.mean(spacing(known)[1:]) if known.whole is None else known.whole.cell
     cells = (distance / cell).clip(max=np.hypot(*known.sea.shape))
     days = age.clip(max=np.ptp(known.days) + 1)
