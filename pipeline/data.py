@@ -278,7 +278,7 @@ class Draws(DistributedSampler[Any]):
 Batch = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
-def _as_made(batch: Batch) -> Batch:
+def _as_made(batch: Any) -> Any:
     return batch
 
 
@@ -358,7 +358,8 @@ class Patches(Dataset[Batch]):
             dated = seen[: 2 * self.window].reshape(2, self.window, *self.size)
             dated[:] = dated[:, ::-1].copy()
         axes = [axis for axis in (-2, -1) if rng.random() < 0.5]
-        for part in (seen, residual, variance, weight):
+        made: tuple[NDArray[Any], ...] = (seen, residual, variance, weight)
+        for part in made:
             part[:] = np.flip(part, axes).copy()
 
 

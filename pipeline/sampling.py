@@ -50,7 +50,7 @@ def sample_of(record: Record, memory: float, *, whole_maps: bool = False) -> Fie
         number = min(_SPANS, dates // SPAN)
         squares = _squares(record, max(1, int(values / (number * SPAN * _SIDE**2))))
     spans = _spans(record, number)
-    _log.info("learning on %d of the %d dates, in %d spans", number * SPAN, dates, number)
+    _log.info("learning on %d of the %d dates, in %d spans", len(spans) * SPAN, dates, len(spans))
     if len(squares) > 1:
         _log.info("of %d squares of %d x %d pixels", len(squares), _SIDE, _SIDE)
     return _side_by_side([_in_a_row(record, spans, *square) for square in squares])
@@ -59,18 +59,19 @@ def sample_of(record: Record, memory: float, *, whole_maps: bool = False) -> Fie
 def _chosen(seen: NDArray[Any], number: int) -> NDArray[np.int64]:
     """So many places, from the first to the last, but not where next to nothing was ``seen``."""
     useful = np.flatnonzero(seen >= np.median(seen[seen > 0]) / 2)
-    return useful[np.linspace(0, len(useful) - 1, number + 2)[1:-1].round().astype(int)]
+    return np.unique(useful[np.linspace(0, len(useful) - 1, number + 2)[1:-1].round().astype(int)])
 
 
 def _spans(record: Record, number: int) -> list[slice]:
-    starts = _chosen(np.convolve(record.seen, np.ones(SPAN), "valid"), number)
-    return [slice(start, start + SPAN) for start in starts]
+    # Of spans without a date in common.
+    seen = np.convolve(record.seen, np.ones(SPAN), "valid")[::SPAN]
+    return [slice(SPAN * place, SPAN * (place + 1)) for place in _chosen(seen, number)]
 
 
 def _squares(record: Record, number: int) -> list[tuple[slice, slice]]:
     squares = list(windows(record.shape[1:], _SIDE, 0))
     seen = [(record.share[square] * record.sea[square]).sum() for square in squares]
-    return [squares[place] for place in np.unique(_chosen(np.array(seen), number))]
+    return [squares[place] for place in _chosen(np.array(seen), number)]
 
 
 def _in_a_row(record: Record, spans: Sequence[slice], rows: slice, columns: slice) -> Field:
@@ -100,4 +101,5 @@ def _side_by_side(squares: Sequence[Field]) -> Field:
     if len(squares) == 1:
         return squares[0]
     gaps = {"values": np.nan, "error_variance": 0, "sea": False, "lat": None, "lon": None}
-    return replace(squares[0], **{name: joined(name, gap) for name, gap in gaps.items()})
+    parts: dict[str, Any] = {name: joined(name, gap) for name, gap in gaps.items()}
+    return replace(squares[0], **parts)
