@@ -47,25 +47,27 @@ def sample_of(record: Record, memory: float, *, whole_maps: bool = False) -> Fie
                 f"{record.path}: maps of {rows} x {columns} pixels are too large to learn on; allow "
                 f"{needed:.3g} GB by --memory, or choose a method that works on parts of them, as oi"
             )
-        number = min(_SPANS, dates // SPAN)
+        number = max(1, min(_SPANS, dates // SPAN))
         squares = _squares(record, max(1, int(values / (number * SPAN * _SIDE**2))))
-    spans = _spans(record, number)
-    _log.info("learning on %d of the %d dates, in %d spans", len(spans) * SPAN, dates, len(spans))
+    length = min(SPAN, dates)
+    spans = _spans(record, number, length)
+    _log.info("learning on %d of the %d dates, in %d spans", len(spans) * length, dates, len(spans))
     if len(squares) > 1:
         _log.info("of %d squares of %d x %d pixels", len(squares), _SIDE, _SIDE)
     return _side_by_side([_in_a_row(record, spans, *square) for square in squares])
 
 
 def _chosen(seen: NDArray[Any], number: int) -> NDArray[np.int64]:
-    """So many places, from the first to the last, but not where next to nothing was ``seen``."""
+    """So many places, spread over all, but not where next to nothing was ``seen``."""
     useful = np.flatnonzero(seen >= np.median(seen[seen > 0]) / 2)
-    return np.unique(useful[np.linspace(0, len(useful) - 1, number + 2)[1:-1].round().astype(int)])
+    middles = (np.arange(number) + 0.5) / number
+    return np.unique(useful[(middles * len(useful)).astype(int)])
 
 
-def _spans(record: Record, number: int) -> list[slice]:
+def _spans(record: Record, number: int, length: int) -> list[slice]:
     # Of spans without a date in common.
-    seen = np.convolve(record.seen, np.ones(SPAN), "valid")[::SPAN]
-    return [slice(SPAN * place, SPAN * (place + 1)) for place in _chosen(seen, number)]
+    seen = np.convolve(record.seen, np.ones(length), "valid")[::length]
+    return [slice(length * place, length * (place + 1)) for place in _chosen(seen, number)]
 
 
 def _squares(record: Record, number: int) -> list[tuple[slice, slice]]:
