@@ -243,8 +243,8 @@ def grid(file: str, dataset: xr.Dataset, layout: Layout) -> tuple[NDArray[np.flo
                 f"{file}: the coordinate {name} neither rises nor falls throughout; sort the grid along it"
             )
     return (
-        np.broadcast_to(lat[:, None] if lat.ndim == 1 else lat, shape).astype(float),
-        np.broadcast_to(lon, shape).astype(float),
+        np.broadcast_to(lat[:, None] if lat.ndim == 1 else lat, shape),
+        np.broadcast_to(lon, shape),
     )
 
 

@@ -302,8 +302,8 @@ def _around(record: Record, part: Field) -> Surroundings:
 
 def _make(record: Record, attributes: dict[str, Any], intervals: Sequence[int], store: Path) -> None:
     """The empty store, with all coordinates and attributes."""
-    field = record.field(slice(0, 2))
-    nothing = np.zeros(field.values.shape)
+    field = record.field(slice(0, 1))
+    nothing = np.broadcast_to(np.float32(0), field.values.shape)
     widths = Calibration().half_widths_of(intervals)
     example = to_dataset(field, nothing, nothing, intervals=widths, attributes=attributes)
     template = xr.Dataset(attrs=example.attrs)
