@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from oceanfill.pipeline.patches import mixed, shares, starts, windows
 
@@ -59,6 +59,7 @@ def test_shares_fall_only_towards_the_ends_that_patches_share():
     assert share.eq(1).all()
 
 
+@settings(deadline=None)
 @given(rows=st.integers(1, 30), columns=st.integers(1, 30), sides=sizes)
 def test_a_field_cut_to_patches_comes_back(rows, columns, sides):
     y, x = torch.meshgrid(torch.arange(1.0, rows + 1), torch.arange(1.0, columns + 1), indexing="ij")
