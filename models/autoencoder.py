@@ -188,9 +188,8 @@ class LinearAutoEncoder(nn.Module):
     """Two matrices without bias: (batch, inputs, *shape) to (batch, outputs, *shape), of anomalies.
 
     With least squares it spans the subspace of the first ``latent`` EOFs (Baldi and Hornik 1989,
-    doi:10.1016/0893-6080(89)90014-2). ``tied`` matrices are each other's transpose, with orthonormal columns;
-    fitted so that the first k columns do as well as they can for every k, the columns are the EOFs (the cost
-    of Brockett 1991, doi:10.1016/0024-3795(91)90021-N). ``weight`` (y, x) is the area of each cell, 0 where
+    doi:10.1016/0893-6080(89)90014-2). ``tied`` matrices are each other's transpose, with orthonormal columns:
+    with one latent number least squares gives the first EOF. ``weight`` (y, x) is the area of each cell, 0 where
     masked: those cells are neither read nor said, and the mean square that the EOFs minimise is weighted with
     it. Raises ValueError for tied matrices with other outputs than inputs, and for weights of another shape.
     """

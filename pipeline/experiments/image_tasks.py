@@ -77,19 +77,15 @@ class Assimilated(nn.Module):
 class Eofs(Reconstruction):
     """A `LinearAutoEncoder` on anomalies, by L-BFGS over all of them at once, in steps of 20 iterations.
 
-    The loss is the share of the area-weighted sum of squares that is left; of tied matrices, whose columns
-    are orthonormal, its mean over the first 1, 2, ... columns (all but a constant of Brockett's cost).
+    The loss is the share of the area-weighted sum of squares that is left.
     """
 
     network: LinearAutoEncoder
 
     def loss(self, inputs: Tensor, target: Tensor) -> Tensor:
         truth = self.network.weighted(target)
-        code = self.network.encode(inputs)
-        if self.network.latent is not None:
-            return (self.network.decoder(code) - truth).square().sum() / truth.square().sum()
-        share = torch.linspace(1, 0, code.shape[1] + 1, dtype=code.dtype, device=code.device)[:-1]
-        return 1 - (share * code.square()).sum() / truth.square().sum()
+        left = self.network.decoder(self.network.encode(inputs)) - truth
+        return left.square().sum() / truth.square().sum()
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.LBFGS(

@@ -201,7 +201,9 @@ def linear(
             eofs = np.linalg.svd(weighted, full_matrices=False)[2][:latent].T
             drawn = {"EOFs": _maps(eofs, weight)}
             for tied in (False, True):
-                coder = _linear(anomalies, weight, latent, tied, epochs, seed, device, quiet)
+                coder = linear_coder(
+                    anomalies, weight, latent, tied, epochs=epochs, seed=seed, device=device, quiet=quiet
+                )
                 found = coder.decoder.weight.detach().numpy()
                 kind = "tied" if tied else "free"
                 keep(folder / f"{name}-{kind}-{latent}.pt", coder, {"latent": latent, "tied": tied})
@@ -226,27 +228,45 @@ def linear(
     return findings
 
 
-def _linear(
+def linear_coder(
     anomalies: Tensor,
     weight: Tensor,
     latent: int,
     tied: bool,
+    *,
     epochs: int,
-    seed: int,
-    device: str,
-    quiet: bool,
+    seed: int = 0,
+    device: str = "cpu",
+    quiet: bool = True,
 ) -> LinearAutoEncoder:
-    """A linear auto-encoder fitted to anomalies (batch, 1, y, x), in double precision."""
-    shape = (weight.shape[0], weight.shape[1])
+    """A linear auto-encoder fitted to anomalies (batch, 1, y, x) of double precision, weighted (y, x).
+
+    Tied columns are trained one after another, each on what those before leave. At once, under a cost that
+    knows their order (Brockett 1991, doi:10.1016/0024-3795(91)90021-N), they stop at its many saddle points.
+    """
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        coder = LinearAutoEncoder(1, 1, shape, latent, tied, weight).double()
-    if len(anomalies) > weight.numel():
-        # The triangle has the same second moments in fewer rows, and they are all that least squares sees.
-        anomalies = torch.linalg.qr(anomalies.flatten(1), mode="r")[1].reshape(-1, 1, *shape)
-    everything = pairs(anomalies, anomalies, len(anomalies))
-    fit(Eofs(coder, learning_rate=1.0), everything, epochs=epochs, seed=seed, device=device, quiet=quiet)
-    return coder
+        whole = LinearAutoEncoder(1, 1, (weight.shape[0], weight.shape[1]), latent, tied, weight).double()
+        # In a base of what the anomalies span, and as a triangle with the same second moments: least squares
+        # sees no more than these, and the optimiser has the fewest numbers to find.
+        base, coordinates = torch.linalg.qr(whole.weighted(anomalies).T)
+        left = torch.linalg.qr(coordinates.T, mode="r")[1][:, None, None]
+        grid = (1, base.shape[1])
+        parts = [
+            LinearAutoEncoder(1, 1, grid, 1 if tied else latent, tied).double()
+            for _ in range(latent if tied else 1)
+        ]
+    for part in parts:
+        everything = pairs(left, left, len(left))
+        fit(Eofs(part, learning_rate=1.0), everything, epochs=epochs, seed=seed, device=device, quiet=quiet)
+        with torch.no_grad():
+            left = left - part(left)
+    with torch.no_grad():
+        columns = torch.cat([part.decoder.weight for part in parts], dim=1)
+        next(whole.decoder.parameters()).copy_(base @ columns)
+        if whole.latent is not None:
+            whole.latent.weight.copy_(parts[0].latent.weight @ base.T)
+    return whole
 
 
 def sst_anomalies() -> tuple[Tensor, Tensor]:
