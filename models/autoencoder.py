@@ -188,10 +188,10 @@ class LinearAutoEncoder(nn.Module):
     """Two matrices without bias: (batch, inputs, *shape) to (batch, outputs, *shape), of anomalies.
 
     With least squares it spans the subspace of the first ``latent`` EOFs (Baldi and Hornik 1989,
-    doi:10.1016/0893-6080(89)90014-2). ``tied`` matrices are each other's transpose, with orthonormal columns:
-    with one latent number least squares gives the first EOF. ``weight`` (y, x) is the area of each cell, 0 where
-    masked: those cells are neither read nor said, and the mean square that the EOFs minimise is weighted with
-    it. Raises ValueError for tied matrices with other outputs than inputs, and for weights of another shape.
+    doi:10.1016/0893-6080(89)90014-2). ``tied`` matrices are each other's transpose, with orthonormal columns;
+    one column is the first EOF. ``weight`` (y, x) is the area of each cell, 0 where masked: those cells are
+    neither read nor said, and the mean square that the EOFs minimise is weighted with it. Raises ValueError
+    for tied matrices with other outputs than inputs, and for weights of another shape.
     """
 
     root: Tensor  # of the weight of each cell that is not masked

@@ -92,7 +92,8 @@ class DINCAE1(AutoEncoder):
     """Version 1: (batch, inputs, y, x) to (batch, outputs, y, x) for y, x = ``shape`` alone.
 
     Concatenated skips at every level, and two dense layers with dropout at the deepest, from all its numbers
-    to a fifth of them and back, which see the whole domain. Forward raises ValueError for another shape.
+    to a fifth of them and back, which see the whole domain. The slope of the leaky ReLU is that of the
+    authors' code, TensorFlow's default. Forward raises ValueError for another shape.
     """
 
     def __init__(

@@ -177,7 +177,8 @@ def compare(
 
 def table(comparison: Comparison) -> Table:
     """The rows for the screen; the best is marked, and what cannot be told from it."""
-    shown = Table(title=f"{comparison.field.name} ({comparison.field.source.attrs.get('units', '1')})")
+    title = f"{comparison.field.name} ({comparison.field.source.attrs.get('units', '1')})"
+    shown = Table(title=title, collapse_padding=True, pad_edge=False)  # all columns in 120 characters
     shown.title_justify = shown.caption_justify = "left"
     shown.add_column("method")
     headings, lines = _cells(comparison)

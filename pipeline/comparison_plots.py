@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import cmocean
 import numpy as np
@@ -17,7 +18,8 @@ from .compare import Comparison
 from .plots import check_drawable, save
 from .scores import reliability
 
-_LINES = 8  # methods drawn, the best
+_LINES = 8  # methods drawn
+_APART = 1.01  # ratio of the RMSE of methods whose lines can be told from each other
 _MAPS = 4
 _CLASSES = 8  # of distance
 _NOT_SCORED = "#e3ecf5"  # sea
@@ -33,7 +35,7 @@ def plot_comparison(comparison: Comparison, path: str | os.PathLike[str]) -> Non
     """
     check_drawable(path)
     field, scored = comparison.field, comparison.scored
-    names = [row["method"] for row in comparison.rows if "failed" not in row]
+    names = _drawn([row for row in comparison.rows if "failed" not in row])
     units = str(field.source.attrs.get("units", "1"))
     figure = Figure(figsize=(16, 8), layout="constrained")
     FigureCanvasAgg(figure)
@@ -46,7 +48,7 @@ def plot_comparison(comparison: Comparison, path: str | os.PathLike[str]) -> Non
     days, day = np.unique(scored.cell[:, 0], return_inverse=True)
     spans, age = np.unique(scored.age, return_inverse=True)
     near = np.digitize(scored.distance, edges[1:-1])
-    for number, name in enumerate(names[:_LINES]):
+    for number, name in enumerate(names):
         mean, error = scored.estimates[name]
         style = {"color": colours[number], "label": name, "marker": ".", "lw": 1}
         squares = (mean - scored.truth) ** 2
@@ -79,6 +81,17 @@ def plot_comparison(comparison: Comparison, path: str | os.PathLike[str]) -> Non
         axes.set_title(name, fontsize=10)
     lower.colorbar(mesh, ax=lower.axes, label=f"RMSE ({units})", extend="max")
     save(figure, Path(path))
+
+
+def _drawn(rows: list[dict[str, Any]]) -> list[str]:
+    """The best methods; where not all can be drawn, without those that hardly differ from a better one."""
+    names: list[str] = []
+    least = 0.0
+    for row in rows:
+        if len(rows) <= _LINES or row["rmse"] >= least:
+            names.append(row["method"])
+            least = _APART * row["rmse"]
+    return names[:_LINES]
 
 
 def _class_roots(squares: Floats, weight: Floats, which: NDArray[np.int64], classes: int) -> Floats:

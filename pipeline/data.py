@@ -106,36 +106,40 @@ class GapData:
 
         One each where no first guess was made, which is what tells how hard they are.
         """
-        known = "guess" in self.ready and self.held.any()
-        return self.trial.weight.numpy() if known else self.held.astype(np.float32)
+        return self.trial.weight.numpy() if self.ready & {"held", "trial"} else self.held.astype(np.float32)
 
     def prepare_guess(self) -> None:
-        """Fit the first guess and make it for the field and under the hold-out."""
+        """Fit the first guess and make it for the field."""
         if "guess" in self.ready:
             return
-        held = self.held
         guess = self.kriging
         if guess is None and self.first_guess == "none":
-            guess = PixelMeans(spread(self.field.hide(held)))
+            guess = PixelMeans(spread(self.field.hide(self.held)))
         elif guess is None:
             with progress("fitting the first guess", None, self.quiet):
                 guess = fit_kriging(
-                    self.field.hide(held), neighbours=self.neighbours, seed=self.seed, device=self.device
+                    self.field.hide(self.held), neighbours=self.neighbours, seed=self.seed, device=self.device
                 )
             scales = (f"{part.length:.3g} km, {part.duration:.3g} days" for part in guess.scales.components)
             _log.info("first guess: %s", " and ".join(scales))
         self.kriging = guess
-        missing = int((~self.field.observed & self.field.sea).sum())
         cells = len(self.field.days) * int(self.field.sea.sum())
         with progress("first guess", cells, self.quiet) as advance:
             self.full, self.guess, self.error = guessed(self.field, guess, self.device, advance)
         self.real = self.error[~self.field.observed & self.field.sea]
-        if held.any():
-            with progress("first guess on held-out values", missing + int(held.sum()), self.quiet) as advance:
-                self.trial, self.trial_guess, self.trial_error = rehearsal(
-                    self.field, held, self.real, guess, self.device, advance
-                )
         self.ready.add("guess")
+
+    def prepare_trial(self, guess: Guess, whole: bool) -> None:
+        """Make the first guess without the held-out values: of these, or of the ``whole`` networks see."""
+        held, what = self.held, "trial" if whole else "held"
+        if not held.any() or self.ready & {what, "trial"}:
+            return
+        where = held | (~self.field.observed & self.field.sea) if whole else held
+        with progress("first guess on held-out values", int(where.sum()), self.quiet) as advance:
+            self.trial, self.trial_guess, self.trial_error = rehearsal(
+                self.field, held, self.real, guess, self.device, advance, where
+            )
+        self.ready.add(what)
 
     def further(self) -> list[Misses]:
         """What the first guess misses by under further clouds: more dates than those of the hold-out.
@@ -160,9 +164,10 @@ class GapData:
         return misses(seen, np.where(hidden, known.values, np.nan), mean, error, weight)
 
     def setup(self, stage: str) -> None:
-        """Make what the stage needs: "fit" needs the rehearsals."""
+        """Make what the stage needs: "predict" asks for no more than the scores do, "fit" for rehearsals."""
         self.prepare_guess()
         assert self.kriging is not None  # it has just been made
+        self.prepare_trial(self.kriging, whole=stage != "predict")
         if stage != "fit" or "fit" in self.ready:
             return
         known = self.field.hide(self.held)

@@ -93,9 +93,9 @@ def network(name: str) -> Callable[[GapData, Training], list[Product]]:
             window, loss = how.window or data.window, LOSSES.get(how.loss, how.loss)
             task = Correction(chosen, window=window, patch=patch, loss=loss)
         data.window = task.window
+        data.setup("test" if how.checkpoint else "fit")
         guess = first_guess(data, how)[0]
         if not how.checkpoint:
-            data.setup("fit")
             if not data.scenes:
                 _log.warning("too few values to train a network on; the first guess is delivered")
                 return [guess]

@@ -57,15 +57,22 @@ def guessed(field: Field, kriging: Guess, device: str, advance: Advance) -> tupl
 
 
 def rehearsal(
-    field: Field, hidden: NDArray[np.bool_], real: Floats, kriging: Guess, device: str, advance: Advance
+    field: Field,
+    hidden: NDArray[np.bool_],
+    real: Floats,
+    kriging: Guess,
+    device: str,
+    advance: Advance,
+    where: NDArray[np.bool_] | None = None,
 ) -> tuple[Scene, Floats, Floats]:
     """The same without the values at ``hidden`` (time, lat, lon), which become the scene's residuals.
 
-    Nothing of a hidden value is in the guess. The residuals are weighted so that they are as hard as the
+    Nothing of a hidden value is in the guess, which is made for all that is missing then, or ``where`` it is
+    asked for. The residuals are weighted so that they are as hard as the
     real gaps, whose errors of the guess are ``real`` (n,).
     """
     seen = field.hide(hidden)
-    guess, error = kriging(seen, ~seen.observed, device=device, advance=advance)
+    guess, error = kriging(seen, ~seen.observed if where is None else where, device=device, advance=advance)
     weight = np.zeros(error.shape, np.float32)
     weight[hidden] = as_hard(error[hidden], real)
     truth = np.where(hidden, field.values, np.float32(np.nan))

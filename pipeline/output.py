@@ -19,7 +19,6 @@ from typing import Any
 import dask
 import numpy as np
 import xarray as xr
-import zarr
 from numpy.typing import NDArray
 
 from .coordinates import find_layout, is_time, listed
@@ -188,6 +187,8 @@ def resuming(
         if target.suffix == ".nc":
             _zarr_to_netcdf(store, target)
         else:
+            import zarr  # a quarter of a second, for those who write it
+
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # that the specification of Zarr 3 does not have it yet
                 zarr.consolidate_metadata(store)

@@ -21,7 +21,6 @@ import numpy as np
 import psutil
 import torch
 import xarray as xr
-import zarr
 
 from .blocks import Block, Box, blocks_of
 from .calibration import Calibration, check_levels
@@ -334,4 +333,6 @@ def _describe(store: Path, record: Record, learnt: Learnt) -> None:
     attrs["summary"] = summary(name, what, at_sea, n * int(record.sea.sum()))
     attrs |= {"delivered": learnt.method} | learnt.calibration.attributes()
     attrs |= {f"held_out_{key}": value for key, value in learnt.score.items() if key != "method"}
+    import zarr  # a quarter of a second, for those who write it
+
     zarr.open_group(store, mode="r+").attrs.update(attrs)

@@ -96,7 +96,7 @@ def by_blocks(
             places = (torch.as_tensor(part.clip(0, last), device=device) for part in (centres, members))
             return members, [part.float().cpu().numpy() for part in estimate(*places)]
 
-    for members, solution in _in_threads(work, batches, device):
+    for members, solution in in_threads(work, batches, device):
         inside = ((members >= 0) & (members <= last)).all(-1)
         at = np.ravel_multi_index(tuple(members[inside].T), wanted.shape)
         weight = np.broadcast_to(share, inside.shape)[inside]
@@ -110,7 +110,7 @@ def by_blocks(
     return maps[1:] / maps[0]
 
 
-def _in_threads(
+def in_threads(
     work: Callable[[Batch], Result], batches: Iterable[Batch], device: torch.device
 ) -> Iterator[Result]:
     """The results in order. Small matrices keep a thread each busier than all threads one after another."""

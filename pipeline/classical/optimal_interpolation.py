@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..field import Field
 from ..gaps import Spells, spells
-from .kriging import Kriging, System, means, solve, system
+from .kriging import Kriging, System, in_threads, means, solve, system
 from .neighbours import Component, HiddenSpell, Observations, Scales, nearest, observations, spacing
 
 _TARGETS = 2500  # cross-validation targets
@@ -95,19 +95,19 @@ def _as_hard(
     device = data.seen.device
 
     def hardness(cells: np.ndarray, overlay: bool) -> np.ndarray:
-        parts = []
-        for part in np.array_split(np.arange(len(cells)), max(1, len(cells) // 512)):
-            at = data.cell(torch.as_tensor(cells[part], device=device))
-            hidden = _overlay(data, candidates, part) if overlay else None
-            found, exists = nearest(data, at, neighbours, hidden)
-            parts.append(
-                solve(scales, system(data, at[:, None], found, exists, measured=True))[1][:, 0].cpu().numpy()
-            )
-        return np.concatenate(parts)
+        def of(part: np.ndarray) -> np.ndarray:
+            with torch.no_grad():
+                at = data.cell(torch.as_tensor(cells[part], device=device))
+                hidden = _overlay(data, candidates, part) if overlay else None
+                found, exists = nearest(data, at, neighbours, hidden)
+                given = system(data, at[:, None], found, exists, measured=True)
+                return solve(scales, given)[1][:, 0].cpu().numpy()
 
-    with torch.no_grad():
-        offered = hardness(candidates.target, overlay=True)
-        real = hardness(candidates.model[:_TARGETS], overlay=False)
+        parts = np.array_split(np.arange(len(cells)), max(1, len(cells) // 512))
+        return np.concatenate(list(in_threads(of, parts, device)))
+
+    offered = hardness(candidates.target, overlay=True)
+    real = hardness(candidates.model[:_TARGETS], overlay=False)
     order = np.argsort(offered)
     rank = np.searchsorted(offered[order], real)
     # Where no candidate is as hard, one of the hardest stands in, not always the same.
@@ -139,10 +139,14 @@ def _minimise(
     low, high = (bound[: len(log)] for bound in bounds)
 
     # A few targets at a time: their matrices, which the gradient needs again, stay small.
-    parts = [
-        (at, system(data, at[:, None], near, known, measured=True))
-        for at, near, known in zip(*(whole.split(_BATCH) for whole in (target, found, exists)), strict=True)
-    ]
+    device = data.seen.device
+
+    def given(few: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, System]:
+        at, near, known = few
+        return at, system(data, at[:, None], near, known, measured=True)
+
+    split = zip(*(whole.split(_BATCH) for whole in (target, found, exists)), strict=True)
+    parts = list(in_threads(given, split, device))
 
     def misfit(at: Tensor, given: System) -> tuple[Tensor, Tensor]:
         scales = scales_of(free.exp())
@@ -150,20 +154,20 @@ def _minimise(
         sigma = (variance[:, 0].clamp(min=0) + scales.nugget + data.noise[at]).sqrt()
         return (mean[:, 0] - data.anomaly[at]) / sigma, sigma
 
+    def share(part: tuple[Tensor, System]) -> tuple[float, Tensor]:
+        """What the targets of a part add to the loss, and its gradient."""
+        z, sigma = misfit(*part)
+        density = torch.exp(-z * z / 2) * math.sqrt(2 / math.pi)
+        crps = sigma * (z * torch.erf(z / math.sqrt(2)) + density - 1 / math.sqrt(math.pi))
+        added = crps.sum() / len(target) * (1 + _PRIOR * (free - log).square().sum())
+        return float(added.detach()), torch.autograd.grad(added, free)[0]
+
     def loss(numbers: np.ndarray) -> tuple[float, np.ndarray]:
         with torch.no_grad():
             free.copy_(torch.as_tensor(numbers))
-        free.grad = None
-        total = 0.0
-        for part in parts:
-            z, sigma = misfit(*part)
-            density = torch.exp(-z * z / 2) * math.sqrt(2 / math.pi)
-            crps = sigma * (z * torch.erf(z / math.sqrt(2)) + density - 1 / math.sqrt(math.pi))
-            share = crps.sum() / len(target) * (1 + _PRIOR * (free - log).square().sum())
-            share.backward()
-            total += float(share.detach())
-        assert free.grad is not None
-        return math.log(total), free.grad.double().cpu().numpy() / total
+        shares, gradients = zip(*in_threads(share, parts, device), strict=True)
+        total = sum(shares)
+        return math.log(total), torch.stack(gradients).sum(0).double().cpu().numpy() / total
 
     found_at = minimize(
         loss,
@@ -175,5 +179,5 @@ def _minimise(
     )
     with torch.no_grad():
         free.copy_(torch.as_tensor(found_at.x))
-        z = torch.cat([misfit(*part)[0] for part in parts])
+    z = torch.cat(list(in_threads(lambda part: misfit(*part)[0].detach(), parts, device)))
     return free.detach(), float(z.abs().quantile(0.6827))
