@@ -118,6 +118,16 @@ def test_the_weights_of_held_out_values_are_one_each_until_the_guess_tells_how_h
     assert np.average(held, weights=data.weight[data.held]) != pytest.approx(held.mean(), rel=0.01)
 
 
+def test_scores_need_the_first_guess_of_the_held_out_values_alone(data):
+    alone = gap_data(data.field, first_guess="oi")
+    alone.setup("predict")
+    np.testing.assert_array_equal(np.isfinite(alone.trial_guess), data.held)
+    np.testing.assert_array_equal(alone.trial_guess[data.held], data.trial_guess[data.held])
+    np.testing.assert_array_equal(alone.weight, data.weight)
+    alone.setup("test")
+    np.testing.assert_array_equal(alone.trial_error, data.trial_error)
+
+
 def test_every_patch_holds_a_value_to_learn_from(data):
     torch.manual_seed(0)
     patches = Patches(data.scenes, data.around, 3, 4, 0.5)
