@@ -20,7 +20,7 @@ from .data import Draws, GapData, Pairs, patches_of, placed
 from .errors import InputError
 from .features import Scene, Surroundings, inputs
 from .field import Field
-from .firstguess import Advance, Floats, rehearsal
+from .firstguess import Advance, Floats, Guess, rehearsal
 from .gaps import as_hard
 from .gridding import Grid, gridded
 
@@ -113,11 +113,9 @@ class TrackData(GapData):
         drawn = rng.random(self.tracks.track.max() + 1)
         return free & (drawn[self.tracks.track] < chance[date])
 
-    def prepare_guess(self) -> None:
+    def prepare_trial(self, guess: Guess, whole: bool) -> None:
         """As for a field; besides, what is known at the held-out points."""
-        if "guess" in self.ready:
-            return
-        super().prepare_guess()
+        super().prepare_trial(guess, whole)
         if self.held.any():
             self.targets = self._targets(self.points["held"], self.trial_guess, self.trial_error)
 

@@ -101,20 +101,27 @@ class Generation(Reconstruction):
     """A variational auto-encoder: minus the evidence lower bound, in nats a pixel.
 
     The pixels' error is Gaussian, of the variance that is most likely for the batch (Rybkin, Daniilidis and
-    Levine 2021, arXiv 2006.13202). The divergence weighs ``beta``: with more than one the latent numbers of
-    all images together are nearer to a Gaussian (Higgins et al. 2017).
+    Levine 2021, arXiv 2006.13202). The divergence weighs ``beta``, and ``moments`` the squares by which the
+    covariance of a batch's latent numbers is not the identity: new images are drawn from one Gaussian, which
+    the numbers of all images together have to follow (Kumar, Sattigeri and Balakrishnan 2018,
+    arXiv 1711.00848).
     """
 
     network: VariationalAutoEncoder
 
-    def __init__(self, network: VariationalAutoEncoder, learning_rate: float, beta: float = 1.0) -> None:
+    def __init__(
+        self, network: VariationalAutoEncoder, learning_rate: float, beta: float = 1.0, moments: float = 0.0
+    ) -> None:
         super().__init__(network, learning_rate)
-        self.beta = beta
+        self.beta, self.moments = beta, moments
 
     def loss(self, inputs: Tensor, target: Tensor) -> Tensor:
         mean, log_variance = self.network.gaussian(inputs)
         left = (self.network.decode(draw(mean, log_variance)) - target).square().mean()
-        return left.log() / 2 + self.beta * divergence(mean, log_variance).mean() / target[0].numel()
+        covariance = torch.cov(mean.T) + torch.diag(log_variance.exp().mean(0))
+        uneven = (covariance - torch.eye(len(covariance)).to(covariance)).square().sum()
+        nats = self.beta * divergence(mean, log_variance).mean() + self.moments * uneven
+        return left.log() / 2 + nats / target[0].numel()
 
 
 class Classification(Reconstruction):

@@ -115,6 +115,8 @@ def variational(
     epochs: int = 30,
     batch: int = 50,
     learning_rate: float = 2e-3,
+    beta: float = 2.0,
+    moments: float = 3.0,
     training: int | None = None,
     full: bool = False,
     seed: int = 0,
@@ -123,9 +125,10 @@ def variational(
 ) -> list[Finding]:
     """A variational auto-encoder explains more than PCA, and makes digits from standard Gaussian numbers.
 
-    1000 made digits are compared with the test digits by their energy distance; those of PCA are drawn from
-    the Gaussian of as many components. Writes ``generated-N.png``, ``reconstructions-N.png`` and a checkpoint
-    for every latent size N, and ``latent.png``.
+    ``beta`` and ``moments`` weigh what makes its numbers Gaussian (`Generation`). 1000 made digits are
+    compared with the test digits by their energy distance; those of PCA are drawn from the Gaussian of as
+    many components. Writes ``generated-N.png``, ``reconstructions-N.png`` and a checkpoint for every latent
+    size N, and ``latent.png``.
     """
     parts = load_digits(full)
     train, chosen, test = parts.training.images[:training], parts.validation.images, parts.test.images
@@ -135,7 +138,7 @@ def variational(
         coder = built(options, 1, 1, seed)
         assert isinstance(coder, VariationalAutoEncoder)
         fitted(
-            Generation(coder, learning_rate),
+            Generation(coder, learning_rate, beta, moments),
             pairs(train, train, batch, shuffle=True),
             pairs(chosen, chosen, 500),
             epochs=epochs,

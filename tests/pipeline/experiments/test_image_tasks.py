@@ -92,6 +92,16 @@ def test_the_evidence_bound_of_an_untrained_network():
     torch.testing.assert_close(Generation(coder, 1e-3).loss(images, images), expected)
     nn.init.constant_(coder.latent.bias, 3.0)  # 9 / 2 nats for each of 2 numbers, over 64 pixels
     torch.testing.assert_close(Generation(coder, 1e-3).loss(images, images), expected + 9 / 64)
+    torch.testing.assert_close(Generation(coder, 1e-3, beta=2).loss(images, images), expected + 18 / 64)
+
+
+def test_latent_numbers_that_are_not_standard_together_cost():
+    """Two numbers of unit variance that are each 3 or -3: together their covariance is 10, 9; 9, 10."""
+    coder = VariationalAutoEncoder(1, 1, (8, 8), 2)
+    coder.gaussian = lambda images: (torch.tensor([[3.0, 3.0], [-3.0, -3.0]] * 500), torch.zeros(1000, 2))
+    images = torch.rand(1000, 1, 8, 8)
+    free, bound = (Generation(coder, 1e-3, moments=weight).loss(images, images) for weight in (0, 1))
+    assert 64 * (bound - free).item() == pytest.approx(4 * (9 * 1000 / 999) ** 2, rel=1e-4)
 
 
 def test_cross_entropy():
