@@ -141,12 +141,12 @@ def _minimise(
     # A few targets at a time: their matrices, which the gradient needs again, stay small.
     device = data.seen.device
 
-    def given(few: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, System]:
+    def placed(few: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, System]:
         at, near, known = few
         return at, system(data, at[:, None], near, known, measured=True)
 
     split = zip(*(whole.split(_BATCH) for whole in (target, found, exists)), strict=True)
-    parts = list(in_threads(given, split, device))
+    parts = list(in_threads(placed, split, device))
 
     def misfit(at: Tensor, given: System) -> tuple[Tensor, Tensor]:
         scales = scales_of(free.exp())
