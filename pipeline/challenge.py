@@ -9,9 +9,9 @@ from __future__ import annotations
 import logging
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -21,12 +21,12 @@ from rich.table import Table
 from scipy import linalg
 from scipy.interpolate import RegularGridInterpolator
 from scipy.spatial.distance import cdist
-from scipy.stats import binned_statistic_dd
 
 from . import spectra
 from .challenge_files import Points, joined, one, read_mean_topography, read_points, read_reference
 from .errors import InputError
-from .fill import DEFAULTS, METHODS, fill
+from .fill import DEFAULTS, METHODS
+from .fill_tracks import fill_tracks
 from .networks import Training
 
 _log = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ _log = logging.getLogger(__name__)
 Floats = NDArray[np.floating]
 BASELINE = "baseline"
 _REGION = 33.0, 43.0, 295.0, 305.0  # of both challenges: lat0, lat1, lon0, lon1
-_AROUND = 1.0  # degrees that are seen beyond it
+_AROUND = 32.0, 44.0, 294.0, 306.0  # what is seen
 _DAYS_AROUND = 14  # that are seen after the last map
 # The challenges' own optimal interpolation: covariance exp(-(d / L)^2), values 5 by 5, those of 2 L_t.
 _BASELINE_STEP, _BASELINE_AVERAGED, _BASELINE_NOISE = 0.2, 5, 0.05
@@ -65,19 +65,20 @@ class Challenge(ABC):
     unit: ClassVar[str]  # of lambda_x
     first_seen: ClassVar[pd.Timestamp]
     dates: ClassVar[pd.DatetimeIndex]  # of the maps that are scored
-    begins: ClassVar[pd.Timedelta]  # when the day of a map begins
+    noon: ClassVar[bool]  # maps are compared with the means of their days, and not with what is at midnight
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def seen(self, observations: str, averaged: int = 1) -> Points:
-        """What may be mapped, in the region and a degree around it."""
-        lat0, lat1, lon0, lon1 = _REGION
-        around = lat0 - _AROUND, lat1 + _AROUND, lon0 - _AROUND, lon1 + _AROUND
+    def seen(self, observations: str, averaged: int = 1) -> dict[str, Points]:
+        """What may be mapped, in the region and a degree around it, by mission."""
         last = self.dates[-1] + pd.Timedelta(days=_DAYS_AROUND)
-        points = joined([self._read(name, averaged) for name in self.missions[observations]])
-        points = points.within(around, self.first_seen, last)
-        if not len(points.level):
+        points = {
+            name: self._read(name, averaged).within(_AROUND, self.first_seen, last)
+            for name in self.missions[observations]
+        }
+        points = {name: part for name, part in points.items() if len(part.level)}
+        if not points:
             raise InputError(
                 f"{self.folder}: no value of {observations} lies in the region and the dates of the "
                 "challenge; give --data the folder of this challenge"
@@ -113,7 +114,7 @@ class Simulated(Challenge):
     unit: ClassVar = "°"
     first_seen: ClassVar = pd.Timestamp("2012-10-01")
     dates: ClassVar = pd.date_range("2012-10-22", "2012-12-02")
-    begins: ClassVar = pd.Timedelta(0)
+    noon: ClassVar = True
 
     def _read(self, mission: str, averaged: int) -> Points:
         path = one(self.folder / "dc_obs", f"2020a_SSH_mapping_NATL60_{mission}.nc")
@@ -141,7 +142,7 @@ class Observed(Challenge):
     unit: ClassVar = "km"
     first_seen: ClassVar = pd.Timestamp("2016-12-01")
     dates: ClassVar = pd.date_range("2017-01-01", "2017-12-31")
-    begins: ClassVar = pd.Timedelta(hours=-12)
+    noon: ClassVar = False
 
     def _read(self, mission: str, averaged: int) -> Points:
         return self._track(mission, {"sla_unfiltered": 1}, averaged)
@@ -185,8 +186,8 @@ def challenge(
 ) -> list[Row]:
     """Map a challenge's observations with each method and score the maps by the challenge's definitions.
 
-    ``methods`` are "baseline", the challenge's own optimal interpolation, and those of `fill.METHODS`, which
-    fill a grid of ``step`` degrees whose cells have the mean of the day's values in them. Raises `InputError`
+    ``methods`` are "baseline", the challenge's own optimal interpolation, and those of `fill.METHODS`, by
+    which `fill_tracks` fills a grid of ``step`` degrees. Raises `InputError`
     for unknown names and for a folder that lacks files.
     """
     if name not in CHALLENGES:
@@ -203,12 +204,20 @@ def challenge(
             _log.info("%s of %s", method, chosen)
         start = time.perf_counter()
         if method == BASELINE:
-            maps = baseline(task.seen(chosen, _BASELINE_AVERAGED), task.dates)
+            points = joined(list(task.seen(chosen, _BASELINE_AVERAGED).values()))
+            maps = baseline(points, task.dates)
         else:
-            gridded = binned(task.seen(chosen), task.first_seen, task.dates[-1], task.begins, step)
-            how: dict[str, Any] = {"method": method, "training": training, "seed": seed}
-            filled = fill(gridded, **how, device=device, quiet=quiet)
-            maps = filled["ssh_analysis"].sel(time=task.dates)
+            filled = fill_tracks(
+                along_tracks(task.seen(chosen), task.noon),
+                grid=step,
+                bounds=_AROUND,
+                method=method,
+                training=training,
+                seed=seed,
+                device=device,
+                quiet=quiet,
+            )
+            maps = filled["ssh_analysis"].rename(latitude="lat", longitude="lon").sel(time=task.dates)
         seconds = time.perf_counter() - start
         try:
             rows.append(Row(method, chosen, **task.score(maps), seconds=seconds))
@@ -247,28 +256,25 @@ def baseline(points: Points, dates: pd.DatetimeIndex) -> xr.DataArray:
     return xr.DataArray(np.reshape(maps, shape), {"time": dates, "lat": lat, "lon": lon})
 
 
-def binned(
-    points: Points, first: pd.Timestamp, last: pd.Timestamp, begins: pd.Timedelta, step: float
-) -> xr.Dataset:
-    """``ssh`` (time, lat, lon) with the mean of the values in each cell and day, and its sea ``mask``.
+def along_tracks(seen: Mapping[str, Points], noon: bool) -> xr.Dataset:
+    """``ssh`` at the points of missions, as `fill_tracks` reads it.
 
-    The days go from ``first`` to 14 days after ``last`` and begin at their date and ``begins``.
+    By ``noon`` the map of a date is that of its noon, and not of its midnight.
     """
-    lat0, lat1, lon0, lon1 = _REGION
-    lat, lon = (
-        np.linspace(low - _AROUND, high + _AROUND, round((high - low + 2 * _AROUND) / step) + 1)
-        for low, high in ((lat0, lat1), (lon0, lon1))
-    )
-    dates = pd.date_range(first, last + pd.Timedelta(days=_DAYS_AROUND))
-    days = _days(points.time, first + begins)
-    edges = [np.arange(len(dates) + 1.0), *(_edges(axis) for axis in (lat, lon))]
-    mean = binned_statistic_dd((days, points.lat, points.lon), points.level, "mean", edges).statistic
+    points = joined(list(seen.values()))
+    mission = np.repeat(list(seen), [len(part.level) for part in seen.values()])
+    order = np.argsort(points.time, kind="stable")
+    shift = np.timedelta64(12, "h") if noon else np.timedelta64(0, "h")
     return xr.Dataset(
         {
-            "ssh": (("time", "lat", "lon"), mean.astype(np.float32), {"units": "m"}),
-            "mask": (("lat", "lon"), np.ones((len(lat), len(lon)), np.int8)),
+            "ssh": ("time", points.level[order], {"units": "m"}),
+            "mission": ("time", mission[order].astype(object)),
         },
-        {"time": dates, "lat": lat, "lon": lon},
+        {
+            "time": points.time[order] - shift,
+            "latitude": ("time", points.lat[order], {"units": "degrees_north"}),
+            "longitude": ("time", points.lon[order], {"units": "degrees_east"}),
+        },
     )
 
 
@@ -295,8 +301,3 @@ def table(name: str, rows: Sequence[Row]) -> Table:
 
 def _days(times: NDArray[np.datetime64], since: pd.Timestamp) -> Floats:
     return (times - since.to_datetime64()) / np.timedelta64(1, "D")
-
-
-def _edges(centres: Floats) -> Floats:
-    step = centres[1] - centres[0]
-    return np.append(centres - step / 2, centres[-1] + step / 2)

@@ -9,9 +9,11 @@ import pytest
 import xarray as xr
 from oceanfill.pipeline import challenge as challenges
 from oceanfill.pipeline import cli
-from oceanfill.pipeline.challenge import Observed, Simulated, baseline, binned, challenge, on
+from oceanfill.pipeline.alongtrack import read_tracks
+from oceanfill.pipeline.challenge import Observed, Simulated, along_tracks, baseline, challenge, on
 from oceanfill.pipeline.challenge_files import Points
 from oceanfill.pipeline.errors import InputError
+from oceanfill.pipeline.gridding import grid_of, gridded
 from oceanfill.pipeline.simulators.altimetry import MISSIONS, circle, overflown
 from oceanfill.pipeline.spectra import TRACK_STEP
 from scipy.fft import fft, fftfreq, ifft
@@ -182,17 +184,19 @@ def test_the_baseline_is_its_formula_and_sees_two_weeks():
         baseline(many._replace(time=np.resize(points.time[:3], 30_001)), dates)
 
 
-def test_cells_have_the_mean_of_their_day():
-    first, last = pd.Timestamp("2017-01-01"), pd.Timestamp("2017-01-02")
-    hours = np.array([-11, 3, 11.9, 12.1, 20])
+def test_a_map_is_of_what_is_within_half_a_day():
+    """Of noon where it is scored on the day's mean, of midnight where it is interpolated in time."""
+    first = pd.Timestamp("2017-01-01")
+    hours = np.array([26, 3.0, 11, 13])
     time = first.to_datetime64() + (hours * 3600e9).astype("timedelta64[ns]")
-    points = Points(time, np.array([35, 35.2, 35, 35, 41]), np.full(5, 300.1), np.array([1, 2, 6, 10, 20.0]))
-    found = binned(points, first, last, pd.Timedelta(hours=-12), 0.5).ssh
-    assert dict(found.sizes) == {"time": 16, "lat": 25, "lon": 25}
-    assert float(found.sel(time="2017-01-01", lat=35, lon=300)) == pytest.approx(3)
-    assert float(found.sel(time="2017-01-02", lat=35, lon=300)) == pytest.approx(10)
-    assert float(found.sel(time="2017-01-02", lat=41, lon=300)) == pytest.approx(20)
-    assert int(found.notnull().sum()) == 3
+    points = Points(time, np.array([36.5, 36, 35.5, 35]), np.full(4, 300.0), np.arange(4.0))
+    for noon, dates in ((True, [0, 0, 0, 1]), (False, [0, 0, 1, 1])):
+        tracks = read_tracks(along_tracks({"one": points}, noon), observation_error=0.1)
+        grid = grid_of(tracks, 0.5, (34, 37, 299, 301))
+        field = gridded(tracks, replace(grid, dates=pd.date_range(first, periods=2)))
+        levels = np.nan_to_num(field.values, nan=-1)  # noqa: PD011 - a Field's
+        found = {float(levels[tuple(cell)]): int(cell[0]) for cell in np.argwhere(field.observed)}
+        assert found == dict(zip([1, 2, 3, 0], dates, strict=True))
 
 
 def test_maps_are_interpolated_to_another_grid_and_its_rim():
