@@ -194,7 +194,7 @@ def test_a_map_is_of_what_is_within_half_a_day():
         tracks = read_tracks(along_tracks({"one": points}, noon), observation_error=0.1)
         grid = grid_of(tracks, 0.5, (34, 37, 299, 301))
         field = gridded(tracks, replace(grid, dates=pd.date_range(first, periods=2)))
-        levels = np.nan_to_num(field.values, nan=-1)  # noqa: PD011 - a Field's
+        levels = np.nan_to_num(field.values, nan=-1)
         found = {float(levels[tuple(cell)]): int(cell[0]) for cell in np.argwhere(field.observed)}
         assert found == dict(zip([1, 2, 3, 0], dates, strict=True))
 
