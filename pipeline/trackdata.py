@@ -81,6 +81,7 @@ class TrackData(GapData):
         order = np.argsort(at.cell[used, 0].numpy(), kind="stable")  # by dates, as `Targets` has them
         self.tracks, self.grid, self.jitter = tracks.at(np.flatnonzero(used)[order]), grid, jitter
         self.at = grid.corners(self.tracks)
+        self.date = self.at.cell[:, 0].numpy() // int(np.prod(grid.shape[1:]))  # (n,) number of each point's
         self.points = dict(zip(("choosing", "scored"), self._hold_out(held_out), strict=True))
         self.points["held"] = self.points["choosing"] | self.points["scored"]
         self.choosing, self.scored = (self._cells(self.points[part]) for part in ("choosing", "scored"))
@@ -106,12 +107,11 @@ class TrackData(GapData):
     def _dropped(self, rng: np.random.Generator) -> NDArray[np.bool_]:
         """(n,) True at the points of tracks that a rehearsal goes without; none that is held out."""
         free = ~self.points["held"]
-        date = self.at.cell[:, 0].numpy() // int(np.prod(self.grid.shape[1:]))
         chance = rng.uniform(*_DROPPED, self.grid.shape[0])
         # Of so many dates that about a share of all points is hidden.
         chance[rng.random(len(chance)) > self.hidden / np.mean(_DROPPED)] = 0
         drawn = rng.random(self.tracks.track.max() + 1)
-        return free & (drawn[self.tracks.track] < chance[date])
+        return free & (drawn[self.tracks.track] < chance[self.date])
 
     def prepare_trial(self, guess: Guess, whole: bool) -> None:
         """As for a field; besides, what is known at the held-out points."""
@@ -180,7 +180,7 @@ class TrackData(GapData):
             np.abs(self.tracks.value[points] - _at(mean, at)) / _at(error, at),
             np.stack(held, axis=-1),
             weight,
-            at.cell[:, 0].numpy() // int(np.prod(self.grid.shape[1:])),
+            self.date[points],
         )
 
     def pairs_of(self, others: Tracks, mean: Floats, error: Floats) -> Pairs:
@@ -205,7 +205,7 @@ class TrackData(GapData):
         residual = (self.tracks.value[points] - mean) / sigma
         own = float(self.kriging.scales.nugget) + self.tracks.error_variance[points]
         return Targets(
-            at.cell[:, 0] // plane,
+            torch.from_numpy(self.date[points]),
             Corners(at.cell % plane, at.weight.float()),
             residual=torch.from_numpy(residual.astype(np.float32)),
             variance=torch.from_numpy((own / sigma**2).astype(np.float32)),

@@ -95,8 +95,6 @@ def test_residuals_are_those_of_the_points(data):
 
 
 def test_rehearsals_drop_a_part_of_the_tracks_of_some_dates(data):
-    plane = data.grid.shape[1] * data.grid.shape[2]
-    date = data.at.cell[:, 0].numpy() // plane
     rng = np.random.default_rng(5)
     lost = np.array([data._dropped(rng) for _ in range(200)])
     assert not lost[:, data.points["held"]].any()
@@ -105,7 +103,7 @@ def test_rehearsals_drop_a_part_of_the_tracks_of_some_dates(data):
     for one in lost[:20]:
         gone = set(data.tracks.track[one])
         assert not gone & set(data.tracks.track[free & ~one]), "tracks as a whole"
-    share = np.array([one[free & (date == 8)].mean() for one in lost])
+    share = np.array([one[free & (data.date == 8)].mean() for one in lost])
     assert 0.1 < (share > 0).mean() < 0.6, "most dates keep all"
     assert 0.3 < share[share > 0].mean() < 0.8, "about half of what the others show"
 
@@ -176,5 +174,5 @@ def test_validation_counts_the_tracks_that_choose(data):
         number += int((weight > 0).sum())
     counted = data.targets.weight.numpy()[data.points["choosing"][data.points["held"]]]
     assert number == np.count_nonzero(counted)
-    dates = np.unique(data.at.cell[data.points["scored"], 0].numpy() // np.prod(data.grid.shape[1:]))
+    dates = np.unique(data.date[data.points["scored"]])
     assert len(data.test_dataloader()) <= len(dates)
