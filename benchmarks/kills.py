@@ -21,8 +21,8 @@ import numpy as np
 import xarray as xr
 
 OCEANFILL = [sys.executable, "-m", "oceanfill.pipeline.cli"]
-SHAPE = 400, 96, 128
-MEMORY = 0.6 + 85.01 * 44 * SHAPE[1] * SHAPE[2] / 1e9  # GB: blocks of 16 dates
+SHAPE = 96, 272, 280
+MEMORY = 0.6 + 85 * 32 * 74e3 / 1e9  # GB: blocks of 16 dates of a part of the map
 
 
 def make(folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import product
+from math import prod
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +12,7 @@ from .errors import InputError
 from .prepare import CELLS, DATES
 
 BASE = 0.6e9  # bytes: Python, torch and the libraries
-_LEAST_HALO, _MOST_HALO = 8, 32  # dates on each side of a block
+_LEAST_HALO, _GOOD_HALO, _MOST_HALO = 8, 16, 32  # dates on each side of a block
 _ALIGNED = 12  # cells: kriging works on squares of three, folded networks on squares of four
 
 
@@ -56,8 +57,9 @@ def blocks_of(
     """The blocks of a record of ``shape`` (dates, rows, columns) for ``memory`` bytes.
 
     A block sees ``reach`` cells and 8 to 32 dates around it. Of all parts of a map that can be filled at once
-    those are taken that make the least work; with ``whole_maps`` there is no choice. Blocks are whole chunks
-    of the stores, so that no two write to one chunk. Raises `InputError` where the memory is too little.
+    those are taken that make the least work, if they see 16 dates or as many as can be; with ``whole_maps``
+    there is no choice. Blocks are whole chunks of the stores, so that no two write to one chunk. Raises
+    `InputError` where the memory is too little.
     """
     dates, *extents = shape
     most = (memory - BASE) / bytes_a_value  # values
@@ -65,7 +67,7 @@ def blocks_of(
         [extent] if whole_maps else [min(size, extent) for size in range(CELLS, extent + CELLS, CELLS)]
         for extent in extents
     ]
-    chosen, least, needed = None, np.inf, np.inf
+    chosen, best, needed = None, (np.inf, np.inf), np.inf
     for down, across in product(*steps):
         rows = _sides(extents[0], down, reach)
         columns = _sides(extents[1], across, reach, cyclic)
@@ -73,11 +75,11 @@ def blocks_of(
         spans = _spans(dates, int(most / area))
         largest = area * _length(spans[0][1])
         needed = min(needed, largest)
-        work = np.prod(
-            [sum(_length(seen) for _, seen in parts) for parts in (spans, rows, columns)], dtype=float
-        )
-        if largest <= most and work < least:
-            chosen, least = (spans, rows, columns), work
+        work = prod(sum(_length(seen) for _, seen in parts) for parts in (spans, rows, columns))
+        halo = _GOOD_HALO if len(spans) == 1 else (_length(spans[0][1]) - _length(spans[0][0])) // 2
+        cost = (-min(halo, _GOOD_HALO), work)
+        if largest <= most and cost < best:
+            chosen, best = (spans, rows, columns), cost
     if chosen is None:
         enough = (BASE + needed * bytes_a_value) / 1e9
         raise InputError(

@@ -47,16 +47,31 @@ def test_every_value_is_filled_once_and_a_block_sees_what_is_around_it(
 
 
 def test_maps_are_cut_where_that_is_less_work():
-    """Whole maps of which 32 dates fit see each value twice in time, parts of them more dates at once."""
-    shape = 320, 80, 80
-    memory = BASE + 100 * 32 * 80 * 80 + 1
-    whole = blocks_of(shape, memory, 100, 4, whole_maps=True)
-    parts = blocks_of(shape, memory, 100, 4)
-    assert {block.core.shape for block in whole} == {(16, 80, 80)}
+    """Whole maps of which 64 dates fit see each value twice in time, parts of them more dates at once."""
+    shape = 640, 80, 80
+    memory = BASE + 100 * 64 * 80 * 80 + 1
+    whole = blocks_of(shape, memory, 100, 1, whole_maps=True)
+    parts = blocks_of(shape, memory, 100, 1)
     seen = [sum(int(np.prod(block.seen.shape)) for block in made) for made in (whole, parts)]
+    assert {block.core.shape for block in whole} == {(32, 80, 80)}
     assert seen[0] == 2 * np.prod(shape)
-    assert seen[1] < 0.95 * seen[0]
+    assert seen[1] < 0.9 * seen[0]
     assert len(blocks_of(shape, BASE + 100 * np.prod(shape), 100, 4)) == 1
+
+
+def test_blocks_see_16_dates_where_smaller_parts_of_the_map_allow_it(monkeypatch):
+    """Larger parts that see fewer dates would be less work."""
+
+    def made() -> tuple[int, int]:
+        found = blocks_of((640, 136, 272), BASE + 100 * 110_000, 100, 2)
+        core, seen = next(block for block in found if block.core.dates.start > 100)
+        return core.dates.start - seen.dates.start, sum(int(np.prod(block.seen.shape)) for block in found)
+
+    halo, work = made()
+    monkeypatch.setattr(module, "_GOOD_HALO", 8)
+    short, less = made()
+    assert short < 16 <= halo
+    assert less < work < 1.5 * less
 
 
 def test_a_part_of_a_part():
