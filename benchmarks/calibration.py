@@ -65,7 +65,7 @@ def main() -> None:
         truth = truth_of(field, found(CASES[name][1]))
         truth = truth + CASES[name][2] * np.random.default_rng(0).standard_normal(truth.shape)
         data = GapData(field, held_out=HELD_OUT)
-        products = METHODS["unet"](data, Training(epochs=1000, time_budget=minutes))
+        (products,) = METHODS["unet"](data, Training(epochs=1000, time_budget=minutes))
         for product, method in zip(products, ("oi", "unet"), strict=True):
             there = misses(field, truth, *product.estimate, np.ones(truth.shape))
             held, law = data.misses("held", *product.trial), calibrated(data, product, "held")

@@ -74,7 +74,7 @@ def corrected(epochs: int, first_guess: str) -> dict[str, float]:
     start = time.process_time()
     data = GapData(field, held_out=HELD_OUT, first_guess=first_guess)
     how = Training(epochs=epochs, first_guess=first_guess)
-    mean, error = METHODS["dincae2"](data, how)[-1].estimate
+    mean, error = METHODS["dincae2"](data, how)[0][-1].estimate
     return {
         "saves: RMSE": rmse(mean, truth),
         "saves: within 1 sigma": coverage(mean, error, truth),

@@ -47,9 +47,8 @@ def main() -> None:
     first = 0.0
     for name in sys.argv[2:] or NETWORKS:
         data.patch = patch
-        for product in METHODS[name](data, Training(epochs=1000, time_budget=minutes))[
-            0 if not first else 1 :
-        ]:
+        (products,) = METHODS[name](data, Training(epochs=1000, time_budget=minutes))
+        for product in products[0 if not first else 1 :]:
             mean, error = product.estimate
             sigma = calibrated(data, product, "held").scaled(data.field, error)
             found = rmse(np.where(np.isfinite(truth), mean, np.nan), truth)

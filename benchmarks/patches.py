@@ -38,7 +38,7 @@ def main() -> None:
     torch.set_num_threads(2)
     rng = np.random.default_rng(0)
     field, hidden = rng.standard_normal(SHAPE, np.float32), rng.random(SHAPE) < 0.2
-    scene = Scene(*(torch.from_numpy(np.float32(part)) for part in (field, field, field, field, hidden)))
+    scene = Scene(*(torch.from_numpy(np.float32(part)) for part in 4 * [field[None]] + [hidden[None]]))
     around = Surroundings(torch.zeros(3, *SHAPE[1:]), torch.zeros(SHAPE[0], 2))
     patches = Patches([scene], around, 5, SIDE, 0.0)
     numbers = list(Draws(patches))

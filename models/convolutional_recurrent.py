@@ -15,20 +15,22 @@ from .head import zeroed
 from .unet import UNet, padded
 
 
-def channels_of_each(inputs: int, dates: int) -> int:
+def channels_of_each(inputs: int, dates: int, variables: int = 1) -> int:
     """How many channels each date of a `sequence` has. Raises ValueError for inputs that are no window."""
-    if dates < 1 or dates % 2 == 0 or inputs < 2 * dates:
+    if dates < 1 or dates % 2 == 0 or inputs < 2 * variables * dates:
         raise ValueError(f"{inputs} inputs are not an odd number of dates ({dates}), each with its error")
-    return 2 + inputs - 2 * dates
+    return inputs - 2 * variables * (dates - 1)
 
 
-def sequence(x: Tensor, dates: int) -> Tensor:
-    """(batch, dates, 2 + rest, y, x): the anomaly and log error of each date, and what is common to all.
+def sequence(x: Tensor, dates: int, variables: int = 1) -> Tensor:
+    """(batch, dates, 2 variables + rest, y, x): anomaly and log error of each date, and what all share.
 
-    A network's input (batch, 2 dates + rest, y, x) has the anomalies of dates, their log errors, the rest.
+    A network's input (batch, 2 variables dates + rest, y, x) has for each variable the anomalies of dates
+    and their log errors, then the rest.
     """
-    each = x[:, : 2 * dates].unflatten(1, (2, dates)).transpose(1, 2)
-    common = x[:, None, 2 * dates :].expand(-1, dates, -1, -1, -1)
+    dated = 2 * variables * dates
+    each = x[:, :dated].unflatten(1, (2 * variables, dates)).transpose(1, 2)
+    common = x[:, None, dated:].expand(-1, dates, -1, -1, -1)
     return torch.cat([each, common], dim=2)
 
 
@@ -149,12 +151,13 @@ class RecurrentFiller(nn.Module):
         kernel: int = 3,
         peephole: bool = False,
         fold: int = 1,
+        variables: int = 1,
     ) -> None:
         super().__init__()
         if fold < 1:
             raise ValueError(f"a fold of {fold} is below one")
-        self.dates, self.fold = dates, fold
-        each = channels_of_each(inputs, dates) * fold**2
+        self.dates, self.variables, self.fold = dates, variables, fold
+        each = channels_of_each(inputs, dates, variables) * fold**2
         self.both = Bidirectional(each, hidden, cell, kernel, peephole)
         self.join = nn.Conv2d(2 * hidden, hidden, 3, padding=1)
         self.head = zeroed(nn.Conv2d(hidden, outputs * fold**2, 1))
@@ -162,7 +165,7 @@ class RecurrentFiller(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         rows, columns = x.shape[-2:]
         x = padded(x, self.fold)
-        x = self.both(functional.pixel_unshuffle(sequence(x, self.dates), self.fold))
+        x = self.both(functional.pixel_unshuffle(sequence(x, self.dates, self.variables), self.fold))
         x = self.head(functional.relu(self.join(x)))
         return functional.pixel_shuffle(x, self.fold)[..., :rows, :columns]
 
@@ -186,9 +189,10 @@ class RecurrentUNet(UNet):
         every: bool = False,
         skips: str = "concatenate",
         fold: int = 1,
+        variables: int = 1,
     ) -> None:
-        super().__init__(channels_of_each(inputs, dates), outputs, widths, skips=skips, fold=fold)
-        self.dates = dates
+        super().__init__(channels_of_each(inputs, dates, variables), outputs, widths, skips=skips, fold=fold)
+        self.dates, self.variables = dates, variables
         self.through_time = nn.ModuleList(
             Bidirectional(width, width // 2, cell) for width in (widths if every else widths[-1:])
         )
@@ -197,7 +201,7 @@ class RecurrentUNet(UNet):
         rows, columns = x.shape[-2:]
         levels = [
             level.unflatten(0, (-1, self.dates))
-            for level in self.encode(sequence(x, self.dates).flatten(0, 1))
+            for level in self.encode(sequence(x, self.dates, self.variables).flatten(0, 1))
         ]
         alone = len(levels) - len(self.through_time)
         middle = [level[:, self.dates // 2] for level in levels[:alone]]

@@ -159,13 +159,14 @@ class DINCAE2(nn.Module):
         concatenate: bool = False,
         pooling: str = "mean",
         upsampling: str = "nearest",
+        variables: int = 1,
     ) -> None:
         super().__init__()
         if dimensions not in (2, 3):
             raise ValueError(f"{dimensions} dimensions are neither 2 nor 3")
         if dimensions == 3:
-            inputs = channels_of_each(inputs, dates)
-        self.dimensions, self.dates = dimensions, dates
+            inputs = channels_of_each(inputs, dates, variables)
+        self.dimensions, self.dates, self.variables = dimensions, dates, variables
         self.networks = nn.ModuleList(
             AutoEncoder(
                 seen, outputs, widths, dimensions, concatenate, pooling=pooling, upsampling=upsampling
@@ -179,7 +180,7 @@ class DINCAE2(nn.Module):
         The authors' loss weighs the two with 0.3 and 0.7.
         """
         if self.dimensions == 3:
-            x = sequence(x, self.dates).transpose(1, 2)
+            x = sequence(x, self.dates, self.variables).transpose(1, 2)
         said: list[Tensor] = []
         for network in self.networks:
             said.append(network(torch.cat([*said, x], dim=1)))

@@ -236,12 +236,13 @@ class AutoEncoderPrior(nn.Module):
 class VariationalFiller(nn.Module):
     """4DVarNet as a gap filler: (batch, inputs, y, x) to (batch, outputs, y, x), for any y and x.
 
-    Of the inputs the first ``dates`` are anomalies, the next their log errors: observations, and a first
-    guess where there is none, each with its error variance, which are what the states (the anomalies of all
-    dates) are fitted to, under a `TwoScalePrior` of ``prior`` channels, by ``iterations`` of a
-    `RecurrentSolver` of ``hidden`` ones. A head that starts at zero reads the states and what they changed.
-    With ``fold`` above one all of it is on a coarser grid, as a `UNet` is. Ours to differ from the
-    4DVarNet of the mapping challenges: the first guess is one of the data, with its error.
+    Of the inputs the first ``dates`` are anomalies, the next their log errors, and so for each of the
+    ``variables``: observations, and a first guess where there is none, each with its error variance, which
+    are what the states (the anomalies of all dates and variables) are fitted to, under a `TwoScalePrior` of
+    ``prior`` channels, by ``iterations`` of a `RecurrentSolver` of ``hidden`` ones. A head that starts at
+    zero reads the states and what they changed. With ``fold`` above one all of it is on a coarser grid, as a
+    `UNet` is. Ours to differ from the 4DVarNet of the mapping challenges: the first guess is one of the data,
+    with its error.
     Raises ValueError for a fold below one.
     """
 
@@ -255,25 +256,28 @@ class VariationalFiller(nn.Module):
         kernel: int = 5,
         iterations: int = 5,
         fold: int = 2,
+        variables: int = 1,
     ) -> None:
         super().__init__()
         if fold < 1:
             raise ValueError(f"a fold of {fold} is below one")
-        self.dates, self.fold = dates, fold
-        channels = dates * fold**2
+        self.dates, self.variables, self.fold = dates, variables, fold
+        states = dates * variables
+        channels = states * fold**2
         self.assimilation = FourDVarNet(
             TwoScalePrior(channels, prior, dimensions=2, kernel=kernel),
             RecurrentSolver(channels, hidden, dimensions=2, rate=0.02),
             iterations,
         )
-        self.read = nn.Conv2d((inputs + dates) * fold**2, hidden, 3, padding=1)
+        self.read = nn.Conv2d((inputs + states) * fold**2, hidden, 3, padding=1)
         self.head = zeroed(nn.Conv2d(hidden, outputs * fold**2, 1))
         self._unexpected: Tensor | None = None  # the prior's residual of the last states in training
 
     def forward(self, x: Tensor) -> Tensor:
         rows, columns = x.shape[-2:]
         x = functional.pixel_unshuffle(padded(x, self.fold), self.fold)
-        anomaly, log_error = x.split(self.dates * self.fold**2, dim=1)[:2]
+        blocks = x.split(self.dates * self.fold**2, dim=1)
+        anomaly, log_error = (torch.cat(blocks[k : 2 * self.variables : 2], dim=1) for k in (0, 1))
         variance = torch.exp(2 * log_error).clamp(min=_LEAST_VARIANCE)
         states = self.assimilation(anomaly, anomaly, torch.ones_like(anomaly, dtype=torch.bool), variance)
         if self.training:
@@ -286,12 +290,12 @@ class VariationalFiller(nn.Module):
         """What training adds to the loss of values, after each `forward`: two of the published terms.
 
         The mean square of what the prior does not expect of the states, and of the differences of the
-        ``error`` (batch, y, x) from one cell to the next, where both have a ``weight`` (batch, y, x).
+        ``error`` (..., y, x) from one cell to the next, where both have a ``weight`` (..., y, x).
         """
         unexpected, self._unexpected = self._unexpected, None
         assert unexpected is not None
         squares, pairs = error.new_zeros(()), error.new_zeros(())
-        for axis in (1, 2):
+        for axis in (-2, -1):
             cells = weight.shape[axis] - 1
             both = (weight.narrow(axis, 0, cells) > 0) & (weight.narrow(axis, 1, cells) > 0)
             squares = squares + error.diff(dim=axis).square()[both].sum()

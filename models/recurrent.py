@@ -138,17 +138,24 @@ class PixelFiller(nn.Module):
     """
 
     def __init__(
-        self, inputs: int, outputs: int = 2, dates: int = 5, cell: str = "lstm", hidden: int = 16
+        self,
+        inputs: int,
+        outputs: int = 2,
+        dates: int = 5,
+        cell: str = "lstm",
+        hidden: int = 16,
+        variables: int = 1,
     ) -> None:
         super().__init__()
         kinds: dict[str, type[Cell]] = {"rnn": RNN, "lstm": LSTM, "gru": GRU}
         if cell not in kinds:
             raise ValueError(f"cell {cell!r} is none of {', '.join(kinds)}")
-        self.dates = dates
-        ahead, back = (kinds[cell](channels_of_each(inputs, dates), hidden) for _ in range(2))
+        self.dates, self.variables = dates, variables
+        ahead, back = (kinds[cell](channels_of_each(inputs, dates, variables), hidden) for _ in range(2))
         self.both = BothWays(ahead, back, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        pixels = sequence(x, self.dates).permute(0, 3, 4, 2, 1)  # (batch, y, x, channels, dates)
+        # (batch, y, x, channels, dates)
+        pixels = sequence(x, self.dates, self.variables).permute(0, 3, 4, 2, 1)
         said = self.both(pixels.flatten(0, 2))[..., self.dates // 2]
         return said.unflatten(0, pixels.shape[:3]).movedim(-1, 1)

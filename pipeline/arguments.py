@@ -126,8 +126,14 @@ def _add_fill(commands: Any) -> None:
         description="Fill the gaps of a field and write it with its error, its sources and its score.",
         epilog="methods:\n"
         + "\n".join(f"  {name:18} {what}" for name, what in METHODS.items())
-        + "\n\nexamples:\n"
+        + "\n\nseveral variables, each in its own file (or its files: a pattern in quotes):\n"
+        "  FILE:NAME[:log][,NAME ...][,error=NUMBER or NAME][,jitter=NUMBER]\n"
+        "The further ones are brought to the grid and the dates of the first. `log` fills logarithms,\n"
+        "`error` is the observation error (a standard error, or the variable that holds them), `jitter`\n"
+        "the standard deviation of noise that is added to what a network sees in training.\n"
+        "\nexamples:\n"
         "  oceanfill fill sst_clouds.nc -o filled.nc --plot filled.png\n"
+        "  oceanfill fill sst.nc:sst 'chl_*.nc:CHL:log,error=0.3' --auxiliary wind.nc:u,v -o both.nc\n"
         "  oceanfill fill 'chl_*.nc' -o chl.nc --transform log --region 35,45,-6,18\n"
         "  oceanfill fill new.nc -o new_filled.nc --checkpoint trained.ckpt\n"
         "  oceanfill fill 'dt_*_phy_l3_*.nc' -o sla.nc --grid 0.25 --bounds 30,46,-6,37",
@@ -135,9 +141,19 @@ def _add_fill(commands: Any) -> None:
     _add_opening(fill)
     fill.add_argument("-o", "--output", required=True, metavar="OUT.nc", help="the filled file")
     fill.add_argument(
+        "--auxiliary",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="FILE:NAME",
+        help="variables that help to fill the others and are not filled",
+    )
+    fill.add_argument(
         "--method", choices=METHODS, default="unet", metavar="METHOD", help="see below; default unet"
     )
-    fill.add_argument("--plot", metavar="OUT.png", help="a map of input, filled field and error")
+    fill.add_argument(
+        "--plot", metavar="OUT.png", help="a map of input, filled field and error; of several, the first"
+    )
     fill.add_argument("--analysis-everywhere", action="store_true", help="replace observed values too")
     fill.add_argument(
         "--intervals",

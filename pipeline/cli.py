@@ -77,29 +77,40 @@ def _info(options: argparse.Namespace) -> None:
     from .alongtrack import is_along_track
     from .info import describe
     from .track_info import describe_tracks
+    from .variables import files_and_opening, first_and_others
 
-    opening = _opening(options)
-    if is_along_track(options.inputs):
+    first, others = first_and_others(options.inputs)
+    if others:
+        raise InputError(f"{others[0].files}: one variable is described at a time; leave out the others")
+    files, opening = files_and_opening(first, _opening(options))
+    if is_along_track(files):
         _refuse(
             options, ("mask_variable", "transform", "minimum_coverage"), "points along tracks, not a field"
         )
-        Console().print(describe_tracks(options.inputs, **opening))
+        Console().print(describe_tracks(files, **opening))
     else:
-        Console().print(describe(options.inputs, **opening))
+        Console().print(describe(files, **opening))
 
 
 def _fill(options: argparse.Namespace) -> None:
     from .alongtrack import is_along_track
+    from .variables import files_and_opening, first_and_others, parse
 
-    tracks = is_along_track(options.inputs)
+    first, others = first_and_others(options.inputs)
+    helping = [spec for text in options.auxiliary for spec in parse(text)]
+    further = [*others, *helping]
+    files, opening = files_and_opening(first, _opening(options))
+    tracks = is_along_track(files)
     _check_options(options, tracks)
-    _check_targets(options)
+    _check_targets(options, [files, *(spec.files for spec in further)])
+    if further and (tracks or options.radial_direction is not None):
+        raise InputError(f"{further[0].files}: further variables go with a field on a grid; leave them out")
     if options.radial_direction is not None:
         _fill_radials(options)
         return
     from .fill import fill
     from .fill_tracks import fill_tracks
-    from .large import by_blocks, fill_large
+    from .large import by_blocks, check_several, fill_large
     from .networks import Training
     from .output import write
 
@@ -131,7 +142,7 @@ def _fill(options: argparse.Namespace) -> None:
     asked = options.workers > 1 or options.cluster is not None or options.cache is not None
     if tracks:
         dataset = fill_tracks(
-            options.inputs,
+            files,
             grid=options.grid,
             bounds=options.bounds,
             step=options.time_step or 1.0,
@@ -140,25 +151,27 @@ def _fill(options: argparse.Namespace) -> None:
             cluster=options.cluster,
             number=options.workers,
             **how,
-            **_opening(options),
+            **opening,
         )
         write(dataset, options.output)
-    elif asked or by_blocks(options.inputs, _opening(options), options.method, options.memory):
+    elif not further and (asked or by_blocks(files, opening, options.method, options.memory)):
         dataset = fill_large(
-            options.inputs,
+            files,
             options.output,
             cache=options.cache,
             memory=options.memory,
             cluster=options.cluster,
             number=options.workers,
-            opening=_opening(options),
+            opening=opening,
             **how,
         )
     else:
-        dataset = fill(options.inputs, **how, **_opening(options))
+        if further:
+            check_several(files, opening, 1 + len(further), options.memory, asked)
+        dataset = fill(first, others=others, auxiliary=helping, **how, **_opening(options))
         write(dataset, options.output)
-    name, *others = dataset.data_vars
-    _log.info("%s without gaps, with %s, is in %s", name, ", ".join(map(str, others)), options.output)
+    name, *beside = dataset.data_vars
+    _log.info("%s without gaps, with %s, is in %s", name, ", ".join(map(str, beside)), options.output)
     if options.plot is not None:
         from .plots import plot_fill
 
@@ -308,12 +321,15 @@ def _show_held_out(rows: list[dict[str, Any]], method: str, tracks: bool = False
     if not rows:
         return
     table = Table(title="Score on held-out values", title_justify="left", caption_justify="left")
+    if "variable" in rows[0]:
+        table.add_column("variable")
     table.add_column("method")
     for heading in ("n", "RMSE", "bias", "within ±1σ", "within ±2σ"):
         table.add_column(heading, justify="right")
     for row in rows:
         shares = (f"{100 * row[key]:.1f} %" for key in ("coverage_1sigma", "coverage_2sigma"))
-        table.add_row(row["method"], str(row["n"]), f"{row['rmse']:.4g}", f"{row['bias']:+.2g}", *shares)
+        names = (row[key] for key in ("variable", "method") if key in row)
+        table.add_row(*names, str(row["n"]), f"{row['rmse']:.4g}", f"{row['bias']:+.2g}", *shares)
     table.caption = "whole tracks, at their points" if tracks else "hidden by the clouds of other dates"
     from .fill import GUESSING
 
@@ -377,7 +393,7 @@ def _check_radials(options: argparse.Namespace) -> None:
         raise InputError(f"radial velocities are filled without {_listed(given)}; leave out what is named")
 
 
-def _check_targets(options: argparse.Namespace) -> None:
+def _check_targets(options: argparse.Namespace, inputs: Sequence[Any]) -> None:
     """What will be written can be, and is neither an input nor written twice."""
     from .output import check_folder, check_writable
     from .reading import list_inputs
@@ -391,7 +407,7 @@ def _check_targets(options: argparse.Namespace) -> None:
         check_folder(options.save_checkpoint)
     if options.save_eofs is not None:
         check_writable(options.save_eofs)
-    taken = {Path(str(path)).resolve() for path in list_inputs(options.inputs)}
+    taken = {Path(str(path)).resolve() for files in inputs for path in list_inputs(files)}
     for path in filter(None, (options.output, options.plot, options.save_checkpoint, options.save_eofs)):
         if Path(path).resolve() in taken:
             raise InputError(f"{path}: is an input or another output; choose another name")

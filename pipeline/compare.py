@@ -147,7 +147,7 @@ def compare(
                 _log.info("%s%s", name, f", fold {fold + 1} of {folds}" if folds > 1 else "")
             try:
                 with _measured() as used:
-                    product = METHODS[name](copy.copy(data), training)[-1]
+                    product = METHODS[name](copy.copy(data), training)[0][-1]
                 assert product.trial is not None
                 mean, error = product.trial
                 calibration = calibrated(data, product, "choosing")

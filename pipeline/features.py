@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,23 +26,26 @@ class Surroundings:
 
 @dataclass(frozen=True)
 class Scene:
-    """A field under some gaps, with the first guess in them, in units of its anomalies' deviation."""
+    """Variables under some gaps, with the first guess in them, in units of their anomalies' deviations.
 
-    anomaly: Tensor  # (time, lat, lon) the observations, the first guess where there is none, zero on land
-    log_error: Tensor  # (time, lat, lon) logarithm of their standard error, zero on land
-    residual: Tensor  # (time, lat, lon) truth minus guess over the guess's error, NaN where nothing is known
-    variance: Tensor  # (time, lat, lon) of an observation there, over the square of the guess's error
-    weight: Tensor  # (time, lat, lon) how much each residual counts
+    The first ones are the outputs of a network, the others it only sees.
+    """
 
-
-def channels(window: int) -> int:
-    """How many input channels a network has that sees ``window`` dates."""
-    return 2 * window + _BESIDES
+    anomaly: Tensor  # (variable, time, lat, lon) the observations, else the first guess, zero on land
+    log_error: Tensor  # (variable, time, lat, lon) logarithm of their standard error, zero on land
+    residual: Tensor  # (output, time, lat, lon) truth minus guess over the guess's error, NaN where unknown
+    variance: Tensor  # (output, time, lat, lon) of an observation there, over the square of the guess's error
+    weight: Tensor  # (output, time, lat, lon) how much each residual counts
 
 
-def sea_channel(window: int) -> int:
+def channels(window: int, variables: int = 1) -> int:
+    """How many input channels a network has that sees ``window`` dates of so many variables."""
+    return 2 * window * variables + _BESIDES
+
+
+def sea_channel(window: int, variables: int = 1) -> int:
     """Which of these channels is the sea mask."""
-    return 2 * window + 2
+    return 2 * window * variables + 2
 
 
 Bounds = tuple[tuple[float, float], tuple[float, float]]
@@ -78,7 +82,7 @@ def scene(
     truth: NDArray[np.float32] | None = None,
     weight: NDArray[np.float32] | None = None,
 ) -> Scene:
-    """The scene of a field as it is ``seen``.
+    """The scene of one variable as it is ``seen``.
 
     ``mean`` (lat, lon) is what anomalies are taken from; ``guess`` and ``error`` (time, lat, lon) hold where
     nothing is seen; ``noise`` is the variance of an observation without an error variance of its own, in the
@@ -94,9 +98,23 @@ def scene(
     weights = np.isfinite(residual) if weight is None else np.where(np.isfinite(residual), weight, 0)
     return Scene(
         *(
-            torch.from_numpy(np.ascontiguousarray(part, dtype=np.float32))
+            torch.from_numpy(np.ascontiguousarray(part[None], dtype=np.float32))
             for part in (anomaly, log_error, residual, variance, weights)
         )
+    )
+
+
+def together(scenes: Sequence[Scene], outputs: int) -> Scene:
+    """One scene of several variables, of which the first ``outputs`` are to be said."""
+    if len(scenes) == 1:
+        return scenes[0]
+    said = scenes[:outputs]
+    return Scene(
+        torch.cat([one.anomaly for one in scenes]),
+        torch.cat([one.log_error for one in scenes]),
+        torch.cat([one.residual for one in said]),
+        torch.cat([one.variance for one in said]),
+        torch.cat([one.weight for one in said]),
     )
 
 
@@ -111,19 +129,22 @@ def inputs(
 ) -> Tensor:
     """(channels, rows, columns) what the network sees of the date and its window in some ``y`` and ``x``.
 
-    Dates before the first and after the last are unknown: no anomaly, an error of one standard deviation.
-    It is written ``into`` an array of that shape, where one is given.
+    For each variable the anomalies of the dates and then their log errors; after these latitude, longitude,
+    sea mask and season. Dates before the first and after the last are unknown: no anomaly, an error of one
+    standard deviation. It is written ``into`` an array of that shape, where one is given.
     """
     # By views of numpy: to slice tensors takes longer than to copy what is in them.
     place = around.place.numpy()[:, y, x]
-    made = np.empty((channels(window), *place.shape[1:]), np.float32) if into is None else into
+    variables, dates = scene.anomaly.shape[:2]
+    shape = channels(window, variables), *place.shape[1:]
+    made = np.empty(shape, np.float32) if into is None else into
     first, last = date - window // 2, date + window // 2 + 1
-    inside = slice(max(first, 0), min(last, len(scene.anomaly)))
+    inside = slice(max(first, 0), min(last, dates))
     start, stop = inside.start - first, inside.stop - first
-    dated = made[:-_BESIDES].reshape(2, window, *place.shape[1:])
-    dated[:, :start] = dated[:, stop:] = 0
-    dated[0, start:stop] = scene.anomaly.numpy()[inside, y, x]
-    dated[1, start:stop] = scene.log_error.numpy()[inside, y, x]
+    dated = made[:-_BESIDES].reshape(variables, 2, window, *place.shape[1:])
+    dated[:, :, :start] = dated[:, :, stop:] = 0
+    dated[:, 0, start:stop] = scene.anomaly.numpy()[:, inside, y, x]
+    dated[:, 1, start:stop] = scene.log_error.numpy()[:, inside, y, x]
     made[-_BESIDES:-2] = place
     made[-2:] = around.season.numpy()[date][:, None, None]
     return torch.from_numpy(made)

@@ -77,6 +77,7 @@ class Field:
     displacement: NDArray[np.float32] | None = None  # (time, lat, lon, 3) km from the centre of each cell to
     # where its value was measured, Cartesian
     whole: Whole | None = None  # the record that this is part of; None for a field of its own
+    jitter: float = 0.0  # standard deviation of noise that training adds to what a network sees of it
 
     @property
     def observed(self) -> NDArray[np.bool_]:

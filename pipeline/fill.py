@@ -24,13 +24,15 @@ from .classical.simple import (
     nearest,
     persistence,
 )
-from .data import GapData, Pairs
+from .data import GapData
 from .errors import InputError
-from .field import Field, open_field
+from .field import Field
+from .heldout import HeldOut, Pairs
 from .networks import LOSSES, NETWORKS, Training, has_fixed_grid
 from .output import to_dataset, write
 from .reading import Inputs
 from .scores import bias, coverage, rmse
+from .variables import Source, Spec, merged, open_variables
 
 _log = logging.getLogger(__name__)
 
@@ -54,35 +56,43 @@ class Product:
     corrects: Product | None = None  # the first guess
 
 
-def simple(estimate: Callable[[Field], Estimate]) -> Callable[[GapData, Training], list[Product]]:
+Method = Callable[[GapData, Training], list[list[Product]]]  # of each output, the one to deliver last
+
+
+def simple(estimate: Callable[[Field], Estimate]) -> Method:
     """A method that needs no training, from a function of the field."""
 
-    def method(data: GapData, how: Training) -> list[Product]:
-        trial = estimate(data.field.hide(data.held)) if data.held.any() else None
-        return [Product(estimate.__name__.replace("_", " "), estimate(data.field), trial)]
+    def method(data: GapData, how: Training) -> list[list[Product]]:
+        made = []
+        for part in data.filled_variables:
+            trial = estimate(part.field.hide(part.held)) if part.is_judged else None
+            made.append([Product(estimate.__name__.replace("_", " "), estimate(part.field), trial)])
+        return made
 
     return method
 
 
-def first_guess(data: GapData, how: Training) -> list[Product]:
+def first_guess(data: GapData, how: Training) -> list[list[Product]]:
     """Local optimal interpolation in space and time, or the mean of each pixel."""
-    data.setup("predict")
     name = "optimal interpolation" if data.first_guess == "oi" else "pixel means"
-    if not data.held.any():
-        return [Product(name, (data.guess, data.error))]
-    return [Product(name, (data.guess, data.error), (data.trial_guess, data.trial_error), data.further())]
+    made = []
+    for part in data.filled_variables:
+        part.prepare(whole=False)
+        trial = ((part.trial_guess, part.trial_error), part.further()) if part.is_judged else ()
+        made.append([Product(name, (part.guess, part.error), *trial)])
+    return made
 
 
-def network(name: str) -> Callable[[GapData, Training], list[Product]]:
+def network(name: str) -> Method:
     """The first guess, and after it a network's correction of it."""
 
-    def method(data: GapData, how: Training) -> list[Product]:
+    def method(data: GapData, how: Training) -> list[list[Product]]:
         # Lightning takes seconds to import, which the other methods need not wait for.
         from .tasks import Correction
         from .training import load, predict, save, train
 
         if how.checkpoint:
-            task = load(how.checkpoint, how.window)
+            task = load(how.checkpoint, how.window, len(data.variables), data.outputs)
         else:
             chosen, patch = NETWORKS[name], 512
             if has_fixed_grid(chosen):
@@ -90,15 +100,21 @@ def network(name: str) -> Callable[[GapData, Training], list[Product]]:
                 grid = {"shape": list(data.field.sea.shape)}
                 chosen = chosen | {"init_args": chosen["init_args"] | grid}
             torch.manual_seed(data.seed)
-            window, loss = how.window or data.window, LOSSES.get(how.loss, how.loss)
-            task = Correction(chosen, window=window, patch=patch, loss=loss)
+            task = Correction(
+                chosen,
+                window=how.window or data.window,
+                patch=patch,
+                loss=LOSSES.get(how.loss, how.loss),
+                variables=len(data.variables),
+                outputs=data.outputs,
+            )
         data.window = task.window
         data.setup("test" if how.checkpoint else "fit")
-        guess = first_guess(data, how)[0]
+        guesses = first_guess(data, how)
         if not how.checkpoint:
             if not data.scenes:
                 _log.warning("too few values to train a network on; the first guess is delivered")
-                return [guess]
+                return guesses
             _log.info(
                 "%s: %d parameters, a window of %d dates, patches of %d cells",
                 name,
@@ -109,37 +125,55 @@ def network(name: str) -> Callable[[GapData, Training], list[Product]]:
             task = train(task, data, how)
         if how.save_checkpoint:
             save(task, how.save_checkpoint)
-        trial = None
-        if guess.trial is not None:
-            trial = predict(task, data.trial_dataloader(), *guess.trial, data.device)
-        corrected = predict(task, data.predict_dataloader(), *guess.estimate, data.device)
-        return [guess, Product(name, corrected, trial, corrects=guess)]
+        parts = data.filled_variables
+        trials: list[Estimate | None] = [None] * len(parts)
+        if any(part.is_judged for part in parts):
+            without = [(part.trial_guess, part.trial_error) for part in parts]
+            found = predict(task, data.trial_dataloader(), without, data.device)
+            trials = [one if part.is_judged else None for one, part in zip(found, parts, strict=True)]
+        whole = [(part.guess, part.error) for part in parts]
+        corrected = predict(task, data.predict_dataloader(), whole, data.device)
+        return [
+            [guess, Product(name, made, trial, corrects=guess)]
+            for (guess,), made, trial in zip(guesses, corrected, trials, strict=True)
+        ]
 
     return method
 
 
-def truncated_svd(data: GapData, how: Training) -> list[Product]:
-    """DINEOF, with the points that choose its number of modes and a file for its EOFs."""
-    points = None if how.cv_points is None else read_points(how.cv_points, data.field)
-    eofs = decompose([data.field], held_out=points)
-    if how.save_eofs is not None:
-        write(eofs.to_dataset(data.field), how.save_eofs)
-        _log.info("%d modes are in %s", len(eofs.singular), how.save_eofs)
-    trial = dineof(data.field.hide(data.held)) if data.held.any() else None
-    return [Product("dineof", estimate(data.field, eofs), trial)]
+def truncated_svd(data: GapData, how: Training) -> list[list[Product]]:
+    """DINEOF of all variables together, with the points that choose its number of modes and a file for EOFs.
+
+    The number of modes is chosen for each output by values of its own; points and file are of the first.
+    """
+    made = []
+    for part in data.filled_variables:
+        others = [other for other in data.variables if other is not part]
+        of_first = part is data
+        points = read_points(how.cv_points, part.field) if how.cv_points is not None and of_first else None
+        eofs = decompose([part.field, *(other.field for other in others)], held_out=points)
+        if how.save_eofs is not None and of_first:
+            write(eofs.to_dataset(part.field), how.save_eofs)
+            _log.info("%d modes are in %s", len(eofs.singular), how.save_eofs)
+        trial = None
+        if part.is_judged:
+            seen, *rest = (one.field.hide(one.held) for one in (part, *others))
+            trial = dineof(seen, *rest)
+        made.append([Product("dineof", estimate(part.field, eofs), trial)])
+    return made
 
 
-def automatic(data: GapData, how: Training) -> list[Product]:
+def automatic(data: GapData, how: Training) -> list[list[Product]]:
     """One method of each family: `judge` delivers the one that is best on held-out values."""
-    products = []
+    products: list[list[Product]] = [[] for _ in data.filled_variables]
     for name in AUTOMATIC:
         _log.info("trying %s", name)
-        products += METHODS[name](data, how)
+        for one, more in zip(products, METHODS[name](data, how), strict=True):
+            one += more
     return products
 
 
-# name on the command line: what makes products of a field, the one to deliver last
-METHODS: dict[str, Callable[[GapData, Training], list[Product]]] = {
+METHODS: dict[str, Method] = {  # by their names on the command line
     **{name: network(name) for name in NETWORKS},
     "oi": first_guess,
     "dineof": truncated_svd,
@@ -157,8 +191,10 @@ GUESSING = (*NETWORKS, "oi", "auto")  # they make a first guess, which tells how
 
 
 def fill(
-    source: Inputs,
+    source: Inputs | Spec | Field,
     *,
+    others: Sequence[Source] = (),
+    auxiliary: Sequence[Source] = (),
     method: str = "unet",
     training: Training = DEFAULTS,
     holdout: bool = True,
@@ -174,42 +210,56 @@ def fill(
     """Fill the gaps of a field: files, a Zarr store or a dataset in memory.
 
     Returns V, V_analysis, V_error and V_source (`output.to_dataset`) with the score on held-out values in
-    the attributes. ``method`` is one of `METHODS`; ``training`` says how a network is trained;
-    ``holdout=False`` trains on everything and leaves no score; ``intervals`` are levels in percent, of which
-    V_lower_LEVEL and V_upper_LEVEL are written as well; ``device`` is "auto", "cpu" or "cuda"; other
-    keywords go to `open_field`. ``report`` gets the rows of the score. Raises `InputError` for a field that
-    cannot be filled and for options that do not fit.
+    the attributes. ``others`` are further variables to fill, ``auxiliary`` ones only help; each is a
+    ``FILE:NAME`` (`variables.parse`), a dataset or a `Field`, and is brought to the grid and the dates of the
+    first. ``method`` is one of `METHODS`; ``training`` says how a network is trained; ``holdout=False``
+    trains on everything and leaves no score; ``intervals`` are levels in percent, of which V_lower_LEVEL and
+    V_upper_LEVEL are written as well; ``device`` is "auto", "cpu" or "cuda"; other keywords go to
+    `open_field` for the ``source``. ``report`` gets the rows of the score. Raises `InputError` for a field
+    that cannot be filled and for options that do not fit.
     """
     if method not in METHODS:
         raise InputError(f"no method is called {method!r}; choose one of {', '.join(METHODS)}")
     check_levels(intervals)
     where = choose_device(device)
-    field = open_field(source, **opening)
-    _log.info(
-        "%s: %d dates, %d sea pixels, %.1f %% of them missing; %s on %s",
-        field.name,
-        len(field.days),
-        field.sea.sum(),
-        100 * (~field.observed[:, field.sea]).mean(),
-        method,
-        where,
-    )
+    fields, helpers = open_variables(source, others, auxiliary, **opening)
+    names = [field.name for field in fields]
+    for field in (*fields, *helpers):
+        _log.info(
+            "%s: %d dates, %d sea pixels, %.1f %% of them missing; %s",
+            field.name,
+            len(field.days),
+            field.sea.sum(),
+            100 * (~field.observed[:, field.sea]).mean(),
+            f"{method} on {where}" if field.name in names else "input only",
+        )
     found: dict[str, Any] = {"method": method, "seed": seed} | (attributes or {})
-    found["configuration"] = json.dumps({"holdout": holdout} | asdict(training) | _plain(opening))
-    if field.observed[:, field.sea].all():
+    beside = {"others": names[1:], "auxiliary": [field.name for field in helpers]}
+    options = asdict(training) | _plain(opening) | {key: value for key, value in beside.items() if value}
+    found["configuration"] = json.dumps({"holdout": holdout} | options)
+    gappy: list[Field] = []
+    complete: list[Field] = []
+    copied: list[xr.Dataset] = []
+    for field in fields:
+        if not field.observed[:, field.sea].all():
+            gappy.append(field)
+            continue
         _log.warning("%s: nothing is missing, so the values are copied through", field.name)
-        mean, error = field.values, np.sqrt(field.error_variance)
-        widths = Calibration().half_widths_of(intervals)
-        return to_dataset(field, mean, error, intervals=widths, attributes=found)
+        complete.append(field)
+        widths, error = Calibration().half_widths_of(intervals), np.sqrt(field.error_variance)
+        copied.append(to_dataset(field, field.values, error, intervals=widths, attributes=found))
+    if not gappy:
+        return merged(copied)
     data = GapData(
-        field,
+        [*gappy, *complete, *helpers],
         held_out=HELD_OUT if holdout else 0.0,
         first_guess=training.first_guess,
+        outputs=len(gappy),
         seed=seed,
         device=where,
         quiet=quiet,
     )
-    return deliver(
+    delivered = deliver(
         data,
         method,
         training,
@@ -218,6 +268,7 @@ def fill(
         report=report,
         attributes=found,
     )
+    return merged([*delivered, *copied])
 
 
 def deliver(
@@ -229,25 +280,38 @@ def deliver(
     intervals: Sequence[int],
     report: Callable[[list[dict[str, Any]]], None],
     attributes: dict[str, Any],
-) -> xr.Dataset:
-    """The dataset of the product that is best on the data's held-out values; options as for `fill`."""
-    field, found = data.field, dict(attributes)
-    products = METHODS[method](data, training)
-    chosen, rows, calibration = judge(field, data, products)
-    report(rows)
-    for row in rows:
-        if row["method"] == chosen.name:
-            found |= {f"held_out_{key}": value for key, value in row.items() if key != "method"}
-    found |= {"delivered": chosen.name} | calibration.attributes()
-    mean, error = chosen.estimate
-    return to_dataset(
-        field,
-        mean,
-        calibration.scaled(field, error),
-        intervals=calibration.half_widths_of(intervals),
-        analysis_everywhere=analysis_everywhere,
-        attributes=found,
-    )
+) -> list[xr.Dataset]:
+    """Of each output the dataset of what is best on its held-out values; options as for `fill`.
+
+    Of several each score has the name of its variable.
+    """
+    found, shown = dict(attributes), []
+    chosen: list[tuple[Field, Estimate, Calibration]] = []
+    for part, products in zip(data.filled_variables, METHODS[method](data, training), strict=True):
+        field = part.field
+        if part.held.any() and not part.is_judged:
+            _log.warning("%s: too few of its values are held out to score what is made of it", field.name)
+        best, rows, calibration = judge(field, part, products)
+        said = {"delivered": best.name} | calibration.attributes()
+        for row in rows:
+            if row["method"] == best.name:
+                said |= {f"held_out_{key}": value for key, value in row.items() if key != "method"}
+        of = {"variable": field.name} if data.outputs > 1 else {}
+        shown += [of | row for row in rows]
+        found |= {f"{field.name}_{key}" if of else key: value for key, value in said.items()}
+        chosen.append((field, best.estimate, calibration))
+    report(shown)
+    return [
+        to_dataset(
+            field,
+            mean,
+            calibration.scaled(field, error),
+            intervals=calibration.half_widths_of(intervals),
+            analysis_everywhere=analysis_everywhere,
+            attributes=found,
+        )
+        for field, (mean, error), calibration in chosen
+    ]
 
 
 def choose_device(device: str) -> str:
@@ -260,7 +324,7 @@ def choose_device(device: str) -> str:
 
 
 def judge(
-    field: Field, data: GapData, products: list[Product]
+    field: Field, data: HeldOut, products: list[Product]
 ) -> tuple[Product, list[dict[str, Any]], Calibration]:
     """The product to deliver, the scores of all, and the calibration of its error.
 
@@ -296,7 +360,7 @@ def judge(
     return products[best], rows, calibrated(data, products[best], "held")
 
 
-def calibrated(data: GapData, product: Product, part: str) -> Calibration:
+def calibrated(data: HeldOut, product: Product, part: str) -> Calibration:
     """The calibration of a product by a part of the hold-out: "choosing" or all that is "held".
 
     Further clouds hide more dates from a first guess. A network has seen what is under them; so the first

@@ -110,7 +110,7 @@ def fill_tracks(
     found: dict[str, Any] = {"method": method, "seed": seed} | (attributes or {})
     found["configuration"] = json.dumps({"holdout": holdout} | asdict(training) | given)
     rows: list[dict[str, Any]] = []
-    dataset = deliver(
+    (dataset,) = deliver(
         data,
         method,
         training,

@@ -48,10 +48,11 @@ class PixelMeans:
 Guess = Kriging | PixelMeans
 
 
-def guessed(field: Field, kriging: Guess, device: str, advance: Advance) -> tuple[Scene, Floats, Floats]:
-    """The scene of a field with all it has, and the guess and its error (time, lat, lon) at sea."""
-    everywhere = np.broadcast_to(field.sea, field.values.shape)
-    guess, error = kriging(field, everywhere, device=device, advance=advance)
+def guessed(
+    field: Field, where: NDArray[np.bool_], kriging: Guess, device: str, advance: Advance
+) -> tuple[Scene, Floats, Floats]:
+    """The scene of a field with all it has, and the guess and its error (time, lat, lon) at ``where``."""
+    guess, error = kriging(field, where, device=device, advance=advance)
     known = scene(field, means(field), guess, error, float(kriging.scales.nugget), spread(field))
     return known, guess, error
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -83,31 +83,58 @@ def hide_spells(field: Field, share: float, rng: np.random.Generator) -> Mask:
     the observed values is hidden; the length of a run is drawn from how long the field's own gaps last.
     At least a tenth of what a date shows is kept.
     """
-    observed, sea = field.observed, field.sea
-    dates = len(observed)
-    missing = sea & ~observed
-    hidden = np.zeros_like(observed)
-    wanted = share * np.count_nonzero(observed)
-    if not missing.any():
+    return hide_together([field], 1, share, rng)[0]
+
+
+def hide_together(
+    fields: Sequence[Field], outputs: int, share: float, rng: np.random.Generator
+) -> list[Mask]:
+    """The same of several variables of the same dates, of which the first ``outputs`` are to be filled.
+
+    The same dates' gaps are laid on the same dates of all variables, each losing what it misses itself on the
+    dates that lend their gaps. So what one variable shows where another is hidden is as in the real gaps:
+    clouds that both have hide both and give nothing away, and one that sees through the other's clouds helps
+    as much as it does in earnest. That goes for a variable that is input only, too: if it kept what it saw
+    on a clear date, it would help under the borrowed clouds more than it can under real ones; one without
+    gaps loses nothing. ``share`` is that of the outputs with gaps, on their mean, and so is the length of a
+    run. Dates on which an output would keep less than a tenth of what it shows are spared.
+    """
+    observed = [field.observed for field in fields]
+    missing = [field.sea & ~seen for field, seen in zip(fields, observed, strict=True)]
+    hidden = [np.zeros_like(seen) for seen in observed]
+    gappy = [k for k in range(outputs) if missing[k].any()]
+    if not gappy:
         return hidden
-    before, after = missing_runs(observed)
-    length = (before + after + 1)[missing]
+    number = [np.count_nonzero(observed[k]) for k in gappy]
+    length = np.concatenate([_gap_lengths(observed[k])[missing[k]] for k in gappy])
+    dates = len(observed[0])
     free = np.ones(dates, dtype=bool)
     for _ in range(20 * dates):
-        if np.count_nonzero(hidden) >= wanted or not free.any():
+        done = [np.count_nonzero(hidden[k]) / n for k, n in zip(gappy, number, strict=True)]
+        if np.mean(done) >= share or not free.any():
             break
         run = int(min(rng.choice(length), max(1, dates // 4)))
         start, model = rng.integers(0, dates - run + 1, 2)
         onto, clouds = slice(start, start + run), slice(model, model + run)
         if start == model or not free[onto].all():
             continue
-        lost = observed[onto] & missing[clouds]
-        kept = (observed[onto] & ~lost).sum(axis=(1, 2))
-        lost[kept < 0.1 * observed[onto].sum(axis=(1, 2))] = False
-        if lost.any():
-            hidden[onto] = lost
+        lost = [seen[onto] & gaps[clouds] for seen, gaps in zip(observed, missing, strict=True)]
+        for k in gappy:
+            kept = (observed[k][onto] & ~lost[k]).sum(axis=(1, 2))
+            spared = kept < 0.1 * observed[k][onto].sum(axis=(1, 2))
+            for part in lost:
+                part[spared] = False
+        if any(lost[k].any() for k in gappy):
+            for one, part in zip(hidden, lost, strict=True):
+                one[onto] = part
             free[onto] = False
     return hidden
+
+
+def _gap_lengths(observed: Mask) -> NDArray[np.int64]:
+    """(time, lat, lon) how many dates in a row each missing cell is missing."""
+    before, after = missing_runs(observed)
+    return before + after + 1
 
 
 def hide_pieces(field: Field, share: float, rng: np.random.Generator) -> Mask:
@@ -188,20 +215,35 @@ def hold_out(field: Field, share: float, rng: np.random.Generator, how: str = "c
     The first is to choose with (the epoch, the factor of the error), the second to score on. ``how`` is one
     of `HOLDOUTS`.
     """
+    return hold_out_together([field], 1, share, rng, how)[0]
+
+
+def hold_out_together(
+    fields: Sequence[Field], outputs: int, share: float, rng: np.random.Generator, how: str = "clouds"
+) -> list[tuple[Mask, Mask]]:
+    """The same of several variables, of which the first ``outputs`` are to be filled.
+
+    Clouds are those of `hide_together`; what else there is hides values of each variable by itself.
+    """
     if share == 0:
-        return np.zeros_like(field.observed), np.zeros_like(field.observed)
-    hidden = HOLDOUTS[how](field, share, rng)
-    dates = np.flatnonzero(hidden.any(axis=(1, 2)))
+        return [(np.zeros_like(field.observed), np.zeros_like(field.observed)) for field in fields]
+    if how == "clouds":
+        hidden = hide_together(fields, outputs, share, rng)
+    else:
+        hidden = [HOLDOUTS[how](field, share, rng) for field in fields]
+    counts = np.array([one.sum(axis=(1, 2)) for one in hidden[:outputs]])
+    total = counts.sum(axis=1, keepdims=True)
+    number = (counts * (total.max() / total.clip(min=1))).sum(axis=0)  # each output counts as much
+    dates = np.flatnonzero(number)
     if len(dates) < 2:
         # Too few dates to separate: the western half chooses, the eastern half is scored.
-        west = np.arange(hidden.shape[2]) < hidden.shape[2] // 2
-        return hidden & west, hidden & ~west
-    number = hidden.sum(axis=(1, 2))[dates]
-    first = np.cumsum(number) <= number.sum() / 2
+        west = np.arange(hidden[0].shape[2]) < hidden[0].shape[2] // 2
+        return [(one & west, one & ~west) for one in hidden]
+    first = np.cumsum(number[dates]) <= number.sum() / 2
     first[0], first[-1] = True, False
-    choose = np.zeros(len(hidden), dtype=bool)
+    choose = np.zeros((len(number), 1, 1), dtype=bool)
     choose[dates[first]] = True
-    return hidden & choose[:, None, None], hidden & ~choose[:, None, None]
+    return [(one & choose, one & ~choose) for one in hidden]
 
 
 def as_hard(
@@ -212,6 +254,8 @@ def as_hard(
     Both are told how hard each cell is (the standard error of the first guess, say). Clouds of one date
     laid on a clear one leave more around them than real gaps do: an unweighted score would flatter.
     """
+    if not hidden.size:
+        return np.zeros(0, np.float32)
     edges = np.quantile(real, np.linspace(0, 1, classes + 1)[1:-1])
     at = np.digitize(hidden, edges)
     number = np.bincount(at, minlength=classes)

@@ -43,6 +43,21 @@ def by_blocks(
     return method not in _WITHOUT_NEIGHBOURS and any(one.cyclic for one in found)
 
 
+def check_several(
+    inputs: Inputs, opening: Mapping[str, Any], number: int, memory: float | None, asked: bool
+) -> None:
+    """Raise `InputError` where a first variable and ``number - 1`` more are too large to be filled in memory.
+
+    Or where what they are not filled with was ``asked`` for: blocks.
+    """
+    # A method that does not look at neighbours: the size alone decides.
+    if asked or by_blocks(inputs, opening, _WITHOUT_NEIGHBOURS[0], (memory or default_memory()) / number):
+        raise InputError(
+            f"{number} variables are filled together in memory and not block by block; leave out --workers, "
+            "--cluster and --cache, choose a smaller --region or --period, or allow more --memory"
+        )
+
+
 def fill_large(
     inputs: Inputs,
     output: str | os.PathLike[str],

@@ -60,17 +60,17 @@ class Training:
     save_eofs: str | None = None  # NetCDF file for DINEOF's EOFs
 
 
-def build(network: dict[str, Any], inputs: int, outputs: int, window: int) -> nn.Module:
+def build(network: dict[str, Any], inputs: int, outputs: int, window: int, variables: int = 1) -> nn.Module:
     """The module that a ``class_path`` with ``init_args`` names. Raises `InputError` for one that is not.
 
-    One that takes ``dates`` is told the window.
+    One that takes ``dates`` is told the window, one that takes ``variables`` how many it sees.
     """
     path = str(network.get("class_path", ""))
     try:
         options = dict(network.get("init_args") or {})
         made = _class(path)
-        if "dates" in inspect.signature(made).parameters:
-            options["dates"] = window
+        told = {"dates": window, "variables": variables}
+        options |= {name: told[name] for name in told if name in inspect.signature(made).parameters}
         return made(inputs=inputs, outputs=outputs, **options)
     except (ImportError, AttributeError, ValueError, TypeError) as error:
         raise InputError(f"network {path!r}: {error}; check its class_path and init_args") from error

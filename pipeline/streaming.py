@@ -211,7 +211,7 @@ def _learn(
     )
     network = store.parent / _NETWORK
     how = training if training.checkpoint else replace(training, save_checkpoint=str(network))
-    products = METHODS[method](data, how)
+    (products,) = METHODS[method](data, how)
     if training.save_checkpoint and network.exists():
         with replacing(training.save_checkpoint) as temporary:
             temporary.write_bytes(network.read_bytes())
@@ -282,7 +282,7 @@ def _estimate(job: Job, field: Field, seen: Box) -> Estimate:
         seed=learnt.seed,
         device=job.device,
     )
-    mean, error = METHODS[learnt.method](data, job.training)[-1].estimate
+    mean, error = METHODS[learnt.method](data, job.training)[0][-1].estimate
     return mean, learnt.calibration.scaled(field, error)
 
 

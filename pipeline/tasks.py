@@ -25,14 +25,15 @@ _BETAS = 0.9, 0.98  # a training of few steps cannot average over a thousand of 
 class Correction(pl.LightningModule):
     """A network that corrects a first guess and says how large the remainder is.
 
-    From the inputs (batch, channels, y, x) of `features.inputs` it makes two maps, m and d: in units of the
-    first guess's standard error the truth is m +- exp(d). ``network`` is a ``class_path`` with ``init_args``;
-    channels in and out are added to them. ``loss`` names a loss of hidden values, ``penalties`` what is added
-    to it, each times a factor (`models.losses`). A network may have a ``penalty`` of its own, of what is left
-    of the residual (batch, y, x) and of its weight. With ``saves`` it is as many networks, of epochs of one
-    training or of several, whose Gaussians are mixed. A batch may end in the cells and weights of points
-    (`models.points.Corners`): then the maps are taken there, before the loss, and a network's own penalty,
-    which is of maps, is left out.
+    From the inputs (batch, channels, y, x) of `features.inputs` it makes two maps of each output, m and d: in
+    units of the first guess's standard error the truth is m +- exp(d). The first ``outputs`` of the
+    ``variables`` that are seen are outputs, whose losses are averaged. ``network`` is a ``class_path`` with
+    ``init_args``; channels in and out are added to them. ``loss`` names a loss of hidden values,
+    ``penalties`` what is added to it, each times a factor (`models.losses`). A network may have a ``penalty``
+    of its own, of what is left of the residual (batch, outputs, y, x) and of its weight. With ``saves`` it is
+    as many networks, of epochs of one training or of several, whose Gaussians are mixed. A batch may end in
+    the cells and weights of points (`models.points.Corners`): then the maps are taken there, before the loss,
+    and a network's own penalty, which is of maps, is left out.
     """
 
     def __init__(
@@ -45,6 +46,8 @@ class Correction(pl.LightningModule):
         saves: int = 1,
         loss: str = LOSSES["gaussian"],
         penalties: dict[str, float] | None = None,
+        variables: int = 1,
+        outputs: int = 1,
     ) -> None:
         """Build the network for ``window`` dates (odd); domains above ``patch`` cells are cut to predict."""
         super().__init__()
@@ -52,9 +55,11 @@ class Correction(pl.LightningModule):
             raise InputError(f"a window of {window} dates has no middle; ask for an odd number")
         self.save_hyperparameters()
         self.window, self.patch = window, patch
+        self.variables, self.outputs = variables, outputs
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
         # Channels last is a third faster on a processor, and what a GPU's tensor cores ask for.
-        networks = [build(network, channels(window), 2, window) for _ in range(saves)]
+        seen = channels(window, variables)
+        networks = [build(network, seen, 2 * outputs, window, variables) for _ in range(saves)]
         self.network = nn.utils.convert_conv2d_weight_memory_format(
             networks[0] if saves == 1 else Mixture(networks), torch.channels_last
         )
@@ -62,7 +67,7 @@ class Correction(pl.LightningModule):
         self.penalties: list[tuple[Penalty, float]] = [
             (named(penalty), factor) for penalty, factor in (penalties or {}).items()
         ]
-        self._sums = torch.zeros(2, dtype=torch.float64)
+        self._sums = torch.zeros(2, outputs, dtype=torch.float64)
 
     @property
     def networks(self) -> list[nn.Module]:
@@ -70,21 +75,30 @@ class Correction(pl.LightningModule):
         return list(self.network.networks) if isinstance(self.network, Mixture) else [self.network]
 
     def stages(self, inputs: Tensor) -> list[tuple[Tensor, Tensor]]:
-        """(batch, y, x) m and d of (batch, channels, y, x) as each network of a refinement gives them."""
+        """(batch, outputs, y, x) m and d of (batch, channels, y, x), of each network of a refinement."""
         inputs = inputs.contiguous(memory_format=torch.channels_last)
         stages: Callable[[Tensor], list[Tensor]] | None = getattr(self.network, "stages", None)
         said = [self.network(inputs)] if stages is None else stages(inputs)
-        return [(mean[:, 0], log_variance[:, 0] / 2) for mean, log_variance in map(gaussian, said)]
+        return [(mean, log_variance / 2) for mean, log_variance in map(gaussian, said)]
 
     def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
-        """(batch, y, x) m and d of (batch, channels, y, x)."""
+        """(batch, outputs, y, x) m and d of (batch, channels, y, x)."""
         return self.stages(inputs)[-1]
 
     def training_step(self, batch: tuple[Tensor, ...], index: int) -> Tensor:
         inputs, residual, variance, weight, *at = batch
+        if at:
+            residual, variance, weight = residual[:, None], variance[:, None], weight[:, None]
         stages = [(correction, 2 * log_error) for correction, log_error in self.stages(inputs)]
         known = [_known(stage, at) for stage in stages]
-        loss = weighted(self.loss, known, residual, variance, weight)
+        apart = zip(*(part.unbind(1) for part in (residual, variance, weight)), strict=True)
+        losses = [
+            weighted(
+                self.loss, [(mean[:, k], log_variance[:, k]) for mean, log_variance in known], *of_output
+            )
+            for k, of_output in enumerate(apart)
+        ]
+        loss = torch.stack(losses).mean()
         for penalty, factor in self.penalties:
             loss = loss + factor * penalty(self.network, *stages[-1])
         own: Callable[[Tensor, Tensor], Tensor] | None = getattr(self.network, "penalty", None)
@@ -94,42 +108,47 @@ class Correction(pl.LightningModule):
         return loss
 
     def on_validation_epoch_start(self) -> None:
-        self._sums = torch.zeros(2, dtype=torch.float64)
+        self._sums = torch.zeros(2, self.outputs, dtype=torch.float64)
 
     def validation_step(self, batch: tuple[Tensor, ...], index: int) -> None:
         inputs, residual, weight, *at = batch
+        if at:
+            residual, weight = residual[:, None], weight[:, None]
         known = weight > 0
-        log_error = inputs[:, self.window + self.window // 2]  # of the first guess at the date itself
+        middle = self.window + self.window // 2  # the first guess's error at the date itself
+        log_error = inputs[:, middle :: 2 * self.window][:, : self.outputs]
         correction, error = _known((self(inputs)[0], torch.exp(log_error)), at)
         after, before = (
-            (weight * (torch.where(known, left, 0.0) * error) ** 2).sum().double().cpu()
+            (weight * (torch.where(known, left, 0.0) * error) ** 2).transpose(0, 1).flatten(1).sum(1)
             for left in (residual - correction, residual)
         )
-        self._sums += torch.stack([after, before])
+        self._sums += torch.stack([after, before]).double().cpu()
 
     def on_validation_epoch_end(self) -> None:
-        """Log the RMSE on held-out values as a share of the first guess's."""
+        """Log the RMSE on held-out values as a share of the first guess's, the mean of the outputs."""
         after, before = self.trainer.strategy.reduce(self._sums.to(self.device), reduce_op="sum")
-        self.log("held_out", float((after / before.clamp(min=1e-12)).sqrt()), prog_bar=True)
+        shares = (after / before.clamp(min=1e-12)).sqrt()
+        self.log("held_out", float(shares.sum() / (before > 0).sum().clamp(min=1)), prog_bar=True)
 
     test_step = validation_step
     on_test_epoch_start = on_validation_epoch_start
     on_test_epoch_end = on_validation_epoch_end
 
     def predict_step(self, batch: tuple[Tensor, Tensor], index: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Dates (batch,), m (batch, y, x) and exp(d), patch by patch where the domain is large."""
+        """Dates (batch,), m (batch, outputs, y, x) and exp(d), patch by patch where the domain is large."""
         inputs, dates = batch
         rows, columns = inputs.shape[-2:]
 
         def estimate(y: slice, x: slice) -> tuple[Tensor, Tensor]:
-            if not inputs[:, sea_channel(self.window), y, x].any():
-                nothing = torch.zeros(len(dates), y.stop - y.start, x.stop - x.start)
+            if not inputs[:, sea_channel(self.window, self.variables), y, x].any():
+                nothing = torch.zeros(len(dates), self.outputs, y.stop - y.start, x.stop - x.start)
                 return nothing, nothing + 1
             correction, log_error = self(inputs[..., y, x])
             return correction.float().cpu(), torch.exp(2 * log_error).float().cpu()
 
         overlap = min(self.patch // 4, 64)
-        correction, variance = mixed(estimate, (len(dates), rows, columns), self.patch, overlap)
+        shape = len(dates), self.outputs, rows, columns
+        correction, variance = mixed(estimate, shape, self.patch, overlap)
         return dates.cpu(), correction, variance.sqrt()
 
     def configure_optimizers(self) -> Any:
@@ -137,11 +156,11 @@ class Correction(pl.LightningModule):
 
 
 def _known(maps: tuple[Tensor, Tensor], at: list[Tensor]) -> tuple[Tensor, Tensor]:
-    """The maps (batch, y, x), or their values at points where the batch has the cells and weights of some."""
+    """The maps (batch, outputs, y, x), or those of one output at points, where the batch has their cells."""
     if not at:
         return maps
     one, other = (to_points(part.flatten(1), Corners(*at)) for part in maps)
-    return one, other
+    return one[:, None], other[:, None]
 
 
 def rising_and_falling(task: pl.LightningModule, learning_rate: float, weight_decay: float) -> Any:

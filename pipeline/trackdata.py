@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,13 +17,14 @@ from torch.utils.data import DataLoader, Dataset
 from ..models.points import Corners, to_points
 from .alongtrack import Tracks
 from .calibration import Misses, traits
-from .data import Draws, GapData, Pairs, patches_of, placed
+from .data import Draws, GapData, patches_of, placed
 from .errors import InputError
 from .features import Scene, Surroundings, inputs
 from .field import Field
 from .firstguess import Advance, Floats, Guess, rehearsal
 from .gaps import as_hard
 from .gridding import Grid, gridded
+from .heldout import Pairs
 
 _log = logging.getLogger(__name__)
 _FEWEST_TRACKS = 5  # of which two are held out, one to choose with and one to score on
@@ -119,7 +121,7 @@ class TrackData(GapData):
         if self.held.any():
             self.targets = self._targets(self.points["held"], self.trial_guess, self.trial_error)
 
-    def rehearsed(self, known: Field, rng: np.random.Generator, advance: Advance) -> list[Scene]:
+    def rehearsed(self, known: Sequence[Field], rng: np.random.Generator, advance: Advance) -> list[Scene]:
         """What is known without some tracks; nothing where none is dropped."""
         assert self.kriging is not None
         lost = self._dropped(rng)

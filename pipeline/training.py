@@ -81,18 +81,19 @@ def _copied(network: nn.Module) -> dict[str, Tensor]:
 
 
 def predict(
-    task: Correction, dates: DataLoader[Any], guess: Floats, error: Floats, device: str
-) -> tuple[Floats, Floats]:
-    """The guess and its error (time, lat, lon), corrected on the ``dates``."""
-    mean, sigma = guess.copy(), error.copy()
+    task: Correction, dates: DataLoader[Any], guesses: Sequence[tuple[Floats, Floats]], device: str
+) -> list[tuple[Floats, Floats]]:
+    """The guess of each output and its error (time, lat, lon), corrected on the ``dates``."""
+    corrected = [(guess.copy(), error.copy()) for guess, error in guesses]
     task = task.to(device).eval()
     with torch.no_grad():
         for inputs, number in dates:
             when, correction, factor = task.predict_step((inputs.to(device), number), 0)
-            dates_done = when.numpy()
-            mean[dates_done] += error[dates_done] * correction.numpy()
-            sigma[dates_done] *= factor.numpy()
-    return mean, sigma
+            done = when.numpy()
+            for output, (mean, sigma) in enumerate(corrected):
+                mean[done] += guesses[output][1][done] * correction[:, output].numpy()
+                sigma[done] *= factor[:, output].numpy()
+    return corrected
 
 
 def save(task: Correction, path: str | os.PathLike[str]) -> None:
@@ -100,17 +101,19 @@ def save(task: Correction, path: str | os.PathLike[str]) -> None:
     content = {
         "state_dict": task.state_dict(),
         "hyper_parameters": dict(task.hparams),
-        "variables": 1,
+        "variables": task.variables,
         "pytorch-lightning_version": pl.__version__,
     }
     with replacing(path) as temporary, temporary.open("wb") as file:  # an open file fails as files do
         torch.save(content, file)
 
 
-def load(path: str | os.PathLike[str], window: int | None = None) -> Correction:
+def load(
+    path: str | os.PathLike[str], window: int | None = None, variables: int = 1, outputs: int = 1
+) -> Correction:
     """The task in a checkpoint of `save` or of ``oceanfill fit``.
 
-    Raises `InputError` for a file that is none, for another window or another number of variables.
+    Raises `InputError` for a file that is none, for another window or other numbers of variables and outputs.
     """
     if not Path(path).is_file():
         raise InputError(f"{path}: no such checkpoint; check the path")
@@ -127,9 +130,12 @@ def load(path: str | os.PathLike[str], window: int | None = None) -> Correction:
         OSError,
     ) as error:
         raise InputError(f"{path}: not a checkpoint of oceanfill; make one with --save-checkpoint") from error
-    variables = content.get("variables", 1)
-    if variables != 1:
-        raise InputError(f"{path}: trained on {variables} variables, and one is filled here; train on one")
+    found = content.get("variables", 1), options.get("outputs", 1)
+    if found != (variables, outputs):
+        raise InputError(
+            f"{path}: trained to fill {found[1]} of {found[0]} variables, not {outputs} of {variables}; "
+            "give the variables that it was trained on, or train anew"
+        )
     options = {key: value for key, value in options.items() if not key.startswith("_")}
     if window is not None and options.get("window") != window:
         raise InputError(

@@ -83,9 +83,9 @@ class Eofs:
         return data
 
 
-def dineof(field: Field) -> Estimate:
+def dineof(field: Field, *others: Field) -> Estimate:
     """Iterated truncated SVD with the number of modes that fills clouds best, and the error it implies."""
-    return estimate(field, decompose([field]))
+    return estimate(field, decompose([field, *others]))
 
 
 def estimate(field: Field, eofs: Eofs) -> Estimate:

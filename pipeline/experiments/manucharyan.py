@@ -163,11 +163,11 @@ def _trained(
     device: str,
     quiet: bool,
 ) -> Correction:
-    cells, longest = scenes[0].anomaly.shape[-1], max(len(scene.anomaly) for scene in (*scenes, chosen))
+    cells, longest = scenes[0].anomaly.shape[-1], max(scene.anomaly.shape[1] for scene in (*scenes, chosen))
     around = surroundings(cells, longest)
     patches = Patches(list(scenes), around, WINDOW, cells, turned=0.0, seed=seed)
     dates = np.zeros(chosen.anomaly.shape, bool)
-    dates[:: max(1, len(dates) // 25)] = True
+    dates[:, :: max(1, dates.shape[1] // 25)] = True
     return fit(
         task,
         patches.loader(batch),
@@ -198,13 +198,13 @@ def _ignore_place_and_season(task: Correction) -> None:
 
 def _corrected(task: Correction, scene: Scene, guess: tuple[Tensor, Tensor], days: Tensor) -> Tensor:
     """(days, y, x) of the task, on the square continued over its ends."""
-    wrapped = [functional.pad(part[None], 4 * [_WRAP], mode="circular")[0] for part in vars(scene).values()]
-    around = surroundings(wrapped[0].shape[-1], len(wrapped[0]))
+    wrapped = [functional.pad(part, 4 * [_WRAP], mode="circular") for part in vars(scene).values()]
+    around = surroundings(wrapped[0].shape[-1], wrapped[0].shape[1])
     inner = slice(_WRAP, -_WRAP)
     mean, error = guess
     dates = Dates(Scene(*wrapped), around, WINDOW)
     with torch.no_grad():
-        said = [task(dates[int(day)][0][None])[0][0, inner, inner] for day in days]
+        said = [task(dates[int(day)][0][None])[0][0, 0, inner, inner] for day in days]
     return mean[days] + error[days] * torch.stack(said)
 
 

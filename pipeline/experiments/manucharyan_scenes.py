@@ -69,10 +69,12 @@ class Seen:
             (self.heights[:, self.days, layer] - mean) / error
             for layer, (mean, error) in enumerate(self.guess.values())
         ]
-        exact = torch.zeros_like(anomaly[0]), torch.ones_like(anomaly[0])
+        exact = torch.zeros_like(anomaly[:1]), torch.ones_like(anomaly[:1])
         return [
             (Scene(a, e, surface, *exact), Scene(a, e, deep, *exact))
-            for a, e, surface, deep in zip(anomaly, log_error, *residual, strict=True)
+            for a, e, surface, deep in zip(
+                *(part[:, None] for part in (anomaly, log_error, *residual)), strict=True
+            )
         ]
 
 

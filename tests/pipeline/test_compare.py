@@ -131,7 +131,7 @@ def test_with_a_truth_the_gaps_are_scored_with_all_that_was_observed(monkeypatch
     shifted = (truth + np.where(field.sea, 0.5, 0)).astype(np.float32)
     one = np.where(np.isfinite(truth), np.float32(1), np.float32(np.nan))
     monkeypatch.setitem(
-        METHODS, "nearest", lambda data, how: [Product("nearest", (shifted, one), (shifted, one))]
+        METHODS, "nearest", lambda data, how: [[Product("nearest", (shifted, one), (shifted, one))]]
     )
     row = compare(field, ["nearest"], truth=truth).rows[0]
     assert row["n"] == (~field.observed & field.sea).sum()

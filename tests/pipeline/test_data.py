@@ -8,7 +8,7 @@ import torch
 from fields import cloudy_field
 from oceanfill.pipeline.data import Draws, GapData, Patches, usual_window
 from oceanfill.pipeline.errors import InputError
-from oceanfill.pipeline.features import Scene, channels, surroundings
+from oceanfill.pipeline.features import Scene, channels, surroundings, together
 
 torch.set_num_threads(1)
 
@@ -25,7 +25,7 @@ def data():
 
 
 def test_choosing_scored_and_what_the_rehearsals_hide_are_disjoint(data):
-    hidden = [scene.residual.isfinite().numpy() for scene in data.scenes]
+    hidden = [scene.residual[0].isfinite().numpy() for scene in data.scenes]
     assert len(hidden) == 2
     assert not (hidden[0] == hidden[1]).all()
     assert data.choosing.any()
@@ -36,7 +36,7 @@ def test_choosing_scored_and_what_the_rehearsals_hide_are_disjoint(data):
         assert one.any()
         assert not (one & data.held).any()
         assert not (one & ~data.field.observed).any()
-    np.testing.assert_array_equal(data.trial.residual.isfinite(), data.held)
+    np.testing.assert_array_equal(data.trial.residual[0].isfinite(), data.held)
 
 
 def test_held_out_values_are_nowhere_in_the_training():
@@ -94,8 +94,8 @@ def test_nothing_is_held_out_when_it_is_not_asked_for():
 
 def test_each_member_of_an_ensemble_has_dates_of_its_own(data):
     members = data.members(4)
-    targets = np.array([[(scene.weight > 0).numpy() for scene in one.scenes] for one in members])
-    every = np.array([(scene.weight > 0).numpy() for scene in data.scenes])
+    targets = np.array([[(scene.weight[0] > 0).numpy() for scene in one.scenes] for one in members])
+    every = np.array([(scene.weight[0] > 0).numpy() for scene in data.scenes])
     np.testing.assert_array_equal(targets.any(axis=0), every)
     assert every[:, ::3].any(axis=(0, 2, 3)).sum() >= 2
     for k, one in enumerate(members):
@@ -105,13 +105,15 @@ def test_each_member_of_an_ensemble_has_dates_of_its_own(data):
         np.testing.assert_array_equal(own, [3 * k] if rehearsed else [])  # a tenth of twelve dates
         np.testing.assert_array_equal(np.flatnonzero((every & ~targets[k]).any(axis=(0, 2, 3))), own)
         assert not (one.choosing & data.held).any()
-        assert one.trial.residual.numpy()[one.choosing].size == np.isfinite(one.trial.residual[own]).sum()
+        scene, where = one.chosen_on
+        np.testing.assert_array_equal(where[0], one.choosing)
+        assert where.sum() == scene.residual[:, own].isfinite().sum()
 
 
 def test_the_weights_of_held_out_values_are_one_each_until_the_guess_tells_how_hard_they_are(data):
     fresh = gap_data(data.field)
     np.testing.assert_array_equal(fresh.weight, fresh.held)
-    np.testing.assert_array_equal(data.weight > 0, data.held & (data.trial.weight.numpy() > 0))
+    np.testing.assert_array_equal(data.weight > 0, data.held & (data.trial.weight[0].numpy() > 0))
     # Weighted, the first guess's error on held-out values is that in the gaps.
     held = data.trial_error[data.held]
     assert np.average(held, weights=data.weight[data.held]) == pytest.approx(data.real.mean(), rel=0.1)
@@ -173,7 +175,7 @@ def lone(rows=6, columns=9, dates=5):
     weight = torch.zeros(dates, rows, columns)
     weight[2, [0, 0, -1, -1], [0, -1, 0, -1]] = 1
     place = torch.stack([cells, -cells, cells + 0.5])
-    return Scene(anomaly, -anomaly, anomaly, 2 * anomaly, weight), place
+    return Scene(*(part[None] for part in (anomaly, -anomaly, anomaly, 2 * anomaly, weight))), place
 
 
 @pytest.mark.parametrize("size", [1, 3, 64])
@@ -187,9 +189,9 @@ def test_corners_are_as_likely_as_any_cell_and_patches_stay_inside(size):
     for item in range(400):
         seen, residual, variance, weight = patches[item]
         assert torch.equal(variance, 2 * residual)
-        assert residual.shape == (min(size, 6), min(size, 9))
+        assert residual.shape == (1, min(size, 6), min(size, 9))
         met += (place[0][:, :, None] == residual[weight > 0] - 2000).any(2)
-        assert torch.equal(seen[1], residual)
+        assert torch.equal(seen[1], residual[0])
     corners = met[[0, 0, -1, -1], [0, -1, 0, -1]]
     assert met.sum() == corners.sum()
     if size < 6:
@@ -206,7 +208,7 @@ def test_patches_are_turned_with_their_place_and_back_in_time():
     patches = Patches([scene], around, 3, 4, 1.0)
     turns = []
     for item in range(400):
-        seen, residual, variance, weight = patches[item]
+        seen, (residual,), (variance,), (weight,) = patches[item]
         assert torch.equal(variance, 2 * residual)
         cells = residual - 2000
         days = [float((seen[channel] - cells).unique()) for channel in range(3)]
@@ -219,6 +221,26 @@ def test_patches_are_turned_with_their_place_and_back_in_time():
         torch.testing.assert_close(seen[9:, 0, 0], around.season[2])
     np.testing.assert_allclose(np.mean(turns, axis=0), 0.5, atol=0.1)
     assert len(set(turns)) == 8
+
+
+def test_of_several_variables_all_are_turned_and_hidden_values_of_either_output_are_met():
+    scene, place = lone()
+    other = Scene(*(part.clone() for part in vars(scene).values()))
+    other.weight[:] = 0
+    other.weight[0, 4, 3, 4] = 1
+    around = replace(surroundings(cloudy_field(dates=5, rows=6, columns=9)), place=place)
+    patches = Patches([together([scene, other, scene], 2)], around, 3, 3, 1.0)
+    met = []
+    for item in range(200):
+        seen, residual, _, weight = patches[item]
+        assert seen.shape == (channels(3, 3), 3, 3)
+        assert residual.shape == weight.shape == (2, 3, 3)
+        assert torch.equal(seen[:6], seen[6:12])
+        assert torch.equal(seen[:6], seen[12:18])
+        assert torch.equal(seen[18], seen[1] - 1000 * (seen[1] // 1000))  # its place numbers the cells
+        met.append(bool(weight[1].any()))
+        assert met[-1] != bool(weight[0].any())
+    assert np.mean(met) == pytest.approx(0.5, abs=0.15)  # each date is as likely
 
 
 def test_an_epoch_has_eight_patches_a_date_within_bounds():
@@ -235,9 +257,9 @@ def test_validation_and_test_have_whole_dates_and_only_their_part_counts(data):
         assert len(loader) == len(dates)
         for date, (seen, residual, weight) in zip(dates, loader, strict=True):
             assert seen.shape == (1, channels(data.window), 12, 14)
-            expected = np.where(part[date], data.trial.weight[date], 0)
-            np.testing.assert_array_equal(weight[0], expected)
-            assert residual[0][part[date]].isfinite().all()
+            expected = np.where(part[date], data.trial.weight[0, date], 0)
+            np.testing.assert_array_equal(weight[0, 0], expected)
+            assert residual[0, 0][part[date]].isfinite().all()
 
 
 def test_prediction_has_every_date_and_the_trial_those_with_held_out_values(data):
@@ -250,9 +272,9 @@ def test_prediction_has_every_date_and_the_trial_those_with_held_out_values(data
         found = list(loader)
         assert [int(date) for _, date in found] == list(dates)
         for inputs, date in found:
-            assert torch.equal(inputs[0, middle], scene.anomaly[int(date)])
+            assert torch.equal(inputs[0, middle], scene.anomaly[0, int(date)])
     # The values that are held out are there for the prediction and not in the trial.
-    error = [scene.log_error.numpy()[data.held & seen] for scene in (data.full, data.trial)]
+    error = [scene.log_error[0].numpy()[data.held & seen] for scene in (data.full, data.trial)]
     assert (error[0] < error[1]).all()
 
 

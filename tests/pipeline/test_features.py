@@ -6,14 +6,23 @@ import torch
 from fields import cloudy_field
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oceanfill.pipeline.features import Scene, Surroundings, channels, inputs, scene, surroundings
+from oceanfill.pipeline.features import (
+    Scene,
+    Surroundings,
+    channels,
+    inputs,
+    scene,
+    sea_channel,
+    surroundings,
+    together,
+)
 
 ALL = slice(None)
 
 
 def numbered(dates=5, rows=3, columns=4):
     """A scene whose anomalies are 1, 2, 3... by date and whose log errors are -1, -2, -3..."""
-    day = torch.arange(1.0, dates + 1)[:, None, None].expand(-1, rows, columns)
+    day = torch.arange(1.0, dates + 1)[None, :, None, None].expand(-1, -1, rows, columns)
     place = torch.arange(3.0 * rows * columns).reshape(3, rows, columns)
     season = torch.stack([torch.arange(dates) + 0.1, torch.arange(dates) + 0.2], 1)
     return Scene(day, -day, day, day, day), Surroundings(place, season)
@@ -26,6 +35,23 @@ def test_channels_are_anomalies_then_log_errors_then_position_mask_and_season():
     assert seen[:6, 0, 0].tolist() == [2, 3, 4, -2, -3, -4]
     torch.testing.assert_close(seen[6:9], around.place[:, 1:3, 2:4])
     assert seen[9:, 1, 1].tolist() == pytest.approx([2.1, 2.2])
+
+
+def test_each_further_variable_has_the_same_two_blocks_before_what_all_share():
+    known, around = numbered()
+    second = Scene(*(100 * part for part in vars(known).values()))
+    both = together([known, second], 1)
+    assert both.anomaly.shape == (2, 5, 3, 4)
+    assert both.residual.shape == both.weight.shape == (1, 5, 3, 4)
+    assert torch.equal(both.residual, known.residual)
+    seen = inputs(both, around, 4, 3, ALL, ALL)
+    alone = inputs(known, around, 4, 3, ALL, ALL)
+    assert seen.shape == (channels(3, 2), 3, 4)
+    assert seen[:12, 0, 0].tolist() == [4, 5, 0, -4, -5, 0, 400, 500, 0, -400, -500, 0]
+    assert torch.equal(seen[:6], alone[:6])
+    assert torch.equal(seen[12:], alone[6:])
+    assert torch.equal(seen[sea_channel(3, 2)], around.place[2])
+    assert torch.equal(together([second], 1).anomaly, second.anomaly)
 
 
 @pytest.mark.parametrize(
@@ -84,7 +110,9 @@ def test_the_numbers_of_a_scene():
     first, second = map(tuple, np.argwhere(sea & ~seen)[:2])
     truth[first], truth[second] = 18.5, 14.0
     weight = np.full(truth.shape, np.float32(3))
-    made = scene(field, mean, guess, error, 0.16, spread, truth, weight)
+    whole = scene(field, mean, guess, error, 0.16, spread, truth, weight)
+    assert all(part.shape == (1, *truth.shape) for part in vars(whole).values())
+    made = Scene(*(part[0] for part in vars(whole).values()))
 
     np.testing.assert_allclose(made.anomaly[seen], (field.values[seen] - 14) / 2, rtol=1e-6)
     assert (made.anomaly[sea & ~seen] == 1.5).all()
@@ -103,7 +131,7 @@ def test_the_numbers_of_a_scene():
 def test_an_error_of_zero_is_a_thousandth_of_the_deviation():
     field = cloudy_field(dates=4)
     made = scene(field, np.zeros_like(field.lat), *np.ones((2, *field.values.shape)), 0.0, 5.0)
-    np.testing.assert_allclose(made.log_error[field.observed], np.log(1e-3), rtol=1e-6)
+    np.testing.assert_allclose(made.log_error[0][field.observed], np.log(1e-3), rtol=1e-6)
 
 
 @settings(max_examples=25, deadline=None)

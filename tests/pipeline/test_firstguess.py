@@ -56,7 +56,7 @@ def test_other_hidden_values_leave_what_a_network_sees_as_it_is(field, hidden, k
 @each
 def test_residual_times_error_plus_guess_is_the_truth(field, hidden, kriging):
     made, guess, error = rehearsed(field, hidden, kriging)
-    residual = made.residual.numpy()
+    residual = made.residual[0].numpy()
     np.testing.assert_array_equal(np.isfinite(residual), hidden)
     back = (residual * error + guess)[hidden]
     np.testing.assert_allclose(back, field.values[hidden], rtol=0, atol=1e-5)
@@ -66,13 +66,15 @@ def test_residual_times_error_plus_guess_is_the_truth(field, hidden, kriging):
 def test_residuals_weigh_so_that_they_are_as_hard_as_the_gaps(field, hidden):
     made, _, error = rehearsed(field, hidden, KRIGING)
     expected = as_hard(error[hidden], np.linspace(0.5, 3, 50, dtype=np.float32))
-    np.testing.assert_array_equal(made.weight.numpy()[hidden], expected)
-    assert made.weight.numpy()[~hidden].max() == 0
+    np.testing.assert_array_equal(made.weight[0].numpy()[hidden], expected)
+    assert made.weight[0].numpy()[~hidden].max() == 0
 
 
 def test_the_guess_of_a_whole_field_is_that_of_its_gaps_and_an_analysis_of_what_is_seen(field):
     done = []
-    known, guess, error = guessed(field, KRIGING, "cpu", done.append)
+    known, guess, error = guessed(
+        field, np.broadcast_to(field.sea, field.values.shape), KRIGING, "cpu", done.append
+    )
     seen = field.observed
     gaps, everywhere = KRIGING(field, ~seen), KRIGING(field, seen)
     for found, gap, analysis in zip((guess, error), gaps, everywhere, strict=True):
@@ -80,8 +82,8 @@ def test_the_guess_of_a_whole_field_is_that_of_its_gaps_and_an_analysis_of_what_
         np.testing.assert_array_equal(found[seen], analysis[seen])
     assert sum(done) == field.sea.sum() * len(field.days)
     expected = (np.where(seen, field.values, guess) - means(field)) / spread(field)
-    np.testing.assert_allclose(known.anomaly, np.nan_to_num(expected), atol=1e-5)
-    np.testing.assert_allclose(known.log_error.numpy()[seen], np.log(0.1 / spread(field)), rtol=1e-5)
+    np.testing.assert_allclose(known.anomaly[0], np.nan_to_num(expected), atol=1e-5)
+    np.testing.assert_allclose(known.log_error[0].numpy()[seen], np.log(0.1 / spread(field)), rtol=1e-5)
     assert known.residual.isnan().all()
     assert not known.weight.any()
 

@@ -19,13 +19,13 @@ torch.set_num_threads(1)
 SMALL = {"class_path": "oceanfill.models.unet.UNet", "init_args": {"widths": [4, 8]}}
 
 
-def batch(count=2, rows=10, columns=12, window=3, seed=0):
+def batch(count=2, rows=10, columns=12, window=3, seed=0, variables=1, outputs=1):
     """Inputs, residuals known at a third of the cells, weights from 0 to 2."""
     draws = torch.Generator().manual_seed(seed)
-    inputs = torch.randn(count, channels(window), rows, columns, generator=draws)
-    residual = torch.randn(count, rows, columns, generator=draws)
-    weight = 2 * torch.rand(count, rows, columns, generator=draws)
-    known = torch.rand(count, rows, columns, generator=draws) < 1 / 3
+    inputs = torch.randn(count, channels(window, variables), rows, columns, generator=draws)
+    residual = torch.randn(count, outputs, rows, columns, generator=draws)
+    weight = 2 * torch.rand(count, outputs, rows, columns, generator=draws)
+    known = torch.rand(count, outputs, rows, columns, generator=draws) < 1 / 3
     return inputs, residual.where(known, torch.nan), weight.where(known, 0.0)
 
 
@@ -58,6 +58,19 @@ def test_the_loss_is_the_negative_logarithm_of_the_gaussian_density():
     expected = nll(*task(inputs), residual, weight)
     torch.testing.assert_close(task.training_step(drawn(inputs, residual, weight), 0), expected)
     assert abs(expected) > 0.1
+
+
+def test_the_loss_of_several_outputs_is_the_mean_of_theirs():
+    """However many hidden values each has."""
+    task = started(variables=3, outputs=2)
+    inputs, residual, weight = batch(variables=3, outputs=2)
+    weight[:, 1, :, 3:] = 0
+    mean, log_error = task(inputs)
+    both = [nll(mean[:, k], log_error[:, k], residual[:, k], weight[:, k]) for k in (0, 1)]
+    torch.testing.assert_close(task.training_step(drawn(inputs, residual, weight), 0), sum(both) / 2)
+    assert abs(both[0] - both[1]) > 1e-3
+    weight[:, 1] = 0
+    torch.testing.assert_close(task.training_step(drawn(inputs, residual, weight), 0), both[0] / 2)
 
 
 def test_the_refined_network_counts_for_seven_tenths():
@@ -98,7 +111,7 @@ def test_another_loss_and_penalties_by_their_names():
     other = started(loss=names + "kullback_leibler")
     torch.testing.assert_close(other.training_step(parts, 0), expected)
     squares = sum((w**2).sum() for w in plain.parameters() if w.dim() > 1)
-    rough = mean.diff(n=2, dim=1).square().mean() + mean.diff(n=2, dim=2).square().mean()
+    rough = mean.diff(n=2, dim=-2).square().mean() + mean.diff(n=2, dim=-1).square().mean()
     both = started(penalties={names + "squared_weights": 0.5, names + "laplacian": 2.0})
     torch.testing.assert_close(
         both.training_step(parts, 0), plain.training_step(parts, 0) + 0.5 * squares + 2 * rough
@@ -119,7 +132,7 @@ def test_every_network_starts_as_no_correction(name):
     task = Correction(network, window=3).eval()
     with torch.no_grad():
         correction, log_error = task(batch(columns=13)[0])
-    assert correction.shape == log_error.shape == (2, 10, 13)
+    assert correction.shape == log_error.shape == (2, 1, 10, 13)
     assert not correction.any()
     assert not log_error.any()
 
@@ -141,6 +154,21 @@ def test_a_network_is_built_with_its_options_and_told_the_window():
         weights.numel() for weights in UNet(inputs=7, outputs=2, widths=[4, 8]).parameters()
     )
     assert build(NETWORKS["convlstm"], channels(7), 2, 7).dates == 7
+    assert build(NETWORKS["convlstm"], channels(7, 3), 2, 7, 3).variables == 3
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_network_sees_every_date_of_every_variable_and_says_each_output(name):
+    network = NETWORKS[name]
+    if has_fixed_grid(network):
+        network = network | {"init_args": network["init_args"] | {"shape": [10, 12]}}
+    task = started(network, variables=2, outputs=2).eval()
+    inputs = batch(1, variables=2)[0].requires_grad_()
+    mean, _ = task(inputs)
+    assert mean.shape == (1, 2, 10, 12)
+    for output in (0, 1):
+        (gradient,) = torch.autograd.grad(mean[:, output].square().sum(), inputs, retain_graph=True)
+        assert gradient.abs().sum((0, 2, 3))[:12].all()
 
 
 @pytest.mark.parametrize(
@@ -178,12 +206,38 @@ def test_held_out_is_the_rmse_after_over_the_rmse_before(stage):
     with torch.no_grad():
         for inputs, residual, weight in parts:
             known = weight > 0
-            error = inputs[:, 4].exp()[known]  # of dates -1, 0, 1 after three anomalies
+            error = inputs[:, 4:5].exp()[known]  # of dates -1, 0, 1 after three anomalies
             left = (residual - task(inputs)[0])[known]
             after += (weight[known] * (left * error) ** 2).sum().item()
             before += (weight[known] * (residual[known] * error) ** 2).sum().item()
     assert found == pytest.approx(np.sqrt(after / before), rel=1e-5)
     assert abs(found - 1) > 1e-3
+
+
+def test_held_out_of_several_outputs_is_the_mean_of_theirs():
+    """Each with the first guess's error of its own; an output without held-out values does not count."""
+    task = started(variables=3, outputs=2)
+    inputs, residual, weight = batch(1, variables=3, outputs=2)
+    trainer = pl.Trainer(accelerator="cpu", logger=False, enable_progress_bar=False)
+
+    def held_out(weight):
+        loader = DataLoader([(inputs[0], residual[0], weight[0])], batch_size=1)
+        return trainer.validate(task, loader, verbose=False)[0]["held_out"]
+
+    with torch.no_grad():
+        left = residual - task(inputs)[0]
+    shares = []
+    for output, channel in enumerate((4, 10)):
+        error = inputs[:, channel].exp()
+        after, before = (
+            (weight[:, output] * (part[:, output].nan_to_num() * error) ** 2).sum()
+            for part in (left, residual)
+        )
+        shares.append(float((after / before).sqrt()))
+    assert abs(shares[0] - shares[1]) > 1e-3
+    assert held_out(weight) == pytest.approx(np.mean(shares), rel=1e-5)
+    weight[:, 0] = 0
+    assert held_out(weight) == pytest.approx(shares[1], rel=1e-5)
 
 
 class Rates(Callback):

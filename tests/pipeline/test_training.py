@@ -53,6 +53,15 @@ def test_a_checkpoint_of_every_network_is_plain_data(tmp_path):
         assert content["hyper_parameters"]["network"] == network
 
 
+def test_a_checkpoint_of_several_variables(tmp_path):
+    save(Correction(SMALL, window=3, variables=3, outputs=2), tmp_path / "net.ckpt")
+    back = load(tmp_path / "net.ckpt", variables=3, outputs=2)
+    assert (back.variables, back.outputs) == (3, 2)
+    assert back(torch.zeros(1, channels(3, 3), 6, 8))[0].shape == (1, 2, 6, 8)
+    with pytest.raises(InputError, match="to fill 2 of 3 variables, not 1 of 3"):
+        load(tmp_path / "net.ckpt", variables=3)
+
+
 def test_another_window(checkpoint):
     with pytest.raises(InputError, match=r"net.ckpt: trained on a window of 3 dates, not 5; leave --window"):
         load(checkpoint[1], window=5)
@@ -61,7 +70,7 @@ def test_another_window(checkpoint):
 @pytest.mark.parametrize(
     ("key", "change", "finding"),
     [
-        ("variables", 2, "trained on 2 variables, and one is filled here; train on one"),
+        ("variables", 2, "trained to fill 1 of 2 variables, not 1 of 1; give the variables that it"),
         ("state_dict", {}, "weights and configuration do not belong together; train anew"),
         ("hyper_parameters", {"network": SMALL, "depth": 3}, "do not belong together; train anew"),
         ("hyper_parameters", {"network": {"class_path": "torch.nn.Identity"}}, "not oceanfill's"),
@@ -139,7 +148,7 @@ def test_the_correction_is_in_units_of_the_error_and_touches_only_its_dates():
     guess, error = rng.random((2, 6, 8, 10), np.float32)
     guess[:, :2] = error[:, :2] = np.nan  # land
     dates = DataLoader([(torch.randn(channels(3), 8, 10), torch.tensor(date)) for date in (1, 4)])
-    mean, sigma = predict(task, dates, guess, error, "cpu")
+    ((mean, sigma),) = predict(task, dates, [(guess, error)], "cpu")
     for date in range(6):
         done = date in (1, 4)
         np.testing.assert_allclose(mean[date], guess[date] + 0.5 * error[date] * done, rtol=1e-5)
@@ -157,7 +166,7 @@ def test_training_learns_from_neighbours_what_pixel_means_do_not_know():
         states.append(task.state_dict())
     for name, weights in states[0].items():
         assert torch.equal(weights, states[1][name]), name
-    mean, _ = predict(task, data.trial_dataloader(), data.trial_guess, data.trial_error, "cpu")
+    ((mean, _),) = predict(task, data.trial_dataloader(), [(data.trial_guess, data.trial_error)], "cpu")
     scored, truth = data.scored, data.field.values
     after, before = (np.sqrt(np.mean((one - truth)[scored] ** 2)) for one in (mean, data.trial_guess))
     assert after < 0.6 * before
@@ -247,4 +256,4 @@ def test_saves_are_the_last_epochs_together(tmp_path):
         found = back(inputs)
         apart = [gaussian(one(inputs)) for one in networks[0].network.networks]
     mean, variance = mixture(torch.stack([m for m, _ in apart]), torch.stack([v for _, v in apart]).exp())
-    torch.testing.assert_close(found, (mean[:, 0], variance.log()[:, 0] / 2))
+    torch.testing.assert_close(found, (mean, variance.log() / 2))

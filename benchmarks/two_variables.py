@@ -1,0 +1,86 @@
+"""What a second variable is worth that sees through a third of the first one's clouds.
+
+    python benchmarks/two_variables.py [MINUTES]
+
+A made-up case with a known link: maps of small and large eddies, seen where there are no clouds; and a
+second variable, as of microwaves, which is the tanh of the large eddies and half of the small ones, smoothed
+over two cells, with a wide part of its own and noise, on a grid twice as coarse, and hidden by the thicker
+two thirds of the same clouds. `oceanfill fill` fills the first without and with the second, each network
+trained for so many minutes (2), and what it fills is compared with the truth, which neither sees.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+from oceanfill.pipeline.fill import fill
+from oceanfill.pipeline.networks import Training
+from oceanfill.pipeline.scores import coverage, rmse
+from scipy.ndimage import gaussian_filter
+
+DATES, ROWS, COLUMNS = 60, 64, 80
+CLOUDY, SEEN_THROUGH = 0.6, 1 / 3
+DIMS = ("time", "lat", "lon")
+
+
+def case(seed: int = 0) -> tuple[xr.Dataset, xr.Dataset, NDArray[np.float64]]:
+    """The first variable, the second, and the truth of the first (time, lat, lon)."""
+    rng = np.random.default_rng(seed)
+
+    def waves(*scales: float) -> NDArray[np.float64]:
+        """Of unit variance, with these scales along time, rows and columns."""
+        drawn = gaussian_filter(rng.standard_normal((DATES, ROWS, COLUMNS)), scales, mode="wrap")
+        return drawn / drawn.std()
+
+    large, small, own = waves(3, 6, 6), waves(0.8, 2.5, 2.5), waves(3, 10, 10)
+    truth = 15 + 1.5 * large + small
+    clouds = waves(1, 6, 6)
+    hidden = clouds > np.quantile(clouds, 1 - CLOUDY)
+    thick = clouds > np.quantile(clouds[hidden], SEEN_THROUGH)
+    seen = np.where(hidden, np.nan, truth + 0.05 * rng.standard_normal(truth.shape))
+    linked = gaussian_filter(3 * np.tanh((1.5 * large + 0.5 * small) / 2), (0, 2, 2))
+    other = np.where(thick, np.nan, linked + 0.3 * own + 0.1 * rng.standard_normal(truth.shape))
+    place = {
+        "time": np.datetime64("2020-01-01", "ns") + np.arange(DATES) * np.timedelta64(1, "D"),
+        "lat": 35 + 0.1 * np.arange(ROWS),
+        "lon": -6 + 0.1 * np.arange(COLUMNS),
+    }
+    first = xr.Dataset({"sst": (DIMS, seen.astype(np.float32), {"units": "degree_Celsius"})}, place)
+    coarse = xr.Dataset({"brightness": (DIMS, other.astype(np.float32), {"units": "K"})}, place)
+    coarse = coarse.coarsen(lat=2, lon=2).mean()
+    return first, coarse, np.where(hidden, truth, np.nan)
+
+
+def main() -> None:
+    """Print a line a run, and the ratio of the errors."""
+    minutes = float(sys.argv[1]) if len(sys.argv) > 1 else 2.0
+    first, second, truth = case()
+    through = second.brightness.interp_like(first.sst, method="nearest").notnull().to_numpy()
+    print(f"{100 * np.isfinite(truth).mean():.0f} % of the first hidden; the second sees ", end="")
+    print(f"{100 * through[np.isfinite(truth)].mean():.0f} % of that")
+    print("| | method | RMSE | where seen through | elsewhere | within 1 sigma | delivered | s |")
+    print("| --- | --- | ---: | ---: | ---: | ---: | --- | ---: |", flush=True)
+    errors: dict[tuple[str, str], float] = {}
+    runs: list[tuple[str, dict[str, Any]]] = [("one", {}), ("two", {"auxiliary": [second]})]
+    for method in ("oi", "unet"):
+        for name, more in runs if method == "unet" else runs[:1]:
+            start = time.perf_counter()
+            how = Training(epochs=1000, time_budget=minutes) if method == "unet" else Training()
+            filled = fill(first, method=method, training=how, **more)
+            mean, error = (filled[f"sst_{what}"].to_numpy() for what in ("analysis", "error"))
+            errors[name, method] = rmse(mean, truth)
+            parts = (rmse(mean, np.where(where, truth, np.nan)) for where in (through, ~through))
+            cells = [name, method, f"{errors[name, method]:.3f}", *(f"{part:.3f}" for part in parts)]
+            cells += [f"{100 * coverage(mean, error, truth):.0f} %", filled.attrs["delivered"]]
+            print("| " + " | ".join([*cells, f"{time.perf_counter() - start:.0f}"]) + " |", flush=True)
+    ratio = errors["two", "unet"] / errors["one", "unet"]
+    print(f"two over one: {ratio:.3f} (bar 0.8)")
+
+
+if __name__ == "__main__":
+    main()
