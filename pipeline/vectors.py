@@ -12,7 +12,7 @@ import numpy as np
 import torch
 import xarray as xr
 from numpy.typing import NDArray
-from scipy.optimize import minimize
+from scipy.optimize import minimize_scalar
 from torch.utils.data import DataLoader
 
 from .arguments import FLOWS
@@ -37,7 +37,7 @@ _REHEARSALS = 3
 _HIDDEN = 0.2  # share of the values that each of them hides
 _BATCH = 4
 _EPOCHS = 20
-_MOST_LOG = 1.4  # of the factors that scale the errors: a quarter to four times
+_MOST_LOG = 1.4  # of the factor that scales the errors: a quarter to four times
 
 
 @dataclass(frozen=True)
@@ -205,12 +205,11 @@ def _judged(
     choose, score = (np.where(part, radials.values, np.float32(np.nan)) for part in held)
     if not all(part.any() for part in held):
         return products[-1], [], 1.0
-    noise = radials.error_variance
+    noise = radials.error_variance + nugget
     rows, errors = [], []
     for product in products:
         velocity, variance = along(radials, product.trial)
-        factor, own = _scaled(velocity, variance, noise, nugget, choose)
-        sigma = np.sqrt(variance * factor**2 + noise + own)
+        sigma = np.sqrt(variance * _factor(velocity, variance, noise, choose) ** 2 + noise)
         errors.append(rmse(velocity, choose))
         rows.append(
             {
@@ -232,28 +231,24 @@ def _judged(
             min(errors),
         )
     every = np.where(held[0] | held[1], radials.values, np.float32(np.nan))
-    return best, rows, _scaled(*along(radials, best.trial), noise, nugget, every)[0]
+    return best, rows, _factor(*along(radials, best.trial), noise, every)
 
 
-def _scaled(
-    velocity: Floats, variance: Floats, noise: Floats, nugget: float, truth: Floats
-) -> tuple[float, float]:
-    """The factor of the current's error, and the nugget, with which held-out velocities are likeliest.
+def _factor(velocity: Floats, variance: Floats, noise: Floats, truth: Floats) -> float:
+    """By which the current's error is multiplied to make held-out velocities likeliest, with their noise.
 
-    ``noise`` (time, station, lat, lon) is the error variance that the observations came with.
+    The noise stays as it was fitted: the two together are hardly told apart.
     """
     here = np.isfinite(truth)
     squared, claimed, own = (
         part[here].astype(np.float64) for part in ((velocity - truth) ** 2, variance, noise)
     )
 
-    def loss(logs: NDArray[np.float64]) -> float:
-        total = np.exp(2 * logs[0]) * claimed + np.exp(logs[1]) * nugget + own
+    def loss(log: float) -> float:
+        total = np.exp(2 * log) * claimed + own
         return float(np.mean(np.log(total) + squared / total))
 
-    bounds = [(-_MOST_LOG, _MOST_LOG)] * 2
-    factor, more = np.exp(minimize(loss, np.zeros(2), bounds=bounds, method="Nelder-Mead").x)
-    return float(factor), float(more * nugget)
+    return float(np.exp(minimize_scalar(loss, bounds=(-_MOST_LOG, _MOST_LOG), method="bounded").x))
 
 
 def _dataset(radials: Radials, current: Floats, attributes: dict[str, Any]) -> xr.Dataset:

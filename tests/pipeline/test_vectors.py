@@ -13,7 +13,7 @@ from oceanfill.pipeline.networks import NETWORKS, Training
 from oceanfill.pipeline.radials import open_radials
 from oceanfill.pipeline.vector_scenes import regular_grid
 from oceanfill.pipeline.vector_tasks import _DIVERGENCE, VectorCorrection
-from oceanfill.pipeline.vectors import _scaled, along, fill_radials
+from oceanfill.pipeline.vectors import _factor, along, fill_radials
 
 torch.set_num_threads(1)
 SMALL = {"class_path": "oceanfill.models.unet.UNet", "init_args": {"widths": [4, 8]}}
@@ -140,10 +140,9 @@ def test_training_on_components_lowers_the_loss_and_divergence_if_it_is_asked():
 def test_errors_are_scaled_so_that_held_out_values_are_likely():
     rng = np.random.default_rng(0)
     variance = rng.uniform(0.5, 8, 40_000)
-    off = rng.standard_normal(40_000) * np.sqrt(0.7**2 * variance + 0.1 + 1.5)
-    factor, nugget = _scaled(off, variance, np.full(40_000, 0.1), 1.0, np.zeros(40_000))
-    assert factor == pytest.approx(0.7, rel=0.03)
-    assert nugget == pytest.approx(1.5, rel=0.06)
+    off = rng.standard_normal(40_000) * np.sqrt(0.7**2 * variance + 1.1)
+    found = _factor(off, variance, np.full(40_000, 1.1), np.zeros(40_000))
+    assert found == pytest.approx(0.7, rel=0.02)
 
 
 def test_along_projects_current_and_covariance():
