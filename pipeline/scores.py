@@ -70,6 +70,48 @@ def crps_gaussian(estimate: Values, error: Values, truth: Values, weights: Value
     return float(np.average(np.where(sigma > 0, score, np.abs(difference)), weights=weight))
 
 
+def crps_ensemble(members: NDArray[np.floating], truth: NDArray[np.floating]) -> float:
+    """Mean continuous ranked probability score of members (n, ...) that are drawn, where the truth is finite.
+
+    The fair estimate, whose expectation does not depend on how many there are: mean |x_i - y| less half the
+    mean |x_i - x_j| of different ones (Ferro 2014, 10.1002/qj.2270).
+    """
+    drawn = np.sort(np.asarray(members, np.float64)[:, np.isfinite(truth)], axis=0)
+    n = len(drawn)
+    off = np.abs(drawn - truth[np.isfinite(truth)]).mean(axis=0)
+    # Sorted, half the mean difference of two members is a weighted sum.
+    rank = 2 * np.arange(n) - n + 1
+    return float((off - (rank @ drawn) / (n * (n - 1))).mean())
+
+
+def energy_score(members: NDArray[np.floating], truth: NDArray[np.floating]) -> float:
+    """Fair energy score of members (n, time, ...) by date, the mean over dates with finite truth.
+
+    Mean |x_i - y| less half the mean |x_i - x_j|, lengths being root mean squares over the values of the date
+    (Gneiting & Raftery 2007, equation 22): unlike `crps_ensemble` it sees whether cells vary together.
+    """
+    n, scores = len(members), []
+    for date, wanted in enumerate(truth):
+        here = np.isfinite(wanted)
+        if not here.any():
+            continue
+        drawn = np.asarray(members[:, date][:, here], np.float64)
+        off = np.sqrt(((drawn - wanted[here]) ** 2).mean(axis=1)).mean()
+        apart = [np.sqrt(((drawn[i + 1 :] - drawn[i]) ** 2).mean(axis=1)).sum() for i in range(n - 1)]
+        scores.append(off - sum(apart) / (n * (n - 1)))
+    return float(np.mean(scores))
+
+
+def rank_histogram(members: NDArray[np.floating], truth: NDArray[np.floating]) -> NDArray[np.float64]:
+    """(n + 1,) share of the finite truth above 0, 1, ... n of the members (n, ...): even if they are honest.
+
+    Hamill 2001 (10.1175/1520-0493(2001)129<0550:IORHFV>2.0.CO;2).
+    """
+    here = np.isfinite(truth)
+    rank = (members[:, here] < truth[here]).sum(axis=0)
+    return np.bincount(rank, minlength=len(members) + 1) / here.sum()
+
+
 def log_score_gaussian(estimate: Values, error: Values, truth: Values, weights: Values = 1.0) -> float:
     """Mean of -log of the density of N(estimate, error^2) at the truth, in nats (less is better).
 

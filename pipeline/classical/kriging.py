@@ -134,7 +134,7 @@ class System(NamedTuple):
     apart_target: Tensor  # (n, k, m)
     lag_target: Tensor  # (n, k, m)
     noise: Tensor  # (n, k) observation error variance
-    anomaly: Tensor  # (n, k)
+    anomaly: Tensor  # (n, k), or (n, k, s) of s series
     exists: Tensor  # (n, k) False where a target has fewer observations
 
 
@@ -155,7 +155,9 @@ def system(
 
 
 def solve(scales: Scales, given: System) -> tuple[Tensor, Tensor]:
-    """The estimated anomaly of each target and its kriging variance (n, m), the nugget not in it."""
+    """The estimated anomaly of each target (n, m), or (n, m, s) of s series, and its kriging variance (n, m),
+    the nugget not in it.
+    """
     between = covariance(scales, given.apart, given.lag)
     between.diagonal(dim1=1, dim2=2).add_(scales.nugget + _LEAST_NUGGET * scales.sill + given.noise)
     towards = covariance(scales, given.apart_target, given.lag_target)
@@ -167,13 +169,18 @@ def solve(scales: Scales, given: System) -> tuple[Tensor, Tensor]:
         # A step of Newton's method changes nothing but has the gradient, without that of the factor.
         solution = solution + torch.cholesky_solve(right - between @ solution, factor)
     weights, flat = solution[:, :, :-1], solution[:, :, -1:]
-    value = given.anomaly[:, :, None]
     total = flat.sum(1)
     lack = torch.where(total > 0, 1 - weights.sum(1), 0.0)
     total = torch.where(total > 0, total, 1.0)
-    mean = (weights * value).sum(1) + lack * (flat * value).sum(1) / total
     variance = scales.sill - (weights * towards).sum(1) + lack**2 / total
-    return mean, variance
+
+    def estimated(anomaly: Tensor) -> Tensor:
+        value = anomaly[:, :, None]
+        return (weights * value).sum(1) + lack * (flat * value).sum(1) / total
+
+    if given.anomaly.ndim == 2:
+        return estimated(given.anomaly), variance
+    return torch.stack([estimated(series) for series in given.anomaly.unbind(2)], 2), variance
 
 
 def means(field: Field) -> NDArray[np.float32]:

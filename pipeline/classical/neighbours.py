@@ -86,7 +86,7 @@ class Observations:
     """
 
     seen: Tensor  # (padded cells,) bool
-    anomaly: Tensor  # (padded cells,)
+    anomaly: Tensor  # (padded cells,), or (padded cells, n) of n series
     noise: Tensor  # (padded cells,) observation error variance
     position: Tensor  # (padded rows x columns, 3) km, Cartesian on the sphere, float64
     day: Tensor  # (padded dates,) float64
@@ -136,18 +136,20 @@ def observations(
     scales: Scales,
     device: torch.device,
 ) -> Observations:
-    """What is observed, with the template for these scales."""
+    """What is observed, with the template for these scales. ``anomaly`` is (time, lat, lon) or n of them."""
     template = _template(field, scales)
     pad = tuple(int(extent) for extent in template.abs().amax(0))
     around = [(reach, reach) for reach in pad]
     seen = np.pad(field.observed, around)
+    series = np.pad(np.nan_to_num(anomaly), [(0, 0)] * (anomaly.ndim - 3) + around)
+    series = series.reshape(*anomaly.shape[:-3], -1)
 
     def flat(array: np.ndarray, dtype: torch.dtype) -> Tensor:
         return torch.as_tensor(array.reshape(-1), dtype=dtype, device=device)
 
     return Observations(
         seen=flat(seen, torch.bool),
-        anomaly=flat(np.pad(np.nan_to_num(anomaly), around), torch.float32),
+        anomaly=torch.as_tensor(series, dtype=torch.float32, device=device).movedim(-1, 0),
         noise=flat(np.pad(field.error_variance, around), torch.float32),
         position=torch.as_tensor(
             np.pad(_cartesian(field), [*around[1:], (0, 0)], mode="edge").reshape(-1, 3),
