@@ -47,7 +47,10 @@ def drawn(
         first, last = block_info[None]["array-location"][0]
         rng = np.random.default_rng((seed, first))
         off, deviation = errors(field, kriging, last - first, rng, device, advance)
-        return shaped(field, estimate, off / deviation, calibration)
+        normal = off / deviation
+        # Blocks that overlap are better together than each, whose deviation this is.
+        normal /= np.sqrt(np.nanmean(normal**2))
+        return shaped(field, estimate, normal, calibration)
 
     chunks = (tuple(sizes), *((extent,) for extent in field.values.shape))
     return da.map_blocks(some, chunks=chunks, dtype=np.float32, meta=np.empty((0,) * 4, np.float32))

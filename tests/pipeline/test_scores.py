@@ -135,3 +135,46 @@ def test_rmse_of_gradients_and_velocities_does_not_see_a_constant_and_sees_a_slo
     f = 2 * ROTATION * np.sin(np.radians(lat))
     speed = np.sqrt(np.mean((g * slope / f) ** 2))
     assert scores.velocity_rmse(truth + 0.1 * lat, truth, lat, lon) == pytest.approx(speed, rel=1e-6)
+
+
+@pytest.fixture
+def members():
+    """Nine draws of three dates of 40 cells, whose truth is drawn alike, with gaps and a date without."""
+    rng = np.random.default_rng(1)
+    truth = rng.standard_normal((3, 5, 8))
+    truth[0, :2] = truth[1] = np.nan
+    return rng.standard_normal((9, 3, 5, 8)), truth
+
+
+def test_the_scores_of_members_are_the_fair_ones_of_scoringrules(members):
+    drawn, truth = members
+    here = np.isfinite(truth)
+    crps = scoringrules.crps_ensemble(truth[here], drawn[:, here], m_axis=0, estimator="fair").mean()
+    assert scores.crps_ensemble(drawn, truth) == pytest.approx(crps, rel=1e-12)
+    fair = []
+    for date in (0, 2):
+        cells = np.isfinite(truth[date])
+        wanted, given = truth[date][cells], drawn[:, date][:, cells]
+        fair.append(
+            scoringrules.es_ensemble(wanted, given, m_axis=0, v_axis=1, estimator="fair")
+            / np.sqrt(cells.sum())
+        )
+    assert scores.energy_score(drawn, truth) == pytest.approx(np.mean(fair), rel=1e-12)
+
+
+def test_the_energy_score_sees_that_cells_vary_together():
+    rng = np.random.default_rng(2)
+    truth = np.repeat(rng.standard_normal((200, 1)), 10, axis=1)  # ten cells of one value
+    together = np.repeat(rng.standard_normal((20, 200, 1)), 10, axis=2)
+    apart = rng.standard_normal((20, 200, 10))
+    assert scores.crps_ensemble(apart, truth) == pytest.approx(
+        scores.crps_ensemble(together, truth), rel=0.05
+    )
+    assert scores.energy_score(together, truth) < 0.9 * scores.energy_score(apart, truth)
+
+
+def test_the_rank_histogram_counts_the_members_below():
+    members = np.array([[0.0, 0, 0, 0], [2, 2, 2, 2]])
+    np.testing.assert_array_equal(
+        scores.rank_histogram(members, np.array([1.0, 1, 3, np.nan])), [0, 2 / 3, 1 / 3]
+    )

@@ -1,0 +1,96 @@
+"""Draws around an estimate: what they keep, how they are distributed, when they are made."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from fields import cloudy_field
+from oceanfill.pipeline.calibration import LEVELS, Calibration
+from oceanfill.pipeline.classical.kriging import Kriging
+from oceanfill.pipeline.classical.neighbours import Component, Scales
+from oceanfill.pipeline.output import to_dataset
+from oceanfill.pipeline.samples import add, drawn, shaped
+from scipy.stats import norm, t
+
+KRIGING = Kriging(Scales((Component(8.0, 60.0, 5.0),), 1e-3), 16)
+
+
+@pytest.fixture(scope="module")
+def field():
+    return cloudy_field(dates=8, rows=12, columns=14)
+
+
+@pytest.fixture(scope="module")
+def estimate(field):
+    return KRIGING(field)
+
+
+def test_draws_have_the_quantiles_of_the_calibration(field):
+    """Here those of a Student's t of three degrees of freedom."""
+    widths = t.ppf((1 + LEVELS / 100) / 2, 3)
+    gaps = ~field.observed & field.sea
+    rng = np.random.default_rng(0)
+    normal = rng.standard_normal((200, *field.values.shape))
+    still = np.full(field.values.shape, 4.0), np.full(field.values.shape, 0.5)
+    made = shaped(field, still, normal, Calibration(half_widths=tuple(widths)))
+    miss = (made[:, gaps] - 4) / 0.5
+    for level in (0.5, 0.9, 0.98):
+        # Some 100,000 values: a standard error of 0.0015 at most.
+        assert np.mean(np.abs(miss) < t.ppf((1 + level) / 2, 3)) == pytest.approx(level, abs=0.005)
+    assert np.mean(miss > 0) == pytest.approx(0.5, abs=0.005)
+    # Beyond the last level they go on as the Gaussian does.
+    assert np.abs(miss).max() == pytest.approx(
+        widths[-1] / norm.ppf(0.995) * np.abs(normal[:, gaps]).max(), rel=1e-6
+    )
+
+
+def test_draws_keep_what_was_observed_and_leave_land_missing(field, estimate):
+    made = drawn(field, KRIGING, estimate, Calibration(), 3).compute()
+    assert made.shape == (3, *field.values.shape)
+    np.testing.assert_array_equal(np.isfinite(made), np.broadcast_to(field.sea, made.shape))
+    np.testing.assert_array_equal(made[:, field.observed], np.tile(field.values[field.observed], (3, 1)))
+    gaps = ~field.observed & field.sea
+    assert np.abs(made[0] - made[1])[gaps].min() > 0
+
+
+def test_draws_scatter_as_the_error_says_and_cells_together(field, estimate):
+    made = drawn(field, KRIGING, estimate, Calibration(), 60).compute()
+    mean, error = estimate
+    gaps = ~field.observed & field.sea
+    normal = (made - mean)[:, gaps] / error[gaps]
+    assert np.sqrt(np.mean(normal**2)) == pytest.approx(1, abs=1e-3)
+    off = (made - mean) / error
+    pairs = gaps[:, :, 1:] & gaps[:, :, :-1]
+    alike = np.corrcoef(off[..., 1:][:, pairs].ravel(), off[..., :-1][:, pairs].ravel())[0, 1]
+    assert alike > 0.6
+
+
+def test_the_same_seed_draws_the_same(field, estimate):
+    one, same, other = (
+        drawn(field, KRIGING, estimate, Calibration(), 2, seed=seed).compute() for seed in (3, 3, 4)
+    )
+    np.testing.assert_array_equal(one, same)
+    gaps = ~field.observed & field.sea
+    assert np.abs(one - other)[:, gaps].min() > 0
+
+
+def test_draws_are_made_some_at_a_time(field, estimate, monkeypatch):
+    monkeypatch.setattr("oceanfill.pipeline.samples._AT_ONCE", 2 * field.values.size)
+    lazy = drawn(field, KRIGING, estimate, Calibration(), 5)
+    assert lazy.chunks[0] == (2, 2, 1)
+    made = lazy.compute()
+    gaps = ~field.observed & field.sea
+    assert len(np.unique(made[:, gaps], axis=0)) == 5
+
+
+def test_the_dataset_has_them_in_the_units_of_the_input(field, estimate):
+    logarithmic = replace(field, transform="log", source=np.exp(field.source / 10), values=field.values / 10)
+    mean, error = (part / 10 for part in estimate)
+    dataset = to_dataset(logarithmic, mean, error)
+    made = drawn(logarithmic, KRIGING, (mean, error), Calibration(), 4)
+    samples = add(dataset, logarithmic, made).sst_samples
+    assert samples.dims == ("sample", "time", "lat", "lon")
+    assert samples.attrs["units"] == "degree_Celsius"
+    np.testing.assert_allclose(samples.values, np.exp(made.compute()), rtol=1e-6)
