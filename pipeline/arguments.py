@@ -162,6 +162,9 @@ def _add_fill(commands: Any) -> None:
         metavar="50,90",
         help="also write the bounds of the intervals that hold so many percent",
     )
+    fill.add_argument(
+        "--samples", type=_positive(int), default=0, metavar="N", help="also write N plausible fields"
+    )
     fill.add_argument("--no-holdout", action="store_true", help="train on everything, without a score")
     tracks = fill.add_argument_group("along-track files (altimeters, any points)")
     tracks.add_argument(

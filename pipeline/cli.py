@@ -150,11 +150,18 @@ def _fill(options: argparse.Namespace) -> None:
             hold_out_mission=options.hold_out_mission,
             cluster=options.cluster,
             number=options.workers,
+            samples=options.samples,
             **how,
             **opening,
         )
         write(dataset, options.output)
     elif not further and (asked or by_blocks(files, opening, options.method, options.memory)):
+        if options.samples:
+            raise InputError(
+                "plausible fields are drawn in memory and not block by block; leave out --samples, or "
+                "--workers, --cluster and --cache, choose a smaller --region or --period, or "
+                "allow more --memory"
+            )
         dataset = fill_large(
             files,
             options.output,
@@ -168,6 +175,7 @@ def _fill(options: argparse.Namespace) -> None:
     else:
         if further:
             check_several(files, opening, 1 + len(further), options.memory, asked)
+        how |= {"samples": options.samples}
         dataset = fill(first, others=others, auxiliary=helping, **how, **_opening(options))
         write(dataset, options.output)
     name, *beside = dataset.data_vars
@@ -386,7 +394,11 @@ def _check_radials(options: argparse.Namespace) -> None:
         "ensemble",
     )
     given = [name for name in of_fields if getattr(options, name) is not None]
-    given += [name for name in ("analysis_everywhere", "no_holdout", "intervals") if getattr(options, name)]
+    given += [
+        name
+        for name in ("analysis_everywhere", "no_holdout", "intervals", "samples")
+        if getattr(options, name)
+    ]
     given += ["workers"] * (options.workers > 1) + ["first_guess"] * (options.first_guess != "oi")
     given += ["loss"] * (options.loss != "gaussian")
     if given:

@@ -31,6 +31,7 @@ from .heldout import HeldOut, Pairs
 from .networks import LOSSES, NETWORKS, Training, has_fixed_grid
 from .output import to_dataset, write
 from .reading import Inputs
+from .samples import with_samples
 from .scores import bias, coverage, rmse
 from .variables import Source, Spec, merged, open_variables
 
@@ -200,6 +201,7 @@ def fill(
     holdout: bool = True,
     analysis_everywhere: bool = False,
     intervals: Sequence[int] = (),
+    samples: int = 0,
     seed: int = 0,
     device: str = "auto",
     quiet: bool = True,
@@ -214,8 +216,9 @@ def fill(
     ``FILE:NAME`` (`variables.parse`), a dataset or a `Field`, and is brought to the grid and the dates of the
     first. ``method`` is one of `METHODS`; ``training`` says how a network is trained; ``holdout=False``
     trains on everything and leaves no score; ``intervals`` are levels in percent, of which V_lower_LEVEL and
-    V_upper_LEVEL are written as well; ``device`` is "auto", "cpu" or "cuda"; other keywords go to
-    `open_field` for the ``source``. ``report`` gets the rows of the score. Raises `InputError` for a field
+    V_upper_LEVEL are written as well; ``samples`` is how many draws V_samples holds, which are made when they
+    are asked for (`samples.drawn`); ``device`` is "auto", "cpu" or "cuda"; other keywords go to `open_field`
+    for the ``source``. ``report`` gets the rows of the score. Raises `InputError` for a field
     that cannot be filled and for options that do not fit.
     """
     if method not in METHODS:
@@ -265,6 +268,7 @@ def fill(
         training,
         analysis_everywhere=analysis_everywhere,
         intervals=intervals,
+        samples=samples,
         report=report,
         attributes=found,
     )
@@ -280,13 +284,14 @@ def deliver(
     intervals: Sequence[int],
     report: Callable[[list[dict[str, Any]]], None],
     attributes: dict[str, Any],
+    samples: int = 0,
 ) -> list[xr.Dataset]:
     """Of each output the dataset of what is best on its held-out values; options as for `fill`.
 
     Of several each score has the name of its variable.
     """
     found, shown = dict(attributes), []
-    chosen: list[tuple[Field, Estimate, Calibration]] = []
+    chosen: list[tuple[HeldOut, Estimate, Calibration]] = []
     for part, products in zip(data.filled_variables, METHODS[method](data, training), strict=True):
         field = part.field
         if part.held.any() and not part.is_judged:
@@ -299,19 +304,20 @@ def deliver(
         of = {"variable": field.name} if data.outputs > 1 else {}
         shown += [of | row for row in rows]
         found |= {f"{field.name}_{key}" if of else key: value for key, value in said.items()}
-        chosen.append((field, best.estimate, calibration))
+        mean, error = best.estimate
+        chosen.append((part, (mean, calibration.scaled(field, error)), calibration))
     report(shown)
-    return [
-        to_dataset(
-            field,
-            mean,
-            calibration.scaled(field, error),
+    made = []
+    for part, estimated, calibration in chosen:
+        dataset = to_dataset(
+            part.field,
+            *estimated,
             intervals=calibration.half_widths_of(intervals),
             analysis_everywhere=analysis_everywhere,
             attributes=found,
         )
-        for field, (mean, error), calibration in chosen
-    ]
+        made.append(with_samples(dataset, part, estimated, calibration, samples) if samples else dataset)
+    return made
 
 
 def choose_device(device: str) -> str:

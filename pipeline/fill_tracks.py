@@ -42,6 +42,7 @@ def fill_tracks(
     holdout: bool = True,
     analysis_everywhere: bool = False,
     intervals: Sequence[int] = (),
+    samples: int = 0,
     seed: int = 0,
     device: str = "auto",
     quiet: bool = True,
@@ -116,6 +117,7 @@ def fill_tracks(
         training,
         analysis_everywhere=analysis_everywhere,
         intervals=intervals,
+        samples=samples,
         report=rows.extend,
         attributes=found,
     )

@@ -17,8 +17,10 @@ from scipy.stats import norm
 
 from .calibration import LEVELS, Calibration
 from .classical.kriging import Kriging
+from .classical.optimal_interpolation import fit
 from .classical.simulation import errors
 from .field import Field
+from .heldout import HeldOut
 
 Floats = NDArray[np.float32]
 
@@ -34,7 +36,6 @@ def drawn(
     *,
     seed: int = 0,
     device: str = "cpu",
-    advance: Callable[[int], None] = lambda cells: None,
 ) -> da.Array:
     """(number, time, lat, lon) draws around an ``estimate`` of a field and its scaled standard error.
 
@@ -46,7 +47,7 @@ def drawn(
     def some(block_info: dict[None, dict[str, list[tuple[int, int]]]]) -> Floats:
         first, last = block_info[None]["array-location"][0]
         rng = np.random.default_rng((seed, first))
-        off, deviation = errors(field, kriging, last - first, rng, device, advance)
+        off, deviation = errors(field, kriging, last - first, rng, device)
         normal = off / deviation
         # Blocks that overlap are better together than each, whose deviation this is.
         normal /= np.sqrt(np.nanmean(normal**2))
@@ -68,23 +69,33 @@ def _widths(calibration: Calibration) -> Callable[[Floats], Floats]:
 
     Between the levels of the calibration they are interpolated, beyond the last in proportion.
     """
-    at = np.append(0, norm.ppf((1 + LEVELS / 100) / 2))
+    at = np.append(0, norm.ppf((1 + np.array(LEVELS) / 100) / 2))
     width = np.append(0, calibration.half_widths)
     return lambda deviate: np.interp(deviate, at, width) * np.maximum(1, deviate / at[-1])
 
 
-def add(dataset: xr.Dataset, field: Field, samples: da.Array) -> xr.Dataset:
-    """A filled dataset with V_samples (sample, time, lat, lon), in the units of the input."""
-    name = field.name
-    values = np.exp(samples) if field.transform == "log" else samples
-    made = xr.Variable(("sample", *field.dims), values, dict(dataset[f"{name}_analysis"].attrs))
-    made.attrs["long_name"] = made.attrs["long_name"].replace("analysis of", "draws of")
-    made.attrs["comment"] = "Observed values are kept; elsewhere each is equally likely."
-    made.attrs.pop("ancillary_variables", None)
-    made.encoding = dict(dataset[f"{name}_analysis"].encoding)
-    data = dataset.assign({f"{name}_samples": made.transpose("sample", *dataset[name].dims)})
-    encoding = data[f"{name}_samples"].encoding
-    encoding["chunksizes"] = (1, *encoding["chunksizes"])
-    return data.assign_coords(
-        sample=("sample", np.arange(samples.shape[0]), {"long_name": "number of the draw"})
+def with_samples(
+    dataset: xr.Dataset,
+    part: HeldOut,
+    estimate: tuple[Floats, Floats],
+    calibration: Calibration,
+    number: int,
+) -> xr.Dataset:
+    """A filled dataset with V_samples (sample, time, lat, lon), in the units of the input.
+
+    ``part`` is what was filled; where its method has no covariance, one is fitted.
+    """
+    field, how = part.field, {"seed": part.seed, "device": part.device}
+    kriging = part.kriging if isinstance(part.kriging, Kriging) else fit(field, **how)
+    draws = drawn(field, kriging, estimate, calibration, number, **how)
+    of = dataset[f"{field.name}_analysis"]
+    made = xr.Variable(
+        ("sample", *field.dims), da.exp(draws) if field.transform == "log" else draws, of.attrs
     )
+    made.attrs["long_name"] = f"draws of {dataset[field.name].attrs['long_name']}"
+    made.attrs["comment"] = "Observed values are kept; elsewhere each draw is as likely as another."
+    del made.attrs["ancillary_variables"]
+    made = made.transpose("sample", *of.dims)
+    made.encoding = of.encoding | {"chunksizes": (1, *of.encoding["chunksizes"])}
+    numbers = xr.Variable("sample", np.arange(number), {"long_name": "number of the draw"})
+    return dataset.assign({f"{field.name}_samples": made}).assign_coords(sample=numbers)

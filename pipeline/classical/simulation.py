@@ -6,8 +6,6 @@ interpolation is drawn by interpolating a random field as the data are, and taki
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -54,7 +52,6 @@ def errors(
     number: int,
     rng: np.random.Generator,
     device: str = "cpu",
-    advance: Callable[[int], None] = lambda cells: None,
 ) -> tuple[Floats, Floats]:
     """Draws (number, time, lat, lon) of what the ``kriging`` of a field without its noise is off by, and the
     standard error that it has for them (time, lat, lon), where nothing is seen; NaN elsewhere.
@@ -70,5 +67,5 @@ def errors(
         told, variance = solve(kriging.scales, system(data, data.cell(members), *found))
         return [variance, *told.unbind(2)]
 
-    variance, *told = by_blocks(where, estimate, 1 + number, processor, advance)
+    variance, *told = by_blocks(where, estimate, 1 + number, processor, lambda cells: None)
     return drawn - np.stack(told), np.sqrt(variance.clip(min=0))

@@ -6,12 +6,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import xarray as xr
 from fields import cloudy_field
 from oceanfill.pipeline.calibration import LEVELS, Calibration
 from oceanfill.pipeline.classical.kriging import Kriging
 from oceanfill.pipeline.classical.neighbours import Component, Scales
-from oceanfill.pipeline.output import to_dataset
-from oceanfill.pipeline.samples import add, drawn, shaped
+from oceanfill.pipeline.fill import fill
+from oceanfill.pipeline.heldout import HeldOut
+from oceanfill.pipeline.output import to_dataset, write
+from oceanfill.pipeline.samples import drawn, shaped, with_samples
 from scipy.stats import norm, t
 
 KRIGING = Kriging(Scales((Component(8.0, 60.0, 5.0),), 1e-3), 16)
@@ -29,7 +32,7 @@ def estimate(field):
 
 def test_draws_have_the_quantiles_of_the_calibration(field):
     """Here those of a Student's t of three degrees of freedom."""
-    widths = t.ppf((1 + LEVELS / 100) / 2, 3)
+    widths = t.ppf((1 + np.array(LEVELS) / 100) / 2, 3)
     gaps = ~field.observed & field.sea
     rng = np.random.default_rng(0)
     normal = rng.standard_normal((200, *field.values.shape))
@@ -87,10 +90,28 @@ def test_draws_are_made_some_at_a_time(field, estimate, monkeypatch):
 
 def test_the_dataset_has_them_in_the_units_of_the_input(field, estimate):
     logarithmic = replace(field, transform="log", source=np.exp(field.source / 10), values=field.values / 10)
-    mean, error = (part / 10 for part in estimate)
-    dataset = to_dataset(logarithmic, mean, error)
-    made = drawn(logarithmic, KRIGING, (mean, error), Calibration(), 4)
-    samples = add(dataset, logarithmic, made).sst_samples
+    estimate = tuple(part / 10 for part in estimate)
+    nothing = np.zeros((2, *field.values.shape), bool)
+    part = HeldOut(logarithmic, tuple(nothing), kriging=KRIGING)
+    dataset = with_samples(to_dataset(logarithmic, *estimate), part, estimate, Calibration(), 4)
+    samples = dataset.sst_samples
     assert samples.dims == ("sample", "time", "lat", "lon")
     assert samples.attrs["units"] == "degree_Celsius"
+    made = drawn(logarithmic, KRIGING, estimate, Calibration(), 4)
     np.testing.assert_allclose(samples.values, np.exp(made.compute()), rtol=1e-6)
+
+
+def test_a_method_without_a_covariance_has_one_fitted(field, tmp_path):
+    """Written as all else is, sample by sample, and the same whoever asks."""
+    dataset = fill(field, method="linear-time", samples=3)
+    write(dataset, tmp_path / "filled.nc")
+    with xr.open_dataset(tmp_path / "filled.nc") as written:
+        assert written.sst_samples.encoding["chunksizes"][0] == 1
+        np.testing.assert_array_equal(written.sst_samples, dataset.sst_samples)
+        np.testing.assert_array_equal(written.sample, [0, 1, 2])
+        observed = written.sst_source == 1
+        assert (written.sst_samples.where(observed) == written.sst).where(observed, True).all()
+        z = (written.sst_samples - written.sst_analysis) / written.sst_error
+        gaps = (written.sst_source >= 2) & (written.sst_error > 0)
+        # Some 2000 values of three draws, which vary together.
+        assert float((abs(z) < 1).where(gaps).mean()) == pytest.approx(0.68, abs=0.1)
