@@ -74,7 +74,7 @@ def test_values_count_where_they_were_measured():
     for target in np.argwhere(~field.observed & field.sea)[::7]:
         assert mean[tuple(target)] == pytest.approx(ordinary_kriging(field, target)[0], abs=2e-3)
     assert np.nanmax(np.abs(mean - centred)) > 0.02
-    np.testing.assert_array_equal(field.between(slice(1, 3)).displacement, field.displacement[1:3])
+    np.testing.assert_array_equal(field.part(slice(1, 3)).displacement, field.displacement[1:3])
 
 
 def test_the_error_is_that_of_a_new_observation_with_its_noise():
