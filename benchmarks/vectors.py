@@ -4,7 +4,7 @@
 
 Makes FOLDER/truth.nc (two-layer turbulence off a coast) unless it is there, and what three stations see of
 it, fills by each way (METHOD:FLOW, all by default), prints a line of a Markdown table for each, and draws
-FOLDER/vectors.png when all are there. Networks train for MINUTES each (default 2).
+FOLDER/vectors.png of the interpolations. Networks train for MINUTES each (default 2).
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from oceanfill.pipeline.simulators.two_layer import TwoLayer
 from oceanfill.pipeline.vectors import fill_radials
 
 STATIONS = (Station(43.02, 5.2, 75), Station(43.02, 5.9, 75), Station(43.45, 4.93, 60))
+SHOWN = {"optimal interpolation": "oi:free", "with a stream function": "oi:stream-function"}
 WAYS = ("oi:free", "oi:stream-function", "unet:free", "unet:low-divergence", "unet:stream-function")
 
 
@@ -57,9 +58,9 @@ def main() -> None:
             "" if method == "oi" or filled.delivered == method else " (not delivered)"
         )
         print("| " + " | ".join([name, *cells, f"{1e6 * divergence(filled):.2f}"]) + " |", flush=True)
-    made = [folder / f"{way.replace(':', '-')}.nc" for way in WAYS]
-    if all(path.exists() for path in made):
-        found = {way: xr.load_dataset(path) for way, path in zip(WAYS, made, strict=True)}
+    made = {way: folder / f"{way.replace(':', '-')}.nc" for way in SHOWN.values()}
+    if all(path.exists() for path in made.values()):
+        found = {name: xr.load_dataset(made[way]) for name, way in SHOWN.items()}
         draw(folder / "vectors.png", current, radials, found)
 
 
@@ -117,9 +118,9 @@ def divergence(filled: xr.Dataset) -> float:
 
 
 def draw(path: Path, current: xr.Dataset, radials: xr.Dataset, found: dict[str, xr.Dataset]) -> None:
-    """A date: what is seen, the truth, interpolation and network with ellipses of the error."""
+    """A date: what is seen, the truth, and the interpolations with ellipses of the error."""
     date = 33
-    figure = Figure(figsize=(11, 8.6), layout="constrained")
+    figure = Figure(figsize=(11, 8.2), layout="constrained")
     axes = figure.subplots(2, 2, sharex=True, sharey=True).ravel()
     for station, name in zip(radials.transpose("station", ...).radial, "ABC", strict=True):
         number = "ABC".index(name)
@@ -129,22 +130,18 @@ def draw(path: Path, current: xr.Dataset, radials: xr.Dataset, found: dict[str, 
             radials.lat[::3],
             *(part[::3, ::3] for part in (station[date] * np.sin(angle), station[date] * np.cos(angle))),
             color=f"C{number}",
-            scale=8,
-            width=0.0025,
+            scale=4,
+            width=0.0035,
         )
         place = STATIONS[number]
         axes[0].plot(place.lon, place.lat, "^", color=f"C{number}", markersize=9, label=f"station {name}")
-    axes[0].legend(loc="lower right", ncols=3)
-    maps = {
-        "truth": current,
-        "optimal interpolation": found["oi:free"],
-        "U-Net, stream function": found["unet:stream-function"],
-    }
-    norm = mpl.colors.Normalize(0, 0.8)
+    axes[0].legend(loc="upper right")
+    maps = {"truth": current, **found}
+    norm = mpl.colors.Normalize(0, 0.5)
     for one, (name, flow) in zip(axes[1:], maps.items(), strict=True):
         u, v = flow.u[date].to_numpy(), flow.v[date].to_numpy()
         drawn = one.pcolormesh(flow.lon, flow.lat, np.hypot(u, v), norm=norm, cmap="viridis")
-        one.quiver(flow.lon[::3], flow.lat[::3], u[::3, ::3], v[::3, ::3], color="w", scale=10, width=0.0025)
+        one.quiver(flow.lon[::3], flow.lat[::3], u[::3, ::3], v[::3, ::3], color="w", scale=5, width=0.0035)
         one.set_title(name)
         if "u_error" not in flow:
             continue
@@ -153,7 +150,7 @@ def draw(path: Path, current: xr.Dataset, radials: xr.Dataset, found: dict[str, 
                 here = flow.isel(time=date, lat=row, lon=column)
                 add_ellipse(one, here)
     axes[0].set_title("radial velocities of one date")
-    figure.colorbar(drawn, ax=list(axes), label="speed, m/s", shrink=0.6)
+    figure.colorbar(drawn, ax=list(axes), label="speed, m/s", shrink=0.5)
     for one in axes:
         one.set_aspect(1 / np.cos(np.radians(43.5)))
     figure.savefig(path, dpi=100)
@@ -165,10 +162,10 @@ def add_ellipse(axes: mpl.axes.Axes, here: xr.Dataset) -> None:
         return
     square = np.array([[here.u_error**2, here.uv_covariance], [here.uv_covariance, here.v_error**2]])
     size, way = np.linalg.eigh(square)
-    long, short = 1.2 * np.sqrt(size[::-1])
+    long, short = 1.5 * np.sqrt(size[::-1])
     angle = np.degrees(np.arctan2(way[1, 1], way[0, 1]))
     shown = Ellipse(
-        (here.lon, here.lat), long, short, angle=angle, fill=False, color="tab:red", linewidth=1.2
+        (here.lon, here.lat), long, short, angle=angle, fill=False, color="tab:red", linewidth=1.8
     )
     axes.add_patch(shown)
 

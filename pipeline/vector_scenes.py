@@ -113,7 +113,7 @@ def regular_grid(radials: Radials) -> Grid:
             "the grid of the radial velocities is not regular in degrees, as divergence and stream functions "
             "need it here; leave out --flow"
         )
-    return Grid(torch.from_numpy(lat[:, 0]).float(), torch.from_numpy(lon[0]).float())
+    return Grid(*(torch.tensor(axis, dtype=torch.float32) for axis in (lat[:, 0], lon[0])))
 
 
 def without_divergence(one: VectorScene, grid: Grid, sea: NDArray[np.bool_]) -> VectorScene:
