@@ -1,15 +1,16 @@
 """How well tracks of four altimeters give back the sea level that they were sampled from.
 
-    python benchmarks/tracks.py [--bounds 36.0625,44.3125,0.0625,15.8125] [--epochs 5] [METHOD ...]
+    python benchmarks/tracks.py [--bounds 36.0625,43.8125,0.0625,9.8125] [--period 2005-04-01/2005-05-15]
+        [--epochs 5] [METHOD ...]
 
 The altimetry of the Mediterranean (DUACS, three months of 2005, a real product that does not ship: its folder
 is OCEANFILL_SHARED, or ../shared/data) is sampled where Jason, Sentinel-3A, SARAL and CryoSat-2 would fly,
 with a noise of 2 cm, and written as along-track files. The command fills a grid of a quarter of a degree from
-them, or the part of it within the bounds; the truth is the product on every second row and column, which is
-where the grid's centres are. The error that is written is that of a new observation: the share within it is
-of the truth with the noise of one. The columns "tracks" are the command's own score, on tracks that it held
-out. The last line is the speed of bilinear interpolation to as many points as DINCAE 2 was trained on, and of
-its adjoint.
+them, or the part of it within the bounds and the period; the truth is the product on every second row and
+column, which is where the grid's centres are. The error that is written is that of a new observation: the
+share within it is of the truth with the noise of one. The columns "tracks" are the command's own score, on
+tracks that it held out. The last line is the speed of bilinear interpolation to as many points as DINCAE 2
+was trained on, and of its adjoint.
 """
 
 from __future__ import annotations
@@ -45,13 +46,15 @@ def write_tracks(truth: xr.DataArray, folder: Path) -> None:
             file.to_netcdf(folder / f"dt_med_{name}_phy_l3_2005{month:02d}.nc")
 
 
-def filled(method: str, folder: Path, bounds: str, epochs: int | None) -> tuple[xr.Dataset, float]:
+def filled(method: str, folder: Path, bounds: str, options: argparse.Namespace) -> tuple[xr.Dataset, float]:
     """What the command makes of the files, and its seconds."""
     target = folder / f"{method}.nc"
     words = [sys.executable, "-m", "oceanfill.pipeline.cli", "fill", f"{folder}/dt_*.nc", "-o", str(target)]
     words += ["--method", method, "--grid", "0.25", f"--bounds={bounds}", "--mask", str(TRUTH)]
-    if epochs is not None and method != "oi":
-        words += ["--epochs", str(epochs)]
+    if options.epochs is not None and method != "oi":
+        words += ["--epochs", str(options.epochs)]
+    if options.period is not None:
+        words += ["--period", options.period]
     start = time.perf_counter()
     subprocess.run(words, check=True)
     return xr.load_dataset(target), time.perf_counter() - start
@@ -79,6 +82,7 @@ def main() -> None:
     )
     parser.add_argument("methods", nargs="*", default=METHODS, metavar="METHOD")
     parser.add_argument("--bounds", metavar="LAT0,LAT1,LON0,LON1", help="centres of cells; default all")
+    parser.add_argument("--period", metavar="START/END")
     parser.add_argument("--epochs", type=int)
     options = parser.parse_args()
     truth = xr.load_dataset(TRUTH).adt
@@ -91,7 +95,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         write_tracks(truth, Path(name))
         for method in options.methods:
-            found, seconds = filled(method, Path(name), bounds, options.epochs)
+            found, seconds = filled(method, Path(name), bounds, options)
             mean, error = (found[f"sla_unfiltered_{part}"] for part in ("analysis", "error"))
             known, measured = (
                 part.sel(time=found.time)
