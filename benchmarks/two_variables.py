@@ -3,10 +3,10 @@
     python benchmarks/two_variables.py [MINUTES]
 
 A made-up case with a known link: maps of small and large eddies, seen where there are no clouds; and a
-second variable, as of microwaves, which is the tanh of the large eddies and half of the small ones, smoothed
-over two cells, with a wide part of its own and noise, on a grid twice as coarse, and hidden by the thicker
-two thirds of the same clouds. `oceanfill fill` fills the first without and with the second, each network
-trained for so many minutes (2), and what it fills is compared with the truth, which neither sees.
+second variable, as of microwaves, which is the tanh of the same, smoothed over a cell, with a wide part of
+its own and noise, on a grid twice as coarse, and hidden by showers in two thirds of the same clouds.
+`oceanfill fill` fills the first without and with the second, each network trained for so many minutes (2),
+and what it fills is compared with the truth, which neither sees.
 """
 
 from __future__ import annotations
@@ -41,10 +41,11 @@ def case(seed: int = 0) -> tuple[xr.Dataset, xr.Dataset, NDArray[np.float64]]:
     truth = 15 + 1.5 * large + small
     clouds = waves(1, 6, 6)
     hidden = clouds > np.quantile(clouds, 1 - CLOUDY)
-    thick = clouds > np.quantile(clouds[hidden], SEEN_THROUGH)
+    rain = waves(1, 2, 2)
+    thick = hidden & (rain > np.quantile(rain[hidden], SEEN_THROUGH))
     seen = np.where(hidden, np.nan, truth + 0.05 * rng.standard_normal(truth.shape))
-    linked = gaussian_filter(3 * np.tanh((1.5 * large + 0.5 * small) / 2), (0, 2, 2))
-    other = np.where(thick, np.nan, linked + 0.3 * own + 0.1 * rng.standard_normal(truth.shape))
+    linked = gaussian_filter(3 * np.tanh((truth - 15) / 3), (0, 1, 1))
+    other = np.where(thick, np.nan, linked + 0.2 * own + 0.1 * rng.standard_normal(truth.shape))
     place = {
         "time": np.datetime64("2020-01-01", "ns") + np.arange(DATES) * np.timedelta64(1, "D"),
         "lat": 35 + 0.1 * np.arange(ROWS),

@@ -42,10 +42,10 @@ class GapData(HeldOut):
     ``opening``. Of several the first ``outputs`` are filled, the others are input only; this is the first of
     them, and `variables` are all. ``held_out`` is the share of the observed values that is kept for choosing
     and scoring; ``hidden`` the share that each of the ``rehearsals`` hides to train on. Patches have
-    ``patch`` cells to a side; where the record is short, half of them are turned over in space and time.
-    ``holdout`` is one of `gaps.HOLDOUTS`; ``first_guess`` is "oi", or "none": pixel means. ``kriging`` is a
-    first guess that was fitted before; ``around`` the surroundings of a field that is part of a longer
-    record.
+    ``patch`` cells to a side; where the record is short or there are several variables, half of them are
+    turned over in space and time. ``holdout`` is one of `gaps.HOLDOUTS`; ``first_guess`` is "oi", or "none":
+    pixel means. ``kriging`` is a first guess that was fitted before; ``around`` the surroundings of a field
+    that is part of a longer record.
     """
 
     def __init__(
@@ -158,7 +158,8 @@ class GapData(HeldOut):
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Batches of (inputs, residual, variance, weight) of patches around hidden values of weight one."""
-        turned = 0.5 if len(self.field.days) < _MANY_DATES else 0.0
+        # A second variable tells a network when and where it is, and then it learns the field by heart.
+        turned = 0.5 if self.others or len(self.field.days) < _MANY_DATES else 0.0
         patches = Patches(
             self.scenes, self.around, self.window, self.patch, turned, self.seed, jitter=self._jitter()
         )

@@ -209,12 +209,12 @@ def test_an_ensemble_says_the_mixture_of_what_its_members_say():
     data.setup("fit")
     task = train(Correction(SMALL, window=3), data, Training(epochs=1, ensemble=2))
     given = data.guess, data.error
-    mean, error = predict(task, data.predict_dataloader(), *given, "cpu")
+    ((mean, error),) = predict(task, data.predict_dataloader(), [given], "cpu")
     apart = []
     for network in task.networks:
         alone = Correction(SMALL, window=3)
         alone.network.load_state_dict(network.state_dict())
-        apart.append(predict(alone, data.predict_dataloader(), *given, "cpu"))
+        apart += predict(alone, data.predict_dataloader(), [given], "cpu")
     (a, of_a), (b, of_b) = apart
     sea = np.isfinite(a)
     assert np.abs(a - b)[sea].max() > 0.01
