@@ -53,7 +53,7 @@ def main() -> None:
     print("| " + " | ".join(columns) + " |\n| --- |" + " ---: |" * (len(columns) - 1), flush=True)
     figure, axes = plt.subplots(1, 4, figsize=(13, 3.2), sharex=True, layout="constrained")
     for name, ax in zip(sys.argv[4:] or CASES, axes, strict=False):
-        source, behind = (found(part) for part in CASES[name])
+        source, behind = map(found, CASES[name][:2])
         field = oceanfill.open_field(source)
         truth = truth_of(field, behind)
         made = oceanfill.fill(source, method=method, training=training, samples=number)
