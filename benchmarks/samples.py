@@ -51,8 +51,10 @@ def main() -> None:
         "filled",
     ]
     print("| " + " | ".join(columns) + " |\n| --- |" + " ---: |" * (len(columns) - 1), flush=True)
-    figure, axes = plt.subplots(1, 4, figsize=(13, 3.2), sharex=True, layout="constrained")
-    for name, ax in zip(sys.argv[4:] or CASES, axes, strict=False):
+    names = sys.argv[4:] or list(CASES)
+    shape = {"figsize": (3.3 * len(names), 3.2), "sharex": True, "sharey": True, "squeeze": False}
+    figure, (axes,) = plt.subplots(1, len(names), layout="constrained", **shape)
+    for name, ax in zip(names, axes, strict=True):
         source, behind = map(found, CASES[name][:2])
         field = oceanfill.open_field(source)
         truth = truth_of(field, behind)
@@ -83,7 +85,10 @@ def main() -> None:
         for what, ratio in ratios.items():
             ax.loglog(cells, ratio, label=what)
         ax.axhspan(0.8, 1.25, color="0.9")
-        ax.set(title=name, xlabel="wavelength (cells)")
+        ax.set(title=name, xlabel="wavelength (cells)", ylim=(0.5, 20))
+        ax.set_xticks([2, 3, 4, 8, 16, 32], ["2", "3", "4", "8", "16", "32"], minor=False)
+        ax.minorticks_off()
+        ax.set_yticks([0.5, 1, 2, 5, 10, 20], ["0.5", "1", "2", "5", "10", "20"])
     axes[0].set_ylabel("spectrum / that of the truth")
     axes[0].legend()
     figure.savefig("samples.png", dpi=100)
