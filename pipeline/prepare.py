@@ -36,6 +36,7 @@ from .workers import Mapper, workers
 DATES = 16  # of a chunk
 CELLS = 256  # of a chunk, to a side
 _SAVED_EVERY = 5.0  # seconds between two states that a killed run goes on from
+_SAVING = 0.05  # share of the time that these take, at most
 _STATE = "state.npz"  # beside the unfinished store
 
 _log = logging.getLogger(__name__)
@@ -321,20 +322,25 @@ def _written(
     warned: set[str] = set()
     with progress("reading", len(chunks), quiet) as advance:
         advance(done)
-        saved = time.monotonic()
+        saved, took = time.monotonic(), 0.0
         todo: Iterable[Any] = ((number, chunks[number]) for number in range(done, len(chunks)))
         for more, bad in everywhere(write, todo):
             for path in bad.keys() - warned:
                 _log.warning("dates of it stay missing: %s", bad[path])
             warned |= bad.keys()
-            if more is not None:
-                total = more if total is None else total.merged(more)
+            if total is None:
+                total = more
+            elif more is not None:
+                total.add(more)
             done += 1
             advance(1)
-            if total is not None and (time.monotonic() - saved > _SAVED_EVERY or done == len(chunks)):
+            due = time.monotonic() - saved > max(_SAVED_EVERY, took / _SAVING)
+            if total is not None and (due or done == len(chunks)):
+                start = time.monotonic()
                 with replacing(store.parent / _STATE) as temporary:
                     np.savez(temporary, done=done, **vars(total))
                 saved = time.monotonic()
+                took = saved - start
     assert total is not None
     return total
 

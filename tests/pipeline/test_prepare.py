@@ -51,8 +51,11 @@ def test_statistics_of_parts_are_those_of_the_whole_to_the_last_digits():
     values[rng.random(values.shape) < 0.6] = np.nan
     values[:, 0, 0], values[:13, 0, 1] = np.nan, np.nan
     month = rng.integers(1, 13, 40)
-    parts = [Statistics.of(values[at], month[at]) for at in (slice(0, 13), slice(13, 14), slice(14, 40))]
-    merged = parts[0].merged(parts[1]).merged(parts[2])
+    merged, *others = (
+        Statistics.of(values[at], month[at]) for at in (slice(0, 13), slice(13, 14), slice(14, 40))
+    )
+    for other in others:
+        merged.add(other)
     seen = np.isfinite(values).any(axis=0)
     np.testing.assert_array_equal(merged.number[0], np.isfinite(values).sum(axis=0))
     np.testing.assert_allclose(merged.mean[0][seen], np.nanmean(values[:, seen], axis=0), rtol=1e-15)
