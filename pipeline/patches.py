@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from math import prod
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -64,8 +64,8 @@ def mixed(
     as fast as what is spread over the memory.
     """
     down, across = (shares(extent, size, overlap) for extent in shape[-2:])
-    maps = int(np.prod(shape[:-2]))
-    sums = torch.from_numpy(np.zeros((2, maps, *shape[-2:]), np.float32))  # numpy asks for large pages
+    maps = prod(shape[:-2])
+    sums = torch.zeros(2, maps, *shape[-2:])
     at_once = max(1, _CACHED // (min(size, shape[-2]) * min(size, shape[-1])))
     some = [slice(start, start + at_once) for start in range(0, maps, at_once)]
     for y, high in down:
@@ -74,9 +74,9 @@ def mixed(
             strip = torch.zeros(sums[:, chosen, y].shape)
             for (x, wide), (mean, variance) in zip(across, row, strict=True):
                 part = mean[chosen]
-                strip[0, ..., x] += part * wide
-                strip[1, ..., x] += torch.addcmul(variance[chosen], part, part).mul_(wide)
-            sums[:, chosen, y] += strip.mul_(high[:, None])
+                strip[0, ..., x].add_(part * wide)
+                strip[1, ..., x].add_(torch.addcmul(variance[chosen], part, part).mul_(wide))
+            sums[:, chosen, y].add_(strip.mul_(high[:, None]))
     for chosen in some:
         first, second = sums[:, chosen]
         second.addcmul_(first, first, value=-1).clamp_(min=0)
