@@ -83,7 +83,9 @@ def measured(name: str, patches: Patches, compiled: bool, half: bool) -> tuple[f
 def main() -> None:
     """Print a line of Markdown a network and setting."""
     rng = np.random.default_rng(0)
-    scene = Scene(*(torch.from_numpy(rng.random(SHAPE, np.float32)) for _ in Scene.__dataclass_fields__))
+    scene = Scene(
+        *(torch.from_numpy(rng.random((1, *SHAPE), np.float32)) for _ in Scene.__dataclass_fields__)
+    )
     around = Surroundings(torch.zeros(3, *SHAPE[1:]), torch.zeros(SHAPE[0], 2))
     patches = Patches([scene], around, WINDOW, SIDE, 0.0)
     best = peak()
