@@ -1,6 +1,6 @@
 """What a second variable is worth that sees through a third of the first one's clouds.
 
-    python benchmarks/two_variables.py [EPOCHS]
+    python benchmarks/two_variables.py [EPOCHS [SEED]]
 
 A made-up case with a known link: maps of small and large eddies, seen where there are no clouds; and a
 second variable, as of microwaves, which is the tanh of the same, smoothed over a cell, with a wide part of
@@ -59,7 +59,7 @@ def case(seed: int = 0) -> tuple[xr.Dataset, xr.Dataset, NDArray[np.float64]]:
 def main() -> None:
     """Print a line a run, and the ratio of the errors."""
     epochs = int(sys.argv[1]) if len(sys.argv) > 1 else 6
-    first, second, truth = case()
+    first, second, truth = case(int(sys.argv[2]) if len(sys.argv) > 2 else 0)
     through = second.brightness.notnull().to_numpy()
     print(f"{100 * np.isfinite(truth).mean():.0f} % of the first hidden; the second sees ", end="")
     print(f"{100 * through[np.isfinite(truth)].mean():.0f} % of that")
