@@ -326,7 +326,7 @@ class Patches(Dataset[Batch]):
             return
         if rng.random() < 0.5:
             dated[:] = dated[:, :, ::-1].copy()
-        axes = [axis for axis in (-2, -1) if rng.random() < 0.5]
+        axes = tuple(axis for axis in (-2, -1) if rng.random() < 0.5)
         made: tuple[NDArray[Any], ...] = (seen, residual, variance, weight)
         for part in made:
             part[:] = np.flip(part, axes).copy()
