@@ -6,6 +6,8 @@ import argparse
 from importlib.metadata import version
 from typing import Any
 
+from .options import add_opening, add_training, add_workers, degrees, levels, positive, region
+
 NETWORKS = {
     "unet": "a U-Net that corrects optimal interpolation (the default)",
     "resnet": "residual blocks as steps of a flow",
@@ -97,7 +99,7 @@ def _add_info(commands: Any) -> None:
         description="Variables, grid, dates, missing values by date, what would be filled, and every oddity.",
         epilog="example:\n  oceanfill info sst_clouds.nc",
     )
-    _add_opening(info)
+    add_opening(info)
 
 
 def _add_prepare(commands: Any) -> None:
@@ -112,10 +114,10 @@ def _add_prepare(commands: Any) -> None:
         "  oceanfill prepare 'sst_*.nc' -o sst.zarr --cluster slurm --workers 20 --skip-bad\n"
         "  oceanfill fill sst.zarr -o filled.zarr",
     )
-    _add_opening(prepare, prepared=True)
+    add_opening(prepare, prepared=True)
     prepare.add_argument("-o", "--output", required=True, metavar="CACHE.zarr", help="the store")
     prepare.add_argument("--skip-bad", action="store_true", help="leave out files that cannot be used")
-    _add_workers(prepare)
+    add_workers(prepare)
 
 
 def _add_fill(commands: Any) -> None:
@@ -138,7 +140,7 @@ def _add_fill(commands: Any) -> None:
         "  oceanfill fill new.nc -o new_filled.nc --checkpoint trained.ckpt\n"
         "  oceanfill fill 'dt_*_phy_l3_*.nc' -o sla.nc --grid 0.25 --bounds 30,46,-6,37",
     )
-    _add_opening(fill)
+    add_opening(fill)
     fill.add_argument("-o", "--output", required=True, metavar="OUT.nc", help="the filled file")
     fill.add_argument(
         "--auxiliary",
@@ -157,43 +159,43 @@ def _add_fill(commands: Any) -> None:
     fill.add_argument("--analysis-everywhere", action="store_true", help="replace observed values too")
     fill.add_argument(
         "--intervals",
-        type=_levels,
+        type=levels,
         default=(),
         metavar="50,90",
         help="also write the bounds of the intervals that hold so many percent",
     )
     fill.add_argument(
-        "--samples", type=_positive(int), default=0, metavar="N", help="also write N plausible fields"
+        "--samples", type=positive(int), default=0, metavar="N", help="also write N plausible fields"
     )
     fill.add_argument("--no-holdout", action="store_true", help="train on everything, without a score")
     tracks = fill.add_argument_group("along-track files (altimeters, any points)")
     tracks.add_argument(
-        "--grid", type=_degrees, metavar="STEP[,STEP]", help="degrees of latitude and longitude"
+        "--grid", type=degrees, metavar="STEP[,STEP]", help="degrees of latitude and longitude"
     )
     tracks.add_argument(
-        "--bounds", type=_region, metavar="LAT0,LAT1,LON0,LON1", help="the first and last centres of cells"
+        "--bounds", type=region, metavar="LAT0,LAT1,LON0,LON1", help="the first and last centres of cells"
     )
-    tracks.add_argument("--time-step", type=_positive(float), metavar="DAYS", help="of the maps; default 1")
+    tracks.add_argument("--time-step", type=positive(float), metavar="DAYS", help="of the maps; default 1")
     tracks.add_argument(
         "--mask", metavar="FILE", help="a file on any grid that knows the sea; default a coarse coastline"
     )
     tracks.add_argument(
         "--hold-out-mission", metavar="NAME", help="use it for nothing but a score of what is delivered"
     )
-    large = _add_workers(fill)
+    large = add_workers(fill)
     large.add_argument(
         "--memory",
-        type=_positive(float),
+        type=positive(float),
         metavar="GB",
         help="what is larger is filled block by block; default half of the machine's",
     )
     large.add_argument(
         "--cache", metavar="CACHE.zarr", help="keep the store that a large input is prepared in"
     )
-    training = _add_training(fill)
+    training = add_training(fill)
     training.add_argument(
         "--window",
-        type=_positive(int),
+        type=positive(int),
         metavar="DATES",
         help="that are seen at once; default 5, or 3 of a short record",
     )
@@ -215,13 +217,13 @@ def _add_fill(commands: Any) -> None:
     )
     training.add_argument(
         "--saves",
-        type=_positive(int),
+        type=positive(int),
         metavar="N",
         help="mix what the networks of the last N epochs say; default: averaged weights of the best epoch",
     )
     training.add_argument(
         "--ensemble",
-        type=_positive(int),
+        type=positive(int),
         metavar="N",
         help="mix what N networks of other seeds and held-out dates say; they share the time budget",
     )
@@ -271,7 +273,7 @@ def _add_batch(commands: Any) -> None:
     batch.add_argument("-o", "--output", metavar="SCORES.csv", help="write the scores there")
     batch.add_argument("--row", type=int, metavar="K", help="only this one, counted from 0")
     batch.add_argument(
-        "--workers", type=_positive(int), default=1, metavar="N", help="rows at a time; default 1"
+        "--workers", type=positive(int), default=1, metavar="N", help="rows at a time; default 1"
     )
     batch.add_argument("--quiet", action="store_true", help="only warnings and errors")
     batch.add_argument("--debug", action="store_true", help="show where a fault of ours happened")
@@ -304,7 +306,7 @@ def _add_compare(commands: Any) -> None:
         "  oceanfill compare sst_clouds.nc --methods oi,dineof,unet --truth sst_clouds_truth.nc\n"
         "  oceanfill compare ssh_med.nc --methods all --time-budget 0.2 --holdout tracks --folds 2",
     )
-    _add_opening(compare)
+    add_opening(compare)
     compare.add_argument(
         "--methods",
         default="usual",
@@ -319,12 +321,12 @@ def _add_compare(commands: Any) -> None:
         help="what is hidden: " + ", ".join(f"{name} ({what})" for name, what in HOLDOUTS.items()),
     )
     compare.add_argument(
-        "--folds", type=_positive(int), default=1, metavar="K", help="repeat with other hidden values"
+        "--folds", type=positive(int), default=1, metavar="K", help="repeat with other hidden values"
     )
     compare.add_argument("--truth", metavar="FILE", help="score the gaps themselves on what this file knows")
     compare.add_argument("-o", "--output", metavar="OUT", help="write the table to OUT.csv and OUT.md")
     compare.add_argument("--plot", metavar="OUT.png", help="errors by date, distance and age, and their maps")
-    _add_training(compare)
+    add_training(compare)
 
 
 def _add_challenge(commands: Any) -> None:
@@ -349,11 +351,11 @@ def _add_challenge(commands: Any) -> None:
         "--observations", metavar="NAME", help="of 2020a: 4-nadirs (default), 1-nadir, swot, swot+4-nadirs"
     )
     challenge.add_argument(
-        "--step", type=_positive(float), default=0.1, metavar="DEGREES", help="of the grid; default 0.1"
+        "--step", type=positive(float), default=0.1, metavar="DEGREES", help="of the grid; default 0.1"
     )
     challenge.add_argument("--quiet", action="store_true", help="only warnings and errors")
     challenge.add_argument("--debug", action="store_true", help="show where a fault of ours happened")
-    _add_training(challenge)
+    add_training(challenge)
 
 
 def _add_reproduce(commands: Any) -> None:
@@ -373,105 +375,3 @@ def _add_reproduce(commands: Any) -> None:
     again.add_argument("-o", "--output", metavar="FOLDER", help="default runs/NAME")
     again.add_argument("--quiet", action="store_true", help="only warnings and errors")
     again.add_argument("--debug", action="store_true", help="show where a fault of ours happened")
-
-
-def _add_opening(command: argparse.ArgumentParser, prepared: bool = False) -> None:
-    """Which field; what ``prepare`` leaves to ``fill`` is left out for it."""
-    command.add_argument("inputs", nargs="+", metavar="INPUT", help="NetCDF files, a glob or a Zarr store")
-    command.add_argument("--quiet", action="store_true", help="only warnings and errors")
-    command.add_argument("--debug", action="store_true", help="show where a fault of ours happened")
-    field = command.add_argument_group("the field")
-    field.add_argument("--variable", metavar="NAME", help="what to fill, where there are several")
-    field.add_argument("--mask-variable", metavar="NAME", help="the sea mask")
-    field.add_argument("--error-variable", metavar="NAME", help="observation error (standard error)")
-    if not prepared:
-        field.add_argument(
-            "--observation-error", type=_positive(float), metavar="E", help="one for all values"
-        )
-        field.add_argument("--transform", choices=("none", "log"), help="log: fill logarithms (chlorophyll)")
-    field.add_argument(
-        "--region", type=_region, metavar="LAT0,LAT1,LON0,LON1", help="only this part, in degrees"
-    )
-    field.add_argument("--period", metavar="START/END", help="only these dates, as 2017-05-14/2017-05-20")
-    field.add_argument(
-        "--minimum-coverage",
-        type=float,
-        metavar="SHARE",
-        help="of the dates with a value that makes a pixel sea, without a mask; default 0.05",
-    )
-
-
-def _add_workers(command: argparse.ArgumentParser) -> Any:
-    """Where the work is done; the group, for more."""
-    large = command.add_argument_group("large records")
-    large.add_argument(
-        "--workers", type=_positive(int), default=1, metavar="N", help="processes, or jobs of a cluster"
-    )
-    large.add_argument(
-        "--cluster",
-        metavar="local|slurm|ADDRESS",
-        help="of dask: on this machine, in a queue (dask-jobqueue's configuration), or one that runs",
-    )
-    return large
-
-
-def _add_training(command: argparse.ArgumentParser) -> Any:
-    """The options that every command that trains has; their group, for more."""
-    training = command.add_argument_group("training")
-    training.add_argument(
-        "--time-budget", type=_positive(float), metavar="MINUTES", help="of training a network at most"
-    )
-    training.add_argument("--epochs", type=_positive(int), metavar="N", help="at most; default 10")
-    training.add_argument(
-        "--seed", type=int, default=0, help="the same seed gives the same result; default 0"
-    )
-    training.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default auto")
-    return training
-
-
-def _region(text: str) -> tuple[float, ...]:
-    try:
-        parts = tuple(float(part) for part in text.split(","))
-    except ValueError:
-        parts = ()
-    if len(parts) != 4:
-        raise argparse.ArgumentTypeError(f"{text!r} is not lat0,lat1,lon0,lon1 in degrees, as 35,45,0,18")
-    return parts
-
-
-def _levels(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a list of whole percents, as 50,90") from error
-
-
-def _degrees(text: str) -> tuple[float, ...]:
-    parts = tuple(_positive(float)(part) for part in text.split(","))
-    if len(parts) > 2:
-        raise argparse.ArgumentTypeError(f"{text!r} is not one step in degrees, or two, as 0.25,0.5")
-    return parts
-
-
-def _positive(kind: type) -> Any:
-    def convert(text: str) -> Any:
-        try:
-            value = kind(text)
-        except ValueError:
-            value = 0
-        if not value > 0:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
-        return value
-
-    return convert
-
-
-def with_negative_regions(words: list[str]) -> list[str]:
-    """argparse takes the ``-10,...`` of a region for an option; ``--region=-10,...`` it understands."""
-    joined: list[str] = []
-    for word in words:
-        if joined and joined[-1] in ("--region", "--bounds"):
-            joined[-1] += f"={word}"
-        else:
-            joined.append(word)
-    return joined

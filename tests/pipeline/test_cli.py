@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 from fields import cloudy_dataset
 from oceanfill.pipeline import arguments, cli
-from oceanfill.pipeline.arguments import parser, with_negative_regions
+from oceanfill.pipeline.arguments import parser
 from oceanfill.pipeline.fill import METHODS
 from oceanfill.pipeline.gaps import HOLDOUTS
 from oceanfill.pipeline.networks import NETWORKS
+from oceanfill.pipeline.options import with_negative_regions
 
 import oceanfill
 
