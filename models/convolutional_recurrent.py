@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .head import zeroed
-from .unet import UNet, padded
+from .unet import ResidualBlock, UNet, padded
 
 
 def channels_of_each(inputs: int, dates: int, variables: int = 1) -> int:
@@ -51,15 +51,24 @@ class Recurrent(nn.Module):
         self.of_state = convolution(hidden, self.GATES * hidden, kernel, padding=kernel // 2)
 
     def forward(self, x: Tensor) -> Tensor:
-        batch, dates, _, *place = x.shape
-        driven = self.of_input(x.flatten(0, 1)).unflatten(0, (batch, dates))  # all dates in one convolution
-        state = (x.new_zeros(batch, self.hidden, *place),) * 2
-        for date in driven.unbind(1):
+        # All dates in one convolution, date after date: to part them moves nothing in memory.
+        first, *others = self.of_input(x.transpose(0, 1).flatten(0, 1)).split(len(x))
+        nothing = first.new_zeros(len(first), self.hidden, *first.shape[2:])
+        bias = self.of_state.bias
+        assert bias is not None  # all that is recalled at first
+        state = self.gated(first, bias.reshape(1, -1, *[1] * nothing[0, 0].dim()), nothing, nothing)
+        for date in others:
             state = self.step(date, *state)
         return state[0]
 
     def step(self, driven: Tensor, output: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
         """Output and memory (batch, hidden, y, x) after a date whose input was convolved to ``driven``."""
+        return self.gated(driven, self.of_state(output), output, memory)
+
+    def gated(
+        self, driven: Tensor, recalled: Tensor, output: Tensor, memory: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """The same of the output convolved to ``recalled`` (batch, GATES x hidden, y, x)."""
         raise NotImplementedError
 
 
@@ -80,8 +89,10 @@ class ConvLSTM(Recurrent):
         one = torch.zeros(3, hidden, *[1] * dimensions)
         self.peephole = nn.Parameter(one) if peephole else None
 
-    def step(self, driven: Tensor, output: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
-        enter, forget, new, leave = (driven + self.of_state(output)).chunk(4, dim=1)
+    def gated(
+        self, driven: Tensor, recalled: Tensor, output: Tensor, memory: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        enter, forget, new, leave = (driven + recalled).chunk(4, dim=1)
         if self.peephole is not None:
             enter, forget = enter + self.peephole[0] * memory, forget + self.peephole[1] * memory
         memory = torch.sigmoid(forget) * memory + torch.sigmoid(enter) * torch.tanh(new)
@@ -99,8 +110,10 @@ class ConvGRU(Recurrent):
 
     GATES = 3
 
-    def step(self, driven: Tensor, output: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
-        of_input, of_state = driven.chunk(3, dim=1), self.of_state(output).chunk(3, dim=1)
+    def gated(
+        self, driven: Tensor, recalled: Tensor, output: Tensor, memory: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        of_input, of_state = driven.chunk(3, dim=1), recalled.chunk(3, dim=1)
         reset, update = (torch.sigmoid(a + b) for a, b in zip(of_input[:2], of_state[:2], strict=True))
         new = torch.tanh(of_input[2] + reset * of_state[2])
         output = new + update * (output - new)
@@ -136,9 +149,10 @@ class Bidirectional(nn.Module):
 class RecurrentFiller(nn.Module):
     """(batch, inputs, y, x) to (batch, outputs, y, x) of the middle one of ``dates``, for any y and x.
 
-    The input is that of `sequence`. ``cell`` is ``lstm`` or ``gru``, each with ``hidden`` channels; a 3 x 3
-    convolution joins the two directions. With ``fold`` above one all work on a coarser grid, as those of a
-    `UNet`. Raises ValueError for another cell, a gru with ``peephole`` and a fold below one.
+    The input is that of `sequence`. Two ``cell``s, ``lstm`` or ``gru``, each with ``hidden`` channels, read
+    the anomaly and error of each date; a residual block of ``width`` channels joins what both say with the
+    window itself and with what is common to all dates. With ``fold`` above one all work on a coarser grid,
+    as those of a `UNet`. Raises ValueError for another cell, a gru with ``peephole`` and a fold below one.
     """
 
     def __init__(
@@ -152,21 +166,24 @@ class RecurrentFiller(nn.Module):
         peephole: bool = False,
         fold: int = 1,
         variables: int = 1,
+        width: int = 24,
     ) -> None:
         super().__init__()
         if fold < 1:
             raise ValueError(f"a fold of {fold} is below one")
+        channels_of_each(inputs, dates, variables)  # refuses what is no window
         self.dates, self.variables, self.fold = dates, variables, fold
-        each = channels_of_each(inputs, dates, variables) * fold**2
-        self.both = Bidirectional(each, hidden, cell, kernel, peephole)
-        self.join = nn.Conv2d(2 * hidden, hidden, 3, padding=1)
-        self.head = zeroed(nn.Conv2d(hidden, outputs * fold**2, 1))
+        self.both = Bidirectional(2 * variables * fold**2, hidden, cell, kernel, peephole)
+        self.join = ResidualBlock(2 * hidden + inputs * fold**2, width)
+        self.head = zeroed(nn.Conv2d(width, outputs * fold**2, 1))
 
     def forward(self, x: Tensor) -> Tensor:
         rows, columns = x.shape[-2:]
-        x = padded(x, self.fold)
-        x = self.both(functional.pixel_unshuffle(sequence(x, self.dates, self.variables), self.fold))
-        x = self.head(functional.relu(self.join(x)))
+        x = functional.pixel_unshuffle(padded(x, self.fold), self.fold)
+        kinds, square = 2 * self.variables, self.fold**2
+        each = x[:, : kinds * self.dates * square].unflatten(1, (kinds, self.dates, square))
+        said = self.both(each.transpose(1, 2).flatten(2, 3))
+        x = self.head(self.join(torch.cat([said, x], dim=1)))
         return functional.pixel_shuffle(x, self.fold)[..., :rows, :columns]
 
 

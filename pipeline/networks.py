@@ -16,14 +16,15 @@ def _named(family: str, name: str, **options: Any) -> dict[str, Any]:
     return {"class_path": f"oceanfill.models.{family}.{name}", "init_args": options}
 
 
+_RECURRENT = {"hidden": 16, "width": 32, "fold": 4}
 NETWORKS: dict[str, dict[str, Any]] = {
     "unet": _named("unet", "UNet", widths=[32, 64], skips="added", fold=2),
     "resnet": _named("resnet", "ResNet", fold=2),
     "rednet": _named("rednet", "REDNet"),
     "dincae1": _named("dincae", "DINCAE1"),
     "dincae2": _named("dincae", "DINCAE2", refinement=True),
-    "convlstm": _named("convolutional_recurrent", "RecurrentFiller", cell="lstm", hidden=16, fold=2),
-    "convgru": _named("convolutional_recurrent", "RecurrentFiller", cell="gru", hidden=16, fold=2),
+    "convlstm": _named("convolutional_recurrent", "RecurrentFiller", cell="lstm", **_RECURRENT),
+    "convgru": _named("convolutional_recurrent", "RecurrentFiller", cell="gru", **_RECURRENT),
     "convlstm-unet": _named(
         "convolutional_recurrent", "RecurrentUNet", widths=[16, 32], skips="added", fold=2
     ),

@@ -32,10 +32,12 @@ NETWORKS = [
     pytest.param(DINCAE2, {}, 60_112, 31, 16, id="DINCAE 2"),
     pytest.param(DINCAE2, {"refinement": True}, 120_512, 63, 16, id="DINCAE 2, refined"),
     pytest.param(DINCAE2, {"dimensions": 3, "dates": 5}, 176_464, 31, 16, id="DINCAE 2, 3-D"),
-    pytest.param(RecurrentFiller, {}, 64_394, 4, 1, id="ConvLSTM"),
-    pytest.param(RecurrentFiller, {"peephole": True}, 64_538, 4, 1, id="ConvLSTM, peephole"),
-    pytest.param(RecurrentFiller, {"cell": "gru"}, 50_906, 4, 1, id="ConvGRU"),
-    pytest.param(RecurrentFiller, {"hidden": 16, "fold": 2}, 55_704, 8, 2, id="ConvLSTM, folded"),
+    pytest.param(RecurrentFiller, {}, 65_762, 5, 1, id="ConvLSTM"),
+    pytest.param(RecurrentFiller, {"peephole": True}, 65_906, 5, 1, id="ConvLSTM, peephole"),
+    pytest.param(RecurrentFiller, {"cell": "gru"}, 54_434, 5, 1, id="ConvGRU"),
+    pytest.param(
+        RecurrentFiller, {"hidden": 16, "width": 32, "fold": 4}, 152_992, 20, 4, id="ConvLSTM, folded"
+    ),
     pytest.param(PixelFiller, {"cell": "rnn"}, 866, 0, 1, id="RNN"),
     pytest.param(PixelFiller, {}, 3_266, 0, 1, id="LSTM"),
     pytest.param(PixelFiller, {"cell": "gru"}, 2_466, 0, 1, id="GRU"),

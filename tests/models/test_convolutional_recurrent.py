@@ -66,13 +66,16 @@ def test_a_reversed_window_is_read_by_exchanged_cells(network, cell):
     torch.nn.init.normal_(net.head.weight)
     x = torch.randn(1, 13, 8, 12)
     expected = net(x)
-    reversed_dates = x[:, [4, 3, 2, 1, 0, 9, 8, 7, 6, 5, 10, 11, 12]]
+    order = [4, 3, 2, 1, 0, 9, 8, 7, 6, 5, 10, 11, 12]
+    reversed_dates = x[:, order]
     assert not torch.allclose(net(reversed_dates), expected, atol=1e-3)
     joined, after = (net.both, net.join) if network is RecurrentFiller else (net.through_time[0], net.up[0])
     joined.forwards, joined.backwards = joined.backwards, joined.forwards
     hidden = joined.forwards.hidden
     with torch.no_grad():  # what follows takes its channels in the new order
-        for layer in [after] if network is RecurrentFiller else [after.first, after.across]:
+        for layer in [after.first, after.across]:
+            if network is RecurrentFiller:  # the window follows
+                layer.weight[:, 2 * hidden :] = layer.weight[:, 2 * hidden :][:, order]
             weight = layer.weight.clone()
             layer.weight[:, :hidden], layer.weight[:, hidden : 2 * hidden] = (
                 weight[:, hidden : 2 * hidden],
@@ -96,14 +99,15 @@ def test_what_is_not_offered_is_refused(options, sentence):
         RecurrentFiller(15, **options)
 
 
-def test_a_folded_filler_has_the_cells_of_a_square_as_channels():
+def test_what_a_folded_filler_says_and_sees():
     torch.manual_seed(0)
-    filler = RecurrentFiller(9, 2, dates=3, hidden=4, fold=2)
+    filler = RecurrentFiller(9, 2, dates=3, hidden=4, width=5, fold=2)
     torch.nn.init.normal_(filler.head.weight)
     x = torch.randn(1, 9, 6, 8)
-    dates = sequence(x, 3)
-    squares = torch.stack([dates[..., row::2, column::2] for row in (0, 1) for column in (0, 1)], dim=3)
-    joined = torch.relu(filler.join(filler.both(squares.flatten(2, 3))))
+    squares = torch.stack([x[..., row::2, column::2] for row in (0, 1) for column in (0, 1)], dim=2)
+    anomaly, log_error = squares[:, :3], squares[:, 3:6]  # (batch, dates, cells of a square, y, x)
+    read = filler.both(torch.cat([anomaly, log_error], dim=2))
+    joined = filler.join(torch.cat([read, squares.flatten(1, 2)], dim=1))
     said = filler.head(joined).unflatten(1, (2, 2, 2))  # output, row and column in the square
     for row in (0, 1):
         for column in (0, 1):
