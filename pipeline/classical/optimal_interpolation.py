@@ -20,9 +20,9 @@ from .kriging import Kriging, System, in_threads, means, solve, system
 from .neighbours import Component, HiddenSpell, Observations, Scales, nearest, observations, spacing
 
 _TARGETS = 2500  # cross-validation targets
-_ROUNDS = ((0.3, 8), (0.3, 8), (0.4, 40))  # of choosing which part of the neighbours, and iterations with it
+_ROUNDS = ((0.3, 8), (0.3, 8), (0.4, 16))  # of choosing which part of the neighbours, and iterations with it
 _PRIOR = 1e-3  # by which the misfit grows where a scale is e times what it was: for scales that hardly matter
-_TOLERANCE = 1e-6  # relative improvement of the misfit that is no longer worth an iteration
+_TOLERANCE = 1e-4  # relative improvement of the misfit that is no longer worth an iteration
 _FEWEST_TARGETS = 20
 _BATCH = 256
 
