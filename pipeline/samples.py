@@ -85,9 +85,10 @@ def with_samples(
 
     ``part`` is what was filled; where its method has no covariance, one is fitted.
     """
-    field, how = part.field, {"seed": part.seed, "device": part.device}
-    kriging = part.kriging if isinstance(part.kriging, Kriging) else fit(field, **how)
-    draws = drawn(field, kriging, estimate, calibration, number, **how)
+    field, kriging = part.field, part.kriging
+    if not isinstance(kriging, Kriging):
+        kriging = fit(field, seed=part.seed, device=part.device)
+    draws = drawn(field, kriging, estimate, calibration, number, seed=part.seed, device=part.device)
     of = dataset[f"{field.name}_analysis"]
     made = xr.Variable(
         ("sample", *field.dims), da.exp(draws) if field.transform == "log" else draws, of.attrs

@@ -267,7 +267,7 @@ def linear_coder(
     with torch.no_grad():
         columns = torch.cat([part.decoder.weight for part in parts], dim=1)
         next(whole.decoder.parameters()).copy_(base @ columns)
-        if whole.latent is not None:
+        if whole.latent is not None and parts[0].latent is not None:
             whole.latent.weight.copy_(parts[0].latent.weight @ base.T)
     return whole
 
