@@ -19,9 +19,9 @@ import yaml
 from rich.table import Table
 
 from .errors import InputError
-from .output import check_folder, replacing
 from .progress import progress
 from .reading import list_inputs
+from .writing import check_folder, replacing
 
 _log = logging.getLogger(__name__)
 

@@ -76,8 +76,8 @@ def _check_radials(options: argparse.Namespace) -> None:
 
 def check_targets(options: argparse.Namespace, inputs: Sequence[Any]) -> None:
     """What will be written can be, and is neither an input nor written twice."""
-    from .output import check_folder, check_writable
     from .reading import list_inputs
+    from .writing import check_folder, check_writable
 
     check_writable(options.output)
     if options.plot is not None:

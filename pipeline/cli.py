@@ -112,7 +112,7 @@ def _fill(options: argparse.Namespace) -> None:
     from .fill_tracks import fill_tracks
     from .large import by_blocks, check_several, fill_large
     from .networks import Training
-    from .output import write
+    from .writing import write
 
     training = Training(
         options.window,
@@ -189,8 +189,8 @@ def _fill(options: argparse.Namespace) -> None:
 
 def _fill_radials(options: argparse.Namespace) -> None:
     from .networks import Training
-    from .output import write
     from .vectors import fill_radials
+    from .writing import write
 
     dataset = fill_radials(
         options.inputs,
@@ -226,7 +226,7 @@ def _prepare(options: argparse.Namespace) -> None:
 
 def _batch(options: argparse.Namespace) -> None:
     from .batch import read, run, table, write
-    from .output import check_folder
+    from .writing import check_folder
 
     if options.output is not None:
         check_folder(options.output)
@@ -253,8 +253,8 @@ def _compare(options: argparse.Namespace) -> None:
     from .compare import USUAL, compare, table, write
     from .field import open_field
     from .networks import Training
-    from .output import check_folder
     from .pairing import truth_of
+    from .writing import check_folder
 
     if options.output is not None:
         check_folder(options.output)

@@ -27,8 +27,8 @@ from .field import Field
 from .fill import DEFAULTS, GUESSING, METHODS, calibrated, choose_device
 from .gaps import HOLDOUTS, remoteness
 from .networks import NETWORKS, Training
-from .output import replacing
 from .scores import bias, coverage, crps_gaussian, mae, rmse
+from .writing import replacing
 
 _log = logging.getLogger(__name__)
 

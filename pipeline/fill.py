@@ -29,11 +29,12 @@ from .errors import InputError
 from .field import Field
 from .heldout import HeldOut, Pairs
 from .networks import LOSSES, NETWORKS, Training, has_fixed_grid
-from .output import to_dataset, write
+from .output import to_dataset
 from .reading import Inputs
 from .samples import with_samples
 from .scores import bias, coverage, rmse
 from .variables import Source, Spec, merged, open_variables
+from .writing import write
 
 _log = logging.getLogger(__name__)
 

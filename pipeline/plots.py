@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from .coordinates import find_layout, grid
 from .errors import InputError
-from .output import check_folder, replacing
+from .writing import check_folder, replacing
 
 KINDS = (".png", ".pdf", ".svg", ".jpg")
 

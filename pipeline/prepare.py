@@ -25,13 +25,13 @@ from .coordinates import Layout, find_layout, grid
 from .dates import Period, day_list, in_period
 from .errors import InputError
 from .field import check_options
-from .output import check_writable, replacing, resuming
 from .pixelstatistics import Statistics
 from .progress import progress
 from .reading import Inputs, Region, combine, is_cyclic, list_inputs, opened, read_part
 from .record import PREPARED, prepared
 from .seamask import find_mask, sea_from_coverage, sea_from_mask
 from .workers import Mapper, workers
+from .writing import check_writable, replacing, resuming
 
 DATES = 16  # of a chunk
 CELLS = 256  # of a chunk, to a side

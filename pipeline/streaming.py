@@ -35,12 +35,13 @@ from .field import Field, Whole
 from .fill import AUTOMATIC, DEFAULTS, GUESSING, HELD_OUT, METHODS, Estimate, choose_device, judge
 from .firstguess import Guess, PixelMeans, spread
 from .networks import NETWORKS, Training, has_fixed_grid
-from .output import check_writable, coverage_in_time, replacing, resuming, summary, to_dataset
+from .output import coverage_in_time, summary, to_dataset
 from .prepare import CELLS, DATES
 from .progress import progress
 from .record import Record
 from .sampling import sample_of
 from .workers import workers
+from .writing import check_writable, replacing, resuming
 
 _log = logging.getLogger(__name__)
 

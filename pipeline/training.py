@@ -21,8 +21,8 @@ from .data import GapData
 from .errors import InputError
 from .fitting import Saves, fit
 from .networks import Training
-from .output import replacing
 from .tasks import Correction
+from .writing import replacing
 
 Floats = NDArray[np.float32]
 EPOCHS = 10

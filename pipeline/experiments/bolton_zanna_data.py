@@ -21,10 +21,10 @@ from torch.nn.functional import fold, unfold
 
 from ...models.momentum import SIDE
 from ..errors import InputError
-from ..output import replacing
 from ..progress import progress
 from ..simulators.basin import Basin
 from ..simulators.running import State, simulate
+from ..writing import replacing
 
 Floats = NDArray[np.floating]
 Box = tuple[int, int, int, int]  # first point and number of points to the north, then to the east

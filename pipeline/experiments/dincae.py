@@ -28,10 +28,11 @@ from ..firstguess import spread
 from ..fitting import Saves, fit
 from ..gaps import hold_out
 from ..networks import LOSSES, build, has_fixed_grid, named
-from ..output import to_dataset, write
+from ..output import to_dataset
 from ..pairing import truth_of
 from ..plots import plot_fill
 from ..scores import coverage, crps_gaussian, rmse
+from ..writing import write
 from .dincae_data import Clouded, Series, Shown, channels, series
 from .findings import Finding
 

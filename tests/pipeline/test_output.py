@@ -1,103 +1,37 @@
+"""A filled field as a dataset: its values, attributes and encoding."""
+
 from __future__ import annotations
 
 import itertools
 import json
-import os
-import stat
-import sys
 import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import cftime
-import dask.array
 import netCDF4
 import numpy as np
 import pytest
 import scipy.stats
 import xarray as xr
 from compliance_checker.runner import CheckSuite, ComplianceChecker
-from oceanfill.pipeline.errors import InputError
-from oceanfill.pipeline.field import Field
-from oceanfill.pipeline.output import check_writable, to_dataset, write
-
-NT, NY, NX = 3, 2, 4
-SEA = np.array([[True, True, True, False], [True, True, False, False]])
-LAND, OBSERVED, FILLED, NEVER = 0, 1, 2, 3
-ORIGIN = np.array(  # of the values of `small_field`: (0, 3) is seen outside the mask, (1, 1) never
-    [
-        [[OBSERVED, FILLED, OBSERVED, OBSERVED], [FILLED, NEVER, LAND, LAND]],
-        [[FILLED, OBSERVED, OBSERVED, LAND], [OBSERVED, NEVER, LAND, LAND]],
-        [[OBSERVED, FILLED, OBSERVED, LAND], [FILLED, NEVER, LAND, LAND]],
-    ]
+from oceanfill.pipeline.output import to_dataset
+from oceanfill.pipeline.writing import write
+from smallfield import (
+    FILLED,
+    LAND,
+    NEVER,
+    NT,
+    NX,
+    NY,
+    OBSERVED,
+    ORIGIN,
+    SEA,
+    VARIABLE_ATTRIBUTES,
+    estimate,
+    small_field,
 )
-VARIABLE_ATTRIBUTES = {
-    "standard_name": "sea_surface_temperature",
-    "long_name": "sea surface temperature",
-    "units": "degree_Celsius",
-    "comment": "skin",
-}
-
-
-def small_field(
-    order: tuple[int, int, int] = (0, 1, 2),
-    dtype: Any = np.float32,
-    dates: Any = None,
-    time_encoding: dict[str, Any] | None = None,
-    coordinates: dict[str, Any] | None = None,
-    attrs: dict[str, Any] | None = None,
-    **changes: Any,
-) -> Field:
-    """A field by hand; ``order`` is that of the dimensions of the variable in its file."""
-    dims = ("time", "lat", "lon")
-    values = np.random.default_rng(3).normal(15, 2, (NT, NY, NX)).astype(dtype)
-    values[ORIGIN != OBSERVED] = np.nan
-    if dates is None:
-        dates = np.datetime64("2020-02-28T12", "ns") + np.arange(NT) * np.timedelta64(1, "D")
-    source = xr.DataArray(
-        values,
-        dims=dims,
-        name="sst",
-        attrs=VARIABLE_ATTRIBUTES if attrs is None else attrs,
-        coords={
-            "time": ("time", dates, {"standard_name": "time", "long_name": "time of passage"}),
-            "lat": (
-                "lat",
-                np.array([41, 40.5], np.float32),
-                {"standard_name": "latitude", "long_name": "latitude", "units": "degrees_north"},
-            ),
-            "lon": (
-                "lon",
-                np.array([-5, -4.5, -4, -3.5]),
-                {"standard_name": "longitude", "long_name": "longitude", "units": "degrees_east"},
-            ),
-            **(coordinates or {}),
-        },
-    ).transpose(*(dims[i] for i in order))
-    source.time.encoding = time_encoding or {"units": "hours since 1981-01-01", "dtype": np.dtype("int32")}
-    lat, lon = np.meshgrid([41, 40.5], [-5, -4.5, -4, -3.5], indexing="ij")
-    field = Field(
-        name="sst",
-        values=np.where(SEA, values, np.nan).astype(np.float32),
-        sea=SEA,
-        error_variance=np.zeros((NT, NY, NX), np.float32),
-        days=np.arange(NT, dtype=float),
-        season=np.zeros(NT),
-        lat=lat,
-        lon=lon,
-        source=source,
-        mask_origin="mask (1 = sea)",
-        inputs=("a.nc", "b.nc"),
-    )
-    return replace(field, **changes)
-
-
-def estimate(field: Field) -> tuple[np.ndarray, np.ndarray]:
-    """Another number for each value, and NaN on land, where no method gives any."""
-    rng = np.random.default_rng(5)
-    mean, error = rng.normal(14, 1, field.values.shape), rng.uniform(0.1, 0.9, field.values.shape)
-    return tuple(np.where(field.sea, x, np.nan).astype(np.float32) for x in (mean, error))  # type: ignore[return-value]
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
@@ -398,106 +332,3 @@ def test_a_large_date_is_cut_into_equal_chunks_of_less_than_a_megabyte() -> None
     out = to_dataset(field, full, full)
     assert out.sst.encoding["chunksizes"] == (300, 1, 700)
     assert out.sst_source.encoding["chunksizes"] == (900, 1, 700)
-
-
-@pytest.mark.parametrize("suffix", [".nc", ".zarr"])
-def test_written_and_read_back_without_a_warning(tmp_path: Path, suffix: str) -> None:
-    field = small_field(coordinates={"platform": ((), "Metop-B")})
-    out = to_dataset(field, *estimate(field))
-    path = tmp_path / f"out{suffix}"
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        write(out, path)
-        second = out.copy(deep=True)
-        second.sst.data += 1
-        write(second, path)  # in the place of the first
-        back = (xr.open_zarr(path) if suffix == ".zarr" else xr.open_dataset(path)).load()
-        back.close()
-    xr.testing.assert_equal(back, second)
-    assert os.listdir(tmp_path) == [path.name]  # noqa: PTH208
-    assert back.sst_source.dtype == np.int8
-    mask = os.umask(0)
-    os.umask(mask)
-    if suffix == ".nc":
-        assert stat.S_IMODE(path.stat().st_mode) == 0o666 & ~mask
-    else:
-        assert back.sst.encoding["chunks"] == (1, NY, NX)
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
-
-
-@pytest.mark.parametrize("suffix", [".nc", ".zarr"])
-@pytest.mark.parametrize("failure", [ZeroDivisionError, KeyboardInterrupt, MemoryError])
-@pytest.mark.parametrize("existing", [True, False])
-def test_a_write_that_fails_leaves_everything_as_it_was(
-    tmp_path: Path, suffix: str, failure: type[BaseException], existing: bool
-) -> None:
-    field = small_field()
-    out = to_dataset(field, *estimate(field))
-    path = tmp_path / f"out{suffix}"
-    if existing:
-        write(out, path)
-    before = contents(tmp_path)
-
-    def fail(block: np.ndarray) -> np.ndarray:
-        raise failure("in the middle")
-
-    broken = dask.array.ones((NT, NY, NX), chunks=(1, NY, NX), dtype=np.float32)
-    broken = broken.map_blocks(fail, meta=np.empty((0, 0, 0), np.float32))
-    out["sst_error"] = out.sst_error.copy(data=broken)
-    with pytest.raises(failure, match="in the middle"):
-        write(out, path)
-    assert contents(tmp_path) == before
-
-
-def test_a_full_disk_is_a_sentence(tmp_path: Path) -> None:
-    if not Path("/dev/full").exists():
-        pytest.skip("this system has no /dev/full")
-
-    def fail(block: np.ndarray) -> np.ndarray:
-        with open("/dev/full", "wb", buffering=0) as full:  # noqa: PTH123
-            full.write(b"x")
-        return block
-
-    field = small_field()
-    out = to_dataset(field, *estimate(field))
-    broken = dask.array.ones((NT, NY, NX), dtype=np.float32).map_blocks(
-        fail, meta=np.empty((0, 0, 0), np.float32)
-    )
-    out["sst_error"] = out.sst_error.copy(data=broken)
-    with pytest.raises(
-        InputError, match=r"out.nc: it cannot be written \(No space left on device\); make room"
-    ):
-        write(out, tmp_path / "out.nc")
-    assert contents(tmp_path) == {}
-
-
-def test_check_writable(tmp_path: Path) -> None:
-    check_writable(tmp_path / "new.nc")
-    check_writable(tmp_path / "new.zarr")
-    (tmp_path / "old.nc").write_bytes(b"old")
-    check_writable(tmp_path / "old.nc")
-    assert contents(tmp_path) == {"old.nc": b"old"}
-
-    (tmp_path / "folder.nc").mkdir()
-    (tmp_path / "data.zarr").mkdir()
-    (tmp_path / "data.zarr" / "precious").touch()
-    for path, finding in [
-        (tmp_path / "absent" / "out.nc", "there is no folder .*absent; make it"),
-        (tmp_path / "old.nc" / "out.nc", r"old\.nc is a file and not a folder"),
-        (tmp_path / "folder.nc", "this is a folder; name the output file in it"),
-        (tmp_path / "data.zarr", "not a Zarr store; remove it"),
-        (tmp_path / "out.txt", r"the extension \.txt; name it \.nc"),
-        (tmp_path / "out", "no extension; name it"),
-    ]:
-        with pytest.raises(InputError, match=finding) as caught:
-            check_writable(path)
-        assert str(caught.value).startswith(f"{path}: ")
-
-
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs a file system nobody can write to")
-def test_a_folder_that_cannot_be_written() -> None:
-    with pytest.raises(InputError, match=r"/proc/out.nc: it cannot be written \(.+\); make room or choose"):
-        check_writable("/proc/out.nc")  # not even root can

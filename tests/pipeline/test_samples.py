@@ -13,8 +13,9 @@ from oceanfill.pipeline.classical.kriging import Kriging
 from oceanfill.pipeline.classical.neighbours import Component, Scales
 from oceanfill.pipeline.fill import fill
 from oceanfill.pipeline.heldout import HeldOut
-from oceanfill.pipeline.output import to_dataset, write
+from oceanfill.pipeline.output import to_dataset
 from oceanfill.pipeline.samples import drawn, shaped, with_samples
+from oceanfill.pipeline.writing import write
 from scipy.stats import norm, t
 
 KRIGING = Kriging(Scales((Component(8.0, 60.0, 5.0),), 1e-3), 16)
