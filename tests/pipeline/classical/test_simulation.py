@@ -53,8 +53,9 @@ def test_random_fields_skip_the_dates_that_are_missing(field, scales):
     assert np.mean(drawn[:, 5] * drawn[:, 6]) == pytest.approx(expected, rel=0.05)
 
 
-def test_errors_have_the_variance_that_kriging_says_and_vanish_where_it_knows(field, scales):
-    scales = scales._replace(nugget=1e-4)
+@pytest.mark.parametrize("nugget", [1e-4, 1.0])
+def test_errors_have_the_variance_that_kriging_says_where_nothing_is_seen(field, scales, nugget):
+    scales = scales._replace(nugget=nugget)
     off, deviation = errors(field, Kriging(scales, 24), 300, np.random.default_rng(1))
     gaps = ~field.observed & field.sea
     np.testing.assert_array_equal(np.isfinite(off[0]), gaps)
