@@ -7,10 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import xarray as xr
-from fields import cloudy_field
+from fields import cloudy_dataset, cloudy_field
 from oceanfill.pipeline.calibration import LEVELS, Calibration
 from oceanfill.pipeline.classical.kriging import Kriging
 from oceanfill.pipeline.classical.neighbours import Component, Scales
+from oceanfill.pipeline.cli import main
 from oceanfill.pipeline.fill import fill
 from oceanfill.pipeline.heldout import HeldOut
 from oceanfill.pipeline.output import to_dataset
@@ -116,3 +117,14 @@ def test_a_method_without_a_covariance_has_one_fitted(field, tmp_path):
         gaps = (written.sst_source >= 2) & (written.sst_error > 0)
         # Some 2000 values of three draws, which vary together.
         assert float((abs(z) < 1).where(gaps).mean()) == pytest.approx(0.68, abs=0.1)
+
+
+def test_what_is_filled_block_by_block_has_no_draws(tmp_path, capsys):
+    cloudy_dataset(dates=8, rows=12, columns=14).drop_vars("truth").to_netcdf(tmp_path / "in.nc")
+    words = ["fill", str(tmp_path / "in.nc"), "-o", str(tmp_path / "out.nc"), "--samples", "2"]
+    assert main([*words, "--workers", "2"]) == 2
+    assert "leave out --samples, or --workers" in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "out.nc").exists()
+    assert main([*words, "--method", "oi", "--quiet"]) == 0
+    with xr.open_dataset(tmp_path / "out.nc") as written:
+        assert written.sst_samples.sizes == {"sample": 2, "time": 8, "lat": 12, "lon": 14}
