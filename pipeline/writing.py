@@ -113,7 +113,12 @@ def resuming(
 def write(dataset: xr.Dataset, path: str | os.PathLike[str]) -> None:
     """Write NetCDF-4 (``.nc``) or Zarr (``.zarr``), whole or not at all (`replacing`, and its errors)."""
     check_writable(path)
-    with replacing(path) as temporary, warnings.catch_warnings():
+    # One chunk after another: what is computed on the way out may be large.
+    with (
+        replacing(path) as temporary,
+        warnings.catch_warnings(),
+        dask.config.set(scheduler="synchronous"),
+    ):
         warnings.simplefilter("ignore")  # remarks on formats and dates that the user cannot act on
         if temporary.suffix == ".nc":
             dataset.to_netcdf(temporary, engine="netcdf4", format="NETCDF4")

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import xarray as xr
 from fields import cloudy_dataset, cloudy_field
+from oceanfill.pipeline import samples as module
 from oceanfill.pipeline.calibration import LEVELS, Calibration
 from oceanfill.pipeline.classical.kriging import Kriging
 from oceanfill.pipeline.classical.neighbours import Component, Scales
+from oceanfill.pipeline.classical.simulation import errors
 from oceanfill.pipeline.cli import main
 from oceanfill.pipeline.fill import fill
 from oceanfill.pipeline.heldout import HeldOut
@@ -81,13 +84,23 @@ def test_the_same_seed_draws_the_same(field, estimate):
     assert np.abs(one - other)[:, gaps].min() > 0
 
 
-def test_draws_are_made_some_at_a_time(field, estimate, monkeypatch):
-    monkeypatch.setattr("oceanfill.pipeline.samples._AT_ONCE", 2 * field.values.size)
-    lazy = drawn(field, KRIGING, estimate, Calibration(), 5)
-    assert lazy.chunks[0] == (2, 2, 1)
-    made = lazy.compute()
-    gaps = ~field.observed & field.sea
-    assert len(np.unique(made[:, gaps], axis=0)) == 5
+@pytest.mark.parametrize("name", ["filled.nc", "filled.zarr"])
+def test_draws_are_made_and_written_some_at_a_time(field, monkeypatch, tmp_path, name):
+    threads = []
+
+    def noted(*given):
+        threads.append(threading.get_ident())
+        return errors(*given)
+
+    monkeypatch.setattr(module, "_AT_ONCE", 2 * field.values.size)
+    monkeypatch.setattr(module, "errors", noted)
+    dataset = fill(field, method="climatology", samples=5)
+    assert dataset.sst_samples.chunks[0] == (2, 2, 1)
+    write(dataset, tmp_path / name)
+    assert threads == 3 * [threading.get_ident()]
+    with xr.open_dataset(tmp_path / name) as written:
+        gaps = (written.sst_source >= 2).values
+        assert len(np.unique(written.sst_samples.values[:, gaps], axis=0)) == 5
 
 
 def test_the_dataset_has_them_in_the_units_of_the_input(field, estimate):
