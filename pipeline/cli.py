@@ -337,7 +337,8 @@ def _show_held_out(rows: list[dict[str, Any]], method: str, tracks: bool = False
     for row in rows:
         shares = (f"{100 * row[key]:.1f} %" for key in ("coverage_1sigma", "coverage_2sigma"))
         names = (row[key] for key in ("variable", "method") if key in row)
-        table.add_row(*names, str(row["n"]), f"{row['rmse']:.4g}", f"{row['bias']:+.2g}", *shares)
+        figures = str(row["n"]), f"{row['rmse']:.4g}", f"{row['bias']:+.2g}", *shares
+        table.add_row(*names, *figures, style="bold" if row.get("choice") else None)
     table.caption = "whole tracks, at their points" if tracks else "hidden by the clouds of other dates"
     from .fill import GUESSING
 

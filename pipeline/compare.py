@@ -18,23 +18,22 @@ import pandas as pd
 import psutil
 from numpy.typing import NDArray
 from rich.table import Table
-from scipy.stats import bootstrap
 
 from . import spectra
 from .data import GapData
 from .errors import InputError
 from .field import Field
-from .fill import DEFAULTS, GUESSING, METHODS, calibrated, choose_device
+from .fill import DEFAULTS, GUESSING, METHODS, choose_device
 from .gaps import HOLDOUTS, remoteness
+from .judging import calibrated
 from .networks import NETWORKS, Training
-from .scores import bias, coverage, crps_gaussian, mae, rmse
+from .scores import bias, coverage, crps_gaussian, mae, rmse, rmse_interval, sums
 from .writing import replacing
 
 _log = logging.getLogger(__name__)
 
 USUAL = (*(name for name in METHODS if name not in (*NETWORKS, "auto")), "unet")
 _SHARE = 0.2  # of the observed values that are hidden; one half scales the errors, the other is scored
-_RESAMPLES = 2000
 _SMALLEST_BOX = (8, 16, 16)  # dates, rows and columns of a spectrum
 
 Floats = NDArray[np.floating]
@@ -241,13 +240,13 @@ def _places(known: Field, here: NDArray[np.bool_]) -> Scored:
 
 def _rows(scored: Scored) -> list[dict[str, Any]]:
     """A row a method that did not fail, best first."""
-    number = np.unique(scored.cell[:, 0], return_inverse=True)[1]
-    weight = _sums(number, scored.weight)
+    date = scored.cell[:, 0]
+    weight = sums(date, scored.weight)
     squares: dict[str, Floats] = {}
     rows: list[dict[str, Any]] = []
     for name, (mean, error) in scored.estimates.items():
         given = scored.truth, scored.weight
-        squares[name] = _sums(number, scored.weight * (mean - scored.truth) ** 2)
+        squares[name] = sums(date, scored.weight * (mean - scored.truth) ** 2)
         rows.append(
             {
                 "method": name,
@@ -263,38 +262,10 @@ def _rows(scored: Scored) -> list[dict[str, Any]]:
     rows.sort(key=lambda row: row["rmse"])
     for row in rows:
         own, best = squares[row["method"]], squares[rows[0]["method"]]
-        row["rmse_low"], row["rmse_high"] = _interval(own, weight)
-        low, _ = _interval(own, weight, best)
+        row["rmse_low"], row["rmse_high"] = rmse_interval(own, weight)
+        low, _ = rmse_interval(own, weight, best)
         row["tie"] = bool(row is not rows[0] and low <= 0)
     return rows
-
-
-def _sums(number: NDArray[np.int64], values: Floats) -> Floats:
-    return np.bincount(number, values).astype(float)
-
-
-def _interval(squares: Floats, weight: Floats, other: Floats | None = None) -> tuple[float, float]:
-    """95 % of the RMSE, or of its excess over that of ``other``, when the dates (d,) are drawn anew."""
-    if len(weight) < 2:
-        return -np.inf, np.inf
-
-    def statistic(*sums: Floats, axis: int = -1) -> Floats:
-        total = sums[-1].sum(axis)
-        roots = [np.sqrt(part.sum(axis) / total) for part in sums[:-1]]
-        return roots[0] if len(roots) == 1 else roots[0] - roots[1]
-
-    samples = (squares, weight) if other is None else (squares, other, weight)
-    found = bootstrap(
-        samples,
-        statistic,
-        paired=True,
-        vectorized=True,
-        n_resamples=_RESAMPLES,
-        method="percentile",
-        rng=np.random.default_rng(0),
-        batch=200,
-    ).confidence_interval
-    return float(found.low), float(found.high)
 
 
 def _spectral(field: Field, truth: Floats, estimate: Floats) -> dict[str, float]:

@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import torch
 import xarray as xr
-from numpy.typing import NDArray
 
-from .calibration import Calibration, Misses, calibrate, check_levels
+from .calibration import Calibration, check_levels
 from .classical.blend import blend
 from .classical.dineof import decompose, dineof, estimate, read_points
 from .classical.simple import (
@@ -27,35 +26,20 @@ from .classical.simple import (
 from .data import GapData
 from .errors import InputError
 from .field import Field
-from .heldout import HeldOut, Pairs
+from .heldout import HeldOut
+from .judging import Estimate, Product, judge
 from .networks import LOSSES, NETWORKS, Training, has_fixed_grid
 from .output import to_dataset
 from .reading import Inputs
 from .samples import with_samples
-from .scores import bias, coverage, rmse
 from .variables import Source, Spec, merged, open_variables
 from .writing import write
 
 _log = logging.getLogger(__name__)
 
-Floats = NDArray[np.float32]
-Estimate = tuple[Floats, Floats]  # mean and standard error (time, lat, lon), NaN outside the sea
-
 HELD_OUT = 0.1  # share of the observed values
 AUTOMATIC = ("climatology", "linear-space-time", "dineof", "unet")
-_GUESS_AND_NETWORK = 2  # products of a network; more are there to be chosen from
 DEFAULTS = Training()
-
-
-@dataclass(frozen=True)
-class Product:
-    """What a method makes of a field."""
-
-    name: str
-    estimate: Estimate  # at sea, from all that was observed
-    trial: Estimate | None = None  # of the held-out values, without them
-    further: Sequence[Misses] = ()  # of values that further clouds hid from it
-    corrects: Product | None = None  # the first guess
 
 
 Method = Callable[[GapData, Training], list[list[Product]]]  # of each output, the one to deliver last
@@ -328,70 +312,6 @@ def choose_device(device: str) -> str:
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError("no CUDA device is found; leave --device out or choose cpu")
     return "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
-
-
-def judge(
-    field: Field, data: HeldOut, products: list[Product]
-) -> tuple[Product, list[dict[str, Any]], Calibration]:
-    """The product to deliver, the scores of all, and the calibration of its error.
-
-    The part of the hold-out that chooses says which product is better and how its error is scaled; the
-    scores are of the other part. The delivered error is scaled by both parts together.
-    """
-    trials = [product.trial for product in products if product.trial is not None]
-    if len(trials) < len(products):
-        return products[-1], [], Calibration()
-    known = field.hide(data.held)
-    rows, errors = [], []
-    for product, (mean, error) in zip(products, trials, strict=True):
-        calibration = calibrated(data, product, "choosing")
-        found, _, truth, weight = data.pairs("choosing", mean, error)
-        errors.append(rmse(found, truth, weight))
-        figures = score(data.pairs("scored", mean, calibration.scaled(known, error)))
-        rows.append({"method": product.name} | figures)
-    best = int(np.argmin(errors))
-    if len(products) > _GUESS_AND_NETWORK:
-        _log.info(
-            "%s is delivered: of the methods tried it has the least RMSE on held-out values (%s)",
-            products[best].name,
-            ", ".join(f"{products[i].name} {errors[i]:.4g}" for i in np.argsort(errors)),
-        )
-    elif best != len(products) - 1:
-        _log.warning(
-            "%s does not beat %s on held-out values (RMSE %.4g against %.4g), which is delivered instead",
-            products[-1].name,
-            products[best].name,
-            errors[-1],
-            errors[best],
-        )
-    return products[best], rows, calibrated(data, products[best], "held")
-
-
-def calibrated(data: HeldOut, product: Product, part: str) -> Calibration:
-    """The calibration of a product by a part of the hold-out: "choosing" or all that is "held".
-
-    Further clouds hide more dates from a first guess. A network has seen what is under them; so the first
-    guess says how much harder than usual the part is, and that is taken out of the network's factor.
-    """
-    assert product.trial is not None
-    calibration = calibrate(data.misses(part, *product.trial).and_also(product.further))
-    guess = product.corrects
-    if guess is None or guess.trial is None:
-        return calibration
-    luck = calibrated(data, guess, part).luck(data.misses(part, *guess.trial))
-    return replace(calibration, factor=calibration.factor / luck)
-
-
-def score(pairs: Pairs) -> dict[str, Any]:
-    """The figures of a row of the score."""
-    mean, error, truth, weight = pairs
-    return {
-        "n": len(truth),
-        "rmse": rmse(mean, truth, weight),
-        "bias": bias(mean, truth, weight),
-        "coverage_1sigma": coverage(mean, error, truth, 1, weight),
-        "coverage_2sigma": coverage(mean, error, truth, 2, weight),
-    }
 
 
 def _plain(options: dict[str, Any]) -> dict[str, Any]:

@@ -15,8 +15,9 @@ from .alongtrack import read_tracks
 from .calibration import check_levels
 from .dates import Period
 from .errors import InputError
-from .fill import DEFAULTS, HELD_OUT, METHODS, choose_device, deliver, score
+from .fill import DEFAULTS, HELD_OUT, METHODS, choose_device, deliver
 from .gridding import grid_of
+from .judging import score
 from .networks import Training
 from .reading import Inputs, Region
 from .trackdata import TrackData

@@ -15,6 +15,7 @@ from .field import Field
 Mask = NDArray[np.bool_]
 _HEAVIEST = 10.0  # weight of one hidden value
 _MOST_MISSIONS = 200  # a small domain sees few of them
+_ENOUGH_DATES = 5  # to tell by them what is chance
 
 
 @dataclass(frozen=True)
@@ -244,6 +245,17 @@ def hold_out_together(
     choose = np.zeros((len(number), 1, 1), dtype=bool)
     choose[dates[first]] = True
     return [(one & choose, one & ~choose) for one in hidden]
+
+
+def groups_of(where: Mask) -> NDArray[np.int64]:
+    """(n,) the number of the group that each cell of (time, ..., lat, lon) that is True belongs to.
+
+    Errors of a group hang together: it is a date, or where there are few of them a quarter of one.
+    """
+    date, *_, row, column = np.nonzero(where)
+    if len(np.unique(date)) >= _ENOUGH_DATES:
+        return date
+    return 4 * date + 2 * (row > np.median(row)) + (column > np.median(column))
 
 
 def as_hard(

@@ -13,7 +13,7 @@ from .classical.optimal_interpolation import fit as fit_kriging
 from .features import Scene
 from .field import Field
 from .firstguess import Advance, Floats, Guess, PixelMeans, guessed, rehearsal, spread
-from .gaps import Mask, as_hard, hide_spells
+from .gaps import Mask, as_hard, groups_of, hide_spells
 from .progress import progress
 
 _log = logging.getLogger(__name__)
@@ -27,6 +27,7 @@ class Pairs(NamedTuple):
     error: NDArray[np.floating]  # standard error
     truth: NDArray[np.floating]
     weight: NDArray[np.floating]
+    group: NDArray[np.integer]  # number of what hangs together: a date (`groups_of`), a track
 
 
 class HeldOut:
@@ -146,7 +147,8 @@ class HeldOut:
     def pairs(self, part: str, mean: Floats, error: Floats) -> Pairs:
         """What an estimate (time, lat, lon) says of held-out values: "choosing", "scored" or all "held"."""
         which: np.ndarray = getattr(self, part)
-        return Pairs(mean[which], error[which], self.field.values[which], self.weight[which])
+        truth, weight = self.field.values[which], self.weight[which]
+        return Pairs(mean[which], error[which], truth, weight, groups_of(which))
 
     def misses(self, part: str, mean: Floats, error: Floats) -> Misses:
         """What an estimate misses by of held-out values: "choosing", "scored" or all "held"."""

@@ -11,12 +11,14 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy.constants import g
 from scipy.special import ndtr, ndtri
+from scipy.stats import bootstrap
 
 Values = xr.DataArray | NDArray[np.floating] | float
 
 _RADIUS = 6.371e6  # m, of the Earth
 _ROTATION = 7.2921e-5  # 1/s, of the Earth
 _EQUATORIAL = 5.0  # degrees
+_RESAMPLES = 2000
 
 
 def rmse(estimate: Values, truth: Values, weights: Values = 1.0) -> float:
@@ -28,6 +30,45 @@ def rmse(estimate: Values, truth: Values, weights: Values = 1.0) -> float:
     """
     difference, weight = _at_truth(estimate, truth, weights)
     return float(np.sqrt(np.average(difference**2, weights=weight)))
+
+
+def sums(group: NDArray[np.integer], values: NDArray[np.floating]) -> NDArray[np.float64]:
+    """(g,) of values (n,) by the number of their group, as a date."""
+    return np.bincount(np.unique(group, return_inverse=True)[1], values).astype(float)
+
+
+def rmse_interval(
+    squares: NDArray[np.floating],
+    weight: NDArray[np.floating],
+    other: NDArray[np.floating] | None = None,
+    level: float = 0.95,
+) -> tuple[float, float]:
+    """Central interval of the RMSE, or of its excess over that of ``other``, when groups are drawn anew.
+
+    Of each group (g,), as a date, whose errors hang together, the `sums` of weighted squares and of weights
+    are given. Infinite for fewer than two groups with a weight.
+    """
+    kept = weight > 0
+    if np.count_nonzero(kept) < 2:
+        return -np.inf, np.inf
+
+    def statistic(*drawn: NDArray[np.floating], axis: int = -1) -> NDArray[np.floating]:
+        total = drawn[-1].sum(axis)
+        roots = [np.sqrt(part.sum(axis) / total) for part in drawn[:-1]]
+        return roots[0] if len(roots) == 1 else roots[0] - roots[1]
+
+    found = bootstrap(
+        [part[kept] for part in (squares, other, weight) if part is not None],
+        statistic,
+        paired=True,
+        vectorized=True,
+        n_resamples=_RESAMPLES,
+        confidence_level=level,
+        method="percentile",
+        rng=np.random.default_rng(0),
+        batch=200,
+    ).confidence_interval
+    return float(found.low), float(found.high)
 
 
 def bias(estimate: Values, truth: Values, weights: Values = 1.0) -> float:

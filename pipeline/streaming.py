@@ -32,8 +32,9 @@ from .dates import days_since_first
 from .errors import InputError
 from .features import Surroundings, surroundings
 from .field import Field, Whole
-from .fill import AUTOMATIC, DEFAULTS, GUESSING, HELD_OUT, METHODS, Estimate, choose_device, judge
+from .fill import AUTOMATIC, DEFAULTS, GUESSING, HELD_OUT, METHODS, choose_device
 from .firstguess import Guess, PixelMeans, spread
+from .judging import Estimate, judge
 from .networks import NETWORKS, Training, has_fixed_grid
 from .output import coverage_in_time, summary, to_dataset
 from .prepare import CELLS, DATES

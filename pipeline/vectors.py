@@ -20,13 +20,14 @@ from .classical.vector_kriging import fit, hide
 from .data import usual_window
 from .errors import InputError
 from .fill import DEFAULTS, HELD_OUT, choose_device
-from .gaps import hold_out
+from .gaps import groups_of, hold_out
+from .heldout import Pairs
+from .judging import choose, score
 from .networks import NETWORKS, Training
 from .output import to_dataset
 from .progress import progress
 from .radials import Radials, open_radials
 from .reading import Inputs
-from .scores import bias, coverage, rmse
 from .vector_scenes import VectorDates, VectorScene, regular_grid, scene, without_divergence
 
 _log = logging.getLogger(__name__)
@@ -201,37 +202,27 @@ def _judged(
     held: tuple[NDArray[np.bool_], NDArray[np.bool_]],
     nugget: float,
 ) -> tuple[_Product, list[dict[str, Any]], float]:
-    """The product to deliver, the scores of all, and the factor of its error, as in `fill.judge`."""
-    choose, score = (np.where(part, radials.values, np.float32(np.nan)) for part in held)
+    """The product to deliver, the scores of all, and the factor of its error, as in `judging.judge`."""
     if not all(part.any() for part in held):
         return products[-1], [], 1.0
+    choosing, scored, every = (
+        np.where(part, radials.values, np.float32(np.nan)) for part in (*held, held[0] | held[1])
+    )
     noise = radials.error_variance + nugget
-    rows, errors = [], []
+    rows, found = [], []
     for product in products:
         velocity, variance = along(radials, product.trial)
-        sigma = np.sqrt(variance * _factor(velocity, variance, noise, choose) ** 2 + noise)
-        errors.append(rmse(velocity, choose))
-        rows.append(
-            {
-                "method": product.name,
-                "n": int(held[1].sum()),
-                "rmse": rmse(velocity, score),
-                "bias": bias(velocity, score),
-                "coverage_1sigma": coverage(velocity, sigma, score, 1),
-                "coverage_2sigma": coverage(velocity, sigma, score, 2),
-            }
-        )
-    best = products[int(np.argmin(errors))]
-    if best is not products[-1]:
-        _log.warning(
-            "%s does not beat %s on held-out velocities (RMSE %.4g against %.4g), which is delivered instead",
-            products[-1].name,
-            best.name,
-            errors[-1],
-            min(errors),
-        )
-    every = np.where(held[0] | held[1], radials.values, np.float32(np.nan))
+        sigma = np.sqrt(variance * _factor(velocity, variance, noise, choosing) ** 2 + noise)
+        rows.append({"method": product.name} | score(_pairs(velocity, sigma, scored)))
+        found.append(_pairs(velocity, sigma, choosing))
+    best = products[choose(rows, found)]
     return best, rows, _factor(*along(radials, best.trial), noise, every)
+
+
+def _pairs(velocity: Floats, sigma: Floats, truth: Floats) -> Pairs:
+    """Where the truth (time, station, lat, lon) is finite."""
+    here = np.isfinite(truth)
+    return Pairs(velocity[here], sigma[here], truth[here], np.ones(here.sum()), groups_of(here))
 
 
 def _factor(velocity: Floats, variance: Floats, noise: Floats, truth: Floats) -> float:

@@ -244,8 +244,13 @@ def test_auto_delivers_the_best_and_says_why(caplog):
     said = next(record.getMessage() for record in caplog.records if "is delivered" in record.getMessage())
     order = re.findall(r"(?:\(|, )([\w ]+?) ([\d.e-]+)(?=[,)])", said)
     assert len(order) == len(rows) == 5
-    assert said.startswith(f"{order[0][0]} is delivered: of the methods tried")
+    (chosen,) = (row for row in rows if row["choice"])
+    assert chosen["choice"] in ("least RMSE", f"cannot be told from {order[0][0]}")
+    assert said.startswith(f"{chosen['method']} is delivered: {chosen['choice']} on held-out values (")
     errors = [float(error) for _, error in order]
     assert errors == sorted(errors)
-    assert filled.attrs["delivered"] == order[0][0]
+    assert (filled.attrs["delivered"], filled.attrs["held_out_choice"]) == (
+        chosen["method"],
+        chosen["choice"],
+    )
     assert isinstance(filled, xr.Dataset)

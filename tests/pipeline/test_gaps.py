@@ -9,6 +9,7 @@ from oceanfill.pipeline.classical.neighbours import spacing
 from oceanfill.pipeline.gaps import (
     HOLDOUTS,
     as_hard,
+    groups_of,
     hide_spells,
     hold_out,
     missing_runs,
@@ -73,6 +74,16 @@ def test_the_same_seed_hides_the_same():
     field = cloudy_field()
     first, second = (hide_spells(field, 0.2, np.random.default_rng(5)) for _ in range(2))
     np.testing.assert_array_equal(first, second)
+
+
+def test_errors_hang_together_by_dates_or_by_quarters_of_a_few_dates():
+    where = np.ones((5, 2, 4, 6), bool)
+    np.testing.assert_array_equal(groups_of(where), np.nonzero(where)[0])
+    where[:3] = False
+    where[3, :, :, 3:] = False  # one date has its western half only
+    number, count = np.unique(groups_of(where), return_counts=True)
+    assert number.tolist() == [12, 14, 16, 17, 18, 19]
+    assert count.tolist() == [12] * 6
 
 
 def test_weights_make_hidden_values_as_hard_as_the_gaps():

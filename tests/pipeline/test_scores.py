@@ -52,6 +52,28 @@ def test_what_cannot_be_scored_is_an_error():
         scores.log_score_gaussian(np.zeros(2), np.array([1.0, 0]), np.zeros(2))
 
 
+def test_the_interval_of_a_difference_is_that_of_the_jackknife():
+    """Of groups of different size whose errors hang together; one without a weight changes nothing."""
+    rng = np.random.default_rng(0)
+    group = np.repeat(np.arange(300), rng.integers(1, 20, 300))
+    ours, other = np.exp(0.3 * rng.standard_normal((2, 300)))[:, group] * rng.standard_normal(len(group))
+    weight = rng.uniform(0.5, 2, len(group))
+    squares = [scores.sums(group, weight * values**2) for values in (ours, other)]
+    total = scores.sums(group, weight)
+
+    def excess(kept):
+        return np.subtract(*(np.sqrt(part[kept].sum() / total[kept].sum()) for part in squares))
+
+    without = np.array([excess(np.arange(300) != left) for left in range(300)])
+    error = np.sqrt(299 / 300 * ((without - without.mean()) ** 2).sum())
+    middle = excess(np.ones(300, bool))
+    found = scores.rmse_interval(squares[0], total, squares[1], 0.6827)
+    assert found == pytest.approx((middle - error, middle + error), abs=0.1 * error)
+    more = [np.append(part, 0.0) for part in (*squares, total)]
+    assert scores.rmse_interval(more[0], more[2], more[1], 0.6827) == found
+    assert scores.rmse_interval(squares[0][:1], total[:1]) == (-np.inf, np.inf)
+
+
 def test_crps_and_log_score_are_those_of_scoringrules(forecast):
     estimate, error, truth = (part[np.isfinite(forecast[2])] for part in forecast)
     crps = scoringrules.crps_normal(truth, estimate, error).mean()

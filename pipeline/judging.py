@@ -1,0 +1,112 @@
+"""Which of several products is delivered, how its error is scaled, and how good it is on held-out values."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .calibration import Calibration, Misses, calibrate
+from .field import Field
+from .heldout import HeldOut, Pairs
+from .scores import bias, coverage, rmse, rmse_interval, sums
+
+_log = logging.getLogger(__name__)
+
+Floats = NDArray[np.float32]
+Estimate = tuple[Floats, Floats]  # mean and standard error (time, lat, lon), NaN outside the sea
+
+_ONE_STANDARD_ERROR = 0.6827  # level of the interval of a difference
+_GUESS_AND_NETWORK = 2  # products of a network; more are there to be chosen from
+
+
+@dataclass(frozen=True)
+class Product:
+    """What a method makes of a field."""
+
+    name: str
+    estimate: Estimate  # at sea, from all that was observed
+    trial: Estimate | None = None  # of the held-out values, without them
+    further: Sequence[Misses] = ()  # of values that further clouds hid from it
+    corrects: Product | None = None  # the first guess
+
+
+def judge(
+    field: Field, data: HeldOut, products: list[Product]
+) -> tuple[Product, list[dict[str, Any]], Calibration]:
+    """The product to deliver, the scores of all, and the calibration of its error.
+
+    The part of the hold-out that chooses says which product it is (`choose`) and how its error is scaled; the
+    scores are of the other part. The delivered error is scaled by both parts together.
+    """
+    trials = [product.trial for product in products if product.trial is not None]
+    if len(trials) < len(products):
+        return products[-1], [], Calibration()
+    known = field.hide(data.held)
+    rows = []
+    for product, (mean, error) in zip(products, trials, strict=True):
+        calibration = calibrated(data, product, "choosing")
+        figures = score(data.pairs("scored", mean, calibration.scaled(known, error)))
+        rows.append({"method": product.name} | figures)
+    best = choose(rows, [data.pairs("choosing", *trial) for trial in trials])
+    return products[best], rows, calibrated(data, products[best], "held")
+
+
+def choose(rows: list[dict[str, Any]], found: Sequence[Pairs]) -> int:
+    """The number of the product to deliver; ``rows``, one each and the simplest first, are told why.
+
+    It is the simplest that cannot be told from the one of the least RMSE: its RMSE is greater by less than a
+    standard error of the difference (the rule of Breiman et al. 1984, Classification and Regression Trees),
+    when what hangs together is drawn anew. A network has chosen its epoch on the same
+    values, which flatters it; and what is simpler is there where the values are too few to tell.
+    """
+    weight = sums(found[0].group, found[0].weight)
+    squares = [sums(one.group, one.weight * (one.mean - one.truth) ** 2) for one in found]
+    errors = [rmse(one.mean, one.truth, one.weight) for one in found]
+    least = int(np.argmin(errors))
+    excess = [rmse_interval(own, weight, squares[least], _ONE_STANDARD_ERROR)[0] for own in squares]
+    best = next(number for number, low in enumerate(excess) if low <= 0)
+    if len(rows) > 1:
+        names = [row["method"] for row in rows]
+        why = "least RMSE" if best == least else f"cannot be told from {names[least]}"
+        for number, row in enumerate(rows):
+            row["choice"] = why if number == best else ""
+        _log.log(
+            logging.WARNING if len(rows) == _GUESS_AND_NETWORK and best == 0 else logging.INFO,
+            "%s is delivered: %s on held-out values (%s)",
+            names[best],
+            why,
+            ", ".join(f"{names[i]} {errors[i]:.4g}" for i in np.argsort(errors)),
+        )
+    return best
+
+
+def calibrated(data: HeldOut, product: Product, part: str) -> Calibration:
+    """The calibration of a product by a part of the hold-out: "choosing" or all that is "held".
+
+    Further clouds hide more dates from a first guess. A network has seen what is under them; so the first
+    guess says how much harder than usual the part is, and that is taken out of the network's factor.
+    """
+    assert product.trial is not None
+    calibration = calibrate(data.misses(part, *product.trial).and_also(product.further))
+    guess = product.corrects
+    if guess is None or guess.trial is None:
+        return calibration
+    luck = calibrated(data, guess, part).luck(data.misses(part, *guess.trial))
+    return replace(calibration, factor=calibration.factor / luck)
+
+
+def score(pairs: Pairs) -> dict[str, Any]:
+    """The figures of a row of the score."""
+    mean, error, truth, weight, _ = pairs
+    return {
+        "n": len(truth),
+        "rmse": rmse(mean, truth, weight),
+        "bias": bias(mean, truth, weight),
+        "coverage_1sigma": coverage(mean, error, truth, 1, weight),
+        "coverage_2sigma": coverage(mean, error, truth, 2, weight),
+    }
