@@ -154,7 +154,9 @@ def _add_fill(commands: Any) -> None:
         "--method", choices=METHODS, default="unet", metavar="METHOD", help="see below; default unet"
     )
     fill.add_argument(
-        "--plot", metavar="OUT.png", help="a map of input, filled field and error; of several, the first"
+        "--plot",
+        metavar="OUT.png",
+        help="a map of input, filled field and error (of several, the first), or of a current",
     )
     fill.add_argument("--analysis-everywhere", action="store_true", help="replace observed values too")
     fill.add_argument(

@@ -54,7 +54,6 @@ def _check_radials(options: argparse.Namespace) -> None:
     of_fields = (
         "checkpoint",
         "save_checkpoint",
-        "plot",
         "transform",
         "cluster",
         "cache",

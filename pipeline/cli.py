@@ -207,6 +207,11 @@ def _fill_radials(options: argparse.Namespace) -> None:
     )
     write(dataset, options.output)
     _log.info("%s are in %s", ", ".join(map(str, dataset.data_vars)), options.output)
+    if options.plot is not None:
+        from .current_plots import plot_current
+
+        plot_current(dataset, options.plot)
+        _log.info("a map of the current is in %s", options.plot)
 
 
 def _prepare(options: argparse.Namespace) -> None:

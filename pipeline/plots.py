@@ -30,10 +30,10 @@ KINDS = (".png", ".pdf", ".svg", ".jpg")
 
 _LAND = 0.72  # greys: 0 black, 1 white
 _GAP, _STRIPE = 0.98, 0.82
-_WIDTH = 15.0  # inches, of three maps
+_WIDTH = 5.0  # inches, of a map
 _CELSIUS = re.compile(r"(deg(ree)?s?[ _]?)?(c|celsius)|°c", re.IGNORECASE)
 _KELVIN = re.compile(r"k|(deg(ree)?s?[ _]?)?kelvins?|deg(ree)?s?[ _]?k", re.IGNORECASE)
-_MESH: dict[str, Any] = {"shading": "nearest", "rasterized": True}
+MESH: dict[str, Any] = {"shading": "nearest", "rasterized": True}
 _LOG_TICKS: dict[str, Any] = {"ticks": LogLocator(subs=(1, 2, 5)), "format": "%g"}
 
 
@@ -84,9 +84,9 @@ def plot_fill(dataset: xr.Dataset, name: str, path: str | os.PathLike[str], date
     )
 
     lat, lon = grid(str(target), dataset, layout)
-    figure, maps, x = _three_maps(lat, lon, sea)
+    figure, maps, x = maps_of(3, lat, lon, sea)
     for axes, (title, values, colour, norm, quantity) in zip(maps, panels, strict=True):
-        mesh = axes.pcolormesh(x, lat, values, cmap=colour, norm=norm, zorder=2, **_MESH)
+        mesh = axes.pcolormesh(x, lat, values, cmap=colour, norm=norm, zorder=2, **MESH)
         axes.set_title(title, fontsize=11)
         figure.colorbar(
             mesh,
@@ -148,10 +148,10 @@ def _colours(
     return cmocean.cm.haline, Normalize(low, high)
 
 
-def _three_maps(
-    lat: NDArray[np.float64], lon: NDArray[np.float64], sea: NDArray[np.bool_]
+def maps_of(
+    number: int, lat: NDArray[np.float64], lon: NDArray[np.float64], sea: NDArray[np.bool_]
 ) -> tuple[Figure, list[Axes], NDArray[np.float64]]:
-    """A figure with three maps of land and gaps, and the abscissa (y, x) of the grid on them.
+    """A figure with a ``number`` of maps of land and gaps, and the abscissa (y, x) of the grid on them.
 
     The coastline that ships is coarse, so it is drawn on land only: the sea of the dataset lies above it.
     """
@@ -159,8 +159,8 @@ def _three_maps(
     projection = ccrs.PlateCarree(central_longitude=(middle + 180) % 360 - 180)
     x = lon - middle  # stays within half a turn, where longitudes may exceed 180
     tall = float(np.ptp(lat) / max(np.ptp(x), 1e-6))
-    height = 1.7 + min(max(tall * (_WIDTH / 3 - 0.5), 1.0), 9.0)
-    figure = Figure(figsize=(_WIDTH, height), layout="compressed")
+    height = 1.7 + min(max(tall * (_WIDTH - 0.5), 1.0), 9.0)
+    figure = Figure(figsize=(number * _WIDTH, height), layout="compressed")
     FigureCanvasAgg(figure)
     with as_file(files("oceanfill.pipeline") / "coastlines") as folder:
         coast = list(Reader(folder / "ne_110m_coastline.shp").geometries())
@@ -171,10 +171,10 @@ def _three_maps(
     # Ticks of the continuous longitude: cartopy's own are lost beyond the date line.
     meridians = np.unique((LongitudeLocator(nbins=6).tick_values(lon.min(), lon.max()) + 180) % 360 - 180)
     maps: list[Axes] = []
-    for position in (1, 2, 3):
-        axes = figure.add_subplot(1, 3, position, projection=projection)
+    for position in range(1, number + 1):
+        axes = figure.add_subplot(1, number, position, projection=projection)
         for shown, zorder in ((np.where(sea, np.nan, _LAND), 1.0), (np.where(sea, stripes, np.nan), 1.9)):
-            axes.pcolormesh(x, lat, shown, cmap="gray", vmin=0, vmax=1, zorder=zorder, **_MESH)
+            axes.pcolormesh(x, lat, shown, cmap="gray", vmin=0, vmax=1, zorder=zorder, **MESH)
         axes.add_geometries(
             coast, ccrs.PlateCarree(), facecolor="none", edgecolor="0.45", linewidth=0.6, zorder=1.5
         )

@@ -158,7 +158,9 @@ def test_along_projects_current_and_covariance():
 def test_the_command_writes_the_current(tmp_path, interpolated):
     SEEN.to_netcdf(tmp_path / "seen.nc")
     words = ["fill", str(tmp_path / "seen.nc"), "--radial-direction", "direction", "--quiet"]
-    assert main([*words, "--method", "oi", "-o", str(tmp_path / "out.nc")]) == 0
+    output = ["-o", str(tmp_path / "out.nc"), "--plot", str(tmp_path / "out.png")]
+    assert main([*words, "--method", "oi", *output]) == 0
+    assert (tmp_path / "out.png").stat().st_size > 10_000
     with xr.open_dataset(tmp_path / "out.nc") as found:
         np.testing.assert_allclose(found.u, interpolated[0].u, atol=1e-5)
         assert found.attrs["Conventions"] == "CF-1.11, ACDD-1.3"
@@ -168,7 +170,7 @@ def test_the_command_writes_the_current(tmp_path, interpolated):
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["--plot", "a.png", "--workers", "2"], "filled without --plot, --workers"),
+        (["--memory", "1", "--workers", "2"], "filled without --memory, --workers"),
         (["--transform", "log"], "filled without --transform"),
         (["--first-guess", "none"], "filled without --first-guess"),
         (["--method", "dineof"], "choose oi or unet"),
