@@ -81,6 +81,8 @@ def test_a_record_of_one_block_is_filled_as_in_memory(tmp_path, method):
     assert set(found.data_vars) == set(whole.data_vars) > {"sst_lower_90", "sst_upper_90"}
     for name in whole.data_vars:
         np.testing.assert_allclose(found[name], whole[name], rtol=2e-4, atol=2e-5)
+    chosen, again = (one.attrs.pop("held_out_choice", None) for one in (whole, found))
+    assert chosen == again
     scored = [key for key in whole.attrs if key.startswith(("held_out", "error_factor"))]
     assert len(scored) == 6
     for key in scored:
