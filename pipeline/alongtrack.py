@@ -256,12 +256,12 @@ def _missions(file: str, dataset: xr.Dataset, layout: Layout) -> tuple[tuple[str
 
 
 def _numbered(tracks: Tracks) -> NDArray[np.int64]:
-    """(n,) the number of each point's track."""
+    """(n,) the number of each point's track. The points of a swath's line have one time."""
     same = np.diff(tracks.mission) == 0
     step = np.diff(tracks.time) / np.timedelta64(1, "s")
     new = ~same
     for mission in np.unique(tracks.mission):
-        steps = same & (tracks.mission[1:] == mission)
+        steps = same & (tracks.mission[1:] == mission) & (step > 0)
         if steps.any():
             new[steps] = step[steps] > _JUMP * max(float(np.median(step[steps])), 1e-3)
     return np.concatenate([[0], np.cumsum(new)])
@@ -270,12 +270,12 @@ def _numbered(tracks: Tracks) -> NDArray[np.int64]:
 def _noise(tracks: Tracks) -> NDArray[np.float64]:
     """(missions,) standard deviation of the noise of the values.
 
-    That of their second differences along a track, over the root of 6, in which what is smooth over three
-    points has no part; from their median, so that a front or a wrong value hardly matters.
+    That of their second differences along a track, or across a swath, over the root of 6, in which what is
+    smooth over three points has no part; from their median, so that a front or a wrong value hardly matters.
     """
     value, track, time = tracks.value, tracks.track, (tracks.time - tracks.time[0]) / np.timedelta64(1, "s")
     second = value[:-2] - 2 * value[1:-1] + value[2:]
-    even = np.abs(np.diff(time, 2)) < 0.5 * np.diff(time)[1:]
+    even = np.abs(np.diff(time, 2)) <= 0.5 * np.diff(time)[1:]
     inside = (track[:-2] == track[2:]) & even
     found = np.full(len(tracks.missions), _SHARE_OF_SPREAD * max(float(np.std(value)), 1e-6))
     for mission in range(len(found)):

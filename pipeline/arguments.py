@@ -355,6 +355,7 @@ def _add_challenge(commands: Any) -> None:
     challenge.add_argument(
         "--step", type=positive(float), default=0.1, metavar="DEGREES", help="of the grid; default 0.1"
     )
+    challenge.add_argument("-o", "--output", metavar="FOLDER", help="that the maps of each method go to")
     challenge.add_argument("--quiet", action="store_true", help="only warnings and errors")
     challenge.add_argument("--debug", action="store_true", help="show where a fault of ours happened")
     add_training(challenge)

@@ -28,6 +28,8 @@ from .errors import InputError
 from .fill import DEFAULTS, METHODS
 from .fill_tracks import fill_tracks
 from .networks import Training
+from .progress import progress
+from .writing import check_writable, write
 
 _log = logging.getLogger(__name__)
 
@@ -56,11 +58,13 @@ class Row(NamedTuple):
 
 
 class Challenge(ABC):
-    """A challenge's folder: what is mapped, on which dates, and the scores of maps."""
+    """A challenge's folder: what is mapped, on which dates, and the scores of maps.
 
-    missions: ClassVar[
-        dict[str, tuple[str, ...]]
-    ]  # files by what the leaderboard calls them; first the usual
+    What they are scored against is read at once: a file that is missing is missed before the mapping.
+    """
+
+    # Files by what the leaderboard calls them; first the usual.
+    missions: ClassVar[dict[str, tuple[str, ...]]]
     published: ClassVar[tuple[Row, ...]]
     unit: ClassVar[str]  # of lambda_x
     first_seen: ClassVar[pd.Timestamp]
@@ -89,9 +93,13 @@ class Challenge(ABC):
     def _read(self, mission: str, averaged: int) -> Points:
         """A file of observations."""
 
+    def levels(self, maps: xr.DataArray) -> xr.DataArray:
+        """(time, lat, lon) the sea level, as it is scored, of maps of what is observed."""
+        return maps
+
     @abstractmethod
-    def score(self, maps: xr.DataArray) -> dict[str, float]:
-        """mu, sigma, lambda_x (and lambda_t) of maps (time, lat, lon) on the ``dates``."""
+    def score(self, levels: xr.DataArray) -> dict[str, float]:
+        """mu, sigma, lambda_x (and lambda_t) of sea levels (time, lat, lon) on the ``dates``."""
 
 
 class Simulated(Challenge):
@@ -116,16 +124,20 @@ class Simulated(Challenge):
     dates: ClassVar = pd.date_range("2012-10-22", "2012-12-02")
     noon: ClassVar = True
 
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.truth = read_reference(folder / "dc_ref", self.dates)
+
     def _read(self, mission: str, averaged: int) -> Points:
         path = one(self.folder / "dc_obs", f"2020a_SSH_mapping_NATL60_{mission}.nc")
         return read_points(path, {"ssh_model": 1}, averaged=averaged)
 
-    def score(self, maps: xr.DataArray) -> dict[str, float]:
-        truth = read_reference(self.folder / "dc_ref", self.dates)
-        found = on(maps, truth).to_numpy()
-        mu, sigma = spectra.skill(found, truth.to_numpy())
+    def score(self, levels: xr.DataArray) -> dict[str, float]:
+        truth = self.truth.to_numpy()
+        found = on(levels, self.truth).to_numpy()
+        mu, sigma = spectra.skill(found, truth)
         days = np.arange(len(self.dates), dtype=float)
-        lambda_x, lambda_t = spectra.resolution(found, truth.to_numpy(), days, truth.lon.to_numpy())
+        lambda_x, lambda_t = spectra.resolution(found, truth, days, self.truth.lon.to_numpy())
         return {"mu": mu, "sigma": sigma, "lambda_x": lambda_x, "lambda_t": lambda_t}
 
 
@@ -144,6 +156,14 @@ class Observed(Challenge):
     dates: ClassVar = pd.date_range("2017-01-01", "2017-12-31")
     noon: ClassVar = False
 
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.mean = read_mean_topography(folder / "dc_maps")
+        lat0, lat1, lon0, lon1 = _REGION
+        inside = lat0 + _TRACK_RIM, lat1 - _TRACK_RIM, lon0 + _TRACK_RIM, lon1 - _TRACK_RIM
+        truth = self._track("c2", {"sla_unfiltered": 1, "mdt": 1, "lwe": -1})
+        self.truth = truth.within(inside, self.dates[0], self.dates[-1])
+
     def _read(self, mission: str, averaged: int) -> Points:
         return self._track(mission, {"sla_unfiltered": 1}, averaged)
 
@@ -151,16 +171,14 @@ class Observed(Challenge):
         path = one(self.folder / "dc_obs", f"dt_*_{mission}_phy_l3_*.nc")
         return read_points(path, terms, "latitude", "longitude", averaged)
 
-    def score(self, maps: xr.DataArray) -> dict[str, float]:
-        maps = maps + on(read_mean_topography(self.folder / "dc_maps"), maps)
-        lat0, lat1, lon0, lon1 = _REGION
-        inside = lat0 + _TRACK_RIM, lat1 - _TRACK_RIM, lon0 + _TRACK_RIM, lon1 - _TRACK_RIM
-        truth = self._track("c2", {"sla_unfiltered": 1, "mdt": 1, "lwe": -1})
-        truth = truth.within(inside, self.dates[0], self.dates[-1])
+    def levels(self, maps: xr.DataArray) -> xr.DataArray:
+        return maps + on(self.mean, maps)
+
+    def score(self, levels: xr.DataArray) -> dict[str, float]:
+        truth = self.truth
         days = _days(truth.time, self.dates[0])
-        axes = _days(maps.time.to_numpy(), self.dates[0]), maps.lat.to_numpy(), maps.lon.to_numpy()
-        sample = RegularGridInterpolator(axes, maps.to_numpy())
-        found = sample(np.stack([days, truth.lat, truth.lon], axis=-1))
+        axes = _days(levels.time.to_numpy(), self.dates[0]), levels.lat.to_numpy(), levels.lon.to_numpy()
+        found = RegularGridInterpolator(axes, levels.to_numpy())(np.stack([days, truth.lat, truth.lon], -1))
         mu, sigma = spectra.track_skill(found, truth.level, days)
         return {
             "mu": mu,
@@ -183,29 +201,33 @@ def challenge(
     seed: int = 0,
     device: str = "auto",
     quiet: bool = True,
+    output: Path | None = None,
 ) -> list[Row]:
     """Map a challenge's observations with each method and score the maps by the challenge's definitions.
 
     ``methods`` are "baseline", the challenge's own optimal interpolation, and those of `fill.METHODS`, by
-    which `fill_tracks` fills a grid of ``step`` degrees. Raises `InputError`
-    for unknown names and for a folder that lacks files.
+    which `fill_tracks` fills a grid of ``step`` degrees. The maps of each are left in the folder ``output``,
+    as ``ssh`` (time, lat, lon). Raises `InputError` for unknown names and for a folder that lacks files.
     """
     if name not in CHALLENGES:
         raise InputError(f"there is no challenge {name!r}; choose one of {', '.join(CHALLENGES)}")
-    task = CHALLENGES[name](folder)
-    chosen = observations or next(iter(task.missions))
+    missions = CHALLENGES[name].missions
+    chosen = observations or next(iter(missions))
     wrong = [method for method in methods if method != BASELINE and method not in METHODS]
-    if wrong or chosen not in task.missions:
-        what, choice = (wrong, (BASELINE, *METHODS)) if wrong else ([chosen], tuple(task.missions))
+    if wrong or chosen not in missions:
+        what, choice = (wrong, (BASELINE, *METHODS)) if wrong else ([chosen], tuple(missions))
         raise InputError(f"challenge {name} has no {', '.join(what)}; choose among {', '.join(choice)}")
+    if output is not None:
+        check_writable(output / f"{name}.nc")
+    task = CHALLENGES[name](folder)
     rows = []
-    for method in methods:
+    for method in sorted(methods, key=lambda method: method != BASELINE):  # first what may be refused
         if not quiet:
             _log.info("%s of %s", method, chosen)
         start = time.perf_counter()
         if method == BASELINE:
             points = joined(list(task.seen(chosen, _BASELINE_AVERAGED).values()))
-            maps = baseline(points, task.dates)
+            maps = baseline(points, task.dates, quiet=quiet)
         else:
             filled = fill_tracks(
                 along_tracks(task.seen(chosen), task.noon),
@@ -218,15 +240,18 @@ def challenge(
                 quiet=quiet,
             )
             maps = filled["ssh_analysis"].rename(latitude="lat", longitude="lon").sel(time=task.dates)
+        levels = task.levels(maps)
         seconds = time.perf_counter() - start
+        if output is not None:
+            write(levels.to_dataset(name="ssh"), output / f"{name}_{chosen}_{method}.nc")
         try:
-            rows.append(Row(method, chosen, **task.score(maps), seconds=seconds))
+            rows.append(Row(method, chosen, **task.score(levels), seconds=seconds))
         except ValueError as error:
             raise InputError(f"{folder}: the maps cannot be scored ({error}); check its files") from error
     return rows
 
 
-def baseline(points: Points, dates: pd.DatetimeIndex) -> xr.DataArray:
+def baseline(points: Points, dates: pd.DatetimeIndex, quiet: bool = True) -> xr.DataArray:
     """(time, lat, lon) the challenges' optimal interpolation, of the values within 14 days, at midnight.
 
     Raises `InputError` for more values than one matrix holds, as of a swath.
@@ -238,20 +263,23 @@ def baseline(points: Points, dates: pd.DatetimeIndex) -> xr.DataArray:
     )
     days = _days(points.time, dates[0])
     place = np.stack([days, points.lat, points.lon], axis=-1) / _SCALES
+    seen = [np.abs(days - date) < 2 * _SCALES[0] for date in range(len(dates))]
+    most = max(np.count_nonzero(near) for near in seen)
+    if most > _MOST:
+        raise InputError(
+            f"the baseline has {most} values within two weeks of a date and solves for {_MOST} at most; "
+            "leave SWOT's swath out, or choose another method"
+        )
     maps = []
-    for date in _days(dates.to_numpy(), dates[0]):
-        near = np.abs(days - date) < 2 * _SCALES[0]
-        if near.sum() > _MOST:
-            raise InputError(
-                f"the baseline has {near.sum()} values within two weeks of a date and solves for {_MOST} at "
-                "most; leave SWOT's swath out, or choose another method"
-            )
-        known = place[near]
-        covariance = np.exp(-cdist(known, known, "sqeuclidean"))
-        covariance[np.diag_indices_from(covariance)] += _BASELINE_NOISE**2
-        weight = linalg.solve(covariance, points.level[near], assume_a="pos", overwrite_a=True)
-        cells = np.stack(np.meshgrid(date, lat, lon, indexing="ij"), axis=-1).reshape(-1, 3) / _SCALES
-        maps.append(np.exp(-cdist(cells, known, "sqeuclidean")) @ weight)
+    with progress(BASELINE, len(dates), quiet) as advance:
+        for date, near in enumerate(seen):
+            known = place[near]
+            covariance = np.exp(-cdist(known, known, "sqeuclidean"))
+            covariance[np.diag_indices_from(covariance)] += _BASELINE_NOISE**2
+            weight = linalg.solve(covariance, points.level[near], assume_a="pos", overwrite_a=True)
+            cells = np.stack(np.meshgrid(date, lat, lon, indexing="ij"), axis=-1).reshape(-1, 3) / _SCALES
+            maps.append(np.exp(-cdist(cells, known, "sqeuclidean")) @ weight)
+            advance(1)
     shape = len(dates), len(lat), len(lon)
     return xr.DataArray(np.reshape(maps, shape), {"time": dates, "lat": lat, "lon": lon})
 
@@ -291,9 +319,10 @@ def table(name: str, rows: Sequence[Row]) -> Table:
     shown.add_column("observations")
     for heading in ("µ", "σ", f"λx ({task.unit})", "λt (d)", "s"):
         shown.add_column(heading, justify="right")
-    digits = (2, 2, 2 if task.unit == "°" else 0, 1, 0)
+    digits = (".2f", ".2f", ".2f" if task.unit == "°" else ".0f", ".3g", ".0f")
     for number, row in enumerate((*rows, *task.published)):
-        cells = ("" if value is None else f"{value:.{n}f}" for value, n in zip(row[2:], digits, strict=True))
+        told = zip(row[2:], digits, strict=True)
+        cells = ("" if value is None else format(value, how) for value, how in told)
         shown.add_row(row.method, row.observations, *cells, end_section=number == len(rows) - 1)
     shown.caption = "below: the public leaderboard"
     return shown

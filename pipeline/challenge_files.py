@@ -60,10 +60,15 @@ def read_points(
     """The weighted sum of variables (time) or (time, across) of a file, where it is finite.
 
     ``averaged`` values that follow each other in time are made one, as the challenges' baseline has it.
-    Raises `InputError` for a file that cannot be read and for variables that are not there.
+    Raises `InputError` for a file that cannot be read, for variables that are not there, and for no dates.
     """
     with opened(str(path)) as (file, dataset):
         _check(file, dataset, ["time", lat, lon, *terms])
+        if dataset["time"].dtype.kind != "M":
+            raise InputError(
+                f"{file}: its times are {dataset['time'].dtype} and no dates of the standard calendar; fetch "
+                "the challenge's own file"
+            )
         data = dataset.set_coords("time")[[lat, lon, *terms]].load()
     data[lon] = data[lon] % 360
     if averaged > 1:

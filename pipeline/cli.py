@@ -307,6 +307,7 @@ def _challenge(options: argparse.Namespace) -> None:
         seed=options.seed,
         device=options.device,
         quiet=options.quiet,
+        output=None if options.output is None else Path(options.output),
     )
     Console(width=None if sys.stdout.isatty() else _PRINTED_WIDTH).print(table(options.name, rows))
 

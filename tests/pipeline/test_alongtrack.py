@@ -53,6 +53,17 @@ def test_the_noise_is_told_along_the_tracks(files):
     assert (read_tracks(files, observation_error=0.05).error_variance == 0.05**2).all()
 
 
+def test_the_lines_of_a_swath_are_one_track():
+    """Each line has five points of one time; their noise is told across the swath."""
+    line = mission("wide", noise=0)
+    swath = line.isel(time=np.repeat(np.arange(line.sizes["time"]), 5))
+    noise = 0.02 * np.random.default_rng(0).standard_normal(swath.sizes["time"])
+    east = swath.longitude + np.tile(0.02 * np.arange(5), line.sizes["time"])
+    found = read_tracks(swath.assign(longitude=east, sla_filtered=swath.sla_filtered + noise))
+    assert (np.bincount(found.track) == 5 * 30).all()
+    assert float(np.sqrt(found.error_variance[0])) == pytest.approx(0.02, rel=0.1)
+
+
 def test_each_point_may_have_a_standard_error_of_its_own():
     data = mission("alpha")
     error = np.linspace(0, 0.1, data.sizes["time"])

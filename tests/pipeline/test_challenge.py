@@ -65,15 +65,18 @@ def simulated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_both_interpolations_map_the_waves(simulated, capsys):
+def test_both_interpolations_map_the_waves(simulated, tmp_path, capsys):
     words = ["challenge", "2020a", "--data", str(simulated), "--observations", "1-nadir", "--step", "1"]
-    assert cli.main([*words, "--quiet", "--device", "cpu"]) == 0
+    assert cli.main([*words, "--quiet", "--device", "cpu", "-o", str(tmp_path)]) == 0
     lines = [line.split("│") for line in capsys.readouterr().out.splitlines() if "-nadir" in line]
     found = {cells[1].strip(): cells[3].strip() for cells in lines}
     assert list(found) == ["baseline", "oi", "DUACS", "4DVarNet v2022", "4DVarQG", "4DVarNet"]
     assert found["DUACS"] == "0.92"
     assert float(found["oi"]) > 0.9
     assert float(found["baseline"]) > 0.8  # made for eddies of one degree and one week
+    maps = xr.load_dataset(tmp_path / "2020a_1-nadir_oi.nc").ssh
+    mu = Simulated(simulated).score(maps)["mu"]
+    assert f"{mu:.2f}" == found["oi"]
 
 
 def test_scores_of_maps_whose_error_has_a_known_spectrum(tmp_path):
@@ -130,7 +133,8 @@ def test_skill_along_tracks_by_hand(tmp_path):
         parts.append((when, track, east, (anomaly(when, track, east) + 0.02 * (track - 30)) / (1 + share)))
     write_cryosat(tmp_path, mean, *np.concatenate(parts, axis=1))
     maps = xr.DataArray(maps, {"time": Observed.dates, "lat": lat, "lon": lon})
-    found = Observed(tmp_path).score(maps)
+    task = Observed(tmp_path)
+    found = task.score(task.levels(maps))
     assert found["mu"] == pytest.approx(0.8, abs=1e-6)
     assert found["sigma"] == pytest.approx(np.std([0.1, 0.3, 0.2]), abs=1e-6)
 
@@ -152,7 +156,8 @@ def test_resolution_along_tracks_whose_error_has_a_known_spectrum(tmp_path):
         np.repeat(lon[1:-1], 161),
         truth.T.ravel(),
     )
-    found = Observed(tmp_path).score(xr.DataArray(maps, {"time": Observed.dates, "lat": lat, "lon": lon}))
+    task = Observed(tmp_path)
+    found = task.score(task.levels(xr.DataArray(maps, {"time": Observed.dates, "lat": lat, "lon": lon})))
     assert found["lambda_x"] == pytest.approx(100, rel=0.08)
 
 
@@ -212,8 +217,12 @@ def test_what_is_missing_is_said(simulated, tmp_path):
         challenge("2020a", simulated, ["magic"])
     with pytest.raises(InputError, match="has no swot; choose among 6-nadirs"):
         challenge("2021a", simulated, observations="swot")
-    with pytest.raises(InputError, match=r"no file matches 'dt_.*unpacked"):
+    with pytest.raises(InputError, match=r"dc_maps: no file matches 'mdt.nc'.*unpacked"):
         challenge("2021a", tmp_path)
+    with pytest.raises(InputError, match=r"no file matches '2020a.*_topex-poseidon"):
+        challenge("2020a", simulated)
+    with pytest.raises(InputError, match="there is no folder"):
+        challenge("2020a", simulated, output=tmp_path / "nowhere")
 
 
 def test_all_published_rows_have_observations_that_can_be_asked_for():

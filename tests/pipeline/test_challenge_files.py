@@ -41,6 +41,8 @@ def test_points_of_a_nadir_altimeter(tmp_path):
     assert len(joined([points, averaged]).level) == 13
     with pytest.raises(InputError, match="there is no mdt"):
         read_points(path, {"mdt": 1})
+    with pytest.raises(InputError, match="times are int64 and no dates"):
+        read_points(write(tmp_path / "counted.nc", {"ssh_model": 1.0, "lat": 0, "lon": 0}, time=[1]), {})
 
 
 def test_points_of_a_swath_have_the_time_of_their_line(tmp_path):

@@ -1,9 +1,12 @@
 """The SSH challenges' scores, on series whose skill and resolution are known."""
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from oceanfill.pipeline.spectra import TRACK_STEP, resolution, skill, track_resolution, track_skill
 from scipy.fft import fft, fftfreq, ifft
+from scipy.ndimage import gaussian_filter
+from scipy.signal import windows
 
 RNG = np.random.default_rng(0)
 
@@ -47,6 +50,26 @@ def test_resolution_of_maps_in_longitude_and_in_time():
     wavelength, period = resolution(half_resolved(truth, 1.0, 8.0, 0), truth, days, lon)
     assert period == pytest.approx(8, rel=0.08)
     assert wavelength == pytest.approx(25 / 49, rel=1e-6)
+
+
+def test_the_first_contour_is_that_of_the_challenges_plots():
+    rng = np.random.default_rng(1)  # of many the first that algorithms order differently
+    truth = rng.standard_normal((30, 2, 40))
+    estimate = gaussian_filter(truth, (1, 0, 1)) + 0.35 * rng.standard_normal(truth.shape)
+    days, lon = np.arange(30.0), 0.25 * np.arange(40)
+    window = np.multiply.outer(windows.hann(30, sym=False), windows.hann(40, sym=False))[:, None]
+
+    def power(values):
+        tapered = window * (values - values.mean(axis=(0, 2), keepdims=True))
+        return (np.abs(np.fft.fft2(tapered, axes=(0, 2))) ** 2).mean(axis=1)[1:15, 1:20]
+
+    score = 1 - power(estimate - truth) / power(truth)
+    (lines,) = plt.contour(10 / np.arange(1, 20), 30 / np.arange(1, 15), score, [0.5]).allsegs
+    plt.close()
+    least = np.min([line.min(axis=0) for line in lines], axis=0)
+    assert len(lines) > 1
+    assert lines[0].min() > least.min(), "the first and the finest are not the same"
+    assert resolution(estimate, truth, days, lon) == pytest.approx(tuple(lines[0].min(axis=0)))
 
 
 def test_resolution_where_nothing_or_everything_is_resolved():
