@@ -52,8 +52,6 @@ def _check_radials(options: argparse.Namespace) -> None:
             raise InputError("--flow is for radial velocities; give --radial-direction too, or leave it out")
         return
     of_fields = (
-        "checkpoint",
-        "save_checkpoint",
         "transform",
         "cluster",
         "cache",

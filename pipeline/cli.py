@@ -8,6 +8,7 @@ import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -105,39 +106,28 @@ def _fill(options: argparse.Namespace) -> None:
     check_targets(options, [files, *(spec.files for spec in further)])
     if further and (tracks or options.radial_direction is not None):
         raise InputError(f"{further[0].files}: further variables go with a field on a grid; leave them out")
-    if options.radial_direction is not None:
-        _fill_radials(options)
-        return
     from .fill import fill
     from .fill_tracks import fill_tracks
     from .large import by_blocks, check_several, fill_large
     from .networks import Training
     from .writing import write
 
-    training = Training(
-        options.window,
-        options.epochs,
-        options.time_budget,
-        options.checkpoint,
-        options.save_checkpoint,
-        options.first_guess,
-        options.loss,
-        options.saves,
-        options.ensemble,
-        options.cv_points,
-        options.save_eofs,
-    )
     how: dict[str, Any] = {
         "method": options.method,
-        "training": training,
-        "holdout": not options.no_holdout,
-        "analysis_everywhere": options.analysis_everywhere,
-        "intervals": options.intervals,
+        "training": Training(**{part.name: getattr(options, part.name) for part in fields(Training)}),
         "seed": options.seed,
         "device": options.device,
         "quiet": options.quiet,
-        "report": lambda rows: None if options.quiet else _show_held_out(rows, options.method, tracks),
+        "report": lambda rows: None if options.quiet else _show_held_out(rows, options, tracks),
         "attributes": {"command": shlex.join(["oceanfill", *options.words])},
+    }
+    if options.radial_direction is not None:
+        _fill_radials(options, how)
+        return
+    how |= {
+        "holdout": not options.no_holdout,
+        "analysis_everywhere": options.analysis_everywhere,
+        "intervals": options.intervals,
     }
     asked = options.workers > 1 or options.cluster is not None or options.cache is not None
     if tracks:
@@ -187,24 +177,12 @@ def _fill(options: argparse.Namespace) -> None:
         _log.info("a map of it is in %s", options.plot)
 
 
-def _fill_radials(options: argparse.Namespace) -> None:
-    from .networks import Training
+def _fill_radials(options: argparse.Namespace, how: dict[str, Any]) -> None:
     from .vectors import fill_radials
     from .writing import write
 
-    dataset = fill_radials(
-        options.inputs,
-        options.radial_direction,
-        method=options.method,
-        flow=options.flow or "free",
-        training=Training(options.window, options.epochs, options.time_budget),
-        seed=options.seed,
-        device=options.device,
-        quiet=options.quiet,
-        report=lambda rows: None if options.quiet else _show_held_out(rows, "radials"),
-        attributes={"command": shlex.join(["oceanfill", *options.words])},
-        **_opening(options),
-    )
+    flow, opening = options.flow or "free", _opening(options)
+    dataset = fill_radials(options.inputs, options.radial_direction, flow=flow, **how, **opening)
     write(dataset, options.output)
     _log.info("%s are in %s", ", ".join(map(str, dataset.data_vars)), options.output)
     if options.plot is not None:
@@ -331,7 +309,7 @@ def _lightning(options: argparse.Namespace) -> None:
     run([word for word in options.words if word != "--debug"])
 
 
-def _show_held_out(rows: list[dict[str, Any]], method: str, tracks: bool = False) -> None:
+def _show_held_out(rows: list[dict[str, Any]], options: argparse.Namespace, tracks: bool) -> None:
     if not rows:
         return
     table = Table(title="Score on held-out values", title_justify="left", caption_justify="left")
@@ -348,7 +326,7 @@ def _show_held_out(rows: list[dict[str, Any]], method: str, tracks: bool = False
     table.caption = "whole tracks, at their points" if tracks else "hidden by the clouds of other dates"
     from .fill import GUESSING
 
-    if method in GUESSING:
+    if options.method in GUESSING and options.radial_direction is None:
         table.caption += ",\nweighted to be as hard as the real gaps"
     Console(stderr=True).print(table)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader
 
 from .data import GapData
 from .errors import InputError
-from .fitting import Saves, fit
+from .fitting import Saves, Task, fit
 from .networks import Training
 from .tasks import Correction
 from .writing import replacing
@@ -96,12 +96,11 @@ def predict(
     return corrected
 
 
-def save(task: Correction, path: str | os.PathLike[str]) -> None:
+def save(task: pl.LightningModule, path: str | os.PathLike[str]) -> None:
     """Write weights and configuration, nothing that has to be unpickled. Atomic."""
     content = {
         "state_dict": task.state_dict(),
         "hyper_parameters": dict(task.hparams),
-        "variables": task.variables,
         "pytorch-lightning_version": pl.__version__,
     }
     with replacing(path) as temporary, temporary.open("wb") as file:  # an open file fails as files do
@@ -114,6 +113,23 @@ def load(
     """The task in a checkpoint of `save` or of ``oceanfill fit``.
 
     Raises `InputError` for a file that is none, for another window or other numbers of variables and outputs.
+    """
+    options, state = contents(path, window)
+    found = options.get("variables", 1), options.get("outputs", 1)
+    if found != (variables, outputs):
+        raise InputError(
+            f"{path}: trained to fill {found[1]} of {found[0]} variables, not {outputs} of {variables}; "
+            "give the variables that it was trained on, or train anew"
+        )
+    return restored(path, Correction, options, state)
+
+
+def contents(
+    path: str | os.PathLike[str], window: int | None = None
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The options and the weights in a checkpoint, which name nothing but what is ours.
+
+    Raises `InputError` for a file that is none and for another window.
     """
     if not Path(path).is_file():
         raise InputError(f"{path}: no such checkpoint; check the path")
@@ -130,12 +146,6 @@ def load(
         OSError,
     ) as error:
         raise InputError(f"{path}: not a checkpoint of oceanfill; make one with --save-checkpoint") from error
-    found = content.get("variables", 1), options.get("outputs", 1)
-    if found != (variables, outputs):
-        raise InputError(
-            f"{path}: trained to fill {found[1]} of {found[0]} variables, not {outputs} of {variables}; "
-            "give the variables that it was trained on, or train anew"
-        )
     options = {key: value for key, value in options.items() if not key.startswith("_")}
     if window is not None and options.get("window") != window:
         raise InputError(
@@ -148,8 +158,18 @@ def load(
     losses = [options.get("loss", _OURS), *(options.get("penalties") or {})]
     if not all(str(name).startswith(_OURS) for name in losses):
         raise InputError(f"{path}: names a loss that is not oceanfill's; it is not loaded")
+    return options, state
+
+
+def restored(
+    path: str | os.PathLike[str],
+    make: Callable[..., Task],
+    options: Mapping[str, Any],
+    state: Mapping[str, Tensor],
+) -> Task:
+    """The task that is made with these options, with these weights of a checkpoint's `contents`."""
     try:
-        task = Correction(**options)
+        task = make(**options)
         task.load_state_dict(state)
     except (RuntimeError, TypeError) as error:
         raise InputError(f"{path}: weights and configuration do not belong together; train anew") from error

@@ -39,6 +39,7 @@ class VectorCorrection(pl.LightningModule):
     ) -> None:
         """Build the network for ``window`` dates and unit vectors ``towards`` (station, 2, y, x)."""
         super().__init__()
+        self.save_hyperparameters(ignore=["towards", "grid"])  # those are the data's
         self.network = nn.utils.convert_conv2d_weight_memory_format(
             build(network, channels(window), 5, window), torch.channels_last
         )

@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -67,8 +68,8 @@ def fill_radials(
     """The current on every cell of the sea from radial velocities and their ``direction`` (`open_radials`).
 
     Returns ``u``, ``v``, ``u_error``, ``v_error`` (of the current itself, not of an observation) and
-    ``uv_covariance``. ``method`` is "oi" or "unet", ``flow`` one of `FLOWS`; of ``training`` window, epochs
-    and time budget count. Raises `InputError` for what cannot be used.
+    ``uv_covariance``. ``method`` is "oi" or "unet", ``flow`` one of `FLOWS`; of ``training`` window, epochs,
+    time budget and checkpoints count. Raises `InputError` for what cannot be used.
     """
     if method not in METHODS:
         raise InputError(f"--method {method} does not fill radial velocities; choose {' or '.join(METHODS)}")
@@ -137,43 +138,54 @@ def _products(
     )
     if method == "oi":
         return [guess], (choosing, scored), nugget
-    rehearsals = []
-    for _ in range(_REHEARSALS):
-        hidden = hide(known, _HIDDEN, rng)
-        if hidden.any():
-            rehearsals.append(guessed(known.hide(hidden), hidden))
-    if not rehearsals:
-        _log.warning("too few gaps to train a network on; the first guess is delivered")
-        return [guess], (choosing, scored), nugget
 
     # Lightning takes seconds to import, which optimal interpolation need not wait for.
     from .fitting import fit as train
+    from .training import contents, restored, save
     from .vector_tasks import VectorCorrection
 
-    window = how.window or usual_window(radials.stations[0])
-    torch.manual_seed(seed)
-    task = VectorCorrection(NETWORKS[method], window, torch.from_numpy(radials.towards), grid, flow)
-    batches = DataLoader(VectorDates(rehearsals, radials.sea, window), batch_size=_BATCH, shuffle=True)
-    task = train(
-        task,
-        batches,
-        DataLoader(VectorDates([trial], radials.sea, window, choosing)) if choosing.any() else None,
-        epochs=how.epochs or _EPOCHS,
-        monitor="held_out" if choosing.any() else None,
-        averaged_over=len(batches),
-        time_budget=how.time_budget,
-        clip=1.0,
-        mixed=True,
-        seed=seed,
-        device=device,
-        quiet=quiet,
-    ).to(device)
+    make = partial(VectorCorrection, towards=torch.from_numpy(radials.towards), grid=grid)
+    if how.checkpoint:
+        options, state = contents(how.checkpoint, how.window)
+        if options.get("flow") != flow:
+            made_for = f"with --flow {options['flow']}" if "flow" in options else "on a field"
+            raise InputError(f"{how.checkpoint}: trained {made_for}, not with --flow {flow}; give another")
+        task = restored(how.checkpoint, make, options, state)
+    else:
+        rehearsals = []
+        for _ in range(_REHEARSALS):
+            hidden = hide(known, _HIDDEN, rng)
+            if hidden.any():
+                rehearsals.append(guessed(known.hide(hidden), hidden))
+        if not rehearsals:
+            _log.warning("too few gaps to train a network on; the first guess is delivered")
+            return [guess], (choosing, scored), nugget
+        window = how.window or usual_window(radials.stations[0])
+        batches = DataLoader(VectorDates(rehearsals, radials.sea, window), batch_size=_BATCH, shuffle=True)
+        torch.manual_seed(seed)
+        task = train(
+            make(NETWORKS[method], window, flow=flow),
+            batches,
+            DataLoader(VectorDates([trial], radials.sea, window, choosing)) if choosing.any() else None,
+            epochs=how.epochs or _EPOCHS,
+            monitor="held_out" if choosing.any() else None,
+            averaged_over=len(batches),
+            time_budget=how.time_budget,
+            clip=1.0,
+            mixed=True,
+            seed=seed,
+            device=device,
+            quiet=quiet,
+        )
+    if how.save_checkpoint:
+        save(task, how.save_checkpoint)
+    task = task.to(device)
 
     def corrected(one: VectorScene) -> Floats:
         every = replace(one, weight=torch.zeros_like(one.weight))
         parts = []
         with torch.no_grad():
-            for batch in DataLoader(VectorDates([every], radials.sea, window)):
+            for batch in DataLoader(VectorDates([every], radials.sea, task.window)):
                 parts.append([part.cpu() for part in task(*(part.to(device) for part in batch[:3]))])
         means, factors = (torch.cat(part) for part in zip(*parts, strict=True))
         return _moments(replace(one, guess=means, factor=factors), spread, radials)

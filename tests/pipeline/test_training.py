@@ -70,7 +70,11 @@ def test_another_window(checkpoint):
 @pytest.mark.parametrize(
     ("key", "change", "finding"),
     [
-        ("variables", 2, "trained to fill 1 of 2 variables, not 1 of 1; give the variables that it"),
+        (
+            "hyper_parameters",
+            {"network": SMALL, "variables": 2},
+            "trained to fill 1 of 2 variables, not 1 of 1; give the variables that it",
+        ),
         ("state_dict", {}, "weights and configuration do not belong together; train anew"),
         ("hyper_parameters", {"network": SMALL, "depth": 3}, "do not belong together; train anew"),
         ("hyper_parameters", {"network": {"class_path": "torch.nn.Identity"}}, "not oceanfill's"),

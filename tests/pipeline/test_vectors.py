@@ -7,10 +7,13 @@ import pytest
 import torch
 import xarray as xr
 from fields import eddies, seen_by_radars
+from oceanfill.pipeline import vectors
 from oceanfill.pipeline.cli import main
 from oceanfill.pipeline.errors import InputError
 from oceanfill.pipeline.networks import NETWORKS, Training
 from oceanfill.pipeline.radials import open_radials
+from oceanfill.pipeline.tasks import Correction
+from oceanfill.pipeline.training import load, save
 from oceanfill.pipeline.vector_scenes import regular_grid
 from oceanfill.pipeline.vector_tasks import _DIVERGENCE, VectorCorrection
 from oceanfill.pipeline.vectors import _factor, along, fill_radials
@@ -73,6 +76,24 @@ def test_a_network_is_trained_and_judged_on_hidden_components(monkeypatch):
     assert [row["method"] for row in rows] == ["optimal interpolation", "unet"]
     assert 0 < abs(rows[1]["rmse"] / rows[0]["rmse"] - 1) < 0.05
     assert filled.attrs["delivered"] in ("optimal interpolation", "unet")
+
+
+def test_a_checkpoint_fills_as_the_network_that_left_it(monkeypatch, tmp_path):
+    monkeypatch.setitem(NETWORKS, "unet", SMALL)
+    made = []
+    monkeypatch.setattr(vectors, "choose", lambda rows, found: len(rows) - 1)
+    path = str(tmp_path / "net.ckpt")
+    for how in (Training(window=3, epochs=1, save_checkpoint=path), Training(checkpoint=path)):
+        made.append(fill_radials(SEEN, "direction", flow="stream-function", training=how))
+    xr.testing.assert_allclose(made[0], made[1], rtol=0, atol=1e-6)
+    assert made[1].attrs["delivered"] == "unet"
+    with pytest.raises(InputError, match="trained with --flow stream-function, not with --flow free"):
+        fill_radials(SEEN, "direction", training=Training(checkpoint=path))
+    with pytest.raises(InputError, match="weights and configuration do not belong together"):
+        load(path)
+    save(Correction(SMALL, window=3), path)
+    with pytest.raises(InputError, match="trained on a field, not with --flow free"):
+        fill_radials(SEEN, "direction", training=Training(checkpoint=path))
 
 
 def task(flow, seed=0):
