@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -29,7 +28,7 @@ from .field import Field
 from .heldout import HeldOut
 from .judging import Estimate, Product, judge
 from .networks import LOSSES, NETWORKS, Training, has_fixed_grid
-from .output import to_dataset
+from .output import provenance, to_dataset
 from .reading import Inputs
 from .samples import with_samples
 from .variables import Source, Spec, merged, open_variables
@@ -221,10 +220,8 @@ def fill(
             100 * (~field.observed[:, field.sea]).mean(),
             f"{method} on {where}" if field.name in names else "input only",
         )
-    found: dict[str, Any] = {"method": method, "seed": seed} | (attributes or {})
-    beside = {"others": names[1:], "auxiliary": [field.name for field in helpers]}
-    options = asdict(training) | _plain(opening) | {key: value for key, value in beside.items() if value}
-    found["configuration"] = json.dumps({"holdout": holdout} | options)
+    beside = {"others": names[1:] or None, "auxiliary": [field.name for field in helpers] or None}
+    found = provenance(method, seed, attributes, holdout=holdout, **asdict(training), **opening, **beside)
     gappy: list[Field] = []
     complete: list[Field] = []
     copied: list[xr.Dataset] = []
@@ -312,7 +309,3 @@ def choose_device(device: str) -> str:
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError("no CUDA device is found; leave --device out or choose cpu")
     return "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
-
-
-def _plain(options: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in options.items() if value is not None}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -13,12 +12,12 @@ import xarray as xr
 
 from .alongtrack import read_tracks
 from .calibration import check_levels
-from .dates import Period
 from .errors import InputError
 from .fill import DEFAULTS, HELD_OUT, METHODS, choose_device, deliver
 from .gridding import grid_of
 from .judging import score
 from .networks import Training
+from .output import provenance
 from .reading import Inputs, Region
 from .trackdata import TrackData
 
@@ -31,10 +30,6 @@ def fill_tracks(
     grid: float | Sequence[float],
     bounds: Region,
     step: float = 1.0,
-    variable: str | None = None,
-    error_variable: str | None = None,
-    observation_error: float | None = None,
-    period: Period | None = None,
     mask: str | None = None,
     mask_variable: str | None = None,
     hold_out_mission: str | None = None,
@@ -51,8 +46,9 @@ def fill_tracks(
     attributes: dict[str, Any] | None = None,
     cluster: str | None = None,
     number: int = 1,
+    **opening: Any,
 ) -> xr.Dataset:
-    """Map along-track values: files that `alongtrack.read_tracks` reads, on a grid of `gridding.grid_of`.
+    """Map along-track values on a grid of `gridding.grid_of`; other keywords go to `alongtrack.read_tracks`.
 
     Whole tracks are held out, and the score is taken at their points. The points of ``hold_out_mission`` are
     not used for anything but a score of what is delivered, which is in the attributes as ``mission_rmse``
@@ -62,16 +58,7 @@ def fill_tracks(
         raise InputError(f"no method is called {method!r}; choose one of {', '.join(METHODS)}")
     check_levels(intervals)
     where = choose_device(device)
-    tracks = read_tracks(
-        source,
-        variable=variable,
-        error_variable=error_variable,
-        observation_error=observation_error,
-        bounds=bounds,
-        period=period,
-        cluster=cluster,
-        number=number,
-    )
+    tracks = read_tracks(source, bounds=bounds, cluster=cluster, number=number, **opening)
     apart = np.zeros(len(tracks), bool) if hold_out_mission is None else tracks.of(hold_out_mission)
     if apart.all():
         raise InputError(f"{hold_out_mission} is the only mission; give files of others, or hold out none")
@@ -96,21 +83,17 @@ def fill_tracks(
         method,
         where,
     )
-    options = {
-        "grid": grid,
-        "bounds": bounds,
-        "step": step,
-        "variable": variable,
-        "error_variable": error_variable,
-        "observation_error": observation_error,
-        "period": period,
-        "mask": mask,
-        "mask_variable": mask_variable,
-        "hold_out_mission": hold_out_mission,
-    }
-    given = {key: value for key, value in options.items() if value is not None}
-    found: dict[str, Any] = {"method": method, "seed": seed} | (attributes or {})
-    found["configuration"] = json.dumps({"holdout": holdout} | asdict(training) | given)
+    places = {"grid": grid, "bounds": bounds, "step": step, "mask": mask, "mask_variable": mask_variable}
+    found = provenance(
+        method,
+        seed,
+        attributes,
+        holdout=holdout,
+        hold_out_mission=hold_out_mission,
+        **asdict(training),
+        **places,
+        **opening,
+    )
     rows: list[dict[str, Any]] = []
     (dataset,) = deliver(
         data,

@@ -46,6 +46,15 @@ _DEGREES = {
 }
 
 
+def provenance(method: str, seed: int, attributes: dict[str, Any] | None, **options: Any) -> dict[str, Any]:
+    """Attributes of what is filled: method, seed, the configuration that repeats it, and others.
+
+    Options that are None are left out.
+    """
+    given = json.dumps({key: value for key, value in options.items() if value is not None})
+    return {"method": method, "seed": seed, "configuration": given} | (attributes or {})
+
+
 def to_dataset(
     field: Field,
     mean: NDArray[np.floating],

@@ -36,7 +36,7 @@ from .fill import AUTOMATIC, DEFAULTS, GUESSING, HELD_OUT, METHODS, choose_devic
 from .firstguess import Guess, PixelMeans, spread
 from .judging import Estimate, judge
 from .networks import NETWORKS, Training, has_fixed_grid
-from .output import coverage_in_time, summary, to_dataset
+from .output import coverage_in_time, provenance, summary, to_dataset
 from .prepare import CELLS, DATES
 from .progress import progress
 from .record import Record
@@ -146,9 +146,8 @@ def fill_record(
     )
     # What cannot be done is said before the training, which tells the reach.
     cut(_LEAST_REACH if method in _POINTWISE else _MOST_REACH)
-    found: dict[str, Any] = {"method": method, "seed": seed}
     opened = {key: getattr(record, key) for key in ("error_variable", "observation_error", "transform")}
-    found["configuration"] = json.dumps({"holdout": holdout} | asdict(training) | opened)
+    found = provenance(method, seed, None, holdout=holdout, **asdict(training), **opened)
     plan = found | {
         "record": [str(Path(record.path).resolve()), (Path(record.path) / "zarr.json").stat().st_mtime_ns],
         "opening": repr(record),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -25,7 +24,7 @@ from .gaps import groups_of, hold_out
 from .heldout import Pairs
 from .judging import choose, score
 from .networks import NETWORKS, Training
-from .output import to_dataset
+from .output import provenance, to_dataset
 from .progress import progress
 from .radials import Radials, open_radials
 from .reading import Inputs
@@ -90,10 +89,7 @@ def fill_radials(
     products, held, nugget = _products(radials, method, flow, training, seed, where, quiet)
     chosen, rows, factor = _judged(radials, products, held, nugget)
     report(rows)
-    found: dict[str, Any] = {"method": method, "seed": seed, "flow": flow} | (attributes or {})
-    found["configuration"] = json.dumps(
-        asdict(training) | {k: v for k, v in opening.items() if v is not None}
-    )
+    found = provenance(method, seed, {"flow": flow} | (attributes or {}), **asdict(training), **opening)
     for row in rows:
         if row["method"] == chosen.name:
             found |= {f"held_out_{key}": value for key, value in row.items() if key != "method"}
