@@ -69,8 +69,8 @@ def resolution(estimate: Floats, truth: Floats, days: Floats, lon: Floats) -> tu
     t, x = frequency > 0, wavenumber > 0
     score = (1 - _spectrum(estimate - truth) / _spectrum(truth))[np.ix_(t, x)]
     # Which of several contours is the first hangs on the algorithm: this is that of the challenge's plots.
-    lines, _ = contour_generator(1 / wavenumber[x], 1 / frequency[t], score, name="mpl2014").lines(0.5)
-    if lines:
+    lines = contour_generator(1 / wavenumber[x], 1 / frequency[t], score, name="mpl2014").lines(0.5)[0]
+    if len(lines):
         first = np.asarray(lines[0])
         return float(first[:, 0].min()), float(first[:, 1].min())
     return (2 * steps[1], 2 * steps[0]) if (score > 0.5).all() else (np.inf, np.inf)
