@@ -27,7 +27,7 @@ from .challenge_files import Points, joined, one, read_mean_topography, read_poi
 from .errors import InputError
 from .fill import DEFAULTS, METHODS
 from .fill_tracks import fill_tracks
-from .networks import Training
+from .networks import NETWORKS, Training
 from .progress import progress
 from .writing import check_writable, write
 
@@ -206,8 +206,9 @@ def challenge(
     """Map a challenge's observations with each method and score the maps by the challenge's definitions.
 
     ``methods`` are "baseline", the challenge's own optimal interpolation, and those of `fill.METHODS`, by
-    which `fill_tracks` fills a grid of ``step`` degrees. The maps of each are left in the folder ``output``,
-    as ``ssh`` (time, lat, lon). Raises `InputError` for unknown names and for a folder that lacks files.
+    which `fill_tracks` fills a grid of ``step`` degrees; a row says so where that delivers something else
+    than was asked for. The maps of each are left in the folder ``output``, as ``ssh`` (time, lat, lon).
+    Raises `InputError` for unknown names and for a folder that lacks files.
     """
     if name not in CHALLENGES:
         raise InputError(f"there is no challenge {name!r}; choose one of {', '.join(CHALLENGES)}")
@@ -225,6 +226,7 @@ def challenge(
         if not quiet:
             _log.info("%s of %s", method, chosen)
         start = time.perf_counter()
+        shown = method
         if method == BASELINE:
             points = joined(list(task.seen(chosen, _BASELINE_AVERAGED).values()))
             maps = baseline(points, task.dates, quiet=quiet)
@@ -240,12 +242,15 @@ def challenge(
                 quiet=quiet,
             )
             maps = filled["ssh_analysis"].rename(latitude="lat", longitude="lon").sel(time=task.dates)
+            if method in (*NETWORKS, "auto") and filled.attrs["delivered"] != method:
+                shown = f"{method}: {filled.attrs['delivered']}"
         levels = task.levels(maps)
         seconds = time.perf_counter() - start
         if output is not None:
-            write(levels.to_dataset(name="ssh"), output / f"{name}_{chosen}_{method}.nc")
+            kept = levels.drop_attrs().assign_attrs(units="m", long_name=f"sea level by {shown}")
+            write(kept.to_dataset(name="ssh"), output / f"{name}_{chosen}_{method}.nc")
         try:
-            rows.append(Row(method, chosen, **task.score(levels), seconds=seconds))
+            rows.append(Row(shown, chosen, **task.score(levels), seconds=seconds))
         except ValueError as error:
             raise InputError(f"{folder}: the maps cannot be scored ({error}); check its files") from error
     return rows
