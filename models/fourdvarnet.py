@@ -246,6 +246,8 @@ class VariationalFiller(nn.Module):
     Raises ValueError for a fold below one.
     """
 
+    learning_rate = 1e-3
+
     def __init__(
         self,
         inputs: int,

@@ -18,6 +18,7 @@ from .features import channels, sea_channel
 from .networks import LOSSES, NETWORKS, build, named
 from .patches import mixed
 
+_LEARNING_RATE = 3e-3
 _WARM_UP = 0.1  # share of the training in which the learning rate rises
 _BETAS = 0.9, 0.98  # a training of few steps cannot average over a thousand of them
 
@@ -40,7 +41,7 @@ class Correction(pl.LightningModule):
         self,
         network: dict[str, Any] = NETWORKS["unet"],
         window: int = 5,
-        learning_rate: float = 3e-3,
+        learning_rate: float | None = None,
         weight_decay: float = 1e-4,
         patch: int = 512,
         saves: int = 1,
@@ -49,17 +50,21 @@ class Correction(pl.LightningModule):
         variables: int = 1,
         outputs: int = 1,
     ) -> None:
-        """Build the network for ``window`` dates (odd); domains above ``patch`` cells are cut to predict."""
+        """Build the network for ``window`` dates (odd); domains above ``patch`` cells are cut to predict.
+
+        Without a ``learning_rate`` it is the network's own, or 0.003 for one that has none.
+        """
         super().__init__()
         if window < 1 or window % 2 == 0:
             raise InputError(f"a window of {window} dates has no middle; ask for an odd number")
         self.save_hyperparameters()
         self.window, self.patch = window, patch
         self.variables, self.outputs = variables, outputs
-        self.learning_rate, self.weight_decay = learning_rate, weight_decay
+        self.weight_decay = weight_decay
         # Channels last is a third faster on a processor, and what a GPU's tensor cores ask for.
         seen = channels(window, variables)
         networks = [build(network, seen, 2 * outputs, window, variables) for _ in range(saves)]
+        self.learning_rate: float = learning_rate or getattr(networks[0], "learning_rate", _LEARNING_RATE)
         self.network = nn.utils.convert_conv2d_weight_memory_format(
             networks[0] if saves == 1 else Mixture(networks), torch.channels_last
         )

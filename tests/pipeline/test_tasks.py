@@ -275,6 +275,12 @@ def test_the_learning_rate_rises_and_falls_along_a_cosine():
     assert shares[-1] < 0.01
 
 
+def test_a_network_may_have_a_learning_rate_of_its_own():
+    own = NETWORKS["4dvarnet"]
+    assert [started(own).learning_rate, started(own, learning_rate=2e-3).learning_rate] == [1e-3, 2e-3]
+    assert started().learning_rate == 3e-3
+
+
 def test_the_learning_rate_follows_the_time_where_that_ends_first():
     """Of 1000 seconds 550 are over: half of what is left after the tenth of the warm-up."""
     rates, timer = Rates(stop=3), Timer(timedelta(seconds=1000))
