@@ -3,8 +3,8 @@
     python benchmarks/calibration.py [MINUTES [CASE ...]]
 
 Prints a Markdown table and draws calibration.png: percent within intervals of 50, 68, 90 and 95 %, and within
-that of 68 % by the distance to the nearest observation of the date. The one factor is fitted on the hold-out,
-and its intervals are Gaussian. No method sees the truth.
+that of 68 % by the distance to the nearest observation of the date and at pixels that are never observed. The
+one factor is fitted on the hold-out, and its intervals are Gaussian. No method sees the truth.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from fill_cases import found
 from oceanfill.pipeline.calibration import Calibration, Misses, misses
 from oceanfill.pipeline.data import GapData
 from oceanfill.pipeline.field import open_field
-from oceanfill.pipeline.fill import HELD_OUT, METHODS, calibrated
+from oceanfill.pipeline.fill import HELD_OUT, METHODS
+from oceanfill.pipeline.judging import calibrated
 from oceanfill.pipeline.networks import Training
 from oceanfill.pipeline.pairing import truth_of
 from scipy.stats import norm
@@ -39,8 +40,10 @@ def shares(z: np.ndarray, widths: list[float]) -> list[float]:
     return [100 * float(np.mean(z <= width)) for width in widths]
 
 
-def reached(there: Misses, held: Misses, law: Calibration) -> dict[str, tuple[list[float], list[float]]]:
-    """Percent of the truth in the intervals, and by fifths of the distance in that of 68 %."""
+def reached(
+    there: Misses, held: Misses, law: Calibration, unseen: np.ndarray
+) -> dict[str, tuple[list[float], list[float], list[float]]]:
+    """Percent of the truth in the intervals; in that of 68 % by fifths of the distance, and of the unseen."""
     level = norm.cdf(1) - norm.cdf(-1)
     factor = np.quantile(held.miss, level, weights=held.weight, method="inverted_cdf")
     fifths = np.array_split(np.argsort(there.traits[:, 1], kind="stable"), 5)
@@ -50,27 +53,29 @@ def reached(there: Misses, held: Misses, law: Calibration) -> dict[str, tuple[li
         ("calibrated", there.miss / law.scale(there.traits), [law.half_width(one) for one in LEVELS]),
     ):
         by_distance = [shares(z[fifth], widths[1:2])[0] for fifth in fifths]
-        lines[name] = shares(z, widths), by_distance
+        lines[name] = shares(z, widths), by_distance, shares(z[unseen], widths[1:2])
     return lines
 
 
 def main() -> None:
     """Print two lines a case and method, and draw them."""
     minutes = float(sys.argv[1]) if len(sys.argv) > 1 else 1.0
-    print("| case | method | error | 50 % | 68 % | 90 % | 95 % | 68 %, nearest | farthest |")
-    print("| --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |", flush=True)
+    print("| case | method | error | 50 % | 68 % | 90 % | 95 % | 68 %, nearest | farthest | never |")
+    print("| --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |", flush=True)
     figure, axes = plt.subplots(2, 4, figsize=(13, 6), sharex="row", sharey="row", layout="constrained")
     for name, (above, below) in zip(sys.argv[2:] or CASES, axes.T, strict=False):
         field = open_field(found(CASES[name][0]))
         truth = truth_of(field, found(CASES[name][1]))
         truth = truth + CASES[name][2] * np.random.default_rng(0).standard_normal(truth.shape)
+        unseen = (field.observed.any(axis=0) < np.isfinite(truth))[np.isfinite(truth)]
         data = GapData(field, held_out=HELD_OUT)
         (products,) = METHODS["unet"](data, Training(epochs=1000, time_budget=minutes))
         for product, method in zip(products, ("oi", "unet"), strict=True):
             there = misses(field, truth, *product.estimate, np.ones(truth.shape))
             held, law = data.misses("held", *product.trial), calibrated(data, product, "held")
-            for error, (all_of_it, by_distance) in reached(there, held, law).items():
+            for error, (all_of_it, by_distance, never) in reached(there, held, law, unseen).items():
                 cells = [f"{share:.1f}" for share in (*all_of_it, by_distance[0], by_distance[-1])]
+                cells.append(f"{never[0]:.1f}" if unseen.any() else "")
                 print("| " + " | ".join([name, method, error, *cells]) + " |", flush=True)
                 style = {"color": COLOURS[method], "ls": STYLES[error], "label": f"{method}, {error}"}
                 above.plot(LEVELS, np.subtract(all_of_it, LEVELS), marker="o", **style)

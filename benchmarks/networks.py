@@ -16,7 +16,8 @@ import numpy as np
 import xarray as xr
 from oceanfill.pipeline.data import GapData
 from oceanfill.pipeline.field import open_field
-from oceanfill.pipeline.fill import HELD_OUT, METHODS, calibrated
+from oceanfill.pipeline.fill import HELD_OUT, METHODS
+from oceanfill.pipeline.judging import calibrated
 from oceanfill.pipeline.networks import NETWORKS, Training
 from oceanfill.pipeline.scores import coverage, rmse
 

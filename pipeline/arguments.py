@@ -227,7 +227,8 @@ def _add_fill(commands: Any) -> None:
         "--ensemble",
         type=positive(int),
         metavar="N",
-        help="mix what N networks of other seeds and held-out dates say; they share the time budget",
+        help="mix what N networks of other seeds and held-out dates say; they share the time budget, "
+        "in which one network alone was better where that was measured (docs/errors.md)",
     )
     modes = fill.add_argument_group("DINEOF")
     modes.add_argument(

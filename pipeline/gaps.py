@@ -16,6 +16,7 @@ Mask = NDArray[np.bool_]
 _HEAVIEST = 10.0  # weight of one hidden value
 _MOST_MISSIONS = 200  # a small domain sees few of them
 _ENOUGH_DATES = 5  # to tell by them what is chance
+_FEW_UNSEEN = 0.01  # of the gaps: pixels that are never observed and that matter little
 
 
 @dataclass(frozen=True)
@@ -99,14 +100,17 @@ def hide_together(
     on a clear date, it would help under the borrowed clouds more than it can under real ones; one without
     gaps loses nothing. ``share`` is that of the outputs with gaps, on their mean, and so is the length of a
     run. Dates on which an output would keep less than a tenth of what it shows are spared.
+
+    Where pixels are never observed, as between tracks, others are hidden on all dates (`hide_pixels`), in the
+    proportion in which the gaps are of such pixels.
     """
-    observed = [field.observed for field in fields]
+    hidden = hide_pixels(fields, outputs, share, rng)
+    observed = [field.observed & ~mask for field, mask in zip(fields, hidden, strict=True)]
     missing = [field.sea & ~seen for field, seen in zip(fields, observed, strict=True)]
-    hidden = [np.zeros_like(seen) for seen in observed]
     gappy = [k for k in range(outputs) if missing[k].any()]
     if not gappy:
         return hidden
-    number = [np.count_nonzero(observed[k]) for k in gappy]
+    number = [np.count_nonzero(fields[k].observed) for k in gappy]
     length = np.concatenate([_gap_lengths(observed[k])[missing[k]] for k in gappy])
     dates = len(observed[0])
     free = np.ones(dates, dtype=bool)
@@ -127,9 +131,37 @@ def hide_together(
                 part[spared] = False
         if any(lost[k].any() for k in gappy):
             for one, part in zip(hidden, lost, strict=True):
-                one[onto] = part
+                one[onto] |= part
             free[onto] = False
     return hidden
+
+
+def hide_pixels(fields: Sequence[Field], outputs: int, share: float, rng: np.random.Generator) -> list[Mask]:
+    """(time, lat, lon) True at values of pixels that are hidden on all dates; nothing where few are unseen.
+
+    The pixels that are never observed are moved over the domain, all by one random step, and random ones of
+    the connected pieces that the outputs' form hide what each variable shows where its own have come to lie.
+    """
+    hidden = [np.zeros_like(field.observed) for field in fields]
+    unseen = [field.sea & ~field.observed.any(axis=0) for field in fields]
+    missing = sum(np.count_nonzero(field.sea & ~field.observed) for field in fields[:outputs])
+    part = len(hidden[0]) * np.count_nonzero(unseen[:outputs]) / max(missing, 1)
+    if part < _FEW_UNSEEN:
+        return hidden
+    step = rng.integers(unseen[0].shape)
+    moved = [np.roll(one, step, axis=(0, 1)) for one in unseen]
+    pieces, _ = label(np.logical_or.reduce(moved[:outputs]), np.ones((3, 3)))
+    shown = [field.observed & one for field, one in zip(fields, moved, strict=True)]
+    size = np.mean(
+        [
+            np.bincount(pieces.ravel(), one.sum(axis=0).ravel()) / np.count_nonzero(field.observed)
+            for field, one in zip(fields[:outputs], shown, strict=False)
+        ],
+        axis=0,
+    )
+    order = rng.permutation(np.flatnonzero((size > 0) & (size <= part * share)))
+    chosen = order[np.cumsum(size[order]) <= part * share]
+    return [one & np.isin(pieces, chosen) for one in shown]
 
 
 def _gap_lengths(observed: Mask) -> NDArray[np.int64]:

@@ -10,6 +10,7 @@ from oceanfill.pipeline.gaps import (
     HOLDOUTS,
     as_hard,
     groups_of,
+    hide_pixels,
     hide_spells,
     hold_out,
     missing_runs,
@@ -68,6 +69,44 @@ def test_a_hold_out_of_one_date_is_halved_in_space():
     columns = field.sea.shape[1] // 2
     assert not choosing[:, :, columns:].any()
     assert not scored[:, :, :columns].any()
+
+
+def unseen_pixels():
+    """A field of which a fifth of the pixels is never observed, in squares of 2 x 2; where those are."""
+    field = cloudy_field(dates=12, rows=40, columns=50)
+    squares = np.random.default_rng(7).random((20, 25)) < 0.2
+    unseen = np.kron(squares, np.ones((2, 2), bool)) & field.sea
+    field.values[:, unseen] = np.nan
+    return field, field.sea & ~field.observed.any(axis=0)
+
+
+def test_pixels_are_hidden_on_all_dates_as_often_as_gaps_are_of_such():
+    """As many values as pieces fit into, none of which has more than 2 % of them; clouds hide the others."""
+    field, unseen = unseen_pixels()
+    part = unseen.sum() * 12 / (field.sea & ~field.observed).sum()
+    (whole,) = hide_pixels([field], 1, 0.2, np.random.default_rng(0))
+    np.testing.assert_array_equal(whole, field.observed & whole.any(axis=0))
+    number = field.observed.sum()
+    assert 0.2 * part - 0.02 < whole.sum() / number <= 0.2 * part
+    hidden = hide_spells(field, 0.2, np.random.default_rng(0))
+    assert hidden[whole].all()
+    assert 0.2 <= hidden.sum() / number < 0.35
+
+
+def test_pixels_that_are_hidden_on_all_dates_lie_as_those_that_are_never_observed():
+    """One step of 40 x 50 brings the latter on all of the former; by chance 40 would be in one of 1e28."""
+    field, unseen = unseen_pixels()
+    (whole,) = hide_pixels([field], 1, 0.2, np.random.default_rng(0))
+    hidden = whole.any(axis=0)
+    assert hidden.sum() >= 40
+    steps = [(y, x) for y in range(40) for x in range(50)]
+    assert sum(np.roll(unseen, step, axis=(0, 1))[hidden].all() for step in steps) == 1
+
+
+def test_few_pixels_that_are_never_observed_are_left_at_that():
+    field = cloudy_field(dates=30, rows=40, columns=50)
+    field.values[:, 20, 20] = np.nan
+    assert not np.any(hide_pixels([field], 1, 0.2, np.random.default_rng(0)))
 
 
 def test_the_same_seed_hides_the_same():

@@ -15,7 +15,7 @@ from oceanfill.pipeline.errors import InputError
 from oceanfill.pipeline.field import open_field
 from oceanfill.pipeline.fill import fill
 from oceanfill.pipeline.firstguess import spread
-from oceanfill.pipeline.gaps import hide_spells, hide_together, hold_out, hold_out_together
+from oceanfill.pipeline.gaps import hide_pixels, hide_spells, hide_together, hold_out, hold_out_together
 from oceanfill.pipeline.networks import Training
 from oceanfill.pipeline.variables import Spec, brought, first_and_others, matching, open_variables, parse
 
@@ -240,6 +240,24 @@ def test_joint_clouds_hide_of_each_what_it_misses_itself_on_the_same_dates():
     # East of the middle both have the same clouds: the second gives nothing away.
     np.testing.assert_array_equal(hidden[0][:, :, 12:], hidden[1][:, :, 12:])
     assert hidden[1].any()
+
+
+def test_pixels_of_a_pair_are_hidden_on_all_dates_where_each_is_never_observed_itself():
+    first, other = pair()
+    whole = replace(other, values=np.where(other.sea, cloudy_dataset().truth, np.nan).astype(np.float32))
+    holes = np.zeros_like(first.sea)
+    holes[2:-2:4, 2:-2:4] = True
+    first, other = (
+        replace(one, values=np.where(holes & part, np.nan, one.values))
+        for one, part in ((first, True), (other, np.arange(holes.shape[1]) < 8))
+    )
+    hidden = hide_pixels([first, other, whole], 1, 0.5, np.random.default_rng(0))
+    one, another, last = (mask.any(axis=0) for mask in hidden)
+    assert one.any()
+    assert another.any()
+    assert not (another & ~one & first.observed.any(axis=0)).any()
+    assert another.sum() < one.sum()
+    assert not last.any()
 
 
 def test_outputs_share_the_hold_out_on_their_mean_and_keep_a_tenth_of_each_date():

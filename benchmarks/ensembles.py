@@ -1,0 +1,61 @@
+"""One network against four in the same time of training, on the truth of the cases of calibration.py.
+
+    python benchmarks/ensembles.py MINUTES SEEDS CASE ...
+
+Prints a Markdown table: the first guess, a network trained for so many minutes, and four that share them, on
+the same hold-out, each with the error that `fill` would deliver. CRPS is that of a Gaussian. No network sees
+the truth.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from calibration import CASES
+from fill_cases import found
+from oceanfill.pipeline.data import GapData
+from oceanfill.pipeline.field import open_field
+from oceanfill.pipeline.fill import HELD_OUT, METHODS
+from oceanfill.pipeline.judging import Product, calibrated, score
+from oceanfill.pipeline.networks import Training
+from oceanfill.pipeline.pairing import truth_of
+from oceanfill.pipeline.scores import coverage, crps_gaussian, rmse
+
+MEMBERS = 4
+
+
+def trained(data: GapData, minutes: float, members: int | None) -> list[Product]:
+    """The first guess and what one network, or so many, make of it."""
+    how = Training(epochs=1000, time_budget=minutes, ensemble=members)
+    (products,) = METHODS["unet"](data, how)
+    return products
+
+
+def main() -> None:
+    """Print three lines a case and seed."""
+    minutes, seeds = float(sys.argv[1]), int(sys.argv[2])
+    print("| case | seed | | RMSE | CRPS | within 1 sigma | held-out RMSE |")
+    print("| --- | ---: | --- | ---: | ---: | ---: | ---: |", flush=True)
+    for name in sys.argv[3:]:
+        source, behind = map(found, CASES[name][:2])
+        field = open_field(source)
+        truth = truth_of(field, behind)
+        for seed in range(seeds):
+            data = GapData(field, held_out=HELD_OUT, seed=seed)
+            guess, one = trained(data, minutes, None)
+            _, four = trained(data, minutes, MEMBERS)
+            for called, product in (("oi", guess), ("one", one), ("four", four)):
+                assert product.trial is not None  # values are held out
+                mean, error = product.estimate
+                sigma = calibrated(data, product, "held").scaled(field, error)
+                cells = [
+                    f"{rmse(mean, truth):.4g}",
+                    f"{crps_gaussian(mean, sigma, truth):.4g}",
+                    f"{100 * coverage(mean, sigma, truth):.1f} %",
+                    f"{score(data.pairs('held', *product.trial))['rmse']:.4g}",
+                ]
+                print("| " + " | ".join([name, str(seed), called, *cells]) + " |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
