@@ -15,11 +15,11 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 from fill_cases import found
-from oceanfill.pipeline.calibration import Calibration, Misses, misses
+from oceanfill.pipeline.calibration import misses
 from oceanfill.pipeline.data import GapData
 from oceanfill.pipeline.field import open_field
-from oceanfill.pipeline.fill import HELD_OUT, METHODS
-from oceanfill.pipeline.judging import calibrated
+from oceanfill.pipeline.fill import HELD_OUT, METHODS, standard_error
+from oceanfill.pipeline.judging import Product, calibrated
 from oceanfill.pipeline.networks import Training
 from oceanfill.pipeline.pairing import truth_of
 from scipy.stats import norm
@@ -41,19 +41,25 @@ def shares(z: np.ndarray, widths: list[float]) -> list[float]:
 
 
 def reached(
-    there: Misses, held: Misses, law: Calibration, unseen: np.ndarray
+    truth: np.ndarray, data: GapData, product: Product
 ) -> dict[str, tuple[list[float], list[float], list[float]]]:
     """Percent of the truth in the intervals; in that of 68 % by fifths of the distance, and of the unseen."""
+    assert product.trial is not None  # values are held out
+    field, here = data.field, np.isfinite(truth)
+    there = misses(field, truth, *product.estimate, np.ones(truth.shape))
+    held, law = data.misses("held", *product.trial), calibrated(data, product, "held")
     level = norm.cdf(1) - norm.cdf(-1)
     factor = np.quantile(held.miss, level, weights=held.weight, method="inverted_cdf")
     fifths = np.array_split(np.argsort(there.traits[:, 1], kind="stable"), 5)
+    unseen = (field.observed.any(axis=0) < here)[here]
+    scaled = standard_error(data, product, law) / product.estimate[1]
     lines = {}
     for name, z, widths in (
         ("one factor", there.miss / factor, norm.ppf((1 + np.array(LEVELS) / 100) / 2)),
-        ("calibrated", there.miss / law.scale(there.traits), [law.half_width(one) for one in LEVELS]),
+        ("calibrated", there.miss / scaled[here], [law.half_width(one) for one in LEVELS]),
     ):
         by_distance = [shares(z[fifth], widths[1:2])[0] for fifth in fifths]
-        lines[name] = shares(z, widths), by_distance, shares(z[unseen], widths[1:2])
+        lines[name] = shares(z, widths), by_distance, shares(z[unseen], widths[1:2]) if unseen.any() else []
     return lines
 
 
@@ -67,15 +73,12 @@ def main() -> None:
         field = open_field(found(CASES[name][0]))
         truth = truth_of(field, found(CASES[name][1]))
         truth = truth + CASES[name][2] * np.random.default_rng(0).standard_normal(truth.shape)
-        unseen = (field.observed.any(axis=0) < np.isfinite(truth))[np.isfinite(truth)]
         data = GapData(field, held_out=HELD_OUT)
         (products,) = METHODS["unet"](data, Training(epochs=1000, time_budget=minutes))
         for product, method in zip(products, ("oi", "unet"), strict=True):
-            there = misses(field, truth, *product.estimate, np.ones(truth.shape))
-            held, law = data.misses("held", *product.trial), calibrated(data, product, "held")
-            for error, (all_of_it, by_distance, never) in reached(there, held, law, unseen).items():
-                cells = [f"{share:.1f}" for share in (*all_of_it, by_distance[0], by_distance[-1])]
-                cells.append(f"{never[0]:.1f}" if unseen.any() else "")
+            for error, (all_of_it, by_distance, never) in reached(truth, data, product).items():
+                cells = [f"{share:.1f}" for share in (*all_of_it, by_distance[0], by_distance[-1], *never)]
+                cells += [""] * (not never)
                 print("| " + " | ".join([name, method, error, *cells]) + " |", flush=True)
                 style = {"color": COLOURS[method], "ls": STYLES[error], "label": f"{method}, {error}"}
                 above.plot(LEVELS, np.subtract(all_of_it, LEVELS), marker="o", **style)

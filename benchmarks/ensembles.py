@@ -15,7 +15,7 @@ from calibration import CASES
 from fill_cases import found
 from oceanfill.pipeline.data import GapData
 from oceanfill.pipeline.field import open_field
-from oceanfill.pipeline.fill import HELD_OUT, METHODS
+from oceanfill.pipeline.fill import HELD_OUT, METHODS, standard_error
 from oceanfill.pipeline.judging import Product, calibrated, score
 from oceanfill.pipeline.networks import Training
 from oceanfill.pipeline.pairing import truth_of
@@ -46,8 +46,8 @@ def main() -> None:
             _, four = trained(data, minutes, MEMBERS)
             for called, product in (("oi", guess), ("one", one), ("four", four)):
                 assert product.trial is not None  # values are held out
-                mean, error = product.estimate
-                sigma = calibrated(data, product, "held").scaled(field, error)
+                mean, _ = product.estimate
+                sigma = standard_error(data, product, calibrated(data, product, "held"))
                 cells = [
                     f"{rmse(mean, truth):.4g}",
                     f"{crps_gaussian(mean, sigma, truth):.4g}",

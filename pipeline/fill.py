@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 import xarray as xr
+from numpy.typing import NDArray
 
 from .calibration import Calibration, check_levels
 from .classical.blend import blend
@@ -26,7 +27,7 @@ from .data import GapData
 from .errors import InputError
 from .field import Field
 from .heldout import HeldOut
-from .judging import Estimate, Product, judge
+from .judging import Estimate, Product, calibrated, judge
 from .networks import LOSSES, NETWORKS, Training, has_fixed_grid
 from .output import provenance, to_dataset
 from .reading import Inputs
@@ -286,8 +287,7 @@ def deliver(
         of = {"variable": field.name} if data.outputs > 1 else {}
         shown += [of | row for row in rows]
         found |= {f"{field.name}_{key}" if of else key: value for key, value in said.items()}
-        mean, error = best.estimate
-        chosen.append((part, (mean, calibration.scaled(field, error)), calibration))
+        chosen.append((part, (best.estimate[0], standard_error(part, best, calibration)), calibration))
     report(shown)
     made = []
     for part, estimated, calibration in chosen:
@@ -300,6 +300,21 @@ def deliver(
         )
         made.append(with_samples(dataset, part, estimated, calibration, samples) if samples else dataset)
     return made
+
+
+def standard_error(data: HeldOut, product: Product, calibration: Calibration) -> NDArray[np.float32]:
+    """(time, lat, lon) of a product, as a calibration scales it.
+
+    That of a network is no less than that of its first guess where a pixel is never observed: the first guess
+    is calibrated on more of the pixels that are hidden on all dates.
+    """
+    field, guess = data.field, product.corrects
+    error = calibration.scaled(field, product.estimate[1])
+    unseen = field.sea & ~field.observed.any(axis=0)
+    if guess is None or guess.trial is None or not unseen.any():
+        return error
+    least = standard_error(data, guess, calibrated(data, guess, "held"))
+    return np.where(unseen, np.maximum(error, least), error)
 
 
 def choose_device(device: str) -> str:
