@@ -7,8 +7,10 @@ import pytest
 import torch
 from fields import cloudy_dataset, cloudy_field
 from oceanfill.pipeline.classical.simple import linear_in_time
+from oceanfill.pipeline.data import GapData
 from oceanfill.pipeline.errors import InputError
-from oceanfill.pipeline.fill import METHODS, choose_device, fill
+from oceanfill.pipeline.fill import METHODS, choose_device, fill, standard_error
+from oceanfill.pipeline.judging import Product, calibrated
 from oceanfill.pipeline.networks import NETWORKS, Training
 
 torch.set_num_threads(1)
@@ -107,3 +109,22 @@ def test_what_cannot_be_asked_for(dataset):
     with pytest.raises(InputError, match="no first guess is called 'spline'"):
         fill(dataset, variable="sst", method="oi", training=Training(first_guess="spline"))
     assert choose_device("cpu") == "cpu"
+
+
+@pytest.mark.parametrize(("deviation", "expected"), [(0.2, 0.4), (0.6, 0.6)])
+def test_where_a_pixel_is_never_observed_a_network_is_no_surer_than_its_first_guess(deviation, expected):
+    """The first guess is off by 0.4 and both say half of what they are off by."""
+    field = cloudy_field(dates=24)
+    field.values[:, 5:7, 5:7] = np.nan
+    data, rng = GapData(field, held_out=0.2, seed=1), np.random.default_rng(0)
+
+    def product(deviation, guess=None):
+        off = deviation * rng.standard_normal(field.values.shape)
+        said = np.full(off.shape, np.float32(deviation / 2))
+        return Product("made up", (0 * said, said), (np.nan_to_num(field.values) + off, said), corrects=guess)
+
+    network = product(deviation, product(0.4))
+    error = standard_error(data, network, calibrated(data, network, "held"))
+    np.testing.assert_allclose(error[:, 5:7, 5:7], expected, rtol=0.1)
+    seen = field.observed.any(axis=0)
+    np.testing.assert_allclose(error[:, seen], deviation, rtol=0.1)
