@@ -68,8 +68,10 @@ def main() -> None:
     minutes = float(sys.argv[1]) if len(sys.argv) > 1 else 1.0
     print("| case | method | error | 50 % | 68 % | 90 % | 95 % | 68 %, nearest | farthest | never |")
     print("| --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |", flush=True)
-    figure, axes = plt.subplots(2, 4, figsize=(13, 6), sharex="row", sharey="row", layout="constrained")
-    for name, (above, below) in zip(sys.argv[2:] or CASES, axes.T, strict=False):
+    names = sys.argv[2:] or list(CASES)
+    shape = {"figsize": (1 + 3 * len(names), 6), "sharex": "row", "sharey": "row", "squeeze": False}
+    figure, axes = plt.subplots(2, len(names), layout="constrained", **shape)
+    for name, (above, below) in zip(names, axes.T, strict=True):
         field = open_field(found(CASES[name][0]))
         truth = truth_of(field, found(CASES[name][1]))
         truth = truth + CASES[name][2] * np.random.default_rng(0).standard_normal(truth.shape)
