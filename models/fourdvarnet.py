@@ -22,7 +22,6 @@ from .unet import padded
 
 Memory = tuple[Tensor, ...]
 _LEAST = 1e-8  # of a gradient's root mean square
-_PENALTIES = 0.05, 0.05  # weights of the prior's residual, as published, and of errors of gradients
 _LEAST_VARIANCE = 1e-2  # of what states are fitted to: the steeper the cost, the shorter the steps
 
 
@@ -273,7 +272,6 @@ class VariationalFiller(nn.Module):
         )
         self.read = nn.Conv2d((inputs + states) * fold**2, hidden, 3, padding=1)
         self.head = zeroed(nn.Conv2d(hidden, outputs * fold**2, 1))
-        self._unexpected: Tensor | None = None  # the prior's residual of the last states in training
 
     def forward(self, x: Tensor) -> Tensor:
         rows, columns = x.shape[-2:]
@@ -282,28 +280,9 @@ class VariationalFiller(nn.Module):
         anomaly, log_error = (torch.cat(blocks[k : 2 * self.variables : 2], dim=1) for k in (0, 1))
         variance = torch.exp(2 * log_error).clamp(min=_LEAST_VARIANCE)
         states = self.assimilation(anomaly, anomaly, torch.ones_like(anomaly, dtype=torch.bool), variance)
-        if self.training:
-            self._unexpected = (states - self.assimilation.prior(states)).square().mean()
         changed = (states - anomaly) / variance.sqrt()
         said = self.head(functional.relu(self.read(torch.cat([x, changed], dim=1))))
         return functional.pixel_shuffle(said, self.fold)[..., :rows, :columns]
-
-    def penalty(self, error: Tensor, weight: Tensor) -> Tensor:
-        """What training adds to the loss of values, after each `forward`: two of the published terms.
-
-        The mean square of what the prior does not expect of the states, and of the differences of the
-        ``error`` (..., y, x) from one cell to the next, where both have a ``weight`` (..., y, x).
-        """
-        unexpected, self._unexpected = self._unexpected, None
-        assert unexpected is not None
-        squares, pairs = error.new_zeros(()), error.new_zeros(())
-        for axis in (-2, -1):
-            cells = weight.shape[axis] - 1
-            both = (weight.narrow(axis, 0, cells) > 0) & (weight.narrow(axis, 1, cells) > 0)
-            squares = squares + error.diff(dim=axis).square()[both].sum()
-            pairs = pairs + both.sum()
-        prior, gradients = _PENALTIES
-        return prior * unexpected + gradients * squares / pairs.clamp(min=1)
 
 
 _POOL: tuple[Callable[..., Tensor], ...] = (functional.avg_pool1d, functional.avg_pool2d)

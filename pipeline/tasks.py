@@ -30,11 +30,9 @@ class Correction(pl.LightningModule):
     units of the first guess's standard error the truth is m +- exp(d). The first ``outputs`` of the
     ``variables`` that are seen are outputs, whose losses are averaged. ``network`` is a ``class_path`` with
     ``init_args``; channels in and out are added to them. ``loss`` names a loss of hidden values,
-    ``penalties`` what is added to it, each times a factor (`models.losses`). A network may have a ``penalty``
-    of its own, of what is left of the residual (batch, outputs, y, x) and of its weight. With ``saves`` it is
-    as many networks, of epochs of one training or of several, whose Gaussians are mixed. A batch may end in
-    the cells and weights of points (`models.points.Corners`): then the maps are taken there, before the loss,
-    and a network's own penalty, which is of maps, is left out.
+    ``penalties`` what is added to it, each times a factor (`models.losses`). With ``saves`` it is as many
+    networks, of epochs of one training or of several, whose Gaussians are mixed. A batch may end in the cells
+    and weights of points (`models.points.Corners`): then the maps are taken there, before the loss.
     """
 
     def __init__(
@@ -106,9 +104,6 @@ class Correction(pl.LightningModule):
         loss = torch.stack(losses).mean()
         for penalty, factor in self.penalties:
             loss = loss + factor * penalty(self.network, *stages[-1])
-        own: Callable[[Tensor, Tensor], Tensor] | None = getattr(self.network, "penalty", None)
-        if own is not None and not at:
-            loss = loss + own(torch.where(weight > 0, residual, 0.0) - stages[-1][0], weight)
         self.log("loss", loss, prog_bar=True)
         return loss
 

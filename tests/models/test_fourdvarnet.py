@@ -215,21 +215,3 @@ def test_the_filler_stays_near_what_is_well_known():
     near, far = (float(part.abs().mean() * by) for part, by in zip(moved, sigma, strict=True))
     assert near < 0.3 * far
     assert far > 0.01
-
-
-def test_the_filler_is_penalised_for_what_its_prior_does_not_expect_and_for_gradients():
-    made = VariationalFiller(11, dates=3, hidden=6, prior=4, kernel=3, iterations=1, fold=1).train()
-    made.assimilation.prior = nn.Identity()
-    y, x = torch.meshgrid(torch.arange(5.0), torch.arange(6.0), indexing="ij")
-    error, weight = (2 * x + 3 * y)[None], torch.ones(1, 5, 6)
-    weight[:, 4] = weight[:, :, 0] = 0
-    error[weight == 0] = 1e6
-    made(torch.randn(1, 11, 5, 6))
-    across, down = 4 * 4, 3 * 5  # pairs of cells that have a weight
-    expected = 0.05 * (4 * across + 9 * down) / (across + down)
-    torch.testing.assert_close(float(made.penalty(error, weight)), expected)
-    states = []
-    made.assimilation.prior = nn.Module()
-    made.assimilation.prior.forward = lambda state: (states.append(state), torch.zeros_like(state))[1]
-    made(torch.randn(1, 11, 5, 6))
-    torch.testing.assert_close(made.penalty(error, 0 * weight), 0.05 * states[-1].square().mean())

@@ -82,14 +82,6 @@ def test_the_refined_network_counts_for_seven_tenths():
     torch.testing.assert_close(task(inputs)[0], task.stages(inputs)[1][0])
 
 
-def test_the_penalty_of_a_network_is_added():
-    task, (inputs, residual, weight) = started(), batch()
-    expected = nll(*task(inputs), residual, weight)
-    task.network.penalty = lambda error, known: error[known > 0].sum()
-    error = (residual - task(inputs)[0])[weight > 0].sum()
-    torch.testing.assert_close(task.training_step(drawn(inputs, residual, weight), 0), expected + error)
-
-
 def test_values_of_no_weight_teach_nothing():
     task, (inputs, residual, weight) = started(), batch()
     loss = task.training_step(drawn(inputs, residual, weight), 0)
