@@ -62,7 +62,8 @@ class Correction(pl.LightningModule):
         # Channels last is a third faster on a processor, and what a GPU's tensor cores ask for.
         seen = channels(window, variables)
         networks = [build(network, seen, 2 * outputs, window, variables) for _ in range(saves)]
-        self.learning_rate: float = learning_rate or getattr(networks[0], "learning_rate", _LEARNING_RATE)
+        own: float = getattr(networks[0], "learning_rate", _LEARNING_RATE)
+        self.learning_rate = own if learning_rate is None else learning_rate
         self.network = nn.utils.convert_conv2d_weight_memory_format(
             networks[0] if saves == 1 else Mixture(networks), torch.channels_last
         )
