@@ -326,7 +326,7 @@ def _show_held_out(rows: list[dict[str, Any]], options: argparse.Namespace, trac
     table.caption = "whole tracks, at their points" if tracks else "hidden by the clouds of other dates"
     from .fill import GUESSING
 
-    if options.method in GUESSING and options.radial_direction is None:
+    if options.method in GUESSING:
         table.caption += ",\nweighted to be as hard as the real gaps"
     Console(stderr=True).print(table)
 

@@ -20,7 +20,7 @@ from .classical.vector_kriging import fit, hide
 from .data import usual_window
 from .errors import InputError
 from .fill import DEFAULTS, HELD_OUT, choose_device
-from .gaps import groups_of, hold_out
+from .gaps import as_hard, groups_of, hold_out
 from .heldout import Pairs
 from .judging import choose, score
 from .networks import NETWORKS, Training
@@ -48,6 +48,16 @@ class _Product:
     name: str
     estimate: Floats  # from all that was seen
     trial: Floats  # without what is held out
+
+
+@dataclass(frozen=True)
+class _HeldOut:
+    """Velocities (time, station, lat, lon) that are held out."""
+
+    choosing: NDArray[np.bool_]
+    scored: NDArray[np.bool_]
+    weight: Floats  # with which they are as hard as what is not seen; zero elsewhere
+    noise: Floats  # their error variance
 
 
 def fill_radials(
@@ -86,8 +96,7 @@ def fill_radials(
         method,
         where,
     )
-    products, held, nugget = _products(radials, method, flow, training, seed, where, quiet)
-    chosen, rows, factor = _judged(radials, products, held, nugget)
+    chosen, rows, factor = _judged(radials, *_products(radials, method, flow, training, seed, where, quiet))
     report(rows)
     found = provenance(method, seed, {"flow": flow} | (attributes or {}), **asdict(training), **opening)
     for row in rows:
@@ -101,8 +110,8 @@ def fill_radials(
 
 def _products(
     radials: Radials, method: str, flow: str, how: Training, seed: int, device: str, quiet: bool
-) -> tuple[list[_Product], tuple[NDArray[np.bool_], NDArray[np.bool_]], float]:
-    """The guess and the network's correction of it; what chooses and what is scored; the noise's variance."""
+) -> tuple[list[_Product], _HeldOut]:
+    """The guess and the network's correction of it, and what is held out of both."""
     rng = np.random.default_rng(seed)
     pairs = [hold_out(station, HELD_OUT, rng) for station in radials.stations]
     choosing, scored = (np.stack(part, 1) for part in zip(*pairs, strict=True))
@@ -132,8 +141,10 @@ def _products(
     guess = _Product(
         "optimal interpolation", _moments(full, spread, radials), _moments(trial, spread, radials)
     )
+    weight = _as_hard(radials, guess, held)
+    apart = _HeldOut(choosing, scored, weight, radials.error_variance + nugget)
     if method == "oi":
-        return [guess], (choosing, scored), nugget
+        return [guess], apart
 
     # Lightning takes seconds to import, which optimal interpolation need not wait for.
     from .fitting import fit as train
@@ -155,8 +166,9 @@ def _products(
                 rehearsals.append(guessed(known.hide(hidden), hidden))
         if not rehearsals:
             _log.warning("too few gaps to train a network on; the first guess is delivered")
-            return [guess], (choosing, scored), nugget
+            return [guess], apart
         window = how.window or usual_window(radials.stations[0])
+        trial = replace(trial, weight=torch.from_numpy(weight))
         batches = DataLoader(VectorDates(rehearsals, radials.sea, window), batch_size=_BATCH, shuffle=True)
         torch.manual_seed(seed)
         task = train(
@@ -186,7 +198,7 @@ def _products(
         means, factors = (torch.cat(part) for part in zip(*parts, strict=True))
         return _moments(replace(one, guess=means, factor=factors), spread, radials)
 
-    return [guess, _Product(method, corrected(full), corrected(trial))], (choosing, scored), nugget
+    return [guess, _Product(method, corrected(full), corrected(trial))], apart
 
 
 def _moments(one: VectorScene, spread: float, radials: Radials) -> Floats:
@@ -204,48 +216,56 @@ def along(radials: Radials, current: Floats) -> tuple[Floats, Floats]:
     return u * east + v * north, uu * east**2 + vv * north**2 + 2 * uv * east * north
 
 
+def _as_hard(radials: Radials, guess: _Product, held: NDArray[np.bool_]) -> Floats:
+    """(time, station, lat, lon) weights of what is ``held`` out, by the error of the guess along directions.
+
+    What is not seen is each station's component where it has a direction and sees nothing: without weights
+    velocities would count most that another station sees as well.
+    """
+    unseen = np.isnan(radials.values) & radials.towards.any(axis=1) & radials.sea
+    error, real = (np.sqrt(along(radials, one)[1]) for one in (guess.trial, guess.estimate))
+    weight = np.zeros(held.shape, np.float32)
+    weight[held] = as_hard(error[held], real[unseen])
+    return weight
+
+
 def _judged(
     radials: Radials,
     products: list[_Product],
-    held: tuple[NDArray[np.bool_], NDArray[np.bool_]],
-    nugget: float,
+    held: _HeldOut,
 ) -> tuple[_Product, list[dict[str, Any]], float]:
     """The product to deliver, the scores of all, and the factor of its error, as in `judging.judge`."""
-    if not all(part.any() for part in held):
+    if not (held.choosing.any() and held.scored.any()):
         return products[-1], [], 1.0
-    choosing, scored, every = (
-        np.where(part, radials.values, np.float32(np.nan)) for part in (*held, held[0] | held[1])
-    )
-    noise = radials.error_variance + nugget
-    rows, found = [], []
+    rows, found, factors = [], [], []
     for product in products:
         velocity, variance = along(radials, product.trial)
-        sigma = np.sqrt(variance * _factor(velocity, variance, noise, choosing) ** 2 + noise)
-        rows.append({"method": product.name} | score(_pairs(velocity, sigma, scored)))
-        found.append(_pairs(velocity, sigma, choosing))
-    best = products[choose(rows, found)]
-    return best, rows, _factor(*along(radials, best.trial), noise, every)
+        known = velocity - radials.values, variance, held.noise, held.weight
+        chosen, every = (
+            _factor(*(one[part] for one in known)) for part in (held.choosing, held.choosing | held.scored)
+        )
+        sigma = np.sqrt(variance * chosen**2 + held.noise)
+        choosing, scored = (
+            Pairs(velocity[part], sigma[part], radials.values[part], held.weight[part], groups_of(part))
+            for part in (held.choosing, held.scored)
+        )
+        rows.append({"method": product.name} | score(scored))
+        found.append(choosing)
+        factors.append(every)
+    best = choose(rows, found)
+    return products[best], rows, factors[best]
 
 
-def _pairs(velocity: Floats, sigma: Floats, truth: Floats) -> Pairs:
-    """Where the truth (time, station, lat, lon) is finite."""
-    here = np.isfinite(truth)
-    return Pairs(velocity[here], sigma[here], truth[here], np.ones(here.sum()), groups_of(here))
+def _factor(off: Floats, claimed: Floats, noise: Floats, weight: Floats) -> float:
+    """By which errors of variances ``claimed`` (n,) are multiplied to make what is ``off`` likeliest.
 
-
-def _factor(velocity: Floats, variance: Floats, noise: Floats, truth: Floats) -> float:
-    """By which the current's error is multiplied to make held-out velocities likeliest, with their noise.
-
-    The noise stays as it was fitted: the two together are hardly told apart.
+    The ``noise`` of the velocities stays as it was fitted: the two together are hardly told apart.
     """
-    here = np.isfinite(truth)
-    squared, claimed, own = (
-        part[here].astype(np.float64) for part in ((velocity - truth) ** 2, variance, noise)
-    )
+    square, variance, own = (one.astype(np.float64) for one in (off**2, claimed, noise))
 
     def loss(log: float) -> float:
-        total = np.exp(2 * log) * claimed + own
-        return float(np.mean(np.log(total) + squared / total))
+        total = np.exp(2 * log) * variance + own
+        return float(np.average(np.log(total) + square / total, weights=weight))
 
     return float(np.exp(minimize_scalar(loss, bounds=(-_MOST_LOG, _MOST_LOG), method="bounded").x))
 

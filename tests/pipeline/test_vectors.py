@@ -16,7 +16,7 @@ from oceanfill.pipeline.tasks import Correction
 from oceanfill.pipeline.training import load, save
 from oceanfill.pipeline.vector_scenes import regular_grid
 from oceanfill.pipeline.vector_tasks import _DIVERGENCE, VectorCorrection
-from oceanfill.pipeline.vectors import _factor, along, fill_radials
+from oceanfill.pipeline.vectors import _as_hard, _factor, _Product, along, fill_radials
 
 torch.set_num_threads(1)
 SMALL = {"class_path": "oceanfill.models.unet.UNet", "init_args": {"widths": [4, 8]}}
@@ -162,8 +162,25 @@ def test_errors_are_scaled_so_that_held_out_values_are_likely():
     rng = np.random.default_rng(0)
     variance = rng.uniform(0.5, 8, 40_000)
     off = rng.standard_normal(40_000) * np.sqrt(0.7**2 * variance + 1.1)
-    found = _factor(off, variance, np.full(40_000, 1.1), np.zeros(40_000))
-    assert found == pytest.approx(0.7, rel=0.02)
+    noise, weight = np.full(40_000, 1.1), np.ones(40_000)
+    assert _factor(off, variance, noise, weight) == pytest.approx(0.7, rel=0.02)
+    off[20_000:] *= 3
+    weight[20_000:] = 0
+    assert _factor(off, variance, noise, weight) == pytest.approx(0.7, rel=0.03)
+
+
+def test_held_out_velocities_weigh_as_what_is_not_seen():
+    """The guess errs by 1 to 3 where velocities are hidden from it, and by 2 to 3 in the gaps."""
+    radials = open_radials(SEEN, "direction")
+    rng = np.random.default_rng(0)
+    held = np.isfinite(radials.values) & (rng.random(radials.values.shape) < 0.2)
+    error = rng.uniform([[[[1]]], [[[2]]]], 3, (2, 12, ROWS, COLUMNS))
+    trial, whole = np.zeros((2, 5, 12, ROWS, COLUMNS))
+    trial[2:4], whole[2:4] = error**2
+    weight = _as_hard(radials, _Product("guess", whole, trial), held)[held]
+    of_held = np.broadcast_to(error[0][:, None], held.shape)[held]
+    assert np.average(of_held, weights=weight) == pytest.approx(2.5, abs=0.05)
+    assert weight[of_held < 1.99].max() < 0.1
 
 
 def test_along_projects_current_and_covariance():
