@@ -279,15 +279,16 @@ def hold_out_together(
     return [(one & choose, one & ~choose) for one in hidden]
 
 
-def groups_of(where: Mask) -> NDArray[np.int64]:
-    """(n,) the number of the group that each cell of (time, ..., lat, lon) that is True belongs to.
+def groups_of(where: Mask) -> list[NDArray[np.int64]]:
+    """Numbers (n,) of the groups of cells, of (time, ..., lat, lon) where True, whose errors hang together.
 
-    Errors of a group hang together: it is a date, or where there are few of them a quarter of one.
+    Those are dates, unless there are few, and sixteenths of the map: a pixel that is hidden on many dates is
+    missed alike on all of them.
     """
     date, *_, row, column = np.nonzero(where)
-    if len(np.unique(date)) >= _ENOUGH_DATES:
-        return date
-    return 4 * date + 2 * (row > np.median(row)) + (column > np.median(column))
+    quarters = (np.searchsorted(np.quantile(at, (0.25, 0.5, 0.75)), at) for at in (row, column))
+    place = np.ravel_multi_index(tuple(quarters), (4, 4))
+    return [date, place] if len(np.unique(date)) >= _ENOUGH_DATES else [place]
 
 
 def as_hard(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -27,7 +28,7 @@ class Pairs(NamedTuple):
     error: NDArray[np.floating]  # standard error
     truth: NDArray[np.floating]
     weight: NDArray[np.floating]
-    group: NDArray[np.integer]  # number of what hangs together: a date (`groups_of`), a track
+    groups: Sequence[NDArray[np.integer]]  # numbers of what hangs together, in one way or another
 
 
 class HeldOut:

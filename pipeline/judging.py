@@ -64,12 +64,9 @@ def choose(rows: list[dict[str, Any]], found: Sequence[Pairs]) -> int:
     when what hangs together is drawn anew. A network has chosen its epoch on the same
     values, which flatters it; and what is simpler is there where the values are too few to tell.
     """
-    weight = sums(found[0].group, found[0].weight)
-    squares = [sums(one.group, one.weight * (one.mean - one.truth) ** 2) for one in found]
     errors = [rmse(one.mean, one.truth, one.weight) for one in found]
     least = int(np.argmin(errors))
-    excess = [rmse_interval(own, weight, squares[least], _ONE_STANDARD_ERROR)[0] for own in squares]
-    best = next(number for number, low in enumerate(excess) if low <= 0)
+    best = next(number for number, one in enumerate(found) if _surplus(one, found[least]) <= 0)
     if len(rows) > 1:
         names = [row["method"] for row in rows]
         why = "least RMSE" if best == least else f"cannot be told from {names[least]}"
@@ -83,6 +80,15 @@ def choose(rows: list[dict[str, Any]], found: Sequence[Pairs]) -> int:
             ", ".join(f"{names[i]} {errors[i]:.4g}" for i in np.argsort(errors)),
         )
     return best
+
+
+def _surplus(one: Pairs, other: Pairs) -> float:
+    """The excess of an RMSE less a standard error, the largest of those by which errors hang together."""
+    squares = [pairs.weight * (pairs.mean - pairs.truth) ** 2 for pairs in (one, other)]
+    known = [squares[0], one.weight, squares[1]]
+    return min(
+        rmse_interval(*(sums(group, part) for part in known), _ONE_STANDARD_ERROR)[0] for group in one.groups
+    )
 
 
 def calibrated(data: HeldOut, product: Product, part: str) -> Calibration:

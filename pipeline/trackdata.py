@@ -158,7 +158,7 @@ class TrackData(GapData):
             _at(error, at),
             self.tracks.value[which],
             weight[which[self.points["held"]]],
-            self.tracks.track[which],
+            [self.tracks.track[which]],
         )
 
     def misses(self, part: str, mean: Floats, error: Floats) -> Misses:
@@ -200,7 +200,7 @@ class TrackData(GapData):
             raise InputError("the points that are to be scored lie off the grid or on its land; give others")
         at = _some(at, inside)
         value = others.value[inside]
-        return Pairs(_at(mean, at), _at(error, at), value, np.ones(len(value)), others.track[inside])
+        return Pairs(_at(mean, at), _at(error, at), value, np.ones(len(value)), [others.track[inside]])
 
     def _targets(self, points: NDArray[np.bool_], guess: Floats, error: Floats) -> Targets:
         """What the guess and its error (time, lat, lon) leave at some of the points (n,)."""

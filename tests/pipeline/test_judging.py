@@ -15,7 +15,7 @@ def pairs(errors):
     """Of errors (groups, n) of one product."""
     group = np.repeat(np.arange(len(errors)), errors.shape[1])
     one = np.ones(errors.size)
-    return Pairs(errors.ravel(), one, 0 * one, one, group)
+    return Pairs(errors.ravel(), one, 0 * one, one, [group])
 
 
 def chosen(*errors):
@@ -55,9 +55,19 @@ def test_one_date_tells_nothing_and_no_weight_neither():
     errors = np.ones((2, 50))
     assert chosen(errors[:1], 0.1 * errors[:1])[0] == 0
     found = [pairs(errors), pairs(0.1 * errors)]
-    unweighted = [one._replace(weight=np.where(one.group == 0, one.weight, 0.0)) for one in found]
+    unweighted = [one._replace(weight=np.where(one.groups[0] == 0, one.weight, 0.0)) for one in found]
     assert choose([{"method": "a"}, {"method": "b"}], unweighted) == 0
     assert choose([{"method": "a"}, {"method": "b"}], found) == 1
+
+
+def test_what_is_told_apart_by_dates_and_not_by_places_is_not():
+    """Better everywhere in a half of the map, worse in the other: on each of twenty dates by as much."""
+    errors = np.ones((20, 16))
+    other = np.tile(np.repeat([0.8, 1.15], 8), (20, 1))
+    place = np.tile(np.repeat([0, 1], 8), 20)
+    assert chosen(errors, other)[0] == 1
+    found = [one._replace(groups=[*one.groups, place]) for one in map(pairs, (errors, other))]
+    assert choose([{"method": "a"}, {"method": "b"}], found) == 0
 
 
 def test_products_of_equal_worth_are_told_apart_as_often_as_one_standard_error_says():

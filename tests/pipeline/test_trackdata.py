@@ -81,7 +81,7 @@ def test_each_member_of_an_ensemble_goes_without_one_of_the_rehearsals(data):
 
 
 def test_residuals_are_those_of_the_points(data):
-    mean, error, truth, weight, track = data.pairs("held", data.trial_guess, data.trial_error)
+    mean, error, truth, weight, (track,) = data.pairs("held", data.trial_guess, data.trial_error)
     np.testing.assert_array_equal(track, data.tracks.track[data.points["held"]])
     np.testing.assert_allclose(data.targets.residual, (truth - mean) / error, rtol=1e-5)
     np.testing.assert_array_equal(truth, data.tracks.value[data.points["held"]])
