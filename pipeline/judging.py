@@ -85,10 +85,11 @@ def choose(rows: list[dict[str, Any]], found: Sequence[Pairs]) -> int:
 def _surplus(one: Pairs, other: Pairs) -> float:
     """The excess of an RMSE less a standard error, the largest of those by which errors hang together."""
     squares = [pairs.weight * (pairs.mean - pairs.truth) ** 2 for pairs in (one, other)]
-    known = [squares[0], one.weight, squares[1]]
-    return min(
-        rmse_interval(*(sums(group, part) for part in known), _ONE_STANDARD_ERROR)[0] for group in one.groups
-    )
+    lows = []
+    for group in one.groups:
+        ours, theirs, weight = (sums(group, part) for part in (*squares, one.weight))
+        lows.append(rmse_interval(ours, weight, theirs, _ONE_STANDARD_ERROR)[0])
+    return min(lows)
 
 
 def calibrated(data: HeldOut, product: Product, part: str) -> Calibration:
