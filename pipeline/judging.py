@@ -61,8 +61,8 @@ def choose(rows: list[dict[str, Any]], found: Sequence[Pairs]) -> int:
 
     It is the simplest that cannot be told from the one of the least RMSE: its RMSE is greater by less than a
     standard error of the difference (the rule of Breiman et al. 1984, Classification and Regression Trees),
-    when what hangs together is drawn anew. A network has chosen its epoch on the same
-    values, which flatters it; and what is simpler is there where the values are too few to tell.
+    when what hangs together is drawn anew. A network has chosen its epoch on the same values, which flatters
+    it; and where values are too few to tell, what is simpler is the safer one.
     """
     errors = [rmse(one.mean, one.truth, one.weight) for one in found]
     least = int(np.argmin(errors))

@@ -240,7 +240,7 @@ def _judged(
     rows, found, factors = [], [], []
     for product in products:
         velocity, variance = along(radials, product.trial)
-        known = velocity - radials.values, variance, held.noise, held.weight
+        known = velocity - radials.values, variance, held.noise
         chosen, every = (
             _factor(*(one[part] for one in known)) for part in (held.choosing, held.choosing | held.scored)
         )
@@ -256,16 +256,17 @@ def _judged(
     return products[best], rows, factors[best]
 
 
-def _factor(off: Floats, claimed: Floats, noise: Floats, weight: Floats) -> float:
+def _factor(off: Floats, claimed: Floats, noise: Floats) -> float:
     """By which errors of variances ``claimed`` (n,) are multiplied to make what is ``off`` likeliest.
 
-    The ``noise`` of the velocities stays as it was fitted: the two together are hardly told apart.
+    The ``noise`` of the velocities stays as it was fitted: the two together are hardly told apart. One each:
+    weighted as the gaps are, few velocities would say everything.
     """
     square, variance, own = (one.astype(np.float64) for one in (off**2, claimed, noise))
 
     def loss(log: float) -> float:
         total = np.exp(2 * log) * variance + own
-        return float(np.average(np.log(total) + square / total, weights=weight))
+        return float(np.mean(np.log(total) + square / total))
 
     return float(np.exp(minimize_scalar(loss, bounds=(-_MOST_LOG, _MOST_LOG), method="bounded").x))
 

@@ -162,11 +162,7 @@ def test_errors_are_scaled_so_that_held_out_values_are_likely():
     rng = np.random.default_rng(0)
     variance = rng.uniform(0.5, 8, 40_000)
     off = rng.standard_normal(40_000) * np.sqrt(0.7**2 * variance + 1.1)
-    noise, weight = np.full(40_000, 1.1), np.ones(40_000)
-    assert _factor(off, variance, noise, weight) == pytest.approx(0.7, rel=0.02)
-    off[20_000:] *= 3
-    weight[20_000:] = 0
-    assert _factor(off, variance, noise, weight) == pytest.approx(0.7, rel=0.03)
+    assert _factor(off, variance, np.full(40_000, 1.1)) == pytest.approx(0.7, rel=0.02)
 
 
 def test_held_out_velocities_weigh_as_what_is_not_seen():
