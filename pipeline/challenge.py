@@ -241,7 +241,7 @@ def challenge(
                 device=device,
                 quiet=quiet,
             )
-            maps = filled["ssh_analysis"].rename(latitude="lat", longitude="lon").sel(time=task.dates)
+            maps = filled["ssh_analysis"].rename(latitude="lat", longitude="lon").reindex(time=task.dates)
             if method in (*NETWORKS, "auto") and filled.attrs["delivered"] != method:
                 shown = f"{method}: {filled.attrs['delivered']}"
         levels = task.levels(maps)

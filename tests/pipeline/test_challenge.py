@@ -225,6 +225,15 @@ def test_what_is_missing_is_said(simulated, tmp_path):
         challenge("2020a", simulated, output=tmp_path / "nowhere")
 
 
+def test_observations_that_end_too_early_are_told(simulated, tmp_path):
+    (tmp_path / "dc_obs").mkdir()
+    (tmp_path / "dc_ref").symlink_to(simulated / "dc_ref")
+    name = "dc_obs/2020a_SSH_mapping_NATL60_jason1.nc"
+    xr.load_dataset(simulated / name).sel(time=slice(None, "2012-11-20")).to_netcdf(tmp_path / name)
+    with pytest.raises(InputError, match="not finite at 4800 values with truth"):  # twelve dates of 20 x 20
+        challenge("2020a", tmp_path, ["climatology"], observations="1-nadir", step=1, device="cpu")
+
+
 def test_all_published_rows_have_observations_that_can_be_asked_for():
     for task in challenges.CHALLENGES.values():
         assert all(row.observations in task.missions for row in task.published)
