@@ -8,10 +8,12 @@ maps the channels are dates (and variables), the place y and x. ``dimensions`` a
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
@@ -128,8 +130,8 @@ class RecurrentSolver(nn.Module):
 class Evolution(nn.Module):
     """The prior of a known or learnt ``step`` (batch, n) to (batch, n): each time after the one before.
 
-    Of states (batch, n, time); the first is as it is. ``scale`` and ``offset`` bring normalised states to
-    the units of the step.
+    Of states (batch, n, time), or (batch, 1, n, time); the first is as it is. ``scale`` and ``offset`` bring
+    normalised states to the units of the step.
     """
 
     def __init__(self, step: Step, scale: float = 1.0, offset: float = 0.0) -> None:
@@ -137,8 +139,8 @@ class Evolution(nn.Module):
         self.step, self.scale, self.offset = step, scale, offset
 
     def forward(self, states: Tensor) -> Tensor:
-        before = (states[..., :-1] * self.scale + self.offset).movedim(1, -1)
-        after = self.step(before.flatten(0, 1)).view_as(before).movedim(-1, 1)
+        before = (states[..., :-1] * self.scale + self.offset).transpose(-2, -1)
+        after = self.step(before.flatten(0, -2)).view_as(before).transpose(-2, -1)
         return torch.cat([states[..., :1], (after - self.offset) / self.scale], dim=-1)
 
 
@@ -178,10 +180,7 @@ class BilinearPrior(nn.Module):
         self.register_buffer("centre", centre)
 
     def forward(self, states: Tensor) -> Tensor:
-        weight = self.around.weight * self.centre
-        convolved = _CONVOLVE[states.ndim - 3](
-            states, weight, self.around.bias, padding=weight.shape[-1] // 2
-        )
+        convolved = functional_call(self.around, {"weight": self.around.weight * self.centre}, (states,))
         linear, one, other = self.parts(functional.relu(convolved)).chunk(3, dim=1)
         return self.join(torch.cat([linear, one * other], dim=1))
 
@@ -285,8 +284,21 @@ class VariationalFiller(nn.Module):
         return functional.pixel_shuffle(said, self.fold)[..., :rows, :columns]
 
 
+def closed(network: nn.Module) -> nn.Module:
+    """The network, its convolutions of maps closed along y as around a ring: changed in place."""
+    for part in network.modules():
+        if isinstance(part, nn.Conv2d) and part.padding != (0, 0):
+            rows, columns = map(int, part.padding)
+            part.padding = (0, columns)
+            part.register_forward_pre_hook(partial(_turned, rows))
+    return network
+
+
+def _turned(rows: int, convolution: nn.Module, inputs: tuple[Tensor]) -> Tensor:
+    return functional.pad(inputs[0], (0, 0, rows, rows), mode="circular")
+
+
 _POOL: tuple[Callable[..., Tensor], ...] = (functional.avg_pool1d, functional.avg_pool2d)
-_CONVOLVE: tuple[Callable[..., Tensor], ...] = (functional.conv1d, functional.conv2d)
 
 
 def _convolution(dimensions: int) -> Any:

@@ -42,6 +42,7 @@ class System:
     training: slice  # of the series
     validation: slice
     test: slice
+    ring: bool = False  # its variables obey one equation around a ring
 
     def windows(self, part: slice, count: int, seed: int) -> Tensor:
         """(count, n, LENGTH) from random places in a part of the series."""
@@ -105,4 +106,4 @@ def _half_of_every_fourth(truth: Tensor, draws: torch.Generator) -> Tensor:
 _PARTS = {"training": slice(0, 12_000), "validation": slice(12_000, 15_000), "test": slice(15_000, 20_000)}
 LORENZ63 = System(lorenz63.tendency, 0.01, _every_eighth(3), _series63, **_PARTS)
 LORENZ63_FIRST = System(lorenz63.tendency, 0.01, _every_eighth(1), _series63, **_PARTS)
-LORENZ96 = System(lorenz96.tendency, 0.05, _half_of_every_fourth, _series96, **_PARTS)
+LORENZ96 = System(lorenz96.tendency, 0.05, _half_of_every_fourth, _series96, **_PARTS, ring=True)
