@@ -160,10 +160,8 @@ def lorenz63(
         only=only,
         **how,
     )
-    if only is None:
-        only = ["learnt solver, two-scale prior", "U-Net"]
-        found += _compared(folder, "L63, first component", LORENZ63_FIRST, build, only=only, **how)
-    return found
+    some = [name for name in ("learnt solver, two-scale prior", "U-Net") if only is None or name in only]
+    return found + _compared(folder, "L63, first component", LORENZ63_FIRST, build, only=some, **how)
 
 
 def lorenz96(
@@ -283,7 +281,8 @@ def _compared(
     truth = system.windows(system.training, training, seed)
     mean, deviation = float(truth.mean()), float(truth.std())
     networks = build(mean, deviation)
-    if unknown := set(only or networks) - set(networks):
+    names = list(networks) if only is None else only
+    if unknown := set(names) - set(networks):
         raise InputError(f"only: {', '.join(sorted(unknown))} is none of {', '.join(networks)}")
     test = system.observe(system.windows(system.test, tests, seed + 1), _draws(seed + 1))
     chosen = system.observe(system.windows(system.validation, max(tests // 4, 2), seed + 2), _draws(seed + 2))
@@ -299,7 +298,7 @@ def _compared(
     }
     residuals = {}
     draws = _draws(seed + 3)
-    for name in only or networks:
+    for name in names:
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             network = networks[name]()
