@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -29,94 +31,21 @@ from ..classical.fourdvar import analyse, dynamics
 from ..errors import InputError
 from ..fitting import fit
 from . import fablet_figures as figures
-from .fablet_data import LORENZ63, LORENZ63_FIRST, LORENZ96, NOISE_VARIANCE, Seen, System, interpolated
+from .fablet_data import LORENZ63, LORENZ63_FIRST, LORENZ96, NOISE_VARIANCE, Seen, System
+from .fablet_tasks import Assimilation, Direct
 from .findings import Finding
-from .lorenz63_tasks import Annealed
 
 _log = logging.getLogger(__name__)
 
-_PRIOR_SHARE = 0.05  # of the prior's residual in the loss
 _VARIANCES = (10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003)  # of a step of the true equations, in turn
 _GIVEN_VARIANCE = 1e-2  # of them, where the cost is given and not learnt
+_LEARNT = "learnt solver, two-scale prior"
+_DESCENT = "fixed-step descent, two-scale prior"
+_ON_ITS_PRIOR = "fixed-step descent on the learnt solver's prior"
+_RATES, _LONGER = (0.02, 0.05, 0.1, 0.2), (30, 100)  # lengths and numbers of its steps
 _WITHOUT_TRUTH = {"learnt solver, from hidden observations": "hidden", "learnt solver, from its cost": "cost"}
 _TUNED_ON = 20  # training windows
 _TOGETHER = 50  # windows that share a line search
-
-
-class Assimilation(Annealed):
-    """Trains what makes states of a first guess and observations, all (batch, n, time), normalised.
-
-    ``loss`` is "supervised": the mean square error, and a twentieth of the prior's residual for the states
-    and for the truth; "hidden": the same square at observations that are hidden by chance (``share``) and at
-    no other value, for who has no truth; "cost": the variational cost itself, whose prior then has to be
-    given, and its weights fixed. A `FourDVarNet` begins with a third of its iterations and has two
-    thirds and all of them after a third and two thirds of the epochs.
-    """
-
-    def __init__(
-        self,
-        network: nn.Module,
-        encode: Callable[[Seen], tuple[Tensor, ...]],
-        learning_rate: float,
-        loss: str = "supervised",
-        share: float = 0.2,
-    ) -> None:
-        super().__init__(learning_rate)
-        if loss not in ("supervised", "hidden", "cost"):
-            raise ValueError(f"loss {loss!r} is none of supervised, hidden, cost")
-        self.network, self.encode, self.kind, self.share = network, encode, loss, share
-        self.iterations = network.iterations if isinstance(network, FourDVarNet) else 0
-        if loss == "cost":
-            assert isinstance(network, FourDVarNet)
-            network.log_weights.requires_grad_(False)  # at minus infinity the cost would be least
-
-    def on_train_epoch_start(self) -> None:
-        if isinstance(self.network, FourDVarNet):
-            third = 1 + 3 * self.current_epoch // max(1, self.trainer.max_epochs or 1)
-            self.network.iterations = max(1, self.iterations * min(third, 3) // 3)
-
-    def on_train_end(self) -> None:
-        if isinstance(self.network, FourDVarNet):
-            self.network.iterations = self.iterations
-
-    def training_step(self, batch: Seen, index: int) -> Tensor:
-        truth, first, observed, known = self.encode(Seen(*batch))
-        if self.kind == "hidden":
-            hidden = known & (torch.rand(known.shape, device=known.device) < self.share)
-            kept = known & ~hidden
-            # The first guess would tell what is hidden: it goes through the observations.
-            first = interpolated(observed.cpu(), kept.cpu()).to(first)
-            states = self.network(first, observed, kept)
-            return (states - observed)[hidden].square().mean()
-        states = self.network(first, observed, known)
-        if self.kind == "cost":
-            assimilation: Any = self.network
-            return assimilation.cost(states, observed, known).mean()
-        loss = (states - truth).square().mean()
-        if isinstance(self.network, FourDVarNet):
-            loss = loss + _PRIOR_SHARE * sum(
-                (part - self.network.prior(part)).square().mean() for part in (states, truth)
-            )
-        return loss
-
-    def validation_step(self, batch: Seen, index: int) -> None:
-        truth, first, observed, known = self.encode(Seen(*batch))
-        self.log("error", (self.network(first, observed, known) - truth).square().mean())
-
-
-class Direct(nn.Module):
-    """A network of the first guess and of where it is observed that corrects it.
-
-    Both are joined along their channels, and brought by ``arrange`` to what the network takes.
-    """
-
-    def __init__(self, network: nn.Module, arrange: Callable[[Tensor], Tensor]) -> None:
-        super().__init__()
-        self.network, self.arrange = network, arrange
-
-    def forward(self, first: Tensor, observed: Tensor, known: Tensor) -> Tensor:
-        inputs = torch.cat([first, known.to(first.dtype)], dim=1)
-        return first + self.network(self.arrange(inputs)).view_as(first)
 
 
 def lorenz63(
@@ -160,7 +89,7 @@ def lorenz63(
         only=only,
         **how,
     )
-    some = [name for name in ("learnt solver, two-scale prior", "U-Net") if only is None or name in only]
+    some = [name for name in (_LEARNT, "U-Net") if only is None or name in only]
     return found + _compared(folder, "L63, first component", LORENZ63_FIRST, build, only=some, **how)
 
 
@@ -244,10 +173,10 @@ def _networks(
 
     hidden_ones, cost = _WITHOUT_TRUTH
     made: dict[str, Callable[[], nn.Module]] = {
-        "fixed-step descent, two-scale prior": lambda: FourDVarNet(two_scale(), Descent(0.2), iterations),
+        _DESCENT: lambda: FourDVarNet(two_scale(), Descent(0.2), iterations),
         "learnt solver, ODE prior": lambda: learnt(evolution()),
         "learnt solver, auto-encoder prior": lambda: learnt(AutoEncoderPrior(channels, prior, dimensions)),
-        "learnt solver, two-scale prior": lambda: learnt(two_scale()),
+        _LEARNT: lambda: learnt(two_scale()),
         hidden_ones: lambda: learnt(two_scale()),
         cost: given,
         "U-Net": unet,
@@ -325,16 +254,20 @@ def _compared(
             {"state_dict": task.network.state_dict(), "options": {"mean": mean, "deviation": deviation}},
             folder / f"{file}.pt",
         )
-        with torch.no_grad():
-            parts = [
-                task.network(*encode(Seen(*(part[start : start + 256] for part in test)))[1:])
-                for start in range(0, tests, 256)
-            ]
-            states[name] = (torch.cat(parts) * deviation + mean).view_as(test.truth)
-            if isinstance(network, FourDVarNet):
-                normal = encode(test).truth
-                residual = (normal - network.prior(normal)).square().mean()
-                residuals[name] = float(residual) * deviation**2
+        kinds = {name: task.network}
+        if name == _LEARNT:
+            kinds[_ON_ITS_PRIOR] = _descending(
+                task.network, encode(system.observe(truth[:_TUNED_ON], _draws(seed + 4)))
+            )
+        for kind, made in kinds.items():
+            batches = zip(*(part.split(256) for part in test), strict=True)
+            said = torch.cat([made(*encode(Seen(*parts))[1:]).detach() for parts in batches])
+            states[kind] = (said * deviation + mean).view_as(test.truth)
+        if isinstance(network, FourDVarNet):
+            normal = encode(test).truth
+            with torch.no_grad():
+                residual = float((normal - network.prior(normal)).square().mean())
+            residuals[name] = residual * deviation**2
         _log.info("%s: %d parameters", name, weights)
     figures.windows(folder / f"{title.lower().replace(', ', '-').replace(' ', '-')}.png", test, states)
     return _findings(title, test, states, residuals, bar, references or {})
@@ -361,11 +294,26 @@ def _findings(
         ]
         if name in residuals:
             found.append(Finding(f"{title}: {name}, residual of the prior for the truth", residuals[name]))
-    descent, learnt = "fixed-step descent, two-scale prior", "learnt solver, two-scale prior"
-    if descent in overall and learnt in overall:
-        ratio = overall[learnt] / overall[descent]
-        found.append(Finding(f"{title}: learnt solver over fixed-step descent", ratio, at_most=0.5))
+    for descent in (_ON_ITS_PRIOR, _DESCENT):
+        if descent in overall and _LEARNT in overall:
+            ratio = overall[_LEARNT] / overall[descent]
+            found.append(Finding(f"{title}: learnt solver over {descent}", ratio, at_most=0.5))
     return found
+
+
+@torch.no_grad()
+def _descending(network: FourDVarNet, tuning: Seen) -> FourDVarNet:
+    """The network with steps of one length in place of its solver; their length and number suit windows."""
+    descending = copy.deepcopy(network)
+    tried = {}
+    for rate, iterations in product(_RATES, (network.iterations, *_LONGER)):
+        descending.solver, descending.iterations = Descent(rate), iterations
+        error = float((descending(*tuning[1:]) - tuning.truth).square().mean())
+        tried[rate, iterations] = error if math.isfinite(error) else math.inf
+    rate, descending.iterations = min(tried, key=lambda steps: tried[steps])
+    descending.solver = Descent(rate)
+    _log.info("%d steps of %g on the learnt prior", descending.iterations, rate)
+    return descending.eval()
 
 
 def _shaped(system: System, windows: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from oceanfill.models.fourdvarnet import Descent, Evolution, FourDVarNet
-from oceanfill.pipeline.experiments.fablet import Assimilation, _networks, _shaped
+from oceanfill.pipeline.experiments.fablet import _descending, _networks, _shaped
 from oceanfill.pipeline.experiments.fablet_data import (
     LENGTH,
     LORENZ63,
@@ -16,6 +16,7 @@ from oceanfill.pipeline.experiments.fablet_data import (
     Seen,
     interpolated,
 )
+from oceanfill.pipeline.experiments.fablet_tasks import Assimilation
 from torch import nn
 
 torch.set_num_threads(1)
@@ -165,3 +166,15 @@ def test_networks_of_a_ring_do_not_know_where_it_begins():
             turned = network(*(part.roll(4, 2) for part in (first, observed, known)))
         assert (said - first).abs().max() > 0.01, name
         torch.testing.assert_close(turned, said.roll(4, 2), rtol=1e-4, atol=1e-3, msg=name)
+
+
+def test_descent_on_a_learnt_prior_takes_the_steps_that_suit_windows():
+    network = FourDVarNet(nn.Identity(), Descent(0.3), iterations=2)
+    truth, nothing = torch.randn(2, 1, 5), torch.zeros(2, 1, 5)
+    network.log_weights.data[0] = np.log(10)  # a step of r leaves |1 - 20 r| of the error: none, for 0.05
+    seen = Seen(truth, nothing, truth, torch.ones(2, 1, 5, dtype=torch.bool))
+    found = _descending(network, seen)
+    assert float(found.solver.log_rate.exp()) == pytest.approx(0.05)
+    assert found.iterations == 2
+    assert float(network.solver.log_rate.exp()) == pytest.approx(0.3)  # as it was
+    torch.testing.assert_close(found(*seen[1:]), truth)
