@@ -85,7 +85,6 @@ def lorenz63(
         LORENZ63,
         build,
         bar=1.34,
-        references={"two-scale": 1.34, "descent": 3.55},
         only=only,
         **how,
     )
@@ -120,7 +119,6 @@ def lorenz96(
         LORENZ96,
         build,
         bar=0.40,
-        references={"two-scale": 0.38, "descent": 1.06},
         training=training,
         tests=tests,
         epochs=epochs,
@@ -203,7 +201,6 @@ def _compared(
     device: str,
     quiet: bool,
     bar: float | None = None,
-    references: dict[str, float] | None = None,
     only: list[str] | None = None,
 ) -> list[Finding]:
     """Every method on the same test windows: mean square errors in the units of the system."""
@@ -270,7 +267,7 @@ def _compared(
             residuals[name] = residual * deviation**2
         _log.info("%s: %d parameters", name, weights)
     figures.windows(folder / f"{title.lower().replace(', ', '-').replace(' ', '-')}.png", test, states)
-    return _findings(title, test, states, residuals, bar, references or {})
+    return _findings(title, test, states, residuals, bar)
 
 
 def _findings(
@@ -279,16 +276,13 @@ def _findings(
     states: dict[str, Tensor],
     residuals: dict[str, float],
     bar: float | None,
-    references: dict[str, float],
 ) -> list[Finding]:
     found, overall = [], {}
     for name, said in states.items():
         square = (said - test.truth).square()
         overall[name] = float(square.mean())
-        key = "descent" if "descent" in name else "two-scale" if "two-scale" in name else ""
-        least = bar if key == "two-scale" else None
         found += [
-            Finding(f"{title}: {name}, MSE", overall[name], references.get(key), at_most=least),
+            Finding(f"{title}: {name}, MSE", overall[name], at_most=bar if name == _LEARNT else None),
             Finding(f"{title}: {name}, MSE where observed", float(square[test.known].mean())),
             Finding(f"{title}: {name}, MSE where not", float(square[~test.known].mean())),
         ]
