@@ -79,15 +79,7 @@ def lorenz63(
         "search": search,
     }
     how |= {"learning_rate": learning_rate, "seed": seed, "device": device, "quiet": quiet}
-    found = _compared(
-        folder,
-        "L63",
-        LORENZ63,
-        build,
-        bar=1.34,
-        only=only,
-        **how,
-    )
+    found = _compared(folder, "L63", LORENZ63, build, bar=1.34, only=only, **how)
     some = [name for name in (_LEARNT, "U-Net") if only is None or name in only]
     return found + _compared(folder, "L63, first component", LORENZ63_FIRST, build, only=some, **how)
 
