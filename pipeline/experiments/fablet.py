@@ -45,7 +45,7 @@ _ON_ITS_PRIOR = "fixed-step descent on the learnt solver's prior"
 _RATES, _LONGER = (0.02, 0.05, 0.1, 0.2), (30, 100)  # lengths and numbers of its steps
 _WITHOUT_TRUTH = {"learnt solver, from hidden observations": "hidden", "learnt solver, from its cost": "cost"}
 _TUNED_ON = 20  # training windows
-_TOGETHER = 50  # windows that share a line search
+_TOGETHER = 100  # windows that share a line search
 
 
 def lorenz63(
@@ -57,7 +57,7 @@ def lorenz63(
     epochs: int = 3,
     batch: int = 32,
     learning_rate: float = 5e-3,
-    search: int = 60,
+    search: int = 250,
     only: list[str] | None = None,
     seed: int = 0,
     device: str = "cpu",
