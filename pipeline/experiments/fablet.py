@@ -174,7 +174,11 @@ def _networks(
     }
     if not system.ring:
         return made
-    return {name: (lambda make=make: closed(make())) for name, make in made.items()}
+    return {name: partial(_closed, make) for name, make in made.items()}
+
+
+def _closed(make: Callable[[], nn.Module]) -> nn.Module:
+    return closed(make())
 
 
 def _compared(
@@ -244,9 +248,9 @@ def _compared(
             folder / f"{file}.pt",
         )
         kinds = {name: task.network}
-        if name == _LEARNT:
+        if name == _LEARNT and isinstance(network, FourDVarNet):
             kinds[_ON_ITS_PRIOR] = _descending(
-                task.network, encode(system.observe(truth[:_TUNED_ON], _draws(seed + 4)))
+                network, encode(system.observe(truth[:_TUNED_ON], _draws(seed + 4)))
             )
         for kind, made in kinds.items():
             batches = zip(*(part.split(256) for part in test), strict=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -103,7 +103,11 @@ def _half_of_every_fourth(truth: Tensor, draws: torch.Generator) -> Tensor:
     return known
 
 
-_PARTS = {"training": slice(0, 12_000), "validation": slice(12_000, 15_000), "test": slice(15_000, 20_000)}
+_PARTS: dict[str, Any] = {
+    "training": slice(0, 12_000),
+    "validation": slice(12_000, 15_000),
+    "test": slice(15_000, 20_000),
+}
 LORENZ63 = System(lorenz63.tendency, 0.01, _every_eighth(3), _series63, **_PARTS)
 LORENZ63_FIRST = System(lorenz63.tendency, 0.01, _every_eighth(1), _series63, **_PARTS)
 LORENZ96 = System(lorenz96.tendency, 0.05, _half_of_every_fourth, _series96, **_PARTS, ring=True)
