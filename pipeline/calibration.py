@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from .classical.neighbours import spacing
 from .errors import InputError
@@ -67,7 +67,7 @@ class Calibration:
     low: Sequence[float] = (0.0, 0.0, 0.0)
     high: Sequence[float] = (0.0, 0.0, 0.0)
     factor: float = 1.0  # of the error at the centre
-    half_widths: Sequence[float] = tuple(norm.ppf((1 + np.array(LEVELS) / 100) / 2).tolist())
+    half_widths: Sequence[float] = tuple(ndtri((1 + np.array(LEVELS) / 100) / 2).tolist())
 
     def scaled(self, known: Field, error: Floats) -> NDArray[np.float32]:
         """The standard error (time, lat, lon) of an estimate from what is ``known``, so that it holds."""

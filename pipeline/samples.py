@@ -13,7 +13,7 @@ import dask.array as da
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from .calibration import LEVELS, Calibration
 from .classical.kriging import Kriging
@@ -69,7 +69,7 @@ def _widths(calibration: Calibration) -> Callable[[Floats], Floats]:
 
     Between the levels of the calibration they are interpolated, beyond the last in proportion.
     """
-    at = np.append(0, norm.ppf((1 + np.array(LEVELS) / 100) / 2))
+    at = np.append(0, ndtri((1 + np.array(LEVELS) / 100) / 2))
     width = np.append(0, calibration.half_widths)
     return lambda deviate: np.interp(deviate, at, width) * np.maximum(1, deviate / at[-1])
 

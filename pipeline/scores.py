@@ -11,7 +11,6 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy.constants import g
 from scipy.special import ndtr, ndtri
-from scipy.stats import bootstrap
 
 Values = xr.DataArray | NDArray[np.floating] | float
 
@@ -48,6 +47,8 @@ def rmse_interval(
     Of each group (g,), as a date, whose errors hang together, the `sums` of weighted squares and of weights
     are given. Infinite for fewer than two groups with a weight.
     """
+    from scipy.stats import bootstrap  # half a second that most commands have no use for
+
     kept = weight > 0
     if np.count_nonzero(kept) < 2:
         return -np.inf, np.inf
