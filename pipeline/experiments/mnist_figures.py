@@ -28,7 +28,7 @@ def rows(path: Path, images: Mapping[str, Tensor], count: int = 10) -> None:
         axes.imshow(strip, cmap="gray", vmin=0, vmax=1)
         axes.set(xticks=[], yticks=[], frame_on=False)
         axes.set_ylabel(name, rotation=0, ha="right", va="center")
-    figure.savefig(path, dpi=120)
+    figure.savefig(path, dpi=120, bbox_inches="tight")  # long names stand out of the figure
 
 
 def latent(path: Path, codes: Mapping[str, Tensor], labels: Tensor) -> None:
