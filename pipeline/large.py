@@ -14,11 +14,12 @@ import xarray as xr
 
 from .blocks import BASE
 from .errors import InputError
-from .prepare import Request, prepare, survey
+from .prepare import prepare
 from .reading import Inputs, list_inputs
 from .record import Record, prepared
 from .sampling import LEARNING, SPAN
 from .streaming import default_memory, fill_record
+from .survey import Request, survey
 
 _log = logging.getLogger(__name__)
 
