@@ -84,6 +84,11 @@ def fill_radials(
         raise InputError(f"--method {method} does not fill radial velocities; choose {' or '.join(METHODS)}")
     if flow not in FLOWS:
         raise InputError(f"there is no flow {flow!r}; choose one of {', '.join(FLOWS)}")
+    if flow == "free" and method == "unet":
+        _log.warning(
+            "a free network was worse than optimal interpolation where no station looks (docs/vectors.md); "
+            "--flow stream-function or --method oi is safer"
+        )
     if flow == "low-divergence" and method == "oi":
         raise InputError("--method oi trains no network; take --flow stream-function or --method unet")
     where = choose_device(device)
