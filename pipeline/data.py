@@ -128,7 +128,8 @@ class GapData(HeldOut):
 
     def rehearsed(self, known: Sequence[Field], rng: np.random.Generator, advance: Advance) -> list[Scene]:
         """What is known of each variable under further clouds; nothing where they hide nothing."""
-        hidden = hide_together(known, self.outputs, self.hidden, rng)
+        whole = [one.field for one in self.variables]
+        hidden = hide_together(known, self.outputs, self.hidden, rng, whole)
         if not any(mask.any() for mask in hidden[: self.outputs]):
             return []
         remade = [one.rehearse(mask, advance) for one, mask in zip(self.variables, hidden, strict=True)]

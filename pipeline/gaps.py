@@ -78,18 +78,22 @@ def spells(field: Field, count: int, rng: np.random.Generator) -> Spells:
     )
 
 
-def hide_spells(field: Field, share: float, rng: np.random.Generator) -> Mask:
+def hide_spells(field: Field, share: float, rng: np.random.Generator, whole: Field | None = None) -> Mask:
     """(time, lat, lon) True at observed values that the clouds of other dates would hide.
 
     The clouds of runs of dates are laid, in their order, on other runs of as many dates, until ``share`` of
     the observed values is hidden; the length of a run is drawn from how long the field's own gaps last.
-    At least a tenth of what a date shows is kept.
+    At least a tenth of what a date shows is kept. ``whole`` is as of `hide_together`.
     """
-    return hide_together([field], 1, share, rng)[0]
+    return hide_together([field], 1, share, rng, None if whole is None else [whole])[0]
 
 
 def hide_together(
-    fields: Sequence[Field], outputs: int, share: float, rng: np.random.Generator
+    fields: Sequence[Field],
+    outputs: int,
+    share: float,
+    rng: np.random.Generator,
+    whole: Sequence[Field] | None = None,
 ) -> list[Mask]:
     """The same of several variables of the same dates, of which the first ``outputs`` are to be filled.
 
@@ -102,9 +106,10 @@ def hide_together(
     run. Dates on which an output would keep less than a tenth of what it shows are spared.
 
     Where pixels are never observed, as between tracks, others are hidden on all dates (`hide_pixels`), in the
-    proportion in which the gaps are of such pixels.
+    proportion in which the gaps are of such pixels. ``whole`` are the fields before some of their values were
+    hidden: what is never observed of these counts, not what was hidden.
     """
-    hidden = hide_pixels(fields, outputs, share, rng)
+    hidden = hide_pixels(fields, outputs, share, rng, whole)
     observed = [field.observed & ~mask for field, mask in zip(fields, hidden, strict=True)]
     missing = [field.sea & ~seen for field, seen in zip(fields, observed, strict=True)]
     gappy = [k for k in range(outputs) if missing[k].any()]
@@ -136,15 +141,23 @@ def hide_together(
     return hidden
 
 
-def hide_pixels(fields: Sequence[Field], outputs: int, share: float, rng: np.random.Generator) -> list[Mask]:
+def hide_pixels(
+    fields: Sequence[Field],
+    outputs: int,
+    share: float,
+    rng: np.random.Generator,
+    whole: Sequence[Field] | None = None,
+) -> list[Mask]:
     """(time, lat, lon) True at values of pixels that are hidden on all dates; nothing where few are unseen.
 
     The pixels that are never observed are moved over the domain, all by one random step, and random ones of
     the connected pieces that the outputs' form hide what each variable shows where its own have come to lie.
+    Which are never observed the fields say, or ``whole``, as of `hide_together`.
     """
+    whole = whole or fields
     hidden = [np.zeros_like(field.observed) for field in fields]
-    unseen = [field.sea & ~field.observed.any(axis=0) for field in fields]
-    missing = sum(np.count_nonzero(field.sea & ~field.observed) for field in fields[:outputs])
+    unseen = [field.never_observed for field in whole]
+    missing = sum(np.count_nonzero(field.sea & ~field.observed) for field in whole[:outputs])
     part = len(hidden[0]) * np.count_nonzero(unseen[:outputs]) / max(missing, 1)
     if part < _FEW_UNSEEN:
         return hidden

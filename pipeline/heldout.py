@@ -136,7 +136,7 @@ class HeldOut:
     def missed(self, known: Field, rng: np.random.Generator) -> Misses | None:
         """What the first guess misses by under further clouds over what is ``known``."""
         assert self.kriging is not None
-        hidden = hide_spells(known, _FURTHER_SHARE, rng)
+        hidden = hide_spells(known, _FURTHER_SHARE, rng, self.field)
         if not hidden.any():
             return None
         seen = known.hide(hidden)

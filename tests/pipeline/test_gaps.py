@@ -109,6 +109,16 @@ def test_few_pixels_that_are_never_observed_are_left_at_that():
     assert not np.any(hide_pixels([field], 1, 0.2, np.random.default_rng(0)))
 
 
+def test_what_was_hidden_is_not_taken_for_never_observed():
+    field = cloudy_field(dates=30, rows=40, columns=50)
+    squares = np.kron(np.random.default_rng(7).random((20, 25)) < 0.2, np.ones((2, 2), bool))
+    known = field.hide(field.observed & squares)
+    assert np.any(hide_pixels([known], 1, 0.2, np.random.default_rng(0)))
+    assert not np.any(hide_pixels([known], 1, 0.2, np.random.default_rng(0), [field]))
+    plain = hide_spells(known, 0.2, np.random.default_rng(0), field)
+    assert not (plain.any(axis=0) & ~(known.observed & ~plain).any(axis=0)).any()
+
+
 def test_the_same_seed_hides_the_same():
     field = cloudy_field()
     first, second = (hide_spells(field, 0.2, np.random.default_rng(5)) for _ in range(2))
