@@ -149,7 +149,7 @@ def test_a_checkpoint_that_does_not_fit(run: Run, small: xr.Dataset) -> None:
     small.to_netcdf("in.nc")
     save(Correction(window=3), "three.ckpt")
     content = torch.load("three.ckpt", weights_only=True)
-    torch.save({**content, "variables": 2}, "two.ckpt")
+    save(Correction(window=3, variables=2), "two.ckpt")
     torch.save({**content, "state_dict": {}}, "empty.ckpt")
     Path("cut.ckpt").write_bytes(Path("three.ckpt").read_bytes()[:5000])
     Path("text.ckpt").write_text("no weights\n")
