@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import rich
 import torch
 import xarray as xr
 import yaml
@@ -40,6 +41,7 @@ def test_a_shipped_configuration(run: Run, small: xr.Dataset, name: str) -> None
     window = yaml.safe_load(Path("here/config.yaml").read_text())["model"]["window"]
     assert content["hyper_parameters"]["window"] == window
 
+    rich.reconfigure(stderr=False)  # a bar earlier in the process has taken it to stderr
     for stage, label in (("validate", "Validate metric"), ("test", "Test metric"), ("predict", "")):
         result = run(stage, "--config", f"{name}.yaml", *TINY, "--ckpt_path", checkpoint)
         assert result.code == 0, result.err
