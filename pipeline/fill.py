@@ -310,7 +310,7 @@ def standard_error(data: HeldOut, product: Product, calibration: Calibration) ->
     """
     field, guess = data.field, product.corrects
     error = calibration.scaled(field, product.estimate[1])
-    unseen = field.sea & ~field.observed.any(axis=0)
+    unseen = field.never_observed
     if guess is None or guess.trial is None or not unseen.any():
         return error
     least = standard_error(data, guess, calibrated(data, guess, "held"))
