@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import xarray as xr
-from oceanfill.pipeline import cli
+from oceanfill.pipeline.cli import main as cli
 from oceanfill.pipeline.simulators.altimetry import MISSIONS, observed_cells
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"

@@ -15,13 +15,13 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 from fill_cases import found
-from oceanfill.pipeline.calibration import misses
-from oceanfill.pipeline.data import GapData
-from oceanfill.pipeline.field import open_field
-from oceanfill.pipeline.fill import HELD_OUT, METHODS, standard_error
-from oceanfill.pipeline.judging import Product, calibrated
-from oceanfill.pipeline.networks import Training
-from oceanfill.pipeline.pairing import truth_of
+from oceanfill.pipeline.holdout.calibration import misses
+from oceanfill.pipeline.holdout.score_files import truth_of
+from oceanfill.pipeline.io.field import open_field
+from oceanfill.pipeline.jobs.evaluate import Product, calibrated
+from oceanfill.pipeline.jobs.fill import HELD_OUT, METHODS, standard_error
+from oceanfill.pipeline.training.data import GapData
+from oceanfill.pipeline.training.networks import Training
 from scipy.stats import norm
 
 # input, truth, error of an observation that the truth is without: the intervals are of a new observation

@@ -16,12 +16,12 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from oceanfill.pipeline.data import GapData
-from oceanfill.pipeline.field import open_field
-from oceanfill.pipeline.fill import METHODS
-from oceanfill.pipeline.heldout import Pairs
-from oceanfill.pipeline.networks import Training
-from oceanfill.pipeline.scores import rmse, rmse_interval, sums
+from oceanfill.pipeline.holdout.scores import rmse, rmse_interval, sums
+from oceanfill.pipeline.io.field import open_field
+from oceanfill.pipeline.jobs.fill import METHODS
+from oceanfill.pipeline.training.data import GapData
+from oceanfill.pipeline.training.heldout import Pairs
+from oceanfill.pipeline.training.networks import Training
 
 HERE = Path(__file__).resolve().parents[1]
 SST = HERE / "sample_data" / "sst_clouds.nc"

@@ -15,13 +15,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-from oceanfill.pipeline.data import GapData
-from oceanfill.pipeline.experiments.dincae import dincae
-from oceanfill.pipeline.field import open_field
-from oceanfill.pipeline.fill import HELD_OUT, METHODS
-from oceanfill.pipeline.networks import Training
-from oceanfill.pipeline.pairing import truth_of
-from oceanfill.pipeline.scores import coverage, crps_gaussian, rmse
+from oceanfill.pipeline.experiments.dincae.experiment import dincae
+from oceanfill.pipeline.holdout.score_files import truth_of
+from oceanfill.pipeline.holdout.scores import coverage, crps_gaussian, rmse
+from oceanfill.pipeline.io.field import open_field
+from oceanfill.pipeline.jobs.fill import HELD_OUT, METHODS
+from oceanfill.pipeline.training.data import GapData
+from oceanfill.pipeline.training.networks import Training
 
 LOSSES = "oceanfill.models.losses."
 CHANGES: dict[str, dict[str, Any]] = {

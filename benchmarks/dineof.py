@@ -17,8 +17,8 @@ import numpy as np
 import xarray as xr
 from fill_cases import SHARED
 from oceanfill.pipeline.classical.dineof import decompose, estimate
-from oceanfill.pipeline.field import open_field
-from oceanfill.pipeline.scores import coverage, rmse
+from oceanfill.pipeline.holdout.scores import coverage, rmse
+from oceanfill.pipeline.io.field import open_field
 
 
 def timed(work: Callable[[], Any]) -> tuple[Any, float]:

@@ -13,13 +13,13 @@ import sys
 
 from calibration import CASES
 from fill_cases import found
-from oceanfill.pipeline.data import GapData
-from oceanfill.pipeline.field import open_field
-from oceanfill.pipeline.fill import HELD_OUT, METHODS, standard_error
-from oceanfill.pipeline.judging import Product, calibrated, score
-from oceanfill.pipeline.networks import Training
-from oceanfill.pipeline.pairing import truth_of
-from oceanfill.pipeline.scores import coverage, crps_gaussian, rmse
+from oceanfill.pipeline.holdout.score_files import truth_of
+from oceanfill.pipeline.holdout.scores import coverage, crps_gaussian, rmse
+from oceanfill.pipeline.io.field import open_field
+from oceanfill.pipeline.jobs.evaluate import Product, calibrated, score
+from oceanfill.pipeline.jobs.fill import HELD_OUT, METHODS, standard_error
+from oceanfill.pipeline.training.data import GapData
+from oceanfill.pipeline.training.networks import Training
 
 MEMBERS = 4
 

@@ -18,8 +18,8 @@ from itertools import product
 from multiprocessing import get_context
 
 import torch
-from oceanfill.pipeline.features import channels
-from oceanfill.pipeline.networks import NETWORKS, build
+from oceanfill.pipeline.training.features import channels
+from oceanfill.pipeline.training.networks import NETWORKS, build
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 WINDOW = 5

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import numpy as np
 import xarray as xr
-from oceanfill.pipeline.data import GapData
-from oceanfill.pipeline.field import open_field
-from oceanfill.pipeline.fill import HELD_OUT, METHODS
-from oceanfill.pipeline.judging import calibrated
-from oceanfill.pipeline.networks import NETWORKS, Training
-from oceanfill.pipeline.scores import coverage, rmse
+from oceanfill.pipeline.holdout.scores import coverage, rmse
+from oceanfill.pipeline.io.field import open_field
+from oceanfill.pipeline.jobs.evaluate import calibrated
+from oceanfill.pipeline.jobs.fill import HELD_OUT, METHODS
+from oceanfill.pipeline.training.data import GapData
+from oceanfill.pipeline.training.networks import NETWORKS, Training
 
 SAMPLES = Path(__file__).resolve().parents[1] / "sample_data"
 

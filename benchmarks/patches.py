@@ -18,10 +18,10 @@ import dask
 import numpy as np
 import torch
 import xarray as xr
-from oceanfill.pipeline.data import Draws, Patches
-from oceanfill.pipeline.features import Scene, Surroundings
-from oceanfill.pipeline.patches import mixed, windows
-from oceanfill.pipeline.tasks import Correction
+from oceanfill.pipeline.training.data import Draws, Patches
+from oceanfill.pipeline.training.features import Scene, Surroundings
+from oceanfill.pipeline.training.patches import mixed, windows
+from oceanfill.pipeline.training.tasks import Correction
 
 SHAPE, SIDE, BATCH = (365, 256, 256), 64, 8
 

@@ -15,9 +15,9 @@ import numpy as np
 from calibration import CASES
 from fill_cases import found
 from numpy.lib.stride_tricks import sliding_window_view
-from oceanfill.pipeline.networks import Training
-from oceanfill.pipeline.pairing import truth_of
-from oceanfill.pipeline.scores import crps_ensemble, crps_gaussian, energy_score, rank_histogram
+from oceanfill.pipeline.holdout.score_files import truth_of
+from oceanfill.pipeline.holdout.scores import crps_ensemble, crps_gaussian, energy_score, rank_histogram
+from oceanfill.pipeline.training.networks import Training
 from scipy.signal import welch
 
 import oceanfill

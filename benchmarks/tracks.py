@@ -27,7 +27,7 @@ import numpy as np
 import torch
 import xarray as xr
 from oceanfill.models.points import corners, to_cells, to_points
-from oceanfill.pipeline.scores import coverage, rmse
+from oceanfill.pipeline.holdout.scores import coverage, rmse
 from oceanfill.pipeline.simulators.altimetry import MISSIONS, observe
 
 HERE = Path(__file__).resolve().parents[1]
@@ -49,7 +49,15 @@ def write_tracks(truth: xr.DataArray, folder: Path) -> None:
 def filled(method: str, folder: Path, bounds: str, options: argparse.Namespace) -> tuple[xr.Dataset, float]:
     """What the command makes of the files, and its seconds."""
     target = folder / f"{method}.nc"
-    words = [sys.executable, "-m", "oceanfill.pipeline.cli", "fill", f"{folder}/dt_*.nc", "-o", str(target)]
+    words = [
+        sys.executable,
+        "-m",
+        "oceanfill.pipeline.cli",
+        "fill",
+        f"{folder}/dt_*.nc",
+        "-o",
+        str(target),
+    ]
     words += ["--method", method, "--grid", "0.25", f"--bounds={bounds}", "--mask", str(TRUTH)]
     if options.epochs is not None and method != "oi":
         words += ["--epochs", str(options.epochs)]

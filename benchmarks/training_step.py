@@ -14,10 +14,10 @@ import time
 
 import numpy as np
 import torch
-from oceanfill.pipeline.data import Patches
-from oceanfill.pipeline.features import Scene, Surroundings
-from oceanfill.pipeline.networks import NETWORKS
-from oceanfill.pipeline.tasks import Correction
+from oceanfill.pipeline.training.data import Patches
+from oceanfill.pipeline.training.features import Scene, Surroundings
+from oceanfill.pipeline.training.networks import NETWORKS
+from oceanfill.pipeline.training.tasks import Correction
 from torch.utils.flop_counter import FlopCounterMode
 
 SHAPE, SIDE, WINDOW = (60, 256, 256), 64, 5

@@ -17,12 +17,12 @@ import time
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
-from oceanfill.pipeline.data import GapData
-from oceanfill.pipeline.fill import HELD_OUT, METHODS
-from oceanfill.pipeline.judging import calibrated, judge
-from oceanfill.pipeline.networks import Training
-from oceanfill.pipeline.scores import coverage, rmse
-from oceanfill.pipeline.variables import open_variables
+from oceanfill.pipeline.holdout.scores import coverage, rmse
+from oceanfill.pipeline.io.variables import open_variables
+from oceanfill.pipeline.jobs.evaluate import calibrated, judge
+from oceanfill.pipeline.jobs.fill import HELD_OUT, METHODS
+from oceanfill.pipeline.training.data import GapData
+from oceanfill.pipeline.training.networks import Training
 from scipy.ndimage import gaussian_filter
 
 DATES, ROWS, COLUMNS = 30, 32, 32

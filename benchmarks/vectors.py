@@ -19,10 +19,10 @@ import torch
 import xarray as xr
 from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse
-from oceanfill.pipeline.networks import Training
+from oceanfill.pipeline.jobs.currents import fill_radials
 from oceanfill.pipeline.simulators.radar import Station, observe
 from oceanfill.pipeline.simulators.two_layer import TwoLayer
-from oceanfill.pipeline.vectors import fill_radials
+from oceanfill.pipeline.training.networks import Training
 
 STATIONS = (Station(43.02, 5.2, 75), Station(43.02, 5.9, 75), Station(43.45, 4.93, 60))
 SHOWN = {"optimal interpolation": "oi:free", "with a stream function": "oi:stream-function"}

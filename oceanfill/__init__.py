@@ -6,21 +6,21 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .pipeline.errors import InputError
-    from .pipeline.field import Field, open_field
-    from .pipeline.fill import fill
-    from .pipeline.fill_tracks import fill_tracks
-    from .pipeline.training import Training
+    from .pipeline.io.field import Field, open_field
+    from .pipeline.jobs.fill import fill
+    from .pipeline.jobs.tracks import fill_tracks
+    from .pipeline.training.networks import Training
 
 __all__ = ["Field", "InputError", "Training", "fill", "fill_tracks", "open_field"]
 __version__ = version("oceanfill")
 
 _HOMES = {
-    "Field": "field",
+    "Field": "io.field",
     "InputError": "errors",
-    "Training": "training",
-    "fill": "fill",
-    "fill_tracks": "fill_tracks",
-    "open_field": "field",
+    "Training": "training.networks",
+    "fill": "jobs.fill",
+    "fill_tracks": "jobs.tracks",
+    "open_field": "io.field",
 }
 
 

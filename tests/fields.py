@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import xarray as xr
-from oceanfill.pipeline.field import Field, open_field
+from oceanfill.pipeline.io.field import Field, open_field
 from oceanfill.pipeline.simulators.radar import Station, observe
 from scipy.ndimage import gaussian_filter
 

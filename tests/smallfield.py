@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from oceanfill.pipeline.field import Field
+from oceanfill.pipeline.io.field import Field
 
 NT, NY, NX = 3, 2, 4
 SEA = np.array([[True, True, True, False], [True, True, False, False]])

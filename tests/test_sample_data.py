@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
-from oceanfill.pipeline.field import open_field
+from oceanfill.pipeline.io.field import open_field
 
 SAMPLES = Path(str(files("oceanfill.sample_data")))
 NAMES = {"sst_clouds": "sst", "ssh_med": "adt"}

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import nnls
 
-from ..field import Field
-from ..gaps import hide_spells
+from ..holdout.patterns import hide_spells
+from ..io.field import Field
+from .baselines import Estimate, linear_in_time
 from .dineof import dineof
 from .optimal_interpolation import optimal_interpolation
-from .simple import Estimate, linear_in_time
 
 _HELD_OUT = 0.05  # share of the observed values
 _FEWEST = 30  # held-out values that tell how errors go together

@@ -17,9 +17,9 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..field import Field
-from ..gaps import hide_spells
-from .simple import Estimate, everywhere, in_space, nearest_known
+from ..holdout.patterns import hide_spells
+from ..io.field import Field
+from .baselines import Estimate, everywhere, in_space, nearest_known
 
 _HELD_OUT = 0.03  # share of the observed values that choose the number of modes
 _FEWEST_HELD_OUT = 20

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, maximum_filter
 from torch import Tensor
 
-from ..field import Field
+from ..io.field import Field
 from .neighbours import Observations, Scales, covariance, nearest, observations
 
 _STRIDE = 3  # cells between the centres of blocks that share their neighbours

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..coordinates import EARTH_RADIUS, directions
-from ..field import Field
+from ..io.coordinates import EARTH_RADIUS, directions
+from ..io.field import Field, spacing
 
 _REACH = 5.0  # lengths and durations that the template covers
 _THINNED_BELOW = (0.6, 0.27)  # correlation from which every second, then every fourth cell is enough
@@ -116,18 +116,6 @@ class Observations:
         if self.displacement is None:
             return self.place(cells)
         return self.place(cells) + torch.nn.functional.pad(self.displacement[cells], (0, 1))
-
-
-def spacing(field: Field) -> tuple[float, float, float]:
-    """The typical step of the grid: days, kilometres between rows, kilometres between columns."""
-    point = EARTH_RADIUS * directions(field.lat, field.lon)
-    rows = np.linalg.norm(np.diff(point, axis=0), axis=-1)
-    columns = np.linalg.norm(np.diff(point, axis=1), axis=-1)
-    return (
-        float(np.median(np.diff(field.days))),
-        float(np.median(rows)) if rows.size else 1.0,
-        float(np.median(columns)) if columns.size else 1.0,
-    )
 
 
 def observations(

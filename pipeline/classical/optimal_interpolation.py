@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from torch import Tensor
 
-from ..field import Field
-from ..gaps import Spells, spells
+from ..holdout.patterns import Spells, spells
+from ..io.field import Field, spacing
 from .kriging import Kriging, System, in_threads, means, solve, system
-from .neighbours import Component, HiddenSpell, Observations, Scales, nearest, observations, spacing
+from .neighbours import Component, HiddenSpell, Observations, Scales, nearest, observations
 
 _TARGETS = 2500  # cross-validation targets
 _ROUNDS = ((0.3, 8), (0.3, 8), (0.4, 16))  # of choosing which part of the neighbours, and iterations with it

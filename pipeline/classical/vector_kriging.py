@@ -20,10 +20,11 @@ from scipy.optimize import minimize
 from scipy.special import expit
 from torch import Tensor
 
-from ..gaps import hide_spells
-from ..radials import Radials
+from ..holdout.patterns import hide_spells
+from ..io.field import spacing
+from ..io.radials import Radials
 from .kriging import by_blocks
-from .neighbours import Observations, Scales, nearest, observations, spacing
+from .neighbours import Observations, Scales, nearest, observations
 from .optimal_interpolation import scales_of
 
 _log = logging.getLogger(__name__)

@@ -15,8 +15,8 @@ from torch.utils.data import DataLoader, TensorDataset
 from ...models.autoencoder import LinearAutoEncoder
 from ...models.fourdvarnet import FourDVarNet
 from ...models.variational import VariationalAutoEncoder, divergence, draw
-from ..fitting import History, Task, fit
-from ..tasks import build
+from ..training.tasks import build
+from ..training.trainer import History, Task, fit
 
 _Pair = tuple[Tensor, Tensor]
 

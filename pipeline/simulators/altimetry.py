@@ -18,8 +18,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.interpolate import RegularGridInterpolator
 from scipy.spatial import KDTree
 
-from ..coordinates import EARTH_RADIUS, directions
 from ..errors import InputError
+from ..io.coordinates import EARTH_RADIUS, directions
 
 Floats = NDArray[np.floating]
 SWATH = tuple(float(side * distance) for side in (-1, 1) for distance in range(10, 61, 2))  # km, as of SWOT

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 from scipy.special import ndtri
 
-from ..coordinates import EARTH_RADIUS, directions
+from ..io.coordinates import EARTH_RADIUS, directions
 
 _LOST = (0.15, 0.75)  # share of the values that is missing beside the radar, and at its reach
 _SMOOTH = (1.5, 3.0, 3.0)  # dates, rows and columns over which gaps are alike

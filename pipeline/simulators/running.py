@@ -13,8 +13,8 @@ import xarray as xr
 from torch import Tensor
 
 from ..errors import InputError
+from ..io.writing import check_writable, replacing, resuming
 from ..progress import progress
-from ..writing import check_writable, replacing, resuming
 
 State = tuple[Tensor, ...]  # the state, then the tendencies of the steps before, the latest first
 _STATE = "state.pt"  # beside the unfinished store: how many snapshots are written, and the state then

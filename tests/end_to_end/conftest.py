@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import xarray as xr
 from fields import cloudy_dataset
-from oceanfill.pipeline.cli import main
+from oceanfill.pipeline.cli.main import main
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
-from oceanfill.pipeline.tasks import Correction
-from oceanfill.pipeline.training import save
+from oceanfill.pipeline.training.checkpoints import save
+from oceanfill.pipeline.training.tasks import Correction
 
 Run = Callable[..., Any]
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 import xarray as xr
 from fields import cloudy_dataset
-from oceanfill.pipeline.cli import main
+from oceanfill.pipeline.cli.main import main
 
 import oceanfill
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from fields import cloudy_dataset
-from oceanfill.pipeline import cli
+from oceanfill.pipeline.cli import main as cli
 
 MEMORY = str(0.6 + 120.01 * 44 * 20 * 24 / 1e9)
 

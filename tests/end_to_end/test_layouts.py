@@ -15,7 +15,7 @@ import xarray as xr
 from fields import cloudy_dataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oceanfill.pipeline.cli import main
+from oceanfill.pipeline.cli.main import main
 
 Run = Callable[..., Any]
 DIMS = ("time", "lat", "lon")

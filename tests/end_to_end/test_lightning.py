@@ -14,10 +14,10 @@ import rich
 import torch
 import xarray as xr
 import yaml
-from oceanfill.pipeline.data import GapData
-from oceanfill.pipeline.fill import HELD_OUT
-from oceanfill.pipeline.tasks import Correction
-from oceanfill.pipeline.training import EPOCHS
+from oceanfill.pipeline.jobs.fill import HELD_OUT
+from oceanfill.pipeline.training.corrections import EPOCHS
+from oceanfill.pipeline.training.data import GapData
+from oceanfill.pipeline.training.tasks import Correction
 
 Run = Callable[..., Any]
 SHIPPED = sorted(

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 from fields import cloudy_dataset, cloudy_field
+from oceanfill.pipeline.classical.baselines import linear_in_space, linear_in_time, nearest
 from oceanfill.pipeline.classical.blend import Rule, blend, combine, fit
-from oceanfill.pipeline.classical.simple import linear_in_space, linear_in_time, nearest
-from oceanfill.pipeline.scores import coverage, rmse
+from oceanfill.pipeline.holdout.scores import coverage, rmse
 
 AS_CLAIMED = np.array([[0.0, 1.0]])
 

@@ -8,9 +8,9 @@ import xarray as xr
 from fields import cloudy_field
 from oceanfill.pipeline.classical.dineof import _diffusion, _error, decompose, dineof, read_points
 from oceanfill.pipeline.errors import InputError
-from oceanfill.pipeline.field import open_field
-from oceanfill.pipeline.scores import coverage, rmse
-from oceanfill.pipeline.writing import write
+from oceanfill.pipeline.holdout.scores import coverage, rmse
+from oceanfill.pipeline.io.field import open_field
+from oceanfill.pipeline.io.writing import write
 
 
 def two_modes(seed=0):

@@ -9,8 +9,8 @@ import pytest
 from fields import eddies, seen_by_radars
 from oceanfill.pipeline.classical.neighbours import Component, Scales
 from oceanfill.pipeline.classical.vector_kriging import VectorKriging, fit, hide, mean_current
-from oceanfill.pipeline.coordinates import EARTH_RADIUS
-from oceanfill.pipeline.radials import Radials, open_radials
+from oceanfill.pipeline.io.coordinates import EARTH_RADIUS
+from oceanfill.pipeline.io.radials import Radials, open_radials
 
 SCALES = Scales(
     (Component(0.03, 80.0, 6.0), Component(0.02, 200.0, 9.0)), 1e-3

@@ -8,7 +8,6 @@ import torch
 from oceanfill.models.autoencoder import LinearAutoEncoder
 from oceanfill.models.fourdvarnet import Descent, FourDVarNet
 from oceanfill.models.variational import VariationalAutoEncoder
-from oceanfill.pipeline.digits import load_digits
 from oceanfill.pipeline.experiments.image_tasks import (
     Assimilated,
     Classification,
@@ -19,7 +18,8 @@ from oceanfill.pipeline.experiments.image_tasks import (
     keep,
     pairs,
 )
-from oceanfill.pipeline.experiments.mnist_autoencoders import linear_coder, sst_anomalies
+from oceanfill.pipeline.experiments.mnist.autoencoders import linear_coder, sst_anomalies
+from oceanfill.pipeline.experiments.mnist.digits import load_digits
 from scipy.linalg import subspace_angles
 from sklearn.decomposition import PCA
 from torch import nn

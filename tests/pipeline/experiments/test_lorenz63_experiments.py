@@ -10,9 +10,9 @@ import pytest
 import torch
 import yaml
 from oceanfill.models.dynamics import Bilinear, OneStep
-from oceanfill.pipeline.experiments.lorenz63_data import TEST, TRAINING, observe, series, windows
-from oceanfill.pipeline.experiments.lorenz63_forecast import forecasting
-from oceanfill.pipeline.experiments.lorenz63_interpolate import interpolation
+from oceanfill.pipeline.experiments.lorenz63.data import TEST, TRAINING, observe, series, windows
+from oceanfill.pipeline.experiments.lorenz63.forecast import forecasting
+from oceanfill.pipeline.experiments.lorenz63.interpolate import interpolation
 
 
 def _quick(name):

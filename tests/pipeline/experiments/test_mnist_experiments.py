@@ -11,17 +11,17 @@ import torch
 import yaml
 from oceanfill.models.autoencoder import ConvolutionalAutoEncoder
 from oceanfill.models.classifier import ConvolutionalClassifier
-from oceanfill.pipeline.digits import load_digits
 from oceanfill.pipeline.experiments.image_tasks import Restoration, built
-from oceanfill.pipeline.experiments.mnist_autoencoders import (
+from oceanfill.pipeline.experiments.mnist.autoencoders import (
     autoencoder,
     energy_distance,
     explained,
     linear,
     variational,
 )
-from oceanfill.pipeline.experiments.mnist_classification import accuracy, classify, finetune, moved
-from oceanfill.pipeline.experiments.mnist_restoration import (
+from oceanfill.pipeline.experiments.mnist.classification import accuracy, classify, finetune, moved
+from oceanfill.pipeline.experiments.mnist.digits import load_digits
+from oceanfill.pipeline.experiments.mnist.restoration import (
     denoise,
     enlarged,
     hidden_pixels,

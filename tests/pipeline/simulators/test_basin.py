@@ -10,13 +10,7 @@ import pytest
 import torch
 import xarray as xr
 from oceanfill.pipeline.errors import InputError
-from oceanfill.pipeline.simulators.basin import (
-    Basin,
-    arakawa,
-    laplacian,
-    odd_fourier,
-    sine_transform,
-)
+from oceanfill.pipeline.simulators.basin import Basin, arakawa, laplacian, odd_fourier, sine_transform
 from oceanfill.pipeline.simulators.running import State, simulate
 from torch import Tensor
 from torch.nn.functional import pad

@@ -1,0 +1,71 @@
+"""Random fields with a given covariance, and what of one cannot be told from its values under gaps.
+
+By Matheron's rule (Journel and Huijbregts 1978, Mining Geostatistics, section VII.A) the error of an
+interpolation is drawn by interpolating a random field as the data are, and taking the difference.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import fft
+from torch import Tensor
+
+from ..io.field import Field, spacing
+from .kriging import Kriging, by_blocks, solve, system
+from .neighbours import Scales, covariance, nearest, observations
+
+Floats = NDArray[np.float32]
+
+
+def random_fields(field: Field, scales: Scales, number: int, rng: np.random.Generator) -> Floats:
+    """Draws (number, time, lat, lon) of a Gaussian field without nugget on the cells of ``field``.
+
+    By circulant embedding (Dietrich and Newsam 1997, doi:10.1137/S1064827592240555): exact on a grid as even
+    as `spacing` says, but for scales longer than the domain, whose negative eigenvalues are left out.
+    """
+    step = spacing(field)
+    when = np.rint((field.days - field.days[0]) / step[0]).astype(int)
+    extents = when[-1] + 1, *field.sea.shape
+    torus = [fft.next_fast_len(2 * n, real=True) for n in extents]
+    t, y, x = np.meshgrid(
+        *(np.minimum(np.arange(n), n - np.arange(n)) * s for n, s in zip(torus, step, strict=True)),
+        indexing="ij",
+        sparse=True,
+    )
+    apart = np.broadcast_to(y**2 + x**2, torus).astype(np.float32)
+    lag = np.broadcast_to(t**2, torus).astype(np.float32)
+    known = covariance(scales, torch.from_numpy(apart), torch.from_numpy(lag)).numpy()
+    amplitude = np.sqrt(fft.rfftn(known, workers=-1).real.clip(min=0))
+    drawn = np.empty((number, *field.values.shape), np.float32)
+    for one in drawn:
+        white = rng.standard_normal(torus, np.float32)
+        whole = fft.irfftn(fft.rfftn(white, workers=-1) * amplitude, torus, workers=-1)
+        one[:] = whole[when, : extents[1], : extents[2]]
+    return drawn
+
+
+def errors(
+    field: Field,
+    kriging: Kriging,
+    number: int,
+    rng: np.random.Generator,
+    device: str = "cpu",
+) -> tuple[Floats, Floats]:
+    """Draws (number, time, lat, lon) of what the ``kriging`` of a field without its noise is off by, and the
+    standard error that it has for them (time, lat, lon), where nothing is seen; NaN elsewhere.
+    """
+    where, drawn = ~field.observed & field.sea, random_fields(field, kriging.scales, number, rng)
+    noise = np.sqrt(np.float32(kriging.scales.nugget) + field.error_variance)
+    seen = drawn + noise * rng.standard_normal(drawn.shape, np.float32)
+    processor = torch.device(device)
+    data = observations(field, seen, kriging.scales, processor)
+
+    def estimate(centres: Tensor, members: Tensor) -> list[Tensor]:
+        found = nearest(data, data.cell(centres), kriging.neighbours)
+        told, variance = solve(kriging.scales, system(data, data.cell(members), *found))
+        return [variance, *told.unbind(2)]
+
+    variance, *told = by_blocks(where, estimate, 1 + number, processor, lambda cells: None)
+    return drawn - np.stack(told), np.sqrt(variance.clip(min=0))

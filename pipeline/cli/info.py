@@ -1,0 +1,315 @@
+"""What is in an input and what `fill` would do with it: `oceanfill info`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import NDArray
+from rich import box
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.padding import Padding
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from ..errors import InputError
+from ..io.coordinates import EARTH_RADIUS, Layout, fillable, find_layout, grid
+from ..io.dates import Period, day, day_list, time_oddities
+from ..io.field import Field, build_field, check_options, mask_oddities, read_parts
+from ..io.reading import Inputs, Part, Region, combine, list_inputs, opened
+from ..io.seamask import find_mask, sea_from_coverage, sea_from_mask
+
+_KM_PER_DEGREE = EARTH_RADIUS * np.pi / 180  # of a great circle
+_MOST_DATES = 31  # listed one by one
+
+
+@dataclass(frozen=True)
+class _Outline:
+    """What can be said of an input, whether or not it can be filled."""
+
+    lat: NDArray[np.float64]  # (lat, lon)
+    lon: NDArray[np.float64]  # (lat, lon)
+    regular: bool
+    dates: pd.Index
+    observed: NDArray[np.float32]  # (time, lat, lon) the values at sea, NaN where missing or land
+    sea: NDArray[np.bool_]  # (lat, lon)
+    mask_origin: str
+    units: str
+    oddities: tuple[str, ...]
+
+
+def describe(
+    inputs: Inputs,
+    *,
+    variable: str | None = None,
+    mask_variable: str | None = None,
+    error_variable: str | None = None,
+    observation_error: float | None = None,
+    region: Region | None = None,
+    period: Period | None = None,
+    transform: str = "none",
+    minimum_coverage: float = 0.05,
+) -> Group:
+    """Tables for a rich console; options as for `open_field`.
+
+    An input that `fill` would refuse is described as far as it goes, with the reason. Raises `InputError`
+    only where no file can be opened or an option makes no sense.
+    """
+    check_options(error_variable, observation_error, region, transform, minimum_coverage)
+    entries = list_inputs(inputs)
+    shown: list[RenderableType] = []
+    refusal: InputError | None = None
+    outline: _Outline | None = None
+    with opened(entries[0]) as (file, dataset):
+        more = f" and {len(entries) - 1} more" if len(entries) > 1 else ""
+        shown.append(Text(f"{file}{more}", style="bold", overflow="fold"))
+        try:
+            layout = find_layout(file, dataset, variable, others=(mask_variable, error_variable))
+            mask = find_mask(file, dataset, layout, mask_variable)
+            shown += [
+                _variables(dataset, _roles(layout, mask, error_variable)),
+                _choice(dataset, layout, variable),
+            ]
+        except InputError as error:
+            refusal = error
+            shown.append(_variables(dataset, {}))
+    if refusal is None:
+        try:
+            parts, layout, mask = read_parts(inputs, variable, mask_variable, error_variable, region, period)
+            outline = _outline_without_checks(parts, layout, mask, minimum_coverage)
+            field = build_field(
+                parts,
+                layout,
+                mask,
+                error_variable=error_variable,
+                observation_error=observation_error,
+                period=period,
+                transform=transform,
+                minimum_coverage=minimum_coverage,
+            )
+            outline = _outline_of_field(field, layout)
+        except InputError as error:
+            refusal = error
+    if outline is not None:
+        shown.append(_facts(outline))
+        if outline.dates.size and outline.sea.any():
+            shown.append(_missing_by_date(outline))
+        shown.append(bullets("Oddities", outline.oddities))
+    if refusal is not None:
+        shown.append(bullets("Cannot be filled", (str(refusal),), style="bold red"))
+    return Group(*(Padding(part, (0, 0, 1, 0)) for part in shown))
+
+
+def _outline_of_field(field: Field, layout: Layout) -> _Outline:
+    raw = field.source.transpose(*field.dims).to_numpy()
+    return _Outline(
+        lat=field.lat,
+        lon=field.lon,
+        regular=field.source[layout.lat].ndim == 1,
+        dates=field.source[layout.time].to_index(),
+        observed=np.where(field.observed, raw, np.nan).astype(np.float32),
+        sea=field.sea,
+        mask_origin=field.mask_origin,
+        units=str(field.source.attrs.get("units", "")),
+        oddities=field.oddities,
+    )
+
+
+def _outline_without_checks(
+    parts: list[Part], layout: Layout, mask: str | None, minimum_coverage: float
+) -> _Outline | None:
+    """The outline of all parts where they fit together, else of the first; None where they have no grid."""
+    together = len({getattr(part.dates, "calendar", "standard") for part in parts}) == 1
+    for chosen in (parts, parts[:1]) if together else (parts[:1],):
+        try:
+            data = combine(chosen, layout)
+            lat, lon = grid(chosen[0].file, data, layout)
+            given = None if mask is None else sea_from_mask(chosen[0].file, data[mask], layout)
+        except InputError:
+            continue
+        source = data[layout.variable]
+        raw = source.transpose(layout.t, layout.y, layout.x).to_numpy().astype(np.float32)
+        seen = np.isfinite(raw)
+        if given is not None:
+            sea, origin = given
+        elif len(raw):
+            sea, origin = sea_from_coverage(seen.mean(axis=0), minimum_coverage)
+        else:
+            sea, origin = np.zeros(lat.shape, bool), "none, for there are no dates"
+        dates = source[layout.time].to_index()
+        distinct = dates.unique()
+        oddities = time_oddities(distinct) if len(distinct) > 1 else []
+        if len(dates) > len(distinct):
+            repeated = dates[dates.duplicated()].unique()
+            oddities.append(f"dates that occur more than once: {len(repeated)} ({day_list(repeated)})")
+        outside, never = np.count_nonzero(seen & ~sea), np.count_nonzero(sea & ~seen.any(axis=0))
+        oddities += mask_oddities(int(outside), int(never))
+        return _Outline(
+            lat=lat,
+            lon=lon,
+            regular=data[layout.lat].ndim == 1,
+            dates=dates,
+            observed=np.where(sea & seen, raw, np.float32(np.nan)),
+            sea=sea,
+            mask_origin=origin,
+            units=str(source.attrs.get("units", "")),
+            oddities=tuple(oddities),
+        )
+    return None
+
+
+def _roles(layout: Layout, mask: str | None, error_variable: str | None) -> dict[str, str]:
+    roles = {layout.time: "time", layout.lat: "latitude", layout.lon: "longitude", layout.variable: "filled"}
+    roles |= {mask: "sea mask"} if mask is not None else {}
+    return roles | ({error_variable: "error"} if error_variable is not None else {})
+
+
+def _choice(dataset: xr.Dataset, layout: Layout, variable: str | None) -> Text:
+    others = [name for name in fillable(dataset) if name != layout.variable]
+    if variable is not None:
+        why = "as you named it"
+    elif others:
+        why = f"the only candidate on (time, lat, lon); not {', '.join(others)}"
+    else:
+        why = "the only variable of real numbers that is no mask, flag or error"
+    return Text(f"{layout.variable} would be filled: {why}")
+
+
+def _variables(dataset: xr.Dataset, roles: dict[str, str]) -> RenderableType:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, collapse_padding=True)
+    for heading in ("Variable", "Dimensions", "Type", "Units", "What"):
+        gives_way = heading in ("Units", "What")
+        table.add_column(heading, no_wrap=not gives_way, overflow="fold", min_width=13 if gives_way else None)
+    for name in sorted(dataset.variables, key=lambda name: (-dataset[name].ndim, str(name))):
+        array = dataset[name]
+        encoding = array.encoding
+        packed = " packed" if "scale_factor" in encoding or "add_offset" in encoding else ""
+        units = array.attrs.get("units") or encoding.get("units", "")
+        title = str(array.attrs.get("long_name") or array.attrs.get("standard_name", ""))
+        role = roles.get(str(name), "")
+        what = role if title.lower() == role else ": ".join(filter(None, (role, title)))
+        stored = str(encoding.get("dtype", array.dtype)) + packed
+        cells = (str(name), " ".join(map(str, array.dims)), stored, str(units), what)
+        table.add_row(*map(escape, cells), style="bold" if role == "filled" else "")
+    sizes = ", ".join(f"{dim} {size}" for dim, size in dataset.sizes.items())
+    return Group(table, Text(f"with {sizes}" if sizes else "without dimensions", style="dim"))
+
+
+def _facts(outline: _Outline) -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    lat, lon = outline.lat, outline.lon
+    kind = "regular" if outline.regular else "curvilinear"
+    table.add_row("Grid", f"{lat.shape[0]} x {lat.shape[1]} (lat x lon), {kind}")
+    direction = "northward" if lat[-1].mean() > lat[0].mean() else "southward"
+    table.add_row(
+        "Latitude", f"{lat.min():.3f} to {lat.max():.3f} N, {direction}{_spacing(lat, lon, axis=0)}"
+    )
+    direction = "eastward" if lon[:, -1].mean() > lon[:, 0].mean() else "westward"
+    table.add_row(
+        "Longitude", f"{lon.min():.3f} to {lon.max():.3f} E, {direction}{_spacing(lat, lon, axis=1)}"
+    )
+    table.add_row("Dates", _dates(outline.dates))
+    pixels, sea = outline.sea.size, np.count_nonzero(outline.sea)
+    share = f"{sea:,} of {pixels:,} pixels ({100 * sea / pixels:.1f} %)"
+    table.add_row("Sea", f"{share}; mask: {outline.mask_origin}")
+    observed = outline.observed[:, outline.sea]
+    seen = np.isfinite(observed)
+    if seen.any():
+        low, middle, high = np.nanpercentile(observed, [0, 50, 100])
+        table.add_row("Values", f"{low:.4g} to {high:.4g} {outline.units}, median {middle:.4g}")
+    missing = seen.size - np.count_nonzero(seen)
+    if seen.size:
+        never = np.count_nonzero(~seen.any(axis=0))
+        text = f"{missing:,} of {seen.size:,} sea values ({100 * missing / seen.size:.1f} %)"
+        if never:
+            text += f", of which {never * len(seen):,} at the {never:,} pixels that are never observed"
+        table.add_row("Missing", text)
+    return table
+
+
+def _spacing(lat: NDArray[np.float64], lon: NDArray[np.float64], axis: int) -> str:
+    """ ", every 0.25 degrees (27.8 km)" between neighbours along this axis, in the median."""
+    if lat.shape[axis] < 2:
+        return ""
+    north, east = np.diff(lat, axis=axis), np.diff(lon, axis=axis)
+    middle = np.take(lat, range(lat.shape[axis] - 1), axis=axis) + north / 2
+    degrees = np.median(np.abs(north if axis == 0 else east))
+    km = _KM_PER_DEGREE * np.median(np.hypot(north, east * np.cos(np.deg2rad(middle))))
+    return f", every {degrees:.4g} degrees ({km:.3g} km)"
+
+
+def _dates(dates: pd.Index) -> str:
+    if not dates.size:
+        return "none"
+    calendar = getattr(dates, "calendar", "standard")
+    text = f"{dates.size}, {day(dates[0])} to {day(dates[-1])}, calendar {calendar}"
+    if dates.size > 1:
+        elapsed = dates.to_numpy()[1:] - dates.to_numpy()[:-1]
+        step = float(np.median([pd.Timedelta(gap) / pd.Timedelta(days=1) for gap in elapsed]))
+        unit, count = ("days", step) if step >= 1 else ("hours", 24 * step)
+        text += f", median step {count:.3g} {unit if count != 1 else unit[:-1]}"
+    return text
+
+
+def _missing_by_date(outline: _Outline) -> RenderableType:
+    percent = 100 * np.isnan(outline.observed[:, outline.sea]).mean(axis=1)
+    labels = [day(date) for date in outline.dates]
+    if len(labels) <= _MOST_DATES:
+        table = _bars("Date")
+        for label, share in zip(labels, percent, strict=True):
+            table.add_row(label, f"{share:.1f}", _bar(share))
+        return table
+    months = outline.dates.strftime("%Y-%m").to_numpy().astype(str)
+    by_year = len(set(months)) > _MOST_DATES
+    groups = np.array([month.rpartition("-")[0] for month in months]) if by_year else months
+    table = _bars("Year" if by_year else "Month", "Least", "Most", "Dates")
+    for group in sorted(set(groups)):
+        shares = percent[groups == group]
+        table.add_row(
+            group,
+            f"{shares.mean():.1f}",
+            _bar(shares.mean()),
+            f"{shares.min():.1f}",
+            f"{shares.max():.1f}",
+            str(shares.size),
+        )
+    order = np.argsort(percent, kind="stable")
+    extremes = Table.grid(padding=(0, 2))
+    for title, picked in (("Clearest", order[:3]), ("Cloudiest", order[::-1][:3])):
+        extremes.add_row(title, *(f"{labels[i]} ({percent[i]:.1f} %)" for i in picked))
+    return Group(table, Text(), extremes)
+
+
+def _bars(first: str, *further: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table.add_column(first, no_wrap=True)
+    table.add_column("Missing %", justify="right")
+    table.add_column("of the sea", width=24)
+    for heading in further:
+        table.add_column(heading, justify="right")
+    return table
+
+
+def _bar(percent: float) -> ProgressBar:
+    return ProgressBar(
+        total=100, completed=float(percent), width=24, complete_style="cyan", finished_style="cyan"
+    )
+
+
+def bullets(title: str, lines: tuple[str, ...], style: str = "bold") -> Table:
+    """A list under its title."""
+    table = Table.grid(padding=(0, 1))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for line in lines or ("none found",):
+        table.add_row("-", escape(line))
+    framed = Table.grid()
+    framed.add_row(Text(title, style=style))
+    framed.add_row(table)
+    return framed

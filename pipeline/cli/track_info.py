@@ -1,0 +1,72 @@
+"""What is in along-track files: `oceanfill info`."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from rich import box
+from rich.console import Group
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from ..io.dates import Period, day
+from ..io.reading import Inputs, Region
+from ..io.tracks import read_tracks
+from .info import bullets
+
+
+def describe_tracks(
+    inputs: Inputs,
+    *,
+    variable: str | None = None,
+    error_variable: str | None = None,
+    observation_error: float | None = None,
+    region: Region | None = None,
+    period: Period | None = None,
+) -> Group:
+    """Tables for a rich console; ``region`` are the bounds, options and errors are those of `read_tracks`."""
+    tracks = read_tracks(
+        inputs,
+        variable=variable,
+        error_variable=error_variable,
+        observation_error=observation_error,
+        bounds=region,
+        period=period,
+    )
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table.add_column("Mission", no_wrap=True)
+    for heading in ("Points", "Tracks", "Every", "From", "To", "Error"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for name in tracks.missions:
+        own = tracks.at(tracks.of(name))
+        if not len(own):
+            continue
+        first, last = (day(time.astype("datetime64[D]")) for time in own.time[[0, -1]])
+        number = len(np.unique(own.track))
+        steps = np.diff(own.time) / np.timedelta64(1, "s")
+        every = f"{np.median(steps):.3g} s" if len(steps) else ""
+        error = f"{np.sqrt(np.median(own.error_variance)):.3g}"
+        table.add_row(escape(name), f"{len(own):,}", f"{number:,}", every, first, last, error)
+    west, east = _arc(tracks.lon)
+    lat0, lat1 = np.floor(tracks.lat.min()), np.ceil(tracks.lat.max())
+    bounds = f"{lat0:g},{lat1:g},{np.floor(west):g},{np.ceil(east):g}"
+    units = tracks.attrs.get("units", "")
+    low, middle, high = np.percentile(tracks.value, [0, 50, 100])
+    facts = Text(
+        f"{tracks.name} at {len(tracks):,} points along tracks, {low:.3g} to {high:.3g} {units}, "
+        f"median {middle:.3g}\n"
+        f"{tracks.lat.min():.2f} to {tracks.lat.max():.2f} N, {west:.2f} to {east:.2f} E\n"
+        f"to fill: oceanfill fill ... --grid 0.25 --bounds {bounds}",
+        overflow="fold",
+    )
+    return Group(facts, Text(), table, Text(), bullets("Oddities", tracks.oddities))
+
+
+def _arc(lon: NDArray[np.float64]) -> tuple[float, float]:
+    """The ends of the shortest arc with all longitudes, the first in [-180, 180)."""
+    ordered = np.sort(np.mod(lon, 360))
+    gaps = np.diff(np.append(ordered, ordered[0] + 360))
+    after = (int(np.argmax(gaps)) + 1) % len(ordered)
+    west = np.mod(ordered[after] + 180, 360) - 180
+    return float(west), float(west + 360 - gaps.max())

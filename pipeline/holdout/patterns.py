@@ -1,0 +1,252 @@
+"""Which observed values to hide: the clouds of other dates, laid on top of the real ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_edt, label
+
+from ..io.field import Field, spacing
+
+Mask = NDArray[np.bool_]
+_MOST_MISSIONS = 200  # a small domain sees few of them
+_FEW_UNSEEN = 0.01  # of the gaps: pixels that are never observed and that matter little
+
+
+@dataclass(frozen=True)
+class Spells:
+    """Observed cells, each with the gap around a missing date of the same pixel to be laid over it."""
+
+    target: NDArray[np.int64]  # (n, 3) date, row, column of the observed cell
+    model: NDArray[np.int64]  # (n, 3) of the missing cell
+    before: NDArray[np.int64]  # (n,) dates that the pixel was already missing
+    after: NDArray[np.int64]  # (n,) dates that it will still be missing
+
+
+def missing_runs(observed: Mask) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """(time, lat, lon) how many dates in a row are missing just before and just after each cell."""
+    before = np.zeros(observed.shape, np.int64)
+    for t in range(1, len(observed)):
+        before[t] = np.where(observed[t - 1], 0, before[t - 1] + 1)
+    after = np.zeros(observed.shape, np.int64)
+    for t in range(len(observed) - 2, -1, -1):
+        after[t] = np.where(observed[t + 1], 0, after[t + 1] + 1)
+    return before, after
+
+
+def remoteness(field: Field) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Kilometres to the nearest value of the date, days to the nearest of the pixel (time, lat, lon).
+
+    Zero where a value is; infinite where the date, or the pixel, has none.
+    """
+    observed, days, step = field.observed, field.days, spacing(field)
+    distance, age = np.full((2, *observed.shape), np.inf, np.float32)
+    for date, seen in zip(distance, observed, strict=True):
+        if seen.any():
+            date[:] = distance_transform_edt(~seen, sampling=step[1:])
+    for dates in (range(len(days)), range(len(days))[::-1]):
+        since, last = np.full(field.sea.shape, np.inf), days[dates[0]]
+        for t in dates:
+            since = np.where(observed[t], 0.0, since + abs(days[t] - last))
+            age[t], last = np.minimum(age[t], since), days[t]
+    return distance, age
+
+
+def spells(field: Field, count: int, rng: np.random.Generator) -> Spells:
+    """Up to ``count`` observed cells with the gap around a random missing cell of the same pixel.
+
+    Every other one gets the gap of one date only, as the first and the last dates of a spell have.
+    """
+    observed = field.observed
+    missing = np.argwhere(~observed & field.sea & observed.any(axis=0))
+    model = missing[rng.permutation(len(missing))[:count]]
+    seen = observed[:, model[:, 1], model[:, 2]]
+    pick = np.argmax(np.where(seen, rng.random(seen.shape), -1.0), axis=0)
+    before, after = (run[tuple(model.T)] for run in missing_runs(observed))
+    single = rng.random(len(model)) < 0.5
+    return Spells(
+        target=np.column_stack([pick, model[:, 1:]]),
+        model=model,
+        before=np.where(single, 0, before),
+        after=np.where(single, 0, after),
+    )
+
+
+def hide_spells(field: Field, share: float, rng: np.random.Generator, whole: Field | None = None) -> Mask:
+    """(time, lat, lon) True at observed values that the clouds of other dates would hide.
+
+    The clouds of runs of dates are laid, in their order, on other runs of as many dates, until ``share`` of
+    the observed values is hidden; the length of a run is drawn from how long the field's own gaps last.
+    At least a tenth of what a date shows is kept. ``whole`` is as of `hide_together`.
+    """
+    return hide_together([field], 1, share, rng, None if whole is None else [whole])[0]
+
+
+def hide_together(
+    fields: Sequence[Field],
+    outputs: int,
+    share: float,
+    rng: np.random.Generator,
+    whole: Sequence[Field] | None = None,
+) -> list[Mask]:
+    """The same of several variables of the same dates, of which the first ``outputs`` are to be filled.
+
+    The same dates' gaps are laid on the same dates of all variables, each losing what it misses itself on the
+    dates that lend their gaps. So what one variable shows where another is hidden is as in the real gaps:
+    clouds that both have hide both and give nothing away, and one that sees through the other's clouds helps
+    as much as it does in earnest. That goes for a variable that is input only, too: if it kept what it saw
+    on a clear date, it would help under the borrowed clouds more than it can under real ones; one without
+    gaps loses nothing. ``share`` is that of the outputs with gaps, on their mean, and so is the length of a
+    run. Dates on which an output would keep less than a tenth of what it shows are spared.
+
+    Where pixels are never observed, as between tracks, others are hidden on all dates (`hide_pixels`), in the
+    proportion in which the gaps are of such pixels. ``whole`` are the fields before some of their values were
+    hidden: what is never observed of these counts, not what was hidden.
+    """
+    hidden = hide_pixels(fields, outputs, share, rng, whole)
+    observed = [field.observed & ~mask for field, mask in zip(fields, hidden, strict=True)]
+    missing = [field.sea & ~seen for field, seen in zip(fields, observed, strict=True)]
+    gappy = [k for k in range(outputs) if missing[k].any()]
+    if not gappy:
+        return hidden
+    number = [np.count_nonzero(fields[k].observed) for k in gappy]
+    length = np.concatenate([_gap_lengths(observed[k])[missing[k]] for k in gappy])
+    dates = len(observed[0])
+    free = np.ones(dates, dtype=bool)
+    for _ in range(20 * dates):
+        done = [np.count_nonzero(hidden[k]) / n for k, n in zip(gappy, number, strict=True)]
+        if np.mean(done) >= share or not free.any():
+            break
+        run = int(min(rng.choice(length), max(1, dates // 4)))
+        start, model = rng.integers(0, dates - run + 1, 2)
+        onto, clouds = slice(start, start + run), slice(model, model + run)
+        if start == model or not free[onto].all():
+            continue
+        lost = [seen[onto] & gaps[clouds] for seen, gaps in zip(observed, missing, strict=True)]
+        for k in gappy:
+            kept = (observed[k][onto] & ~lost[k]).sum(axis=(1, 2))
+            spared = kept < 0.1 * observed[k][onto].sum(axis=(1, 2))
+            for part in lost:
+                part[spared] = False
+        if any(lost[k].any() for k in gappy):
+            for one, part in zip(hidden, lost, strict=True):
+                one[onto] |= part
+            free[onto] = False
+    return hidden
+
+
+def hide_pixels(
+    fields: Sequence[Field],
+    outputs: int,
+    share: float,
+    rng: np.random.Generator,
+    whole: Sequence[Field] | None = None,
+) -> list[Mask]:
+    """(time, lat, lon) True at values of pixels that are hidden on all dates; nothing where few are unseen.
+
+    The pixels that are never observed are moved over the domain, all by one random step, and random ones of
+    the connected pieces that the outputs' form hide what each variable shows where its own have come to lie.
+    Which are never observed the fields say, or ``whole``, as of `hide_together`.
+    """
+    whole = whole or fields
+    hidden = [np.zeros_like(field.observed) for field in fields]
+    unseen = [field.never_observed for field in whole]
+    missing = sum(np.count_nonzero(field.sea & ~field.observed) for field in whole[:outputs])
+    part = len(hidden[0]) * np.count_nonzero(unseen[:outputs]) / max(missing, 1)
+    if part < _FEW_UNSEEN:
+        return hidden
+    step = rng.integers(unseen[0].shape)
+    moved = [np.roll(one, step, axis=(0, 1)) for one in unseen]
+    pieces, _ = label(np.logical_or.reduce(moved[:outputs]), np.ones((3, 3)))
+    shown = [field.observed & one for field, one in zip(fields, moved, strict=True)]
+    size = np.mean(
+        [
+            np.bincount(pieces.ravel(), one.sum(axis=0).ravel()) / np.count_nonzero(field.observed)
+            for field, one in zip(fields[:outputs], shown, strict=False)
+        ],
+        axis=0,
+    )
+    order = rng.permutation(np.flatnonzero((size > 0) & (size <= part * share)))
+    chosen = order[np.cumsum(size[order]) <= part * share]
+    return [one & np.isin(pieces, chosen) for one in shown]
+
+
+def _gap_lengths(observed: Mask) -> NDArray[np.int64]:
+    """(time, lat, lon) how many dates in a row each missing cell is missing."""
+    before, after = missing_runs(observed)
+    return before + after + 1
+
+
+def hide_pieces(field: Field, share: float, rng: np.random.Generator) -> Mask:
+    """(time, lat, lon) True at whole connected pieces of what dates show: tracks, swaths.
+
+    Pieces are hidden in random order until ``share`` of the values is; the largest of a date is kept.
+    """
+    number, largest = 0, []
+    numbered = np.zeros(field.observed.shape, np.int64)
+    for seen, labels in zip(field.observed, numbered, strict=True):
+        found, count = label(seen, np.ones((3, 3)))
+        labels[:] = np.where(seen, found + number, 0)
+        number += count
+        if count:
+            largest.append(number - count + int(np.argmax(np.bincount(found.ravel())[1:])) + 1)
+    size = np.bincount(numbered.ravel(), minlength=number + 1)
+    pieces = rng.permutation(np.setdiff1d(np.arange(1, number + 1), largest))
+    enough = np.cumsum(size[pieces]) <= share * np.count_nonzero(field.observed)
+    chosen = np.zeros(number + 1, bool)
+    chosen[pieces[enough]] = True
+    return chosen[numbered]
+
+
+def hide_random(field: Field, share: float, rng: np.random.Generator) -> Mask:
+    """(time, lat, lon) True at a ``share`` of the observed values, each by itself."""
+    return field.observed & (rng.random(field.values.shape) < share)
+
+
+def hide_dates(field: Field, share: float, rng: np.random.Generator) -> Mask:
+    """(time, lat, lon) True at all that random dates show, up to ``share`` of the values."""
+    number = field.observed.sum(axis=(1, 2))
+    order = rng.permutation(np.flatnonzero(number))
+    lost = order[np.cumsum(number[order]) <= max(share * number.sum(), number[order[:1]].sum())]
+    return field.observed & np.isin(np.arange(len(number)), lost)[:, None, None]
+
+
+def hide_altimeters(field: Field, share: float, rng: np.random.Generator) -> Mask:
+    """(time, lat, lon) True at observed values under the tracks of simulated altimeters.
+
+    Missions of random longitudes and starts hide what they pass over in a day, in random order, until
+    ``share`` of the values is hidden. At least a tenth of what a date shows is kept.
+    """
+    from ..simulators.altimetry import MISSIONS, SWATH, observed_cells  # search trees: slow to import
+
+    nadirs = [mission for mission in MISSIONS.values() if mission.across != SWATH]
+    observed = field.observed
+    number = observed.sum(axis=(1, 2))
+    hidden = np.zeros_like(observed)
+    left = share * number.sum()
+    for _ in range(_MOST_MISSIONS):
+        mission = nadirs[rng.integers(len(nadirs))]
+        turned = replace(mission, first_longitude=rng.uniform(-180, 180))
+        days = field.days + rng.uniform(0, mission.days)
+        under = observed_cells(field.lat, field.lon, days, [turned]) & observed & ~hidden
+        under[(observed & ~hidden & ~under).sum(axis=(1, 2)) < 0.1 * number] = False
+        order = rng.permutation(len(under))
+        new = under.sum(axis=(1, 2))[order]
+        enough = np.cumsum(new) <= left
+        hidden[order[enough]] |= under[order[enough]]
+        left -= new[enough].sum()
+        if not enough.all() and hidden.any():
+            break
+    return hidden
+
+
+HOLDOUTS: dict[str, Callable[[Field, float, np.random.Generator], Mask]] = {
+    "clouds": hide_spells,
+    "tracks": hide_pieces,
+    "random": hide_random,
+    "dates": hide_dates,
+    "altimeters": hide_altimeters,
+}

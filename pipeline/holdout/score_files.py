@@ -1,0 +1,305 @@
+"""The score of a filled file: its values paired with those of a truth file by date and position."""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import NDArray
+from rich.table import Table
+from scipy.spatial import cKDTree
+
+from ..errors import InputError
+from ..io.coordinates import fillable, find_layout, grid, listed
+from ..io.dates import day, day_list
+from ..io.field import Field
+from ..io.reading import opened, read_part, shipped
+from .scores import summary
+
+_SUFFIXES = ("_analysis", "_error", "_source")
+_MOST_KINDS = 50  # of a flag; more is not a flag
+
+
+def score_files(
+    filled_path: str | os.PathLike[str],
+    truth_path: str | os.PathLike[str],
+    *,
+    variable: str | None = None,
+    by: str | None = None,
+) -> list[dict[str, Any]]:
+    """`summary` of a filled file where the truth file is finite: all values, then one row a flag of ``by``.
+
+    The values are paired by date and position, whatever the order of dimensions, the direction of the
+    coordinates or the convention of longitude; the truth may hold fewer dates and points. ``variable`` is by
+    default the only one that both files have. Each row has a ``label``, the ``variable`` and its ``units``.
+    The standard error is that of <variable>_error in the filled file; where it is missing on some of the
+    values (those observed outside the sea mask) the row has their number without as ``without_error``, and
+    crps and coverage are those of the others.
+
+    Raises `InputError` for files that cannot be read or paired and for gaps left where there is truth.
+    """
+    paths = shipped(filled_path), shipped(truth_path)
+    for path in paths:
+        if not Path(path).exists():
+            raise InputError(f"{path}: no such file; check the path")
+    with opened(paths[0]) as (filled_file, filled), opened(paths[1]) as (truth_file, truth):
+        name = variable or _common_variable(filled_file, filled, truth_file, truth)
+        for file, dataset in ((filled_file, filled), (truth_file, truth)):
+            if name not in dataset.data_vars:
+                choice = f"{filled_file} has {_names(filled)}, {truth_file} has {_names(truth)}"
+                raise InputError(
+                    f"{file}: there is no variable {name!r}; choose one that both have: {choice}"
+                )
+        expected = _series(truth_file, truth, name, kind=_flag(truth_file, truth, name, by))
+        error = f"{name}_error" if f"{name}_error" in filled.data_vars else None
+        if filled[name].shape == truth[name].shape and _has_no_coordinates(filled, name):
+            dims = truth[name].dims
+            filled = truth.assign({held: (dims, filled[held].data) for held in (name, error) if held})
+        found = _series(filled_file, filled, name, error=error)
+    return _rows(filled_file, found, truth_file, expected, name, by)
+
+
+def truth_of(field: Field, path: str | os.PathLike[str]) -> NDArray[np.float32]:
+    """(time, lat, lon) what a truth file knows of a field, NaN elsewhere; in logarithms if the field is.
+
+    Dates and points are paired as in `score_files`, which has the same errors.
+    """
+    file = shipped(path)
+    if not Path(file).exists():
+        raise InputError(f"{file}: no such file; check the path")
+    with opened(file) as (name, truth):
+        if field.name not in truth.data_vars:
+            raise InputError(f"{name}: there is no variable {field.name!r}; it has {_names(truth)}")
+        expected = _series(name, truth, field.name)
+    values = expected.value.to_numpy()
+    t, y, x = np.nonzero(np.isfinite(values))
+    if not t.size:
+        raise InputError(f"{name}: no value of {field.name} is finite, so there is no truth to score against")
+    own = xr.Dataset(coords={"lat": (("y", "x"), field.lat), "lon": (("y", "x"), field.lon)})
+    date = _same_dates(field.name, field.dates, name, expected.indexes["time"], np.unique(t))[t]
+    points, inverse = np.unique(y * expected.sizes["x"] + x, return_inverse=True)
+    row, column = np.unravel_index(_same_points(field.name, own, name, expected, points), field.lat.shape)
+    known = np.full(field.observed.shape, np.float32(np.nan))
+    known[date, row[inverse], column[inverse]] = values[t, y, x]
+    if field.transform == "log":
+        known = np.log(np.where(known > 0, known, np.nan)).astype(np.float32)
+    return known
+
+
+def score_table(rows: list[dict[str, Any]], title: str = "") -> Table:
+    """The rows of `score_files`, each number to a thousandth of the RMSE of all values."""
+    size = max(row["rmse"] for row in rows)
+    decimals = int(np.clip(2 - np.floor(np.log10(size)), 0, 12)) if size > 0 else 3
+    headings = ["n", "RMSE", "bias", "MAE"]
+    if any("crps" in row for row in rows):
+        headings += ["CRPS", "within ±1σ", "within ±2σ"]
+    table = Table(title=title or None)
+    table.add_column(" in ".join(filter(None, (rows[-1]["variable"], rows[-1]["units"]))), overflow="fold")
+    for heading in headings:
+        table.add_column(heading, justify="right")
+    for row in rows:
+        cells = [
+            row["label"],
+            str(row["n"]),
+            *(f"{row[key]:.{decimals}f}" for key in ("rmse", "bias", "mae")),
+        ]
+        if "crps" in row:
+            shares = (f"{100 * row[key]:.1f} %" for key in ("coverage_1sigma", "coverage_2sigma"))
+            cells += [f"{row['crps']:.{decimals}f}", *shares]
+        table.add_row(*cells)
+    without = rows[-1].get("without_error", 0)
+    if without:
+        table.caption = f"CRPS and ±σ without the {without} values that have no standard error"
+    return table
+
+
+def _names(dataset: xr.Dataset) -> str:
+    return listed(name for name in fillable(dataset) if not name.endswith(_SUFFIXES))
+
+
+def _common_variable(filled_file: str, filled: xr.Dataset, truth_file: str, truth: xr.Dataset) -> str:
+    both = [n for n in fillable(filled) if not n.endswith(_SUFFIXES) and n in fillable(truth)]
+    both = [n for n in both if filled[n].ndim >= 2]
+    if len(both) == 1:
+        return both[0]
+    if both:
+        raise InputError(
+            f"{filled_file}: {listed(both)} are also in {truth_file}; choose one of them with --variable"
+        )
+    raise InputError(
+        f"{filled_file}: it has no variable in common with {truth_file} ({_names(filled)} against "
+        f"{_names(truth)}); give the truth of the same variable"
+    )
+
+
+def _flag(file: str, truth: xr.Dataset, name: str, by: str | None) -> str | None:
+    """``by``, once it is known to be on the grid of the truth."""
+    if by is None:
+        return None
+    maps = {
+        str(key): array.dtype.kind in "biu"
+        for key, array in truth.data_vars.items()
+        if array.ndim >= 2 and set(array.dims) <= set(truth[name].dims) and array.dtype.kind in "biuf"
+    }
+    if by not in maps:
+        flags = listed(key for key, whole in maps.items() if whole)
+        raise InputError(f"{file}: there is no flag {by!r} on the grid of {name}; choose among {flags}")
+    return by
+
+
+def _has_no_coordinates(dataset: xr.Dataset, name: str) -> bool:
+    """As in the files that DINEOF writes, where only the order of the values tells their place."""
+    try:
+        find_layout("", dataset, name)
+    except InputError:
+        return not any(dim in dataset.variables for dim in dataset[name].dims)
+    return False
+
+
+def _series(file: str, dataset: xr.Dataset, name: str, **others: str | None) -> xr.Dataset:
+    """``value`` and ``others`` on (time, y, x), in memory, with dates and lat and lon (y, x)."""
+    layout = find_layout(file, dataset, name)
+    names = {"value": name} | {key: other for key, other in others.items() if other is not None}
+    data = read_part(file, dataset, layout, list(names.values())[1:]).data
+    dims = (layout.t, layout.y, layout.x)
+    lat, lon = grid(file, data, layout)
+    full = {key: data[held].broadcast_like(data[name]).transpose(*dims) for key, held in names.items()}
+    return xr.Dataset(
+        {key: (("time", "y", "x"), array.to_numpy(), array.attrs) for key, array in full.items()},
+        {"time": data[layout.time].to_index(), "lat": (("y", "x"), lat), "lon": (("y", "x"), lon)},
+    )
+
+
+def _nearest(
+    have: NDArray[np.float64], want: NDArray[np.float64], period: float = 0
+) -> tuple[NDArray[np.intp], NDArray[np.float64], NDArray[np.bool_]]:
+    """For points (n, k) the nearest of others, how far it is, and whether it is the same point.
+
+    It is if it is twenty times nearer than the next: coordinates that were rounded or stored as float32 pass,
+    a grid shifted by half a cell does not. The last coordinate has ``period``.
+    """
+    box = [0.0] * (have.shape[1] - 1) + [period]
+    tree = cKDTree(_wrapped(have, period), boxsize=box)
+    distance, index = tree.query(_wrapped(want, period), k=2, p=np.inf)
+    limit = np.where(np.isfinite(distance[:, 1]), distance[:, 1] / 20, 1e-3)
+    return index[:, 0], distance[:, 0], distance[:, 0] <= limit
+
+
+def _wrapped(points: NDArray[np.float64], period: float) -> NDArray[np.float64]:
+    if not period:
+        return points
+    last = points[:, -1] % period
+    return np.column_stack([points[:, :-1], np.where(last < period, last, 0)])  # -1e-20 % 360 is 360
+
+
+def _same_dates(
+    filled_file: str, have: pd.Index, truth_file: str, want: pd.Index, needed: NDArray[np.intp]
+) -> NDArray[np.intp]:
+    """For each date of the truth its number in the filled file. Raises `InputError`."""
+    calendars = [getattr(dates, "calendar", "standard") for dates in (have, want)]
+    if type(have) is not type(want) or calendars[0] != calendars[1]:
+        raise InputError(
+            f"{filled_file}: its calendar is {calendars[0]}, that of {truth_file} is {calendars[1]}; "
+            "bring both files to one calendar"
+        )
+    one_day = np.timedelta64(1, "D") if isinstance(want, pd.DatetimeIndex) else timedelta(days=1)
+    days = [((dates.to_numpy() - want.to_numpy()[0]) / one_day).astype(np.float64) for dates in (have, want)]
+    index, _, same = _nearest(days[0][:, None], days[1][:, None])
+    lost = want[needed[~same[needed]]]
+    if len(lost):
+        raise InputError(
+            f"{filled_file}: {len(lost)} of the {len(needed)} dates of {truth_file} are not in it "
+            f"({day_list(lost)}; it has {day(have[0])} to {day(have[-1])}); fill that period"
+        )
+    return index
+
+
+def _same_points(
+    filled_file: str, found: xr.Dataset, truth_file: str, expected: xr.Dataset, needed: NDArray[np.intp]
+) -> NDArray[np.intp]:
+    """For each of these points of the truth its number in the filled file. Raises `InputError`."""
+    have, want = (
+        np.column_stack([s.lat.to_numpy().ravel(), s.lon.to_numpy().ravel()]) for s in (found, expected)
+    )
+    index, distance, same = _nearest(have, want[needed], period=360)
+    if not same.all():
+        first = int(np.argmin(same))
+        lat, lon = want[needed[first]]
+        shapes = [f"{s.sizes['y']} x {s.sizes['x']}" for s in (found, expected)]
+        raise InputError(
+            f"{filled_file}: its grid ({shapes[0]}) is not that of {truth_file} ({shapes[1]}), where "
+            f"{np.count_nonzero(~same)} of {len(needed)} points have no counterpart (the first at "
+            f"{lat:.3f} N, {lon:.3f} E is {distance[first]:.3g} degrees off the next); bring both to one grid"
+        )
+    return index
+
+
+def _rows(
+    filled_file: str, found: xr.Dataset, truth_file: str, expected: xr.Dataset, name: str, by: str | None
+) -> list[dict[str, Any]]:
+    t, y, x = np.nonzero(np.isfinite(expected.value.to_numpy()))
+    if not t.size:
+        raise InputError(f"{truth_file}: no value of {name} is finite, so there is no truth to score against")
+    dates = expected.indexes["time"]
+    date = _same_dates(filled_file, found.indexes["time"], truth_file, dates, np.unique(t))[t]
+    points, inverse = np.unique(y * expected.sizes["x"] + x, return_inverse=True)
+    point = _same_points(filled_file, found, truth_file, expected, points)[inverse]
+    here = (date, *np.unravel_index(point, found.lat.shape))
+
+    estimate, truth = found.value.to_numpy()[here], expected.value.to_numpy()[t, y, x]
+    gaps = np.flatnonzero(~np.isfinite(estimate))
+    if gaps.size:
+        k = gaps[0]
+        lat, lon = (float(expected[axis][y[k], x[k]]) for axis in ("lat", "lon"))
+        raise InputError(
+            f"{filled_file}: {name} is missing at {gaps.size} of the {t.size} values with truth (the first "
+            f"on {day(dates[t[k]])} at {lat:.3f} N, {lon:.3f} E); fill it there as well"
+        )
+    error = None
+    if "error" in found and np.isfinite(found.error).any():
+        error = found.error.to_numpy()[here]
+        negative = np.count_nonzero(error < 0)
+        if negative:
+            raise InputError(
+                f"{filled_file}: {name}_error is negative at {negative} values, so it is no standard error; "
+                "rename or repair it"
+            )
+    parts = {"all": np.ones(t.size, bool)}
+    if by is not None:
+        kind = expected.kind.to_numpy()[t, y, x]
+        parts = _kinds(truth_file, kind, expected.kind.attrs, by) | parts
+    units = str(expected.value.attrs.get("units") or found.value.attrs.get("units", ""))
+    return [
+        {"label": label, "variable": name, "units": units, **_scores(estimate, error, truth, part)}
+        for label, part in parts.items()
+    ]
+
+
+def _scores(
+    estimate: NDArray[Any], error: NDArray[Any] | None, truth: NDArray[Any], part: NDArray[np.bool_]
+) -> dict[str, float]:
+    has_error = part & np.isfinite(error) if error is not None else np.zeros(part.shape, bool)
+    scores = summary(estimate[part], None, truth[part])
+    if error is not None and has_error.any():
+        honest = summary(estimate[has_error], error[has_error], truth[has_error])
+        scores |= {key: honest[key] for key in ("crps", "coverage_1sigma", "coverage_2sigma")}
+        without = np.count_nonzero(part & ~has_error)
+        if without:
+            scores["without_error"] = int(without)
+    return scores
+
+
+def _kinds(file: str, kind: NDArray[Any], attrs: dict[str, Any], by: str) -> dict[str, NDArray[np.bool_]]:
+    """Where each value of a flag is, by its meaning (CF 3.5) or its number; missing flags are nowhere."""
+    values = np.unique(kind[np.isfinite(kind)])
+    if values.size > _MOST_KINDS or (values != np.rint(values)).any():
+        raise InputError(f"{file}: {by} has {values.size} different values, so it is no flag; choose another")
+    meanings = str(attrs.get("flag_meanings", "")).split()
+    numbers = np.ravel(attrs.get("flag_values", [])).tolist()
+    named = dict(zip(numbers, meanings, strict=True)) if len(numbers) == len(meanings) else {}
+    return {named.get(value, f"{by} = {value:g}"): kind == value for value in values}

@@ -1,0 +1,382 @@
+"""Which variable is filled, and where its time, latitude and longitude are.
+
+The attributes of the CF conventions (chapters 4 and 5: ``standard_name``, ``units``, ``axis``) come first,
+then the usual names.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import cf_xarray  # noqa: F401  (registers the .cf accessor)
+import numpy as np
+import xarray as xr
+from numpy.typing import ArrayLike, NDArray
+
+from ..errors import InputError
+
+EARTH_RADIUS = 6371.0  # km
+
+MASK_NAMES = (
+    *("mask", "land_mask", "landmask", "sea_mask", "seamask", "ocean_mask", "oceanmask", "wetmask", "tmask"),
+    *("lsm", "lsmask", "land_sea_mask", "sea_land_mask", "landseamask", "mask_rho", "is_land", "is_sea"),
+    *("land_binary_mask", "sea_binary_mask", "land_area_fraction", "sea_area_fraction"),
+)
+MASK_STANDARD_NAMES = ("land_binary_mask", "sea_binary_mask", "land_area_fraction", "sea_area_fraction")
+TIME_NAMES = frozenset(
+    ("time", "t", "date", "dates", "datetime", "times", "time_counter", "valid_time", "day", "days", "juld")
+)
+
+_UNITS = {  # spellings that CF does not allow and files nevertheless have, as "degrees East"
+    "latitude": re.compile(r"^deg(ree)?s?[\s_.]*n(orth)?$", re.IGNORECASE),
+    "longitude": re.compile(r"^deg(ree)?s?[\s_.]*e(ast)?$", re.IGNORECASE),
+}
+_NAMES = {
+    "latitude": ("lat", "latitude", "lats", "latitudes", "nav_lat", "lat_rho", "ylat", "geolat", "xlat"),
+    "longitude": (
+        "lon",
+        "longitude",
+        "lons",
+        "longitudes",
+        "long",
+        "nav_lon",
+        "lon_rho",
+        "xlon",
+        "geolon",
+        "xlong",
+    ),
+}
+_SEA_LEVELS = ("sla_filtered", "sla_unfiltered")  # along tracks, the first one first
+_GRID_NAMES = {"latitude": ("yc", "yt", "y"), "longitude": ("xc", "xt", "x")}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The names of a variable, of its coordinate variables and of its dimensions."""
+
+    variable: str
+    time: str  # the coordinate variables; lat and lon have 1 dimension or (y, x)
+    lat: str
+    lon: str
+    t: str  # the dimensions; ``t`` is the name of ``time`` where a file holds the map of one date
+    y: str
+    x: str
+
+
+def find_layout(
+    file: str, dataset: xr.Dataset, variable: str | None = None, others: Iterable[str | None] = ()
+) -> Layout:
+    """The layout of ``variable``, or of the only variable of real numbers on (time, lat, lon).
+
+    ``others`` are variables that serve something else (a mask, an error). Raises `InputError` where no
+    variable or several qualify, or where a dimension has no coordinate.
+    """
+    if variable is not None:
+        if variable not in dataset.variables:
+            raise InputError(
+                f"{file}: there is no variable {variable!r}; choose among {listed(dataset.data_vars)}"
+            )
+        _check_numbers(file, variable, dataset[variable])
+        return _layout(file, dataset, variable)
+    found: list[Layout] = []
+    refused: list[tuple[int, int, InputError]] = []
+    for name in fillable(dataset, others):
+        try:
+            found.append(_layout(file, dataset, name))
+        except InputError as error:
+            refused.append((_rank(dataset[name]), dataset[name].size, error))
+    on_dates = [layout for layout in found if layout.t in dataset[layout.variable].dims]
+    found = on_dates or found
+    if len(found) == 1:
+        return found[0]
+    if found:
+        names = listed(layout.variable for layout in found)
+        raise InputError(
+            f"{file}: {len(found)} variables could be filled ({names}); choose one with --variable"
+        )
+    rank, _, reason = max(refused, default=(0, 0, None), key=lambda entry: entry[:2])
+    if reason is not None and rank >= 3:
+        raise reason
+    for key, array in dataset.data_vars.items():
+        if array.ndim >= 3:
+            _check_numbers(file, str(key), array)
+    if reason is not None and rank == 2:
+        raise reason
+    shapes = ", ".join(
+        f"{name}({', '.join(map(str, array.dims))})" for name, array in dataset.data_vars.items()
+    )
+    raise InputError(
+        f"{file}: no variable has time, latitude and longitude (found {shapes or 'no variables'}); "
+        "give a file with a gridded series"
+    )
+
+
+def track_layouts(
+    dataset: xr.Dataset, variable: str | None = None, others: Iterable[str | None] = ()
+) -> list[Layout]:
+    """The layouts of variables along a track: time, latitude, longitude and values on one dimension.
+
+    All those of real numbers, or only ``variable``; ``others`` serve something else (an error).
+    """
+    found: list[Layout] = []
+    for dim in dataset.dims:
+        along = dataset.drop_vars([n for n, array in dataset.variables.items() if array.dims != (dim,)])
+        lat, lon = (_horizontal(along, (dim,), axis) for axis in ("latitude", "longitude"))
+        times = [str(name) for name, array in along.variables.items() if is_time(array)]
+        times.sort(key=lambda name: along[name].attrs.get("standard_name") != "time")
+        if lat is None or lon is None or not times:
+            continue
+        names = fillable(along, others) if variable is None else [variable] * (variable in along.variables)
+        found += [Layout(name, times[0], lat, lon, *[str(dim)] * 3) for name in names if name not in times]
+    return found
+
+
+def find_track(
+    file: str, dataset: xr.Dataset, variable: str | None = None, others: Iterable[str | None] = ()
+) -> Layout:
+    """The only one of these layouts, or that of the sea level of Copernicus Marine, filtered if it is there.
+
+    Raises `InputError` where no variable or several qualify.
+    """
+    found = track_layouts(dataset, variable, others)
+    for level in _SEA_LEVELS:
+        found = [layout for layout in found if layout.variable == level] or found
+    if len(found) == 1:
+        return found[0]
+    if found:
+        names = listed(layout.variable for layout in found)
+        raise InputError(
+            f"{file}: {len(found)} variables lie along tracks ({names}); choose one with --variable"
+        )
+    raise InputError(
+        f"{file}: time, latitude and longitude do not lie on one dimension with {variable or 'a variable'}; "
+        "give along-track files"
+    )
+
+
+def fillable(dataset: xr.Dataset, others: Iterable[str | None] = ()) -> list[str]:
+    """The variables of real (else of whole) numbers that are neither masks, flags, errors nor coordinates."""
+    roles = {name for name in others if name}
+    for held in dataset.variables.values():
+        for role in ("ancillary_variables", "coordinates", "bounds"):
+            text = held.attrs.get(role) or held.encoding.get(role)
+            roles.update(text.split() if isinstance(text, str) else ())
+    roles.update(name for axis in ("latitude", "longitude") for name in _named(dataset, axis))
+    reals: list[str] = []
+    counts: list[str] = []
+    for key, array in dataset.data_vars.items():
+        name = str(key)
+        modifier = str(array.attrs.get("standard_name", "")).partition(" ")[2]  # "... standard_error"
+        flag = any(attribute in array.attrs for attribute in ("flag_values", "flag_masks", "flag_meanings"))
+        if array.dtype.kind not in "iuf" or name in roles or modifier or flag or is_mask(name, array):
+            continue
+        stored = np.dtype(array.encoding.get("dtype", array.dtype))
+        packed = "scale_factor" in array.encoding or "add_offset" in array.encoding
+        (reals if stored.kind == "f" or packed else counts).append(name)
+    return reals or counts
+
+
+def is_mask(name: str, array: xr.DataArray) -> bool:
+    """Whether the name or the standard name (CF table: land_binary_mask ...) says land or sea."""
+    return name.lower() in MASK_NAMES or array.attrs.get("standard_name") in MASK_STANDARD_NAMES
+
+
+def listed(names: Iterable[Any], most: int = 8) -> str:
+    """``a, b, c and 4 more``"""
+    words = [str(name) for name in names]
+    rest = f" and {len(words) - most} more" if len(words) > most else ""
+    return (", ".join(words[:most]) + rest) or "nothing"
+
+
+def is_time(array: xr.Variable | xr.DataArray) -> bool:
+    """Whether the variable holds dates (decoded, or "days since ...")."""
+    if array.dtype.kind == "M" or (
+        array.dtype.kind == "O" and array.size and hasattr(array.values.flat[0], "calendar")
+    ):
+        return True
+    return " since " in str(array.attrs.get("units", "")).lower() and array.dtype.kind in "iuf"
+
+
+def continuous(longitude: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Longitudes (y, x) without jumps of 360 degrees along x or down the first column."""
+    unwrapped = np.unwrap(longitude, period=360, axis=1)
+    first = np.unwrap(unwrapped[:, 0], period=360)
+    return unwrapped + (first - unwrapped[:, 0])[:, None]
+
+
+def grid(file: str, dataset: xr.Dataset, layout: Layout) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Latitude and longitude (y, x), degrees; the longitude without a jump. Raises `InputError`."""
+    shape = (dataset.sizes[layout.y], dataset.sizes[layout.x])
+    if 0 in shape:
+        raise InputError(f"{file}: the grid of {layout.variable} has the shape {shape}; give one with pixels")
+    axes = []
+    for name, dim in ((layout.lat, layout.y), (layout.lon, layout.x)):
+        array = dataset[name].compute()
+        if array.dtype.kind not in "iuf":
+            raise InputError(f"{file}: the coordinate {name} does not hold numbers; write it in degrees")
+        values = (
+            array.transpose(*((layout.y, layout.x) if array.ndim == 2 else (dim,))).to_numpy().astype(float)
+        )
+        if not np.isfinite(values).all():
+            count = np.count_nonzero(~np.isfinite(values))
+            raise InputError(
+                f"{file}: the coordinate {name} has {count} missing values; give every grid point its place"
+            )
+        axes.append(values)
+    lat, lon = axes
+    if np.abs(lat).max() > 90.01 or np.abs(lon).max() > 720:
+        name = layout.lat if np.abs(lat).max() > 90.01 else layout.lon
+        raise InputError(
+            f"{file}: the values of {name} are not degrees; give latitude and longitude in degrees"
+        )
+    lon = continuous(lon[None, :] if lon.ndim == 1 else lon)
+    for name, values in (
+        (layout.lat, lat),
+        (layout.lon, lon[0] if dataset[layout.lon].ndim == 1 else lon[0, :0]),
+    ):
+        steps = np.diff(values) if values.ndim == 1 else np.zeros(0)
+        if steps.size and not ((steps > 0).all() or (steps < 0).all()):
+            raise InputError(
+                f"{file}: the coordinate {name} neither rises nor falls throughout; sort the grid along it"
+            )
+    return (
+        np.broadcast_to(lat[:, None] if lat.ndim == 1 else lat, shape),
+        np.broadcast_to(lon, shape),
+    )
+
+
+def _rank(array: xr.DataArray) -> int:
+    return sum(size > 1 for size in array.shape)
+
+
+def _check_numbers(file: str, name: str, array: xr.DataArray) -> None:
+    if array.dtype.kind not in "iuf":
+        kind = "text" if array.dtype.kind in "OSUT" else f"{array.dtype} values"
+        raise InputError(
+            f"{file}: the variable {name} holds {kind}, not numbers; choose another with --variable"
+        )
+
+
+def find_map(file: str, dataset: xr.Dataset, variable: str) -> Layout:
+    """The layout of a variable on (lat, lon), which need not have dates: its ``time`` is empty."""
+    dims = dataset[variable].dims
+    lat = _horizontal(dataset, dims, "latitude")
+    lon = _horizontal(dataset, dims, "longitude")
+    if lat is None or lon is None:
+        axis = "latitude" if lat is None else "longitude"
+        raise InputError(
+            f"{file}: no {axis} was found for {variable}({', '.join(map(str, dims))}); "
+            f"give it a coordinate with standard_name {axis}"
+        )
+    y, x = _horizontal_dims(file, dataset, dims, lat, lon)
+    t = next((str(dim) for dim in dims if dim not in (y, x)), "")
+    return Layout(variable=variable, time="", lat=lat, lon=lon, t=t, y=y, x=x)
+
+
+def _layout(file: str, dataset: xr.Dataset, variable: str) -> Layout:
+    found = find_map(file, dataset, variable)
+    further = [dim for dim in dataset[variable].dims if dim not in (found.y, found.x)]
+    time, t = _time(file, dataset, variable, further)
+    return replace(found, time=time, t=t)
+
+
+def _named(dataset: xr.Dataset, axis: str) -> list[str]:
+    """Every variable that may be this coordinate, best first."""
+    bare = dataset.set_coords(list(dataset.data_vars)).drop_encoding()  # cf_xarray looks only at coordinates
+    bare.attrs = {}
+    by_attributes = sorted(map(str, bare.cf.coordinates.get(axis, [])))
+    flat = {str(name): array for name, array in dataset.variables.items() if array.ndim <= 2}
+    by_units = [name for name, array in flat.items() if _UNITS[axis].match(str(array.attrs.get("units", "")))]
+    lower = {name.lower(): name for name in flat}
+    by_name = [lower[name] for name in _NAMES[axis] if name in lower]
+    by_grid_name = [
+        lower[name]
+        for name in _GRID_NAMES[axis]
+        if name in lower
+        and not re.match(r"^k?m$|^met(re|er)s?$", str(dataset[lower[name]].attrs.get("units", "")))
+    ]
+    return list(dict.fromkeys(by_attributes + by_units + by_name + by_grid_name))
+
+
+def _horizontal(dataset: xr.Dataset, dims: tuple[Hashable, ...], axis: str) -> str | None:
+    """The coordinate of a variable with these dimensions; one of a single dimension is preferred."""
+    fitting = [
+        n for n in _named(dataset, axis) if dataset[n].ndim in (1, 2) and set(dataset[n].dims) <= set(dims)
+    ]
+    return min(fitting, key=lambda name: dataset[name].ndim, default=None)
+
+
+def _horizontal_dims(
+    file: str, dataset: xr.Dataset, dims: tuple[Hashable, ...], lat: str, lon: str
+) -> tuple[str, str]:
+    lat_dims, lon_dims = dataset[lat].dims, dataset[lon].dims
+    if len(lat_dims) == len(lon_dims) == 1 and lat_dims != lon_dims:
+        return str(lat_dims[0]), str(lon_dims[0])
+    if len(lat_dims) == 2 and set(lat_dims) == set(lon_dims):
+        # y is the dimension along which the latitude changes most.
+        span = {
+            dim: float(abs(dataset[lat].diff(dim)).mean()) if dataset.sizes[dim] > 1 else 0.0
+            for dim in lat_dims
+        }
+        y = max(lat_dims, key=lambda dim: (span[dim], -dims.index(dim)))
+        x = lat_dims[0] if y == lat_dims[1] else lat_dims[1]
+        return str(y), str(x)
+    raise InputError(
+        f"{file}: {lat}({', '.join(map(str, lat_dims))}) and {lon}({', '.join(map(str, lon_dims))}) make no "
+        "grid; give both one dimension each, or both the same two"
+    )
+
+
+def _time(file: str, dataset: xr.Dataset, variable: str, dims: list[Hashable]) -> tuple[str, str]:
+    """The time variable and its dimension, among the dimensions that are not horizontal."""
+    dated = [
+        str(n)
+        for n, a in dataset.variables.items()
+        if a.ndim <= 1 and is_time(a) and set(a.dims) <= set(dims)
+    ]
+    dated.sort(
+        key=lambda name: (
+            dataset[name].ndim == 0,
+            name not in dims,
+            dataset[name].attrs.get("standard_name") != "time",
+        )
+    )
+    time = dated[0] if dated else None
+    t = None if time is None else (str(dataset[time].dims[0]) if dataset[time].ndim else time)
+    left = [
+        str(dim) for dim in dims if dim != t and (dataset.sizes[dim] > 1 or str(dim).lower() in TIME_NAMES)
+    ]
+    if time is not None and t is not None and not left:
+        return time, t
+    timeless = [dim for dim in left if dim.lower() in TIME_NAMES]
+    if not timeless and len(left) == 1 and not re.match(r"dep|lev|z|ens|member|band", left[0].lower()):
+        timeless = left
+    if timeless and (time is None or dataset[time].ndim == 0):
+        if timeless[0] in dataset.variables:
+            units = dataset[timeless[0]].attrs.get("units", "none")
+            raise InputError(
+                f"{file}: the time variable {timeless[0]} has no units that make dates (found: {units}); "
+                "give it some, as 'days since 2000-01-01'"
+            )
+        raise InputError(
+            f"{file}: {variable} has a time dimension without a time variable ({timeless[0]}, "
+            f"length {dataset.sizes[timeless[0]]}); add a variable {timeless[0]} with units as "
+            "'days since 2000-01-01'"
+        )
+    if left:
+        sizes = ", ".join(f"{dim} ({dataset.sizes[dim]})" for dim in left)
+        raise InputError(
+            f"{file}: {variable} has further dimensions, {sizes}; select one level of each first"
+        )
+    raise InputError(
+        f"{file}: {variable} has no time axis; add a time dimension with units as 'days since 2000-01-01'"
+    )
+
+
+def directions(lat: ArrayLike, lon: ArrayLike) -> NDArray[np.float64]:
+    """(..., 3) unit vectors from the Earth's centre to places in degrees."""
+    y, x = np.radians(np.asarray(lat, np.float64)), np.radians(np.asarray(lon, np.float64))
+    return np.stack([np.cos(y) * np.cos(x), np.cos(y) * np.sin(x), np.sin(y)], axis=-1)

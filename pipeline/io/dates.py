@@ -1,0 +1,85 @@
+"""Dates in any calendar."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from .coordinates import listed
+
+Period = str | Sequence[str | None]  # "start/end" or (start, end), ISO 8601, either end may be open
+
+
+def days_since_first(dates: pd.Index) -> NDArray[np.float64]:
+    """(time,) days since the first date, in the calendar of the dates."""
+    elapsed = dates.to_numpy() - dates.to_numpy()[0]
+    one_day = np.timedelta64(1, "D") if elapsed.dtype.kind == "m" else timedelta(days=1)
+    return (elapsed / one_day).astype(np.float64)
+
+
+def season(dates: pd.Index) -> NDArray[np.float64]:
+    """(time,) the fraction of its year that has passed at each date, in the calendar of the dates."""
+    now = dates.to_numpy()
+    if isinstance(dates, pd.DatetimeIndex):
+        years = now.astype("datetime64[Y]")
+        start, end = years.astype(now.dtype), (years + 1).astype(now.dtype)
+    else:
+        start = np.array([type(date)(date.year, 1, 1) for date in now])
+        end = np.array([type(date)(date.year + 1, 1, 1) for date in now])
+    return ((now - start) / (end - start)).astype(np.float64)
+
+
+def time_oddities(dates: pd.Index) -> list[str]:
+    """What is irregular about the time step of sorted dates; calendar months count as regular."""
+    steps = np.diff(days_since_first(dates))
+    step = float(np.median(steps))
+    months = bool(((steps >= 28) & (steps <= 31)).all())
+    if months or np.abs(steps - step).max() <= 0.05 * step:
+        return []
+    text = f"irregular time step: mostly {step:.3g}, from {steps.min():.3g} to {steps.max():.3g} days"
+    absent = []
+    for i in np.flatnonzero(steps > 1.5 * step):
+        n = round(steps[i] / step)
+        absent += [dates[i] + k * (dates[i + 1] - dates[i]) / n for k in range(1, n)]
+    return [f"{text} (absent: {day_list(absent)})" if absent else text]
+
+
+def ends(period: Period) -> tuple[str | None, str | None]:
+    """The two ends of a period. Raises `InputError`."""
+    pair = period.split("/") if isinstance(period, str) else list(period)
+    if len(pair) != 2:
+        raise InputError(f"the period {period!r} has no start and end; write it as 2017-05-01/2017-05-31")
+    return pair[0] or None, pair[1] or None
+
+
+def in_period(dates: pd.Index, period: Period) -> NDArray[np.bool_]:
+    """(time,) whether each date lies in the period, ends included. Raises `InputError`."""
+    start, end = ends(period)
+    ordered = dates.sort_values()
+    try:
+        window = ordered[
+            ordered.slice_indexer(start, end)
+        ]  # "2017-05" means the whole month, in any calendar
+    except (ValueError, TypeError, KeyError) as error:
+        raise InputError(
+            f"the period {period!r} is not made of dates; write it as 2017-05-01/2017-05-31"
+        ) from error
+    if not len(window):
+        return np.zeros(len(dates), bool)
+    return np.asarray((dates >= window[0]) & (dates <= window[-1]))
+
+
+def day(date: Any) -> str:
+    """A date as ISO 8601, without the time of day where it is midnight."""
+    text = str(date)[:19].replace(" ", "T")
+    return text.removesuffix("T00:00:00")
+
+
+def day_list(dates: Any) -> str:
+    return listed((day(date) for date in dates), most=3)

@@ -1,0 +1,402 @@
+"""A gappy field, opened and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, replace
+from dataclasses import field as dataclass_field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from .coordinates import EARTH_RADIUS, Layout, directions, find_layout, grid
+from .dates import Period, day, days_since_first, season, time_oddities
+from .reading import Inputs, Part, Region, check_dates, combine, list_inputs, opened, read_part
+from .seamask import find_mask, sea_from_coverage, sea_from_mask
+
+_USUAL_FILLS = (
+    *(sign * (10**digits - 1) for digits in range(2, 7) for sign in (-1, 1)),
+    *(-32768, 32767, 1e20, 1e30, 1e35, -1e34),
+)
+
+
+Table = tuple[list[float], list[float]]  # distances, and what is known at each
+
+
+@dataclass(frozen=True)
+class Whole:
+    """What is known of the record that a field is a part of, so that its parts are filled alike."""
+
+    spread: float  # standard deviation of the anomalies
+    in_time: Table  # variance of the difference of two dates of a pixel, by days
+    in_space: Table  # that of two pixels of a date, by cells
+    cell: float  # km from one to the next
+
+
+@dataclass(frozen=True)
+class Field:
+    """One variable on (time, lat, lon), with what the gap fillers need to know about it.
+
+    ``values`` are in the space they are filled in (logarithms under ``transform="log"``).
+    """
+
+    name: str
+    values: NDArray[np.float32]  # (time, lat, lon), NaN where missing or land
+    sea: NDArray[np.bool_]  # (lat, lon)
+    error_variance: NDArray[
+        np.float32
+    ]  # (time, lat, lon) observation error variance, units of values squared
+    days: NDArray[np.float64]  # (time,) days since the first date, increasing
+    season: NDArray[np.float64]  # (time,) fraction of the year in [0, 1)
+    lat: NDArray[np.float64]  # (lat, lon) degrees north
+    lon: NDArray[np.float64]  # (lat, lon) degrees east, without a jump inside the domain
+    source: xr.DataArray  # the variable as it was opened, in its own order of dimensions
+    transform: str = "none"  # or "log"
+    oddities: tuple[str, ...] = dataclass_field(default=())
+    dims: tuple[str, str, str] = ("time", "lat", "lon")  # source.transpose(*dims) is aligned with values
+    mask_origin: str = ""  # in words: which variable, read how, or derived
+    dataset_attrs: dict[Hashable, Any] = dataclass_field(
+        default_factory=dict
+    )  # the input's global attributes
+    inputs: tuple[str, ...] = ()  # names of the files, without their folders
+    ever_observed: NDArray[np.bool_] | None = None  # (lat, lon) on any date of a record that this is part of
+    displacement: NDArray[np.float32] | None = None  # (time, lat, lon, 3) km from the centre of each cell to
+    # where its value was measured, Cartesian
+    whole: Whole | None = None  # the record that this is part of; None for a field of its own
+    jitter: float = 0.0  # standard deviation of noise that training adds to what a network sees of it
+
+    @property
+    def observed(self) -> NDArray[np.bool_]:
+        """(time, lat, lon) True where a value was seen."""
+        return np.isfinite(self.values)
+
+    @property
+    def dates(self) -> pd.Index:
+        """(time,) as the input has them: a `pandas.DatetimeIndex`, or one of another calendar."""
+        layout = find_layout(self.name, self.source.to_dataset(name=self.name), self.name)
+        return self.source[layout.time].to_index()
+
+    @property
+    def never_observed(self) -> NDArray[np.bool_]:
+        """(lat, lon) True at sea where no date has a value."""
+        seen = self.observed.any(axis=0) if self.ever_observed is None else self.ever_observed
+        return self.sea & ~seen
+
+    def part(self, dates: slice, rows: slice = slice(None), columns: slice = slice(None)) -> Field:
+        """The same field on some of its dates and pixels."""
+        whole = dates, rows, columns
+        return replace(
+            self,
+            values=self.values[whole],
+            error_variance=self.error_variance[whole],
+            sea=self.sea[rows, columns],
+            days=self.days[dates] - self.days[dates][0],
+            season=self.season[dates],
+            lat=self.lat[rows, columns],
+            lon=self.lon[rows, columns],
+            source=self.source.isel(dict(zip(self.dims, whole, strict=True))),
+            displacement=None if self.displacement is None else self.displacement[whole],
+        )
+
+    def hide(self, hidden: NDArray[np.bool_]) -> Field:
+        """The same field without the values at ``hidden`` (time, lat, lon)."""
+        return replace(self, values=np.where(hidden, np.float32(np.nan), self.values))
+
+
+def spacing(field: Field) -> tuple[float, float, float]:
+    """The typical step of the grid: days, kilometres between rows, kilometres between columns."""
+    point = EARTH_RADIUS * directions(field.lat, field.lon)
+    rows = np.linalg.norm(np.diff(point, axis=0), axis=-1)
+    columns = np.linalg.norm(np.diff(point, axis=1), axis=-1)
+    return (
+        float(np.median(np.diff(field.days))),
+        float(np.median(rows)) if rows.size else 1.0,
+        float(np.median(columns)) if columns.size else 1.0,
+    )
+
+
+def open_field(
+    inputs: Inputs,
+    *,
+    variable: str | None = None,
+    mask_variable: str | None = None,
+    error_variable: str | None = None,
+    observation_error: float | None = None,
+    region: Region | None = None,
+    period: Period | None = None,
+    transform: str = "none",
+    minimum_coverage: float = 0.05,
+) -> Field:
+    """Open NetCDF files (paths, globs), a Zarr store or a dataset, and check that it can be filled.
+
+    ``error_variable`` and ``observation_error`` are standard errors in the variable's units; with neither
+    the error variances are zero. ``region`` is (lat0, lat1, lon0, lon1) in degrees, longitudes in either
+    convention; ``period`` is "start/end" or (start, end) in ISO 8601, both ends included.
+    ``minimum_coverage`` is the share of the dates on which a pixel must be observed to be sea, where the
+    input has no mask.
+
+    Raises `InputError` for whatever makes the input unfit.
+    """
+    check_options(error_variable, observation_error, region, transform, minimum_coverage)
+    parts, layout, mask_name = read_parts(inputs, variable, mask_variable, error_variable, region, period)
+    return build_field(
+        parts,
+        layout,
+        mask_name,
+        error_variable=error_variable,
+        observation_error=observation_error,
+        period=period,
+        transform=transform,
+        minimum_coverage=minimum_coverage,
+    )
+
+
+def read_parts(
+    inputs: Inputs,
+    variable: str | None = None,
+    mask_variable: str | None = None,
+    error_variable: str | None = None,
+    region: Region | None = None,
+    period: Period | None = None,
+) -> tuple[list[Part], Layout, str | None]:
+    """Every input in memory, cut; the names in it; the name of its mask. Dates and values are unchecked."""
+    layout: Layout | None = None
+    mask_name: str | None = None
+    parts = []
+    for entry in list_inputs(inputs):
+        with opened(entry) as (file, dataset):
+            if layout is None:
+                layout = find_layout(file, dataset, variable, others=(mask_variable, error_variable))
+                mask_name = find_mask(file, dataset, layout, mask_variable)
+            others = [name for name in (mask_name, error_variable) if name is not None]
+            parts.append(read_part(file, dataset, layout, others, region, period))
+    assert layout is not None  # list_inputs gives at least one
+    return parts, layout, mask_name
+
+
+def build_field(
+    parts: Sequence[Part],
+    layout: Layout,
+    mask_name: str | None,
+    *,
+    error_variable: str | None,
+    observation_error: float | None,
+    period: Period | None,
+    transform: str,
+    minimum_coverage: float,
+) -> Field:
+    """The field in what `read_parts` gave; options and errors as for `open_field`."""
+    check_dates(parts, layout, period)
+    data = combine(parts, layout)
+    file = parts[0].file if len(parts) == 1 else f"{parts[0].file} and {len(parts) - 1} more"
+    dims = (layout.t, layout.y, layout.x)
+    source = data[layout.variable]
+    # In one order in memory: sums, and so the results, are to the bit those of any other order in the file.
+    raw = np.ascontiguousarray(source.transpose(*dims).to_numpy(), np.float32)
+    dates = source[layout.time].to_index()
+    lat, lon = grid(file, data, layout)
+    _check_values(file, layout.variable, raw, dates, lat, lon)
+
+    oddities: list[str] = time_oddities(dates)
+    seen = np.isfinite(raw)
+    if mask_name is not None:
+        sea, mask_origin = sea_from_mask(file, data[mask_name], layout)
+    else:
+        sea, mask_origin = sea_from_coverage(seen.mean(axis=0), minimum_coverage)
+        oddities.append(f"the file has no sea mask: {mask_origin.removeprefix('derived: ')} counts as sea")
+    _check_sea(file, layout.variable, seen, sea, mask_origin)
+    values = np.where(sea, raw, np.float32(np.nan))
+    oddities += _undeclared_fills(values)
+    oddities += mask_oddities(outside=int(np.count_nonzero(seen & ~sea)))
+
+    error = standard_error(file, data, error_variable, observation_error, np.isfinite(values), dims, oddities)
+    if transform == "log":
+        values, error = logarithms(file, layout.variable, values, error, oddities)
+    _check_constant(file, layout.variable, values)
+    field = Field(
+        name=layout.variable,
+        values=values,
+        sea=sea,
+        error_variance=np.where(np.isfinite(values), error, np.float32(0)) ** 2,
+        days=days_since_first(dates),
+        season=season(dates),
+        lat=lat,
+        lon=lon,
+        source=source,
+        transform=transform,
+        dims=dims,
+        mask_origin=mask_origin,
+        dataset_attrs=dict(data.attrs),
+        inputs=tuple(Path(part.file).name for part in parts),
+    )
+    oddities += mask_oddities(never_observed=int(np.count_nonzero(field.never_observed)))
+    if field.observed[:, sea].all():
+        oddities.append("nothing is missing: there is nothing to fill")
+    return replace(field, oddities=tuple(oddities))
+
+
+def mask_oddities(outside: int = 0, never_observed: int = 0) -> list[str]:
+    """What does not agree between the mask and the values."""
+    found = [
+        (outside, f"values outside the sea mask, which are not used: {outside}"),
+        (never_observed, f"sea pixels that are never observed: {never_observed}"),
+    ]
+    return [text for count, text in found if count]
+
+
+def _undeclared_fills(values: NDArray[np.float32]) -> list[str]:
+    """The extreme values that files often use for missing ones and here are not declared to be missing."""
+    if not np.isfinite(values).any():
+        return []
+    extremes = {float(np.nanmin(values)), float(np.nanmax(values))}
+    found = sorted(extremes.intersection(np.float32(fill).item() for fill in _USUAL_FILLS))
+    return [
+        f"the value {fill:g} occurs {np.count_nonzero(values == np.float32(fill))} times at sea; "
+        "if it stands for missing values, declare it as _FillValue"
+        for fill in found
+    ]
+
+
+def check_options(
+    error_variable: str | None,
+    observation_error: float | None,
+    region: Region | None,
+    transform: str,
+    minimum_coverage: float,
+) -> None:
+    """Raise `InputError` for options that make no sense whatever the input is."""
+    if error_variable is not None and observation_error is not None:
+        raise InputError("both an error variable and an observation error were given; give one of them")
+    if observation_error is not None and not (observation_error >= 0 and np.isfinite(observation_error)):
+        raise InputError(
+            f"the observation error {observation_error} is not a standard error; give a positive number"
+        )
+    if transform not in ("none", "log"):
+        raise InputError(f"there is no transform {transform!r}; choose none or log")
+    if not 0 <= minimum_coverage <= 1:
+        raise InputError(f"the minimum coverage {minimum_coverage} is not a share of the dates; give 0 to 1")
+    if region is not None and (len(region) != 4 or not np.isfinite(region).all()):
+        raise InputError(f"the region {region} is not lat0, lat1, lon0, lon1; give four numbers in degrees")
+
+
+def _check_values(
+    file: str,
+    name: str,
+    raw: NDArray[np.float32],
+    dates: pd.Index,
+    lat: NDArray[np.float64],
+    lon: NDArray[np.float64],
+) -> None:
+    if len(dates) == 0:
+        raise InputError(
+            f"{file}: {name} has no dates (its time dimension has the length 0); give a series of maps"
+        )
+    if len(dates) == 1:
+        raise InputError(
+            f"{file}: {name} has a single date ({day(dates[0])}), and gaps are filled from the "
+            "dates around them; give more files or a longer period"
+        )
+    infinite = np.isinf(raw)
+    if infinite.any():
+        t, j, i = np.argwhere(infinite)[0]
+        raise InputError(
+            f"{file}: {name} has {np.count_nonzero(infinite)} infinite values (the first on "
+            f"{day(dates[t])} at {lat[j, i]:.2f} N, {lon[j, i]:.2f} E); replace them by the fill value"
+        )
+    if np.isnan(raw).all():
+        raise InputError(
+            f"{file}: every value of {name} is missing; check its _FillValue and valid range, or "
+            "choose another variable, region or period"
+        )
+
+
+def _check_sea(file: str, name: str, seen: NDArray[np.bool_], sea: NDArray[np.bool_], origin: str) -> None:
+    if origin.startswith("derived"):
+        if not sea.any():
+            raise InputError(
+                f"{file}: no pixel of {name} is sea ({origin}, the best one on "
+                f"{100 * seen.mean(axis=0).max():.2g} %); lower --minimum-coverage or give a mask"
+            )
+        return
+    total, outside = np.count_nonzero(seen), np.count_nonzero(seen & ~sea)
+    remedy = (
+        "set its standard_name to land_binary_mask or sea_binary_mask, whichever it is, "
+        "or choose another --mask-variable"
+    )
+    if not sea.any():
+        raise InputError(
+            f"{file}: the mask {origin} has no sea, although {total} values of {name} are observed, "
+            f"so it may be inverted; {remedy}"
+        )
+    if outside > 0.9 * total and np.mean(np.any(seen, axis=0)[sea]) < 0.1:
+        raise InputError(
+            f"{file}: {outside} of the {total} values of {name} lie outside the sea of the mask "
+            f"{origin}, which seems inverted; {remedy}"
+        )
+
+
+def _check_constant(file: str, name: str, values: NDArray[np.float32]) -> None:
+    low, high = np.nanmin(values), np.nanmax(values)
+    if low == high:
+        raise InputError(
+            f"{file}: {name} is constant ({low:g} wherever it is observed at sea); choose another variable"
+        )
+
+
+def standard_error(
+    file: str,
+    data: xr.Dataset,
+    error_variable: str | None,
+    observation_error: float | None,
+    observed: NDArray[np.bool_],
+    dims: tuple[str, str, str],
+    oddities: list[str],
+) -> NDArray[np.float32]:
+    """(time, lat, lon) or broadcastable, in the variable's units; the median where a value lacks one."""
+    if error_variable is None:
+        return np.full((1, 1, 1), observation_error or 0, np.float32)
+    array = data[error_variable]
+    if array.dtype.kind not in "iuf":
+        raise InputError(f"{file}: the error variable {error_variable} does not hold numbers; choose another")
+    sizes = {dim: 1 for dim in dims if dim not in array.dims}
+    full = array.variable.set_dims({**sizes, **array.sizes}).transpose(*dims)
+    error = np.broadcast_to(full.to_numpy().astype(np.float32), observed.shape)
+    unusable = observed & ~((error >= 0) & np.isfinite(error))
+    usable = error[observed & ~unusable]
+    if not usable.size:
+        raise InputError(
+            f"{file}: {error_variable} has no standard error at any observed value; choose another "
+            "variable or give one --observation-error"
+        )
+    count = np.count_nonzero(unusable)
+    if not count:
+        return error
+    middle = np.median(usable)
+    oddities.append(
+        f"observed values without a standard error in {error_variable}: {count}, "
+        f"which are given the median {middle:.3g}"
+    )
+    return np.where(unusable, middle, error).astype(np.float32)
+
+
+def logarithms(
+    file: str, name: str, values: NDArray[np.float32], error: NDArray[np.float32], oddities: list[str]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Values and standard errors in natural logarithms; to first order the error is the relative error."""
+    observed = np.isfinite(values)
+    positive = observed & (np.nan_to_num(values) > 0)
+    if not positive.any():
+        raise InputError(
+            f"{file}: no value of {name} is positive, as its logarithm asks; use --transform none"
+        )
+    count = np.count_nonzero(observed & ~positive)
+    if count:
+        oddities.append(f"values of zero or less, missing under the logarithm: {count}")
+    safe = np.where(positive, values, np.float32(1))
+    logarithms = np.where(positive, np.log(safe), np.float32(np.nan))
+    return logarithms, (error / safe).astype(np.float32)

@@ -1,0 +1,165 @@
+"""Points on a grid: the weights of bilinear interpolation spread them, as information on precision."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+import torch
+import xarray as xr
+from numpy.typing import ArrayLike, NDArray
+
+from ...models.points import Corners, corners, to_cells
+from ..errors import InputError
+from .coordinates import EARTH_RADIUS, directions
+from .field import Field, open_field
+from .reading import Region
+from .seamask import sea_from_coastline, sea_from_file
+from .tracks import Tracks
+
+_LEAST = 0.1  # of the information of a usual point: what is known less of a cell is not used
+_NEAR = 1e-6  # degrees
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Dates and axes to which points are brought."""
+
+    dates: pd.DatetimeIndex  # (time,) evenly spaced
+    lat: NDArray[np.float64]  # (lat,) degrees north, rising or falling
+    lon: NDArray[np.float64]  # (lon,) degrees east, rising without a jump
+    sea: NDArray[np.bool_]  # (lat, lon)
+    origin: str  # of the sea mask, in words
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Dates, rows and columns."""
+        return len(self.dates), len(self.lat), len(self.lon)
+
+    @property
+    def cyclic(self) -> bool:
+        """Whether the first column is the last one's neighbour."""
+        return bool(self.lon[-1] + 1.5 * (self.lon[-1] - self.lon[-2]) > self.lon[0] + 360)
+
+    def corners(self, tracks: Tracks) -> Corners:
+        """The four cells around each point on the nearest date, without weight where it lies outside."""
+        step = self.dates[1] - self.dates[0]
+        date = np.rint((tracks.time - self.dates.to_numpy()[0]) / step.to_timedelta64()).astype(np.int64)
+        rising = np.argsort(self.lat)
+        row = np.interp(tracks.lat, self.lat[rising], rising, left=np.nan, right=np.nan)
+        axis = np.append(self.lon, self.lon[0] + 360) if self.cyclic else self.lon
+        east = np.mod(tracks.lon - axis[0] + _NEAR, 360) - _NEAR + axis[0]
+        east = np.where(east < axis[0], axis[0], east)
+        column = np.interp(east, axis, np.arange(len(axis)), left=np.nan, right=np.nan)
+        return corners(
+            torch.from_numpy(date),
+            torch.from_numpy(row),
+            torch.from_numpy(column),
+            torch.from_numpy(self.sea),
+            dates=len(self.dates),
+            cyclic=self.cyclic,
+        )
+
+
+def grid_of(
+    tracks: Tracks,
+    spacing: ArrayLike,
+    bounds: Region,
+    *,
+    step: float = 1.0,
+    mask: str | None = None,
+    mask_variable: str | None = None,
+) -> Grid:
+    """The grid of centres from ``bounds`` (lat0, lat1, lon0, lon1), every ``spacing`` degrees.
+
+    ``spacing`` is one number, or those of latitude and longitude; a date is every ``step`` days from that
+    nearest to the first point to that nearest to the last. Sea is what the ``mask`` file calls so at the
+    nearest place, or without one `seamask.sea_from_coastline`. Raises `InputError` for a grid without cells
+    or without sea.
+    """
+    lat0, lat1, lon0, lon1 = bounds
+    width = 360.0 if lon1 - lon0 >= 360 else (lon1 - lon0) % 360
+    down, across = np.broadcast_to(np.asarray(spacing, np.float64), 2)
+    lat = lat0 + down * np.arange(int((lat1 - lat0) / down + 1e-6) + 1)
+    lon = lon0 + across * np.arange(int(width / across + 1e-6) + 1)
+    lon = lon[lon < lon0 + 360 - across / 2]
+    if len(lat) < 2 or len(lon) < 2:
+        raise InputError(
+            f"a grid every {down:g} and {across:g} degrees has {len(lat)} rows and {len(lon)} columns within "
+            f"{', '.join(f'{bound:g}' for bound in bounds)}; give LAT0,LAT1,LON0,LON1 with room for two each"
+        )
+    every = pd.Timedelta(days=step)
+    first, last = (pd.Timestamp(time).round(every) for time in (tracks.time.min(), tracks.time.max()))
+    dates = pd.date_range(first, last, freq=every)
+    if len(dates) < 2:
+        raise InputError(
+            f"the points are all of one date ({first.date()}), and gaps are filled from the dates around "
+            "them; give more files or a shorter time step"
+        )
+    places = np.meshgrid(lat, lon, indexing="ij")
+    sea, origin = sea_from_coastline(*places) if mask is None else sea_from_file(mask, mask_variable, *places)
+    if not sea.any():
+        raise InputError(f"there is no sea within the bounds by {origin}; give others, or another --mask")
+    return Grid(dates, lat, lon, sea, origin)
+
+
+def gridded(tracks: Tracks, grid: Grid) -> Field:
+    """The points on the grid, the best estimate of each cell from its own points alone.
+
+    With H the bilinear interpolation from the cells to the points and R the points' error variances, the
+    precision of a cell is that of H^T R^-1 1 and its value H^T R^-1 values over it, as in DINCAE 2 (Barth et
+    al. 2022, doi:10.5194/gmd-15-2183-2022): a point is shared out among four cells, and no information is
+    made of it. Cells that hold less than a tenth of a usual point's are left missing. The value of a cell is
+    that of the middle of its points, weighted likewise, which kriging is told (``displacement``).
+
+    Raises `InputError` where no point lies on the sea of the grid, and as `open_field` does.
+    """
+    at = grid.corners(tracks)
+    used = (at.weight > 0).any(1).numpy()
+    if not used.any():
+        raise InputError(
+            f"none of the {len(tracks)} points lies on the sea of the grid ({grid.origin}); give other "
+            "bounds or another --mask"
+        )
+    weight, value = (torch.from_numpy(part) for part in (1 / tracks.error_variance, tracks.value))
+    cells = int(np.prod(grid.shape))
+    precision = to_cells(weight, at, cells)
+    known = precision > _LEAST * weight[used].median()
+    middle = value[used].mean()  # sums of anomalies lose fewer digits
+    mean = middle + to_cells(weight * (value - middle), at, cells) / precision.where(known, 1)
+
+    places = torch.from_numpy(EARTH_RADIUS * directions(tracks.lat, tracks.lon)).unbind(1)
+    middles = torch.stack([to_cells(weight * axis, at, cells) for axis in places], 1)
+    middles = (middles / precision.where(known, 1)[:, None]).reshape(*grid.shape, 3)
+    centres = EARTH_RADIUS * directions(*np.meshgrid(grid.lat, grid.lon, indexing="ij"))
+    displacement = np.where(known.reshape(*grid.shape, 1), middles.numpy() - centres, 0).astype(np.float32)
+
+    def maps(values: torch.Tensor) -> tuple[tuple[str, str, str], NDArray[np.float32]]:
+        found = values.where(known, torch.nan).reshape(grid.shape)
+        return ("time", "latitude", "longitude"), found.numpy().astype(np.float32)
+
+    error = f"{tracks.name}_error"
+    data = xr.Dataset(
+        {
+            tracks.name: (*maps(mean), tracks.attrs),
+            error: maps(precision.where(known, 1).rsqrt()),
+            "sea_mask": (("latitude", "longitude"), grid.sea.astype(np.int8)),
+        },
+        {
+            "time": grid.dates,
+            "latitude": ("latitude", grid.lat, {"units": "degrees_north", "standard_name": "latitude"}),
+            "longitude": ("longitude", grid.lon, {"units": "degrees_east", "standard_name": "longitude"}),
+        },
+    )
+    field = open_field(data, variable=tracks.name, mask_variable="sea_mask", error_variable=error)
+    oddities = list(tracks.oddities)
+    if not used.all():
+        oddities.append(f"points off the grid or on its land: {np.count_nonzero(~used)}")
+    return replace(
+        field,
+        inputs=tracks.inputs,
+        mask_origin=grid.origin,
+        oddities=(*oddities, *field.oddities),
+        displacement=displacement,
+    )

@@ -1,0 +1,176 @@
+"""Components of a current along given directions, as coastal radars see them: opened and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from .coordinates import Layout, find_layout, listed
+from .dates import Period
+from .field import Field, build_field, check_options
+from .reading import Inputs, Part, Region, list_inputs, opened, read_part
+from .seamask import find_mask
+
+STATION_NAMES = ("station", "stations", "site", "sites", "radar", "radars", "instrument", "antenna")
+
+
+@dataclass(frozen=True)
+class Radials:
+    """What stations see of one current on one grid and the same dates, each along its own directions."""
+
+    stations: tuple[Field, ...]  # whose sea is where they ever see something
+    towards: NDArray[
+        np.float32
+    ]  # (station, 2, lat, lon) unit vectors, east and north; positive is along them
+    sea: NDArray[np.bool_]  # (lat, lon)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(time, lat, lon)"""
+        return self.stations[0].values.shape
+
+    @cached_property
+    def values(self) -> NDArray[np.float32]:
+        """(time, station, lat, lon), NaN where missing."""
+        return np.stack([station.values for station in self.stations], 1)
+
+    @cached_property
+    def error_variance(self) -> NDArray[np.float32]:
+        """(time, station, lat, lon)"""
+        return np.stack([station.error_variance for station in self.stations], 1)
+
+    def hide(self, hidden: NDArray[np.bool_]) -> Radials:
+        """The same without the values at ``hidden`` (time, station, lat, lon)."""
+        stations = [station.hide(hidden[:, number]) for number, station in enumerate(self.stations)]
+        return replace(self, stations=tuple(stations))
+
+
+def open_radials(
+    inputs: Inputs,
+    direction: str,
+    *,
+    variable: str | None = None,
+    mask_variable: str | None = None,
+    error_variable: str | None = None,
+    observation_error: float | None = None,
+    region: Region | None = None,
+    period: Period | None = None,
+    minimum_coverage: float = 0.05,
+) -> Radials:
+    """Open the radial velocities of one or more stations.
+
+    A file holds a station, or several along a dimension of one of `STATION_NAMES`, or several variables,
+    named with commas in ``variable`` and, each with its own, in ``direction``. ``direction`` is in degrees
+    clockwise from north, on (lat, lon) and the stations: where water goes whose velocity is positive. Where
+    one has the CF name of what points away from the instrument and the other of what points toward it, the
+    direction is turned about. Dates are those of any station. The other options are those of `open_field`.
+
+    Raises `InputError` for whatever makes the input unfit.
+    """
+    check_options(error_variable, observation_error, region, "none", minimum_coverage)
+    found: list[tuple[Part, Layout, str | None, str]] = []
+    for entry in list_inputs(inputs):
+        with opened(entry) as (file, dataset):
+            for one, name, bearing in _each(file, dataset, variable, direction):
+                layout = find_layout(file, one, name, others=(mask_variable, error_variable, bearing))
+                mask = find_mask(file, one, layout, mask_variable)
+                others = [other for other in (mask, error_variable, bearing) if other is not None]
+                found.append((read_part(file, one, layout, others, region, period), layout, mask, bearing))
+    aligned = _same_dates([(part, layout) for part, layout, _, _ in found])
+    stations, towards = [], []
+    for data, (part, layout, mask, bearing) in zip(aligned, found, strict=True):
+        towards.append(_unit_vectors(part.file, data, layout, bearing))
+        stations.append(
+            build_field(
+                [Part(part.file, data, data[layout.time].to_index())],
+                layout,
+                mask,
+                error_variable=error_variable,
+                observation_error=observation_error,
+                period=period,
+                transform="none",
+                minimum_coverage=minimum_coverage,
+            )
+        )
+        _check_grid(stations[0], stations[-1], part.file)
+    sea = np.logical_or.reduce([station.sea for station in stations])
+    own = [replace(station, sea=station.sea & station.observed.any(axis=0)) for station in stations]
+    radials = Radials(tuple(own), np.stack(towards), sea)
+    lost = np.isfinite(radials.values) & ~np.isfinite(radials.towards[:, 0])
+    if lost.any():
+        raise InputError(
+            f"{found[0][0].file}: {np.count_nonzero(lost)} velocities have no {direction}; give each "
+            "cell that is seen its direction"
+        )
+    return replace(radials, towards=np.nan_to_num(radials.towards))
+
+
+def _each(
+    file: str, dataset: xr.Dataset, variable: str | None, direction: str
+) -> Iterator[tuple[xr.Dataset, str | None, str]]:
+    """The dataset of each station, with the names of its velocity and its direction."""
+    bearings = direction.split(",")
+    names: Sequence[str | None] = [None] if variable is None else variable.split(",")
+    if len(names) != len(bearings):
+        raise InputError(
+            f"there are {len(bearings)} directions ({direction}) of {len(names)} variables; name each "
+            "variable with --variable and its direction with --radial-direction, in one order"
+        )
+    for name, bearing in zip(names, bearings, strict=True):
+        if bearing not in dataset.variables:
+            raise InputError(
+                f"{file}: there is no direction {bearing!r}; choose among {listed(dataset.variables)}"
+            )
+        along = [dim for dim in dataset[bearing].dims if str(dim).lower() in STATION_NAMES]
+        for number in range(dataset.sizes[along[0]] if along else 1):
+            yield dataset.isel(dict.fromkeys(along, number), drop=True), name, bearing
+
+
+def _same_dates(parts: Sequence[tuple[Part, Layout]]) -> list[xr.Dataset]:
+    """The datasets on the dates of all. Raises `InputError` for dates that cannot be matched."""
+    first, layout = parts[0]
+    for part, other in parts:
+        if other.t != layout.t or type(part.dates) is not type(first.dates):
+            raise InputError(
+                f"{part.file}: its dates ({other.t}) are not of the kind of those of {first.file} "
+                f"({layout.t}); bring all stations to one time axis"
+            )
+        if not part.dates.is_unique:
+            raise InputError(f"{part.file}: dates occur more than once; keep one map a date")
+    return list(xr.align(*(part.data for part, _ in parts), join="outer", exclude=_horizontal(parts)))
+
+
+def _horizontal(parts: Sequence[tuple[Part, Layout]]) -> set[str]:
+    return {dim for _, layout in parts for dim in (layout.y, layout.x)}
+
+
+def _check_grid(first: Field, other: Field, file: str) -> None:
+    same = first.lat.shape == other.lat.shape
+    if not same or max(np.abs(first.lat - other.lat).max(), np.abs(first.lon - other.lon).max()) > 1e-4:
+        raise InputError(f"{file}: its grid is not that of the first station; bring all to one grid")
+
+
+def _unit_vectors(file: str, data: xr.Dataset, layout: Layout, bearing: str) -> NDArray[np.float32]:
+    """(2, lat, lon) east and north."""
+    array = data[bearing]
+    if set(array.dims) != {layout.y, layout.x}:
+        raise InputError(
+            f"{file}: {bearing} is on {', '.join(map(str, array.dims))}; give one direction a "
+            "cell and station"
+        )
+    degrees = array.transpose(layout.y, layout.x).to_numpy().astype(np.float64)
+    if "rad" in str(array.attrs.get("units", "")) or np.nanmax(np.abs(degrees), initial=0) > 360:
+        raise InputError(f"{file}: {bearing} is not in degrees clockwise from north; convert it")
+    names = [str(data[name].attrs.get("standard_name", "")) for name in (bearing, layout.variable)]
+    opposite = sorted(name.partition("_instrument")[0].rpartition("_")[2] for name in names) == [
+        "from",
+        "toward",
+    ]
+    angle = np.radians(degrees + 180 * opposite)
+    return np.stack([np.sin(angle), np.cos(angle)]).astype(np.float32)

@@ -1,0 +1,364 @@
+"""NetCDF files, Zarr stores and datasets in memory -> one dataset in memory, its dates in order."""
+
+from __future__ import annotations
+
+import glob
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import netCDF4
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from .coordinates import TIME_NAMES, Layout, grid, is_time, listed
+from .dates import Period, day, day_list, ends, in_period
+
+Inputs = str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | xr.Dataset | xr.DataArray
+Region = Sequence[float]  # lat0, lat1, lon0, lon1
+
+_DEFAULT_FILL = 0.99 * float(
+    netCDF4.default_fillvals["f4"]
+)  # what netCDF leaves where nothing was written: missing
+_ZARR_MARKERS = ("zarr.json", ".zgroup", ".zmetadata")
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one input contributes."""
+
+    file: str
+    data: xr.Dataset  # cut to region and period, in memory
+    dates: pd.Index  # of the whole file
+
+
+def shipped(path: str | os.PathLike[str]) -> str:
+    """The path, or that of a file that ships with the package: ``sample:NAME``. Raises `InputError`."""
+    path = os.fspath(path)
+    if not path.startswith("sample:"):
+        return path
+    samples = sorted(
+        str(file) for file in files("oceanfill.sample_data").iterdir() if file.name.endswith(".nc")
+    )
+    found = [sample for sample in samples if Path(sample).name == path.removeprefix("sample:")]
+    if not found:
+        raise InputError(f"{path}: no such sample; there are {listed(Path(name).name for name in samples)}")
+    return found[0]
+
+
+def list_inputs(inputs: Inputs) -> list[str | xr.Dataset]:
+    """Paths (globs expanded) or the dataset itself. Raises `InputError` for a path that leads nowhere."""
+    if isinstance(inputs, xr.DataArray):
+        return [inputs.to_dataset(name=inputs.name or "variable")]
+    if isinstance(inputs, xr.Dataset):
+        return [inputs]
+    entries = [inputs] if isinstance(inputs, str | os.PathLike) else list(inputs)
+    paths: list[str | xr.Dataset] = []
+    for entry in entries:
+        path = shipped(entry)
+        if Path(path).exists():
+            paths.append(path)
+        elif glob.has_magic(path):
+            found = sorted(glob.glob(path, recursive=True))  # noqa: PTH207  (Path.glob takes no absolute patterns)
+            if not found:
+                raise InputError(f"{path}: no file matches; check the pattern and the folder")
+            paths.extend(found)
+        else:
+            raise InputError(f"{path}: no such file; check the path")
+    if not paths:
+        raise InputError("no input was given; name at least one file")
+    return paths
+
+
+@contextmanager
+def opened(source: str | xr.Dataset) -> Iterator[tuple[str, xr.Dataset]]:
+    """The name of an input and its dataset, lazy, with values and dates decoded, closed afterwards.
+
+    Raises `InputError` where it cannot be opened or, later, read.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore"
+        )  # two fill values, a missing index, old dates: nothing a user can act on
+        if isinstance(source, xr.Dataset):
+            file = Path(str(source.encoding.get("source", "dataset"))).name
+            yield file, _decoded(file, xr.decode_cf(source, decode_times=False, decode_timedelta=False))
+            return
+        with _open(source) as dataset:
+            try:
+                yield source, _decoded(source, dataset)
+            except (OSError, RuntimeError) as error:
+                raise InputError(
+                    f"{source}: its values cannot be read ({_first_line(error)}), so it is truncated or "
+                    "damaged; fetch it again"
+                ) from error
+
+
+def read_part(
+    file: str,
+    dataset: xr.Dataset,
+    layout: Layout,
+    others: Sequence[str] = (),
+    region: Region | None = None,
+    period: Period | None = None,
+) -> Part:
+    """The variable and ``others`` on its grid, cut and loaded; values the attributes exclude become missing.
+
+    Raises `InputError` for a variable that is absent or of another shape, missing dates, an empty region.
+    """
+    lacking = [n for n in (layout.variable, layout.time, layout.lat, layout.lon, *others) if n not in dataset]
+    if lacking:
+        raise InputError(
+            f"{file}: there is no {listed(lacking)}, which the other inputs have; give files of one kind"
+        )
+    dataset = dataset.set_coords([layout.time, layout.lat, layout.lon])
+    data = dataset[[layout.variable]]
+    data = data.squeeze([dim for dim in data.dims if dim not in (layout.t, layout.y, layout.x)])
+    for name in others:
+        data[name] = _on_grid(file, dataset, layout, name)
+    if layout.t not in data.dims:
+        data[layout.variable] = data[layout.variable].expand_dims(layout.t)
+    dates = data[layout.time].to_index()
+    if not isinstance(dates, pd.DatetimeIndex | xr.CFTimeIndex):
+        attrs = dataset[layout.time].attrs
+        raise InputError(
+            f"{file}: the dates in {layout.time} cannot be decoded (units {attrs.get('units')!r}, calendar "
+            f"{attrs.get('calendar', 'standard')!r}); give it units as 'days since 2000-01-01'"
+        )
+    if dates.hasnans:
+        raise InputError(f"{file}: {int(dates.isna().sum())} of the dates are missing; repair {layout.time}")
+    if period is not None:
+        data = data.isel({layout.t: np.flatnonzero(in_period(dates, period))})
+    data = data.compute() if region is None else _cut_region(file, data, layout, region)
+    for key, array in data.data_vars.items():
+        if array.dtype.kind == "f" or key == layout.variable:
+            data[key] = array.copy(data=_valid(array))
+    return Part(file, data, dates)
+
+
+def check_dates(parts: Sequence[Part], layout: Layout, period: Period | None) -> None:
+    """Raise `InputError` for dates out of order, repeated, in two calendars, or none in the period."""
+    seen: dict[Any, str] = {}
+    for part in parts:
+        calendars = [getattr(p.dates, "calendar", "standard") for p in (parts[0], part)]
+        if calendars[0] != calendars[1]:
+            raise InputError(
+                f"{part.file}: its calendar is {calendars[1]}, that of {parts[0].file} is {calendars[0]}; "
+                "bring all files to one calendar"
+            )
+        repeated = part.dates[part.dates.duplicated()].unique()
+        if len(repeated):
+            raise InputError(
+                f"{part.file}: dates occur more than once ({day_list(repeated)}); keep one map a date"
+            )
+        if not (part.dates.is_monotonic_increasing or part.dates.is_monotonic_decreasing):
+            back = part.dates[1:][part.dates[1:] < part.dates[:-1]]
+            raise InputError(
+                f"{part.file}: the dates are not in order (at {day_list(back)}); sort the file by time"
+            )
+        both = [date for date in part.dates if date in seen]
+        if both:
+            raise InputError(
+                f"{part.file}: {len(both)} of its dates are also in {seen[both[0]]} ({day_list(both)}); "
+                "give each date once"
+            )
+        seen.update(dict.fromkeys(part.dates, part.file))
+    if period is not None and not any(part.data.sizes[layout.t] for part in parts):
+        first, last = min(seen), max(seen)
+        raise InputError(
+            f"{parts[0].file}: no date lies in the period {ends(period)[0]} to {ends(period)[1]}; "
+            f"the dates go from {day(first)} to {day(last)}"
+        )
+
+
+def combine(parts: Sequence[Part], layout: Layout) -> xr.Dataset:
+    """All parts in one dataset, sorted by time. Raises `InputError` where grids differ."""
+    first = parts[0]
+    lat, lon = grid(first.file, first.data, layout)
+    for part in parts[1:]:
+        other_lat, other_lon = grid(part.file, part.data, layout)
+        same = lat.shape == other_lat.shape
+        if not same or max(np.abs(lat - other_lat).max(), np.abs(lon - other_lon).max()) > 1e-4:
+            difference = "positions" if same else f"shape {other_lat.shape} instead of {lat.shape}"
+            raise InputError(
+                f"{part.file}: its grid is not that of {first.file} ({difference}); "
+                "bring all files to one grid"
+            )
+    full = [part.data for part in parts if part.data.sizes[layout.t]] or [first.data]
+    data = full[0] if len(full) == 1 else _concatenate(full, layout.t)
+    order = np.argsort(data[layout.time].values, kind="stable")
+    return data if np.all(np.diff(order) == 1) else data.isel({layout.t: order})
+
+
+def _decoded(file: str, dataset: xr.Dataset) -> xr.Dataset:
+    """With dates decoded where they can be, and a date where only the global attributes have one."""
+    coder = xr.coders.CFDatetimeCoder()
+    dated = False
+    for name, array in dataset.variables.items():
+        if array.ndim <= 1 and is_time(array):
+            dated = True
+            if array.dtype.kind in "iuf":
+                try:
+                    decoded = coder.decode(array.load() if array.dtype.kind == "f" else array, name).load()
+                except (ValueError, OverflowError, OSError):
+                    continue
+                dataset = dataset.assign({name: decoded})
+    start = dataset.attrs.get(
+        "time_coverage_start"
+    )  # ACDD; the maps of NASA's OceanColor have no time variable
+    if (
+        not dated
+        and isinstance(start, str)
+        and not TIME_NAMES.intersection(str(n).lower() for n in dataset.sizes)
+    ):
+        try:
+            date = pd.to_datetime(start, utc=True).tz_localize(None)
+        except ValueError:
+            return dataset
+        dataset = dataset.assign_coords(time=np.datetime64(date, "ns"))
+    return dataset
+
+
+def _open(path: str) -> xr.Dataset:
+    folder = Path(path).is_dir()
+    if folder and not any((Path(path) / marker).exists() for marker in _ZARR_MARKERS):
+        raise InputError(f"{path}: this folder is not a Zarr store; name the files in it, as '{path}/*.nc'")
+    how: dict[str, Any] = {"engine": "zarr", "consolidated": False} if folder else {"engine": "netcdf4"}
+    try:
+        dataset = xr.open_dataset(path, decode_times=False, decode_timedelta=False, **how)
+    except Exception as error:  # each library has its own
+        raise InputError(_why_unreadable(path, error)) from error
+    if not folder and _first_bytes(path).startswith(b"CDF"):
+        # The netCDF library reads a truncated classic file without complaint: zeros, or worse.
+        needed = sum(
+            v.size * np.dtype(v.encoding.get("dtype", v.dtype)).itemsize for v in dataset.variables.values()
+        )
+        size = Path(path).stat().st_size
+        if size < needed:
+            dataset.close()
+            raise InputError(
+                f"{path}: the file is truncated ({size} bytes of at least {needed}); fetch it again"
+            )
+    return dataset
+
+
+def _why_unreadable(path: str, error: Exception) -> str:
+    if isinstance(error, PermissionError):
+        return f"{path}: reading is not permitted; ask for permission (chmod +r)"
+    if Path(path).is_dir():
+        return f"{path}: the Zarr store cannot be read ({_first_line(error)}); write it again"
+    start = _first_bytes(path)
+    if not start:
+        return f"{path}: the file is empty; fetch it again"
+    if start.startswith((b"CDF", b"\x89HDF")):
+        return f"{path}: the file is truncated or damaged ({_first_line(error)}); fetch it again"
+    if start.lstrip().startswith(b"<"):
+        return (
+            f"{path}: this is a web page and not a NetCDF file, perhaps that of a login; fetch the data again"
+        )
+    return f"{path}: this is not a NetCDF file (it starts with {start!r}); convert it to NetCDF or Zarr"
+
+
+def _first_bytes(path: str) -> bytes:
+    with Path(path).open("rb") as stream:
+        return stream.read(8)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _on_grid(file: str, dataset: xr.Dataset, layout: Layout, name: str) -> xr.Variable:
+    """A mask or an error on the dimensions of the field, whatever it calls them."""
+    array = dataset[name].variable
+    array = array.squeeze(
+        [d for d in array.dims if array.sizes[d] == 1 and d not in (layout.t, layout.y, layout.x)]
+    )
+    if set(array.dims) <= set(dataset[layout.variable].dims):
+        return array
+    shape = (dataset.sizes[layout.y], dataset.sizes[layout.x])
+    if array.shape == shape:
+        return xr.Variable((layout.y, layout.x), array._data, array.attrs, array.encoding)
+    raise InputError(
+        f"{file}: {name} has the shape {array.shape}, the grid of {layout.variable} {shape}; "
+        "bring them to one grid"
+    )
+
+
+def _cut_region(file: str, dataset: xr.Dataset, layout: Layout, region: Region) -> xr.Dataset:
+    """The rows and columns that hold the region, in memory, contiguous where it crosses the file's seam."""
+    lat0, lat1, lon0, lon1 = region
+    lat, lon = grid(file, dataset, layout)
+    near = 1e-4  # degrees: coordinates are often float32
+    width = 360.0 if lon1 - lon0 >= 360 else (lon1 - lon0) % 360
+    east = (lon - lon0 + near) % 360
+    inside = (lat >= min(lat0, lat1) - near) & (lat <= max(lat0, lat1) + near) & (east <= width + 2 * near)
+    if not inside.any():
+        raise InputError(
+            f"{file}: the region {lat0:g} to {lat1:g} N, {lon0:g} to {lon1:g} E holds no grid point; "
+            f"the file has {lat.min():.2f} to {lat.max():.2f} N, {lon.min():.2f} to {lon.max():.2f} E"
+        )
+    rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
+    pieces = [slice(columns[0], columns[-1] + 1)]
+    gap = int(np.argmax(np.diff(columns))) if columns.size > 1 else 0
+    if columns.size < lon.shape[1] and pieces[0] == slice(0, lon.shape[1]) and is_cyclic(lon):
+        pieces = [slice(columns[gap + 1], None), slice(0, columns[gap] + 1)]
+    cut = [
+        dataset.isel({layout.y: slice(rows[0], rows[-1] + 1), layout.x: piece}).compute() for piece in pieces
+    ]
+    return cut[0] if len(cut) == 1 else _concatenate(cut, layout.x)
+
+
+def is_cyclic(lon: NDArray[np.float64]) -> bool:
+    """Whether the last column's neighbour is the first."""
+    step = np.median(np.abs(np.diff(lon, axis=1)))
+    return bool(np.median(np.abs((lon[:, 0] - lon[:, -1] + 180) % 360 - 180)) < 2 * step)
+
+
+def _concatenate(datasets: list[xr.Dataset], dim: str) -> xr.Dataset:
+    return xr.concat(
+        datasets,
+        dim=dim,
+        data_vars="minimal",
+        coords="minimal",
+        compat="override",
+        join="override",
+        combine_attrs="override",
+    )
+
+
+def _valid(array: xr.DataArray) -> NDArray[np.floating]:
+    """The values, NaN where valid_min, valid_max or valid_range or netCDF's default fill value exclude them.
+
+    CF 2.5.1 and the NetCDF Users' Guide, appendix B: for packed integers the limits refer to the packed
+    values, unless they are written as real numbers.
+    """
+    values = array.to_numpy().astype(np.result_type(array.dtype, np.float32))
+    stored = np.dtype(array.encoding.get("dtype", array.dtype))
+    scale, offset = (
+        float(array.encoding.get(key, default)) for key, default in (("scale_factor", 1), ("add_offset", 0))
+    )
+    limits = array.attrs.get("valid_range")
+    if limits is None or np.size(limits) != 2:
+        limits = array.attrs.get("valid_min"), array.attrs.get("valid_max")
+    excluded = np.isfinite(values) & (np.abs(values) > _DEFAULT_FILL)
+    for limit, beyond in zip(limits, (np.less, np.greater), strict=True):
+        if limit is None or isinstance(limit, str):
+            continue
+        if stored.kind in "iu" and np.asarray(limit).dtype.kind in "iu":
+            unsigned = str(array.encoding.get("_Unsigned")).lower() == "true" and limit < 0
+            packed_limit = int(limit) + (1 << (8 * stored.itemsize) if unsigned else 0)
+            excluded |= beyond(np.rint((values - offset) / scale), packed_limit)
+        else:
+            excluded |= beyond(values, values.dtype.type(limit))
+    if excluded.any():
+        values[excluded] = np.nan
+    return values

@@ -1,0 +1,175 @@
+"""Which pixels are sea: from a mask or flags in the file, else from where values were seen."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from .coordinates import Layout, directions, fillable, find_map, grid, is_mask, listed
+from .reading import list_inputs, opened
+
+_SEA_WORDS = frozenset(("sea", "water", "ocean", "marine", "wet"))
+_FAR = 1.0  # degree: a mask farther away says nothing of a place
+_LAND_WORDS = frozenset(("land", "lake", "river", "inland", "dry", "ground", "soil"))
+
+
+def find_mask(file: str, dataset: xr.Dataset, layout: Layout, mask_variable: str | None) -> str | None:
+    """The name of the variable of the sea mask. Raises `InputError` where ``mask_variable`` is absent."""
+    if mask_variable is not None:
+        if mask_variable not in dataset.variables:
+            choice = listed(dataset.data_vars)
+            raise InputError(f"{file}: there is no mask variable {mask_variable!r}; choose among {choice}")
+        return mask_variable
+    masks = [
+        str(name)
+        for name, array in dataset.variables.items()
+        if is_mask(str(name), dataset[name]) and array.ndim >= 2
+    ]
+    masks = [name for name in masks if name != layout.variable]
+    on_grid = [name for name in masks if {layout.y, layout.x} <= set(dataset[name].dims)]
+    # A mask of another shape is passed on as well: to ignore it in silence would fill land.
+    return next(iter(on_grid + masks), None)
+
+
+def sea_from_mask(file: str, mask: xr.DataArray, layout: Layout) -> tuple[NDArray[np.bool_], str]:
+    """Sea (lat, lon) and in words how the mask was read; with dates, sea is what is sea on any of them.
+
+    Raises `InputError` for a mask that is not on (lat, lon) or not of numbers.
+    """
+    if not {layout.y, layout.x} <= set(mask.dims) or mask.dtype.kind not in "biuf":
+        raise InputError(
+            f"{file}: {mask.name}({', '.join(map(str, mask.dims))}, {mask.dtype}) is no mask on ({layout.y}, "
+            f"{layout.x}); choose one of numbers, 1 at sea, with --mask-variable"
+        )
+    sea, how = _by_flags(mask)
+    if sea is None:
+        sea, how = _by_number(mask)
+    array = xr.DataArray(sea, dims=mask.dims)
+    if layout.t in array.dims:
+        array = array.any(layout.t)
+    return array.transpose(layout.y, layout.x).values, f"{mask.name} ({how})"
+
+
+def sea_from_coverage(share: NDArray[np.floating], minimum_coverage: float) -> tuple[NDArray[np.bool_], str]:
+    """Sea (lat, lon): observed on at least this ``share`` (lat, lon) of the dates, and at least once."""
+    sea = (share >= minimum_coverage) & (share > 0)
+    return sea, f"derived: observed on at least {100 * minimum_coverage:g} % of the dates"
+
+
+def sea_from_coastline(lat: NDArray[np.floating], lon: NDArray[np.floating]) -> tuple[NDArray[np.bool_], str]:
+    """Sea at places in degrees, of any shape: what is no land of Natural Earth at 1:110 million.
+
+    Its coast is tens of kilometres off here and there, and small islands are not in it.
+    """
+    import shapely
+
+    east = np.mod(np.asarray(lon) + 180, 360) - 180
+    return ~shapely.contains_xy(_land(), east, lat), "Natural Earth's coastline, 1:110 million"
+
+
+def sea_from_file(
+    file: str, variable: str | None, lat: NDArray[np.floating], lon: NDArray[np.floating]
+) -> tuple[NDArray[np.bool_], str]:
+    """Sea at places in degrees, of any shape: as the nearest place of a file, which need not have dates.
+
+    It is read from ``variable``, else from the file's mask, else from where the file's first variable has
+    values. Raises `InputError` where there is none or it does not reach the places.
+    """
+    from scipy.spatial import KDTree  # slow to import, as what is below
+
+    with opened(list_inputs(file)[0]) as (name, dataset):
+        masks = [str(key) for key, array in dataset.data_vars.items() if is_mask(str(key), array)]
+        found = [variable] if variable is not None else masks + fillable(dataset)
+        if not found or found[0] not in dataset:
+            choice = listed(dataset.data_vars)
+            raise InputError(f"{name}: there is no mask {found[0] if found else ''}; choose among {choice}")
+        layout = find_map(name, dataset, found[0])
+        array = dataset[found[0]]
+        if variable is not None or masks:
+            sea, how = sea_from_mask(name, array, layout)
+        else:
+            seen = array.notnull().any([dim for dim in array.dims if dim not in (layout.y, layout.x)])
+            sea, how = seen.transpose(layout.y, layout.x).to_numpy(), f"where {array.name} has values"
+        north, east = grid(name, dataset, layout)
+    near = (north > lat.min() - _FAR) & (north < lat.max() + _FAR)
+    wanted = directions(lat, lon)
+    limit = 2 * np.sin(np.radians(_FAR) / 2)
+    found_at = KDTree(directions(north[near], east[near])).query(wanted, distance_upper_bound=limit)
+    lacking = np.count_nonzero(~np.isfinite(found_at[0]))
+    if lacking:
+        raise InputError(
+            f"{name}: its mask is more than {_FAR:g} degree away from {lacking} cells of the grid; give one "
+            "that covers it"
+        )
+    return sea[near][found_at[1]], f"{Path(name).name}: {how}"
+
+
+@cache
+def _land() -> Any:
+    import shapely
+    from cartopy.io.shapereader import Reader
+
+    with as_file(files("oceanfill.pipeline.io") / "coastlines") as folder:
+        land = shapely.union_all(list(Reader(folder / "ne_110m_land.shp").geometries()))
+    shapely.prepare(land)
+    return land
+
+
+def _by_flags(mask: xr.DataArray) -> tuple[NDArray[np.bool_] | None, str]:
+    """CF 3.5: value i is meant where (mask & flag_masks[i]) == flag_values[i]; each may be absent."""
+    meanings = str(mask.attrs.get("flag_meanings", "")).replace(",", " ").split()
+    masks = _integers(mask.attrs.get("flag_masks"), len(meanings))
+    values = _integers(mask.attrs.get("flag_values"), len(meanings))
+    if not meanings or (masks is None and values is None):
+        return None, ""
+    if masks is not None and values is not None and ((values & masks) != values).any():
+        masks = None  # as in MUR, whose flag_masks are the bits and whose flag_values are whole values
+    known = np.isfinite(mask.values)
+    number = np.where(known, mask.values, 0).astype(np.int64)
+    if values is None and masks is not None:
+        holds = [(number & bits) == bits for bits in masks]
+    elif masks is None and values is not None:
+        holds = [number == value for value in values]
+    else:
+        assert masks is not None
+        assert values is not None
+        holds = [(number & bits) == value for bits, value in zip(masks, values, strict=True)]
+    words = [set(re.split(r"[^a-z]+", meaning.lower())) for meaning in meanings]
+    sea_meanings = [i for i, word in enumerate(words) if word & _SEA_WORDS and not word & _LAND_WORDS]
+    land_meanings = [i for i, word in enumerate(words) if word & _LAND_WORDS]
+    if not sea_meanings and not land_meanings:
+        return None, ""
+    nowhere = np.zeros(number.shape, bool)
+    land = np.logical_or.reduce([holds[i] for i in land_meanings] or [nowhere])
+    sea = np.logical_or.reduce([holds[i] for i in sea_meanings]) if sea_meanings else ~nowhere
+    chosen = (
+        listed(meanings[i] for i in sea_meanings)
+        if sea_meanings
+        else "not " + listed(meanings[i] for i in land_meanings)
+    )
+    return known & sea & ~land, f"flags: {chosen}"
+
+
+def _integers(attribute: Any, count: int) -> NDArray[np.int64] | None:
+    if attribute is None or isinstance(attribute, str) or np.size(attribute) != count:
+        return None
+    return np.ravel(np.asarray(attribute)).astype(np.int64)
+
+
+def _by_number(mask: xr.DataArray) -> tuple[NDArray[np.bool_], str]:
+    """More than 0.5 is land for masks named after land, sea for all others; NaN is the other one."""
+    standard_name = str(mask.attrs.get("standard_name", ""))
+    name = str(mask.name).lower()
+    land_is_one = standard_name.startswith("land") or (
+        not standard_name.startswith("sea") and (name.startswith(("land", "is_land")) or name == "lsm")
+    )
+    positive = np.nan_to_num(mask.values.astype(float)) > 0.5
+    return (~positive, "1 = land") if land_is_one else (positive, "1 = sea")

@@ -1,0 +1,326 @@
+"""Several variables: what is asked for, on one grid and on the same dates."""
+
+from __future__ import annotations
+
+import glob
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import NDArray
+from scipy.interpolate import make_interp_spline
+
+from ..errors import InputError
+from .coordinates import listed
+from .dates import day
+from .field import Field, logarithms, mask_oddities, open_field
+from .reading import Inputs, Region
+
+_log = logging.getLogger(__name__)
+
+_FORM = "FILE:NAME[:log][,error=NUMBER or NAME][,jitter=NUMBER]"
+_MARGIN = 3.0  # degrees around the first grid that are read of another
+_FINER = 1.8  # cells to one of the first grid, from which on they are averaged
+_ENOUGH = 0.5  # of what a new value is made of has to be there
+_CLOSE = 1e-4  # degrees, of two positions that are one; coordinates are often float32
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A variable as the command line asks for it."""
+
+    files: str  # a path or a pattern
+    variable: str | None = None
+    transform: str | None = None
+    error: str | None = None  # a standard error, or the name of a variable of them
+    jitter: float = 0.0
+
+    def opening(self) -> dict[str, Any]:
+        """The same as options of `open_field`."""
+        found: dict[str, Any] = {"variable": self.variable, "transform": self.transform}
+        if self.error is not None:
+            try:
+                found["observation_error"] = float(self.error)
+            except ValueError:
+                found["error_variable"] = self.error
+        return {name: value for name, value in found.items() if value is not None}
+
+
+Source = str | Spec | xr.Dataset | xr.DataArray | Field
+
+
+def is_plain(text: str) -> bool:
+    """Whether this is a path or a pattern and nothing more."""
+    bare = text.removeprefix("sample:")
+    return not set(":,").intersection(bare) or Path(text).exists() or bool(glob.glob(text))  # noqa: PTH207
+
+
+def parse(text: str) -> list[Spec]:
+    """The variables in ``FILE:NAME[:log][,NAME ...][,error=NUMBER or NAME][,jitter=NUMBER]``.
+
+    ``log`` fills logarithms. Names after the first are of the same file; options hold for all. Raises
+    `InputError` for anything else.
+    """
+    if is_plain(text):
+        return [Spec(text)]
+    shipped_with = "sample:" * text.startswith("sample:")
+    head, *items = text.removeprefix(shipped_with).split(",")
+    file, _, first = head.partition(":")
+    names = [first, *(item for item in items if "=" not in item)]
+    if not file or ("" in names and (len(names) > 1 or ":" in head)):
+        raise InputError(f"{text}: names no variable; write it as {_FORM}")
+    options = dict(item.split("=", 1) for item in items if "=" in item)
+    unknown = options.keys() - {"error", "jitter"}
+    if unknown:
+        raise InputError(f"{text}: there is no option {listed(sorted(unknown))}; write it as {_FORM}")
+    try:
+        jitter = float(options.get("jitter", 0))
+    except ValueError:
+        jitter = -1.0
+    if not (jitter >= 0 and np.isfinite(jitter)):
+        raise InputError(f"{text}: a jitter of {options['jitter']} is no standard deviation; give a number")
+    specs = []
+    for name in names:
+        variable, colon, transform = name.partition(":")
+        if colon and transform not in ("log", "none"):
+            raise InputError(f"{text}: there is no transform {transform!r}; write it as {_FORM}")
+        specs.append(
+            Spec(shipped_with + file, variable or None, transform or None, options.get("error"), jitter)
+        )
+    return specs
+
+
+def first_and_others(inputs: Sequence[str]) -> tuple[Inputs | Spec, list[Spec]]:
+    """The files of one variable and nothing; or, where a variable is named, the first one and the others."""
+    if all(is_plain(text) for text in inputs):
+        return list(inputs), []
+    first, *others = (spec for text in inputs for spec in parse(text))
+    return first, others
+
+
+def files_and_opening(source: Inputs | Spec, opening: dict[str, Any]) -> tuple[Inputs, dict[str, Any]]:
+    """The files of a variable and the options of `open_field`. Raises `InputError` for one given twice."""
+    if not isinstance(source, Spec):
+        return source, opening
+    own = source.opening()
+    both = listed(sorted(name.replace("_", " ") for name in own.keys() & opening.keys()), 1)
+    if own.keys() & opening.keys():
+        raise InputError(f"{source.files}: the {both} is given with the file and by an option; leave one out")
+    return source.files, opening | own
+
+
+def open_variables(
+    source: Inputs | Spec | Field,
+    others: Sequence[Source] = (),
+    auxiliary: Sequence[Source] = (),
+    **opening: Any,
+) -> tuple[list[Field], list[Field]]:
+    """The variables to fill, ``source`` first, and those that help, on the grid and the dates of the first.
+
+    ``opening`` are the options of `open_field` for the source; region and dates are those of all. Raises
+    `InputError` as that does, for names that are not different, and as `brought` does.
+    """
+    more: list[Spec] = []
+    if isinstance(source, str):
+        source, more = first_and_others([source])
+    if isinstance(source, Field):
+        first = source
+    else:
+        files, how = files_and_opening(source, opening)
+        first = replace(open_field(files, **how), jitter=getattr(source, "jitter", 0.0))
+    shared = {key: opening[key] for key in ("minimum_coverage",) if key in opening}
+    around = {"region": _around(first), "period": (day(first.dates[0])[:10], day(first.dates[-1])[:10])}
+    filled, helping = (
+        [brought(field, first) for entry in entries for field in _fields(entry, shared | around)]
+        for entries in ([*more, *others], auxiliary)
+    )
+    filled.insert(0, first)
+    names = [field.name for field in (*filled, *helping)]
+    twice = {name for name in names if names.count(name) > 1}
+    if twice:
+        raise InputError(
+            f"{listed(sorted(twice))}: more than one of the variables is called so; rename one in its file, "
+            "or put many files of one variable as a pattern in quotes"
+        )
+    return filled, helping
+
+
+def _fields(entry: Source, opening: dict[str, Any]) -> list[Field]:
+    if isinstance(entry, Field):
+        return [entry]
+    if isinstance(entry, xr.Dataset | xr.DataArray):
+        return [open_field(entry, **opening)]
+    specs = parse(entry) if isinstance(entry, str) else [entry]
+    return [replace(open_field(one.files, **opening | one.opening()), jitter=one.jitter) for one in specs]
+
+
+def _around(first: Field) -> Region:
+    lat, lon = first.lat, first.lon
+    return lat.min() - _MARGIN, lat.max() + _MARGIN, lon.min() - _MARGIN, lon.max() + _MARGIN
+
+
+def brought(field: Field, first: Field) -> Field:
+    """The field on the grid and the dates of the ``first``, and where that is sea.
+
+    A grid that is finer by a factor of about two or more is averaged over the cells of the first, weighted by
+    area, another is interpolated linearly; both in the variable's own units, over what is there, where that
+    is half of it or more. A date that the field does not have is missing. Raises `InputError` for grids that
+    are curved, unless they are the same, for dates none of which match, and where nothing is left.
+    """
+    date = matching(field.dates, first.dates)
+    found = date >= 0
+    name = f"{listed(field.inputs, 1)}: {field.name}"
+    if not found.any():
+        raise InputError(
+            f"{name} has none of the dates of {first.name} ({day(field.dates[0])} to {day(field.dates[-1])}, "
+            f"not {day(first.dates[0])} to {day(first.dates[-1])}); give it for the same dates"
+        )
+    _log.info("%s has %d of the %d dates of %s", name, found.sum(), found.size, first.name)
+    values = np.where(field.observed, field.source.transpose(*field.dims).to_numpy(), np.nan)
+    variance = field.error_variance.astype(np.float64)
+    if field.transform == "log":
+        variance *= np.where(field.observed, values, 0) ** 2
+    values, variance, sea = _regridded(name, field, first, values[date], variance[date])
+    raw = np.where(sea & found[:, None, None], values, np.nan).astype(np.float32)
+    error = np.sqrt(np.where(np.isfinite(raw), variance, 0)).astype(np.float32)
+    if not np.isfinite(raw).any():
+        raise InputError(f"{name} has no value on the grid and the dates of {first.name}; give one that has")
+    oddities = list(field.oddities)
+    new = raw
+    if field.transform == "log":
+        new, error = logarithms(name, field.name, raw, error, oddities)
+    coordinates = first.source.transpose(*first.dims).coords
+    source = xr.DataArray(raw, coordinates, first.dims, attrs=field.source.attrs)
+    made = replace(
+        field,
+        values=new,
+        sea=sea,
+        error_variance=error**2,
+        days=first.days,
+        season=first.season,
+        lat=first.lat,
+        lon=first.lon,
+        source=source.transpose(*first.source.dims),
+        dims=first.dims,
+    )
+    oddities += mask_oddities(never_observed=int(np.count_nonzero(made.never_observed)))
+    return replace(made, oddities=tuple(oddities))
+
+
+def matching(dates: pd.Index, wanted: pd.Index) -> NDArray[np.int64]:
+    """(wanted,) the number of the date that is each wanted one, or -1.
+
+    Where the wanted ones are of different days, the nearest hour of the same day is; else the same second.
+    Calendars may differ.
+    """
+    written, hours = zip(*(_day_and_hour(date) for date in dates), strict=True)
+    days, clocks = zip(*(_day_and_hour(date) for date in wanted), strict=True)
+    daily = len(set(days)) == len(days)
+    at: dict[str, list[int]] = {}
+    for number, text in enumerate(written):
+        at.setdefault(text, []).append(number)
+    found = np.full(len(wanted), -1)
+    for k, (text, clock) in enumerate(zip(days, clocks, strict=True)):
+        near = min(at.get(text, []), key=lambda number: abs(hours[number] - clock), default=-1)
+        if near >= 0 and (daily or abs(hours[near] - clock) * 3600 < 1):
+            found[k] = near
+    return found
+
+
+def _day_and_hour(date: Any) -> tuple[str, float]:
+    return str(date)[:10], date.hour + date.minute / 60 + date.second / 3600
+
+
+def _regridded(
+    name: str, field: Field, first: Field, values: Floats, variance: Floats
+) -> tuple[Floats, Floats, NDArray[np.bool_]]:
+    """Values and variances (time, lat, lon) on the first grid, and which of it is sea of both (lat, lon)."""
+    turns = np.round((first.lon.mean() - field.lon.mean()) / 360)
+    lat, lon = field.lat, field.lon + 360 * turns
+    if lat.shape == first.lat.shape and _same(lat, first.lat) and _same(lon, first.lon):
+        return values, variance, field.sea & first.sea
+    for one in (field, first):
+        straight = _same(one.lat, one.lat[:, :1]) and _same(one.lon, one.lon[:1])
+        if not straight or min(one.sea.shape) < 2:
+            raise InputError(
+                f"{name} is not on the grid of {first.name}, and the grid of {one.name} is "
+                f"{'a single line' if straight else 'curved'}; bring both to one grid first"
+            )
+    rows, averaged = _weights(lat[:, 0], first.lat[:, 0], lambda degrees: np.sin(np.radians(degrees)))
+    columns, also = _weights(lon[0], first.lon[0], np.asarray)
+    if not _selects(rows) or not _selects(columns):
+        how = "averaged over" if averaged or also else "interpolated to"
+        cells = *field.sea.shape, how, *first.sea.shape, first.name
+        _log.info("%s: its grid of %d x %d cells is %s the %d x %d of %s", name, *cells)
+
+    def onto(maps: NDArray[Any]) -> Floats:
+        return rows @ maps @ columns.T
+
+    known = np.isfinite(values)
+    weight, wet = onto(known), onto(field.sea)
+    sea = first.sea & (wet >= _ENOUGH)
+    enough = sea & (weight >= _ENOUGH * wet)
+    share = np.where(enough, weight, 1)
+    new = np.where(enough, onto(np.where(known, values, 0)) / share, np.nan)
+    return new, onto(np.where(known, variance, 0)) / share, sea
+
+
+def _same(one: Floats, other: Floats) -> bool:
+    return bool(np.abs(one - other).max() < _CLOSE)
+
+
+def _selects(weights: Floats) -> bool:
+    """Whether each cell is one of the other grid's, or outside of it."""
+    return bool(np.isin(weights, (0, 1)).all())
+
+
+def _weights(old: Floats, new: Floats, area: Callable[[Floats], Floats]) -> tuple[Floats, bool]:
+    """(new, old) what each old cell counts in a new one, and whether several are averaged.
+
+    Of cells by their degrees along an axis; ``area`` is that from the origin to there. Rows add up to one, or
+    to less beyond the ends of the old cells.
+    """
+    if _step(new) > _FINER * _step(old):
+        (low, high), (start, end) = (np.sort([area(end) for end in _edges(one)], 0) for one in (old, new))
+        overlap = np.minimum(high, end[:, None]) - np.maximum(low, start[:, None])
+        return overlap.clip(min=0) / (end - start)[:, None], True
+    order = np.argsort(old)
+    inside = new.clip(old.min(), old.max())  # up to the ends of the outermost cells they hold
+    weights = np.zeros((new.size, old.size))
+    weights[:, order] = make_interp_spline(old[order], np.eye(old.size), k=1)(inside)
+    weights[np.abs(new - inside) > _step(old) / 2 + _CLOSE] = 0
+    return weights.round(6), False
+
+
+def _step(positions: Floats) -> float:
+    return float(np.median(np.abs(np.diff(positions))))
+
+
+def _edges(positions: Floats) -> tuple[Floats, Floats]:
+    """The two ends of each cell."""
+    half = np.gradient(positions) / 2
+    return positions - half, positions + half
+
+
+def merged(datasets: Sequence[xr.Dataset]) -> xr.Dataset:
+    """The filled variables of one grid in one dataset, with the global attributes of the first."""
+    first, *others = datasets
+    if not others:
+        return first
+    made = first.copy()
+    for other in others:
+        made = made.assign(other.data_vars)
+    names = [str(next(iter(data.data_vars))) for data in datasets]
+    for key in ("input_files", "sea_mask", "transform"):
+        made.attrs[key] = "; ".join(
+            f"{name}: {data.attrs[key]}" for name, data in zip(names, datasets, strict=True)
+        )
+    made.attrs["summary"] = " ".join(str(data.attrs["summary"]) for data in datasets)
+    return made

@@ -1,0 +1,192 @@
+"""Files that are written as a whole or not at all, and runs that go on where they were."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import dask
+import xarray as xr
+
+from ..errors import InputError
+
+_ZARR_MARKERS = ("zarr.json", ".zgroup", ".zmetadata")
+_FULL_DISK = ("NetCDF: ", "[enforce fail", "PytorchStreamWriter")  # how libraries begin to say it
+
+
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Raise `InputError` unless `write` can put a dataset there; to be asked before the long computation."""
+    target = Path(path)
+    if target.suffix not in (".nc", ".zarr"):
+        found = f"the extension {target.suffix}" if target.suffix else "no extension"
+        raise InputError(f"{target}: the output has {found}; name it .nc (NetCDF-4) or .zarr (Zarr)")
+    check_folder(target)
+    if target.suffix == ".zarr" and target.exists() and not _is_zarr(target):
+        raise InputError(f"{target}: what is there is not a Zarr store; remove it or choose another output")
+
+
+def check_folder(path: str | os.PathLike[str]) -> None:
+    """Raise `InputError` unless a file of any kind (or a Zarr store) can be made there."""
+    target = Path(path)
+    folder = target.parent
+    if not folder.exists():
+        raise InputError(f"{target}: there is no folder {folder}; make it or choose another output")
+    if not folder.is_dir():
+        raise InputError(f"{target}: {folder} is a file and not a folder; choose another output")
+    if target.suffix != ".zarr" and target.is_dir():
+        raise InputError(f"{target}: this is a folder; name the output file in it")
+    try:
+        with tempfile.TemporaryFile(dir=folder):  # permission bits say nothing of quotas and read-only disks
+            pass
+    except OSError as reason:
+        raise InputError(_unwritable(target, reason.strerror or str(reason))) from reason
+
+
+@contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A temporary name beside ``path`` for the block to write, a file or a folder; then it takes its place.
+
+    Whatever fails or interrupts it, what was at ``path`` stays as it was and nothing else is left.
+    Raises `InputError` where the path cannot be written or the disk is full.
+    """
+    target = Path(path)
+    # Not mkstemp, whose file nobody else may read.
+    temporary = target.with_name(f".{target.stem}.{os.getpid()}.{os.urandom(4).hex()}{target.suffix}")
+    try:
+        yield temporary
+        _synchronise(temporary)
+        _rename(temporary, target)
+    except (OSError, RuntimeError) as reason:
+        if isinstance(reason, OSError) or str(reason).startswith(_FULL_DISK):
+            text = getattr(reason, "strerror", None) or str(reason)
+            raise InputError(_unwritable(target, text)) from reason
+        raise
+    finally:
+        _remove(temporary)
+
+
+@contextmanager
+def resuming(
+    path: str | os.PathLike[str], plan: Mapping[str, Any], make: Callable[[Path], None]
+) -> Iterator[Path]:
+    """The unfinished Zarr store of ``path`` for the block to complete; then it takes its place.
+
+    It is the one that a killed run with the same ``plan`` left, else a new one that ``make`` has begun: it is
+    called with the path of the store. The folder around the store is for what else the next run needs.
+    Whatever fails in the block, both are left. A ``path`` that ends in .nc is written from the store.
+
+    Raises `InputError` where the path cannot be written or the disk is full.
+    """
+    target = Path(path)
+    folder = target.with_name(f".{target.name}.unfinished")
+    store, held = folder / "store.zarr", folder / "plan.json"
+    text = json.dumps(plan, sort_keys=True, default=str)
+    try:
+        if not held.is_file() or held.read_text(encoding="utf-8") != text:
+            _remove(folder)
+            folder.mkdir()
+            make(store)
+            held.write_text(text, encoding="utf-8")
+        yield store
+        if target.suffix == ".nc":
+            _zarr_to_netcdf(store, target)
+        else:
+            import zarr  # a quarter of a second, for those who write it
+
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # that the specification of Zarr 3 does not have it yet
+                zarr.consolidate_metadata(store)
+            _synchronise(store)
+            _rename(store, target)
+        _remove(folder)
+    except OSError as reason:
+        raise InputError(_unwritable(target, reason.strerror or str(reason))) from reason
+
+
+def write(dataset: xr.Dataset, path: str | os.PathLike[str]) -> None:
+    """Write NetCDF-4 (``.nc``) or Zarr (``.zarr``), whole or not at all (`replacing`, and its errors)."""
+    check_writable(path)
+    # One chunk after another: what is computed on the way out may be large.
+    with (
+        replacing(path) as temporary,
+        warnings.catch_warnings(),
+        dask.config.set(scheduler="synchronous"),
+    ):
+        warnings.simplefilter("ignore")  # remarks on formats and dates that the user cannot act on
+        if temporary.suffix == ".nc":
+            dataset.to_netcdf(temporary, engine="netcdf4", format="NETCDF4")
+        else:
+            _to_zarr(dataset, temporary)
+
+
+def _unwritable(target: Path, reason: str) -> str:
+    return f"{target}: it cannot be written ({reason}); make room or choose another folder"
+
+
+def _is_zarr(folder: Path) -> bool:
+    return any((folder / marker).is_file() for marker in _ZARR_MARKERS)
+
+
+def _to_zarr(dataset: xr.Dataset, path: Path) -> None:
+    encoding = {
+        name: {"chunks": array.encoding["chunksizes"]}
+        for name, array in dataset.data_vars.items()
+        if array.encoding.get("chunksizes")
+    }
+    # Consolidated, or xarray warns whoever opens it.
+    dataset.to_zarr(path, mode="w-", encoding=encoding, consolidated=True)
+
+
+def _zarr_to_netcdf(store: Path, target: Path) -> None:
+    """A few dates after the other: netCDF's library is not made for several threads."""
+    with (
+        replacing(target) as temporary,
+        dask.config.set(scheduler="synchronous"),
+        xr.open_zarr(store, consolidated=False, decode_times=False) as whole,
+    ):
+        encoding: dict[Any, Any] = {}
+        for name, array in whole.variables.items():
+            fill = array.encoding.get("_FillValue")
+            encoding[name] = {"_FillValue": fill, "dtype": array.dtype}
+            if name in whole.data_vars and array.ndim:
+                encoding[name] |= {"zlib": True, "complevel": 4, "chunksizes": array.encoding["chunks"]}
+        whole.drop_encoding().to_netcdf(temporary, engine="netcdf4", format="NETCDF4", encoding=encoding)
+
+
+def _synchronise(path: Path) -> None:
+    """On the disk before the rename is, or a power cut leaves a new name for an empty file."""
+    for part in [path, *path.rglob("*")] if path.is_dir() else [path]:
+        descriptor = os.open(part, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _rename(temporary: Path, target: Path) -> None:
+    if not target.is_dir():
+        temporary.replace(target)
+        return
+    old = temporary.with_suffix(".old")  # a folder cannot take the place of another in one step
+    try:
+        target.rename(old)
+        temporary.rename(target)
+    except BaseException:
+        if old.exists() and not target.exists():
+            old.rename(target)
+        raise
+    _remove(old)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

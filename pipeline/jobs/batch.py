@@ -1,0 +1,190 @@
+"""Many regions, variables or settings in one go: a table of `oceanfill fill` commands."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import xarray as xr
+import yaml
+from rich.table import Table
+
+from ..errors import InputError
+from ..io.reading import list_inputs
+from ..io.writing import check_folder, replacing
+from ..progress import progress
+
+_log = logging.getLogger(__name__)
+
+_FILL = [sys.executable, "-m", "oceanfill.pipeline.cli"]
+_SCORES = ("delivered", "held_out_n", "held_out_rmse", "held_out_bias", "held_out_coverage_1sigma")
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the table: its name and the words after ``oceanfill``."""
+
+    name: str
+    output: Path
+    inputs: tuple[str, ...]
+    words: tuple[str, ...]
+
+    @property
+    def log(self) -> Path:
+        """The file that takes what the command says."""
+        return self.output.with_name(self.output.name + ".log")
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the output was made by this very command from inputs that have not changed since."""
+        try:
+            files = [entry for entry in list_inputs(self.inputs) if isinstance(entry, str)]
+            newest = max(Path(file).stat().st_mtime for file in files)
+            made = self.output.stat().st_mtime
+        except (OSError, InputError):
+            return False
+        command = shlex.join(["oceanfill", *self.words])
+        return made > newest and str(_attributes(self.output).get("history", "")).endswith(command)
+
+
+def read(path: str | os.PathLike[str]) -> list[Row]:
+    """The rows of a YAML file: ``defaults``, options of every row, and ``jobs``, a list of rows.
+
+    Keys are the options of ``oceanfill fill`` (``observation_error`` or ``observation-error``), besides
+    ``inputs`` and ``output``; true and false stand for options without a value. Relative paths start at the
+    file. Raises `InputError` for a file that is not this and for outputs that two rows share.
+    """
+    try:
+        table = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"{path}: cannot be read as YAML ({reason}); see `oceanfill batch --help`"
+        ) from error
+    if not isinstance(table, dict) or not isinstance(table.get("jobs"), list) or not table["jobs"]:
+        raise InputError(f"{path}: has no list of jobs; see `oceanfill batch --help` for an example")
+    unknown = set(table) - {"jobs", "defaults"}
+    if unknown:
+        raise InputError(f"{path}: {', '.join(map(str, sorted(unknown)))} is neither defaults nor jobs")
+    rows = [
+        _row(path, number, (table.get("defaults") or {}), job) for number, job in enumerate(table["jobs"])
+    ]
+    outputs = [row.output for row in rows]
+    for output in outputs:
+        if outputs.count(output) > 1:
+            raise InputError(f"{path}: {outputs.count(output)} jobs write {output}; give each its own output")
+    return rows
+
+
+def run(
+    rows: Sequence[Row], *, number: int = 1, quiet: bool = True, only: int | None = None
+) -> list[dict[str, Any]]:
+    """Run the rows, ``number`` at a time, and return a line of each: name, seconds or why it failed, score.
+
+    A row whose output is there already, made by the same command of older inputs, is not run again; one that
+    was killed goes on as `oceanfill fill` does. ``only`` runs one row, by its number from zero.
+    """
+    if only is not None:
+        if not 0 <= only < len(rows):
+            raise InputError(f"there is no row {only}; the table has {len(rows)}, counted from 0")
+        rows = rows[only : only + 1]
+    with ThreadPoolExecutor(number) as pool, progress("filling", len(rows), quiet) as advance:
+        return list(_told(pool.map(_run, rows), advance))
+
+
+def table(lines: Sequence[Mapping[str, Any]]) -> Table:
+    """The lines for the screen."""
+    shown = Table(title="Score on held-out values", title_justify="left")
+    for heading in ("job", "state", "method", "n", "RMSE", "bias", "within ±1σ"):
+        shown.add_column(heading, justify="left" if heading in ("job", "state", "method") else "right")
+    for line in lines:
+        cells = [line["job"], line["state"], str(line.get("delivered", ""))]
+        if "held_out_rmse" in line:
+            cells += [
+                str(line["held_out_n"]),
+                f"{line['held_out_rmse']:.4g}",
+                f"{line['held_out_bias']:+.2g}",
+                f"{100 * line['held_out_coverage_1sigma']:.1f} %",
+            ]
+        shown.add_row(*cells)
+    return shown
+
+
+def write(lines: Sequence[Mapping[str, Any]], path: str | os.PathLike[str]) -> None:
+    """The lines as CSV."""
+    check_folder(path)
+    with replacing(path) as temporary:
+        pd.DataFrame(lines).to_csv(temporary, index=False)
+
+
+def _row(path: str | os.PathLike[str], number: int, defaults: Mapping[str, Any], job: Any) -> Row:
+    where = f"{path}: job {number}"
+    if not isinstance(job, dict) or not isinstance(defaults, dict):
+        raise InputError(f"{where}: is no mapping of options; see `oceanfill batch --help` for an example")
+    options = {str(key).replace("-", "_"): value for key, value in (defaults | job).items()}
+    if "inputs" not in options or "output" not in options:
+        raise InputError(f"{where}: has no {'output' if 'inputs' in options else 'inputs'}; give it one")
+    beside = Path(path).parent
+    given = options.pop("inputs")
+    inputs = [_path(beside, str(one)) for one in (given if isinstance(given, list) else [given])]
+    output = Path(_path(beside, str(options.pop("output"))))
+    name = str(options.pop("name", output.stem))
+    words = ["fill", *inputs, "-o", str(output)]
+    for key, value in options.items():
+        option = f"--{key.replace('_', '-')}"
+        if value is True:
+            words.append(option)
+        elif isinstance(value, list):
+            words.append(f"{option}={','.join(map(str, value))}")
+        elif value not in (False, None):
+            words.append(f"{option}={value}")
+    return Row(name, output, tuple(inputs), tuple(words))
+
+
+def _path(beside: Path, name: str) -> str:
+    return name if name.startswith("sample:") else str(beside / name)
+
+
+def _run(row: Row) -> dict[str, Any]:
+    if row.is_done:
+        return {"job": row.name, "state": "was there"} | _score(row)
+    try:
+        row.output.parent.mkdir(parents=True, exist_ok=True)
+        with row.log.open("w", encoding="utf-8") as log:
+            status = subprocess.run([*_FILL, *row.words], stdout=log, stderr=log, check=False).returncode
+    except OSError as error:
+        return {"job": row.name, "state": f"failed: {error}"}
+    if status == 0:
+        return {"job": row.name, "state": "filled"} | _score(row)
+    said = [line for line in row.log.read_text(encoding="utf-8").splitlines() if "oceanfill: " in line]
+    usual = f"ended with {status}; see {row.log}"
+    return {"job": row.name, "state": f"failed: {said[-1].removeprefix('oceanfill: ') if said else usual}"}
+
+
+def _score(row: Row) -> dict[str, Any]:
+    held = _attributes(row.output)
+    return {key: held[key] for key in _SCORES if key in held}
+
+
+def _attributes(path: Path) -> dict[str, Any]:
+    try:
+        with xr.open_dataset(path, engine="zarr" if path.is_dir() else "netcdf4") as dataset:
+            return dict(dataset.attrs)
+    except (OSError, ValueError):
+        return {}
+
+
+def _told(lines: Iterator[dict[str, Any]], advance: Any) -> Iterator[dict[str, Any]]:
+    for line in lines:
+        _log.info("%s: %s", line["job"], line["state"])
+        advance(1)
+        yield line

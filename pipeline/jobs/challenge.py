@@ -1,0 +1,337 @@
+"""The public SSH mapping challenges: a leaderboard row for a method, from the challenge's own files.
+
+github.com/ocean-data-challenges: 2020a_SSH_mapping_NATL60 maps tracks over a simulation and is scored on it;
+2021a_SSH_mapping_OSE maps six altimeters of 2017 and is scored along the tracks of a seventh, CryoSat-2.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import NDArray
+from rich.table import Table
+from scipy import linalg
+from scipy.interpolate import RegularGridInterpolator
+from scipy.spatial.distance import cdist
+
+from ..errors import InputError
+from ..holdout import spectra
+from ..io.writing import check_writable, write
+from ..progress import progress
+from ..training.networks import NETWORKS, Training
+from .challenge_files import Points, joined, one, read_mean_topography, read_points, read_reference
+from .fill import DEFAULTS, METHODS
+from .tracks import fill_tracks
+
+_log = logging.getLogger(__name__)
+
+Floats = NDArray[np.floating]
+BASELINE = "baseline"
+_REGION = 33.0, 43.0, 295.0, 305.0  # of both challenges: lat0, lat1, lon0, lon1
+_AROUND = 32.0, 44.0, 294.0, 306.0  # what is seen
+_DAYS_AROUND = 14  # that are seen after the last map
+# The challenges' own optimal interpolation: covariance exp(-(d / L)^2), values 5 by 5, those of 2 L_t.
+_BASELINE_STEP, _BASELINE_AVERAGED, _BASELINE_NOISE = 0.2, 5, 0.05
+_SCALES = np.array([7.0, 1.0, 1.0])  # days, degrees of latitude and longitude
+_MOST = 30_000  # values that one matrix holds
+_TRACK_RIM = 0.25  # degrees inside the region that are not scored
+
+
+class Row(NamedTuple):
+    """A line of a leaderboard."""
+
+    method: str
+    observations: str
+    mu: float
+    sigma: float | None
+    lambda_x: float
+    lambda_t: float | None = None  # days
+    seconds: float | None = None  # of a line of ours
+
+
+class Challenge(ABC):
+    """A challenge's folder: what is mapped, on which dates, and the scores of maps.
+
+    What they are scored against is read at once: a file that is missing is missed before the mapping.
+    """
+
+    # Files by what the leaderboard calls them; first the usual.
+    missions: ClassVar[dict[str, tuple[str, ...]]]
+    published: ClassVar[tuple[Row, ...]]
+    unit: ClassVar[str]  # of lambda_x
+    first_seen: ClassVar[pd.Timestamp]
+    dates: ClassVar[pd.DatetimeIndex]  # of the maps that are scored
+    noon: ClassVar[bool]  # maps are compared with the means of their days, and not with what is at midnight
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def seen(self, observations: str, averaged: int = 1) -> dict[str, Points]:
+        """What may be mapped, in the region and a degree around it, by mission."""
+        last = self.dates[-1] + pd.Timedelta(days=_DAYS_AROUND)
+        points = {
+            name: self._read(name, averaged).within(_AROUND, self.first_seen, last)
+            for name in self.missions[observations]
+        }
+        points = {name: part for name, part in points.items() if len(part.level)}
+        if not points:
+            raise InputError(
+                f"{self.folder}: no value of {observations} lies in the region and the dates of the "
+                "challenge; give --data the folder of this challenge"
+            )
+        return points
+
+    @abstractmethod
+    def _read(self, mission: str, averaged: int) -> Points:
+        """A file of observations."""
+
+    def levels(self, maps: xr.DataArray) -> xr.DataArray:
+        """(time, lat, lon) the sea level, as it is scored, of maps of what is observed."""
+        return maps
+
+    @abstractmethod
+    def score(self, levels: xr.DataArray) -> dict[str, float]:
+        """mu, sigma, lambda_x (and lambda_t) of sea levels (time, lat, lon) on the ``dates``."""
+
+
+class Simulated(Challenge):
+    """2020a: from 22 October to 2 December 2012, against the daily means of the simulation."""
+
+    _NADIRS = "jason1", "topex-poseidon_interleaved", "envisat", "geosat2"
+    _SWOT = "karin_swot", "nadir_swot"
+    missions: ClassVar = {
+        "4-nadirs": _NADIRS,
+        "1-nadir": _NADIRS[:1],
+        "swot": _SWOT,
+        "swot+4-nadirs": (*_SWOT, *_NADIRS),
+    }
+    published: ClassVar = (
+        Row("DUACS", "4-nadirs", 0.92, 0.01, 1.42, 12.1),
+        Row("4DVarNet v2022", "4-nadirs", 0.94, 0.01, 0.83, 8.0),
+        Row("4DVarQG", "4-nadirs", 0.95, 0.01, 0.82, 5.8),
+        Row("4DVarNet", "swot+4-nadirs", 0.96, None, 0.62, 4.35),
+    )
+    unit: ClassVar = "°"
+    first_seen: ClassVar = pd.Timestamp("2012-10-01")
+    dates: ClassVar = pd.date_range("2012-10-22", "2012-12-02")
+    noon: ClassVar = True
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.truth = read_reference(folder / "dc_ref", self.dates)
+
+    def _read(self, mission: str, averaged: int) -> Points:
+        path = one(self.folder / "dc_obs", f"2020a_SSH_mapping_NATL60_{mission}.nc")
+        return read_points(path, {"ssh_model": 1}, averaged=averaged)
+
+    def score(self, levels: xr.DataArray) -> dict[str, float]:
+        truth = self.truth.to_numpy()
+        found = on(levels, self.truth).to_numpy()
+        mu, sigma = spectra.skill(found, truth)
+        days = np.arange(len(self.dates), dtype=float)
+        lambda_x, lambda_t = spectra.resolution(found, truth, days, self.truth.lon.to_numpy())
+        return {"mu": mu, "sigma": sigma, "lambda_x": lambda_x, "lambda_t": lambda_t}
+
+
+class Observed(Challenge):
+    """2021a: the maps of 2017, at midnight, interpolated to CryoSat-2's tracks, which no map has seen."""
+
+    missions: ClassVar = {"6-nadirs": ("alg", "h2g", "j2g", "j2n", "j3", "s3a")}
+    published: ClassVar = (
+        Row("baseline", "6-nadirs", 0.85, None, 140),
+        Row("DUACS", "6-nadirs", 0.88, None, 152),
+        Row("4DVarNet v2022", "6-nadirs", 0.89, None, 109),
+        Row("ConvLSTM, with SST", "6-nadirs", 0.90, None, 100),
+    )
+    unit: ClassVar = "km"
+    first_seen: ClassVar = pd.Timestamp("2016-12-01")
+    dates: ClassVar = pd.date_range("2017-01-01", "2017-12-31")
+    noon: ClassVar = False
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.mean = read_mean_topography(folder / "dc_maps")
+        lat0, lat1, lon0, lon1 = _REGION
+        inside = lat0 + _TRACK_RIM, lat1 - _TRACK_RIM, lon0 + _TRACK_RIM, lon1 - _TRACK_RIM
+        truth = self._track("c2", {"sla_unfiltered": 1, "mdt": 1, "lwe": -1})
+        self.truth = truth.within(inside, self.dates[0], self.dates[-1])
+
+    def _read(self, mission: str, averaged: int) -> Points:
+        return self._track(mission, {"sla_unfiltered": 1}, averaged)
+
+    def _track(self, mission: str, terms: dict[str, float], averaged: int = 1) -> Points:
+        path = one(self.folder / "dc_obs", f"dt_*_{mission}_phy_l3_*.nc")
+        return read_points(path, terms, "latitude", "longitude", averaged)
+
+    def levels(self, maps: xr.DataArray) -> xr.DataArray:
+        return maps + on(self.mean, maps)
+
+    def score(self, levels: xr.DataArray) -> dict[str, float]:
+        truth = self.truth
+        days = _days(truth.time, self.dates[0])
+        axes = _days(levels.time.to_numpy(), self.dates[0]), levels.lat.to_numpy(), levels.lon.to_numpy()
+        found = RegularGridInterpolator(axes, levels.to_numpy())(np.stack([days, truth.lat, truth.lon], -1))
+        mu, sigma = spectra.track_skill(found, truth.level, days)
+        return {
+            "mu": mu,
+            "sigma": sigma,
+            "lambda_x": spectra.track_resolution(found, truth.level, days * 86400),
+        }
+
+
+CHALLENGES: dict[str, type[Challenge]] = {"2020a": Simulated, "2021a": Observed}
+
+
+def challenge(
+    name: str,
+    folder: Path,
+    methods: Sequence[str] = (BASELINE, "oi"),
+    *,
+    observations: str | None = None,
+    step: float = 0.1,
+    training: Training = DEFAULTS,
+    seed: int = 0,
+    device: str = "auto",
+    quiet: bool = True,
+    output: Path | None = None,
+) -> list[Row]:
+    """Map a challenge's observations with each method and score the maps by the challenge's definitions.
+
+    ``methods`` are "baseline", the challenge's own optimal interpolation, and those of `fill.METHODS`, by
+    which `fill_tracks` fills a grid of ``step`` degrees; a row says so where that delivers something else
+    than was asked for. The maps of each are left in the folder ``output``, as ``ssh`` (time, lat, lon).
+    Raises `InputError` for unknown names and for a folder that lacks files.
+    """
+    if name not in CHALLENGES:
+        raise InputError(f"there is no challenge {name!r}; choose one of {', '.join(CHALLENGES)}")
+    missions = CHALLENGES[name].missions
+    chosen = observations or next(iter(missions))
+    wrong = [method for method in methods if method != BASELINE and method not in METHODS]
+    if wrong or chosen not in missions:
+        what, choice = (wrong, (BASELINE, *METHODS)) if wrong else ([chosen], tuple(missions))
+        raise InputError(f"challenge {name} has no {', '.join(what)}; choose among {', '.join(choice)}")
+    if output is not None:
+        check_writable(output / f"{name}.nc")
+    task = CHALLENGES[name](folder)
+    rows = []
+    for method in sorted(methods, key=lambda method: method != BASELINE):  # first what may be refused
+        if not quiet:
+            _log.info("%s of %s", method, chosen)
+        start = time.perf_counter()
+        shown = method
+        if method == BASELINE:
+            points = joined(list(task.seen(chosen, _BASELINE_AVERAGED).values()))
+            maps = baseline(points, task.dates, quiet=quiet)
+        else:
+            filled = fill_tracks(
+                along_tracks(task.seen(chosen), task.noon),
+                grid=step,
+                bounds=_AROUND,
+                method=method,
+                training=training,
+                seed=seed,
+                device=device,
+                quiet=quiet,
+            )
+            maps = filled["ssh_analysis"].rename(latitude="lat", longitude="lon").reindex(time=task.dates)
+            if method in (*NETWORKS, "auto") and filled.attrs["delivered"] != method:
+                shown = f"{method}: {filled.attrs['delivered']}"
+        levels = task.levels(maps)
+        seconds = time.perf_counter() - start
+        if output is not None:
+            kept = levels.drop_attrs().assign_attrs(units="m", long_name=f"sea level by {shown}")
+            write(kept.to_dataset(name="ssh"), output / f"{name}_{chosen}_{method}.nc")
+        try:
+            rows.append(Row(shown, chosen, **task.score(levels), seconds=seconds))
+        except ValueError as error:
+            raise InputError(f"{folder}: the maps cannot be scored ({error}); check its files") from error
+    return rows
+
+
+def baseline(points: Points, dates: pd.DatetimeIndex, quiet: bool = True) -> xr.DataArray:
+    """(time, lat, lon) the challenges' optimal interpolation, of the values within 14 days, at midnight.
+
+    Raises `InputError` for more values than one matrix holds, as of a swath.
+    """
+    lat0, lat1, lon0, lon1 = _REGION
+    lat, lon = (
+        np.linspace(low, high, round((high - low) / _BASELINE_STEP) + 1)
+        for low, high in ((lat0, lat1), (lon0, lon1))
+    )
+    days = _days(points.time, dates[0])
+    place = np.stack([days, points.lat, points.lon], axis=-1) / _SCALES
+    seen = [np.abs(days - date) < 2 * _SCALES[0] for date in range(len(dates))]
+    most = max(np.count_nonzero(near) for near in seen)
+    if most > _MOST:
+        raise InputError(
+            f"the baseline has {most} values within two weeks of a date and solves for {_MOST} at most; "
+            "leave SWOT's swath out, or choose another method"
+        )
+    maps = []
+    with progress(BASELINE, len(dates), quiet) as advance:
+        for date, near in enumerate(seen):
+            known = place[near]
+            covariance = np.exp(-cdist(known, known, "sqeuclidean"))
+            covariance[np.diag_indices_from(covariance)] += _BASELINE_NOISE**2
+            weight = linalg.solve(covariance, points.level[near], assume_a="pos", overwrite_a=True)
+            cells = np.stack(np.meshgrid(date, lat, lon, indexing="ij"), axis=-1).reshape(-1, 3) / _SCALES
+            maps.append(np.exp(-cdist(cells, known, "sqeuclidean")) @ weight)
+            advance(1)
+    shape = len(dates), len(lat), len(lon)
+    return xr.DataArray(np.reshape(maps, shape), {"time": dates, "lat": lat, "lon": lon})
+
+
+def along_tracks(seen: Mapping[str, Points], noon: bool) -> xr.Dataset:
+    """``ssh`` at the points of missions, as `fill_tracks` reads it.
+
+    By ``noon`` the map of a date is that of its noon, and not of its midnight.
+    """
+    points = joined(list(seen.values()))
+    mission = np.repeat(list(seen), [len(part.level) for part in seen.values()])
+    order = np.argsort(points.time, kind="stable")
+    shift = np.timedelta64(12, "h") if noon else np.timedelta64(0, "h")
+    return xr.Dataset(
+        {
+            "ssh": ("time", points.level[order], {"units": "m"}),
+            "mission": ("time", mission[order].astype(object)),
+        },
+        {
+            "time": points.time[order] - shift,
+            "latitude": ("time", points.lat[order], {"units": "degrees_north"}),
+            "longitude": ("time", points.lon[order], {"units": "degrees_east"}),
+        },
+    )
+
+
+def on(maps: xr.DataArray, grid: xr.DataArray) -> xr.DataArray:
+    """Maps on another grid's ``lat`` and ``lon``, bilinear, extrapolated by what rounding leaves outside."""
+    return maps.interp(lat=grid.lat, lon=grid.lon, kwargs={"fill_value": "extrapolate"})
+
+
+def table(name: str, rows: Sequence[Row]) -> Table:
+    """Our lines and, below them, those of the challenge's leaderboard."""
+    task = CHALLENGES[name]
+    shown = Table(title=f"Challenge {name}", title_justify="left", caption_justify="left")
+    shown.add_column("method")
+    shown.add_column("observations")
+    for heading in ("µ", "σ", f"λx ({task.unit})", "λt (d)", "s"):
+        shown.add_column(heading, justify="right")
+    digits = (".2f", ".2f", ".2f" if task.unit == "°" else ".0f", ".3g", ".0f")
+    for number, row in enumerate((*rows, *task.published)):
+        told = zip(row[2:], digits, strict=True)
+        cells = ("" if value is None else format(value, how) for value, how in told)
+        shown.add_row(row.method, row.observations, *cells, end_section=number == len(rows) - 1)
+    shown.caption = "below: the public leaderboard"
+    return shown
+
+
+def _days(times: NDArray[np.datetime64], since: pd.Timestamp) -> Floats:
+    return (times - since.to_datetime64()) / np.timedelta64(1, "D")

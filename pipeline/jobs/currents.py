@@ -1,0 +1,316 @@
+"""Radial velocities in, the current out: u, v and their covariance, with a score on held-out velocities."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+from torch.utils.data import DataLoader
+
+from ..classical.vector_kriging import fit, hide
+from ..cli.arguments import FLOWS
+from ..errors import InputError
+from ..holdout.splits import as_hard, groups_of, hold_out
+from ..io.output import provenance, to_dataset
+from ..io.radials import Radials, open_radials
+from ..io.reading import Inputs
+from ..progress import progress
+from ..training.data import usual_window
+from ..training.heldout import Pairs
+from ..training.networks import NETWORKS, Training
+from ..training.vector_scenes import VectorDates, VectorScene, regular_grid, scene, without_divergence
+from .evaluate import choose, score
+from .fill import DEFAULTS, HELD_OUT, choose_device
+
+_log = logging.getLogger(__name__)
+Floats = NDArray[np.float32]
+
+METHODS = ("oi", "unet")
+_REHEARSALS = 3
+_HIDDEN = 0.2  # share of the values that each of them hides
+_BATCH = 4
+_EPOCHS = 20
+_MOST_LOG = 1.4  # of the factor that scales the errors: a quarter to four times
+
+
+@dataclass(frozen=True)
+class _Product:
+    """u, v, var(u), var(v) and cov(u, v) (5, time, lat, lon)."""
+
+    name: str
+    estimate: Floats  # from all that was seen
+    trial: Floats  # without what is held out
+
+
+@dataclass(frozen=True)
+class _HeldOut:
+    """Velocities (time, station, lat, lon) that are held out."""
+
+    choosing: NDArray[np.bool_]
+    scored: NDArray[np.bool_]
+    weight: Floats  # with which they are as hard as what is not seen; zero elsewhere
+    noise: Floats  # their error variance
+
+
+def fill_radials(
+    source: Inputs,
+    direction: str,
+    *,
+    method: str = "unet",
+    flow: str = "free",
+    training: Training = DEFAULTS,
+    seed: int = 0,
+    device: str = "auto",
+    quiet: bool = True,
+    report: Callable[[list[dict[str, Any]]], None] = lambda rows: None,
+    attributes: dict[str, Any] | None = None,
+    **opening: Any,
+) -> xr.Dataset:
+    """The current on every cell of the sea from radial velocities and their ``direction`` (`open_radials`).
+
+    Returns ``u``, ``v``, ``u_error``, ``v_error`` (of the current itself, not of an observation) and
+    ``uv_covariance``. ``method`` is "oi" or "unet", ``flow`` one of `FLOWS`; of ``training`` window, epochs,
+    time budget and checkpoints count. Raises `InputError` for what cannot be used.
+    """
+    if method not in METHODS:
+        raise InputError(f"--method {method} does not fill radial velocities; choose {' or '.join(METHODS)}")
+    if flow not in FLOWS:
+        raise InputError(f"there is no flow {flow!r}; choose one of {', '.join(FLOWS)}")
+    if flow == "free" and method == "unet":
+        _log.warning(
+            "a free network was worse than optimal interpolation where no station looks (docs/vectors.md); "
+            "--flow stream-function or --method oi is safer"
+        )
+    if flow == "low-divergence" and method == "oi":
+        raise InputError("--method oi trains no network; take --flow stream-function or --method unet")
+    where = choose_device(device)
+    radials = open_radials(source, direction, **opening)
+    _log.info(
+        "%d stations, %d dates, %d sea pixels; %s on %s",
+        len(radials.stations),
+        radials.shape[0],
+        radials.sea.sum(),
+        method,
+        where,
+    )
+    chosen, rows, factor = _judged(radials, *_products(radials, method, flow, training, seed, where, quiet))
+    report(rows)
+    found = provenance(method, seed, {"flow": flow} | (attributes or {}), **asdict(training), **opening)
+    for row in rows:
+        if row["method"] == chosen.name:
+            found |= {f"held_out_{key}": value for key, value in row.items() if key != "method"}
+    found |= {"delivered": chosen.name, "error_factor": factor}
+    current = chosen.estimate.copy()
+    current[2:] *= factor**2
+    return _dataset(radials, current, found)
+
+
+def _products(
+    radials: Radials, method: str, flow: str, how: Training, seed: int, device: str, quiet: bool
+) -> tuple[list[_Product], _HeldOut]:
+    """The guess and the network's correction of it, and what is held out of both."""
+    rng = np.random.default_rng(seed)
+    pairs = [hold_out(station, HELD_OUT, rng) for station in radials.stations]
+    choosing, scored = (np.stack(part, 1) for part in zip(*pairs, strict=True))
+    held = choosing | scored
+    known = radials.hide(held)
+    with progress("fitting the first guess", None, quiet):
+        kriging = fit(known, divergent=flow != "stream-function", seed=seed, device=device)
+    scales = (f"{part.length:.3g} km, {part.duration:.3g} days" for part in kriging.scales.components)
+    _log.info(
+        "first guess: %s; noise %.3g; %.0f %% of the variance without divergence",
+        " and ".join(scales),
+        float(kriging.scales.nugget) ** 0.5,
+        100 * kriging.share,
+    )
+    nugget = float(kriging.scales.nugget)
+    spread = float(sum(part.sill for part in kriging.scales.components)) ** 0.5
+    grid = None if flow == "free" else regular_grid(radials)
+
+    def guessed(seen: Radials, hidden: NDArray[np.bool_] | None = None) -> VectorScene:
+        with progress("first guess", int(radials.sea.sum()) * radials.shape[0], quiet) as advance:
+            current = kriging(seen, device=device, advance=advance)
+        # What was hidden is not in the guess, but is in the scene.
+        made = scene(radials, current, nugget, spread, hidden)
+        return without_divergence(made, grid, radials.sea) if grid and flow == "stream-function" else made
+
+    full, trial = guessed(radials), guessed(known, held)
+    guess = _Product(
+        "optimal interpolation", _moments(full, spread, radials), _moments(trial, spread, radials)
+    )
+    weight = _as_hard(radials, guess, held)
+    apart = _HeldOut(choosing, scored, weight, radials.error_variance + nugget)
+    if method == "oi":
+        return [guess], apart
+
+    # Lightning takes seconds to import, which optimal interpolation need not wait for.
+    from ..training.checkpoints import contents, restored, save
+    from ..training.trainer import fit as train
+    from ..training.vector_tasks import VectorCorrection
+
+    make = partial(VectorCorrection, towards=torch.from_numpy(radials.towards), grid=grid)
+    if how.checkpoint:
+        options, state = contents(how.checkpoint, how.window)
+        if options.get("flow") != flow:
+            made_for = f"with --flow {options['flow']}" if "flow" in options else "on a field"
+            raise InputError(f"{how.checkpoint}: trained {made_for}, not with --flow {flow}; give another")
+        task = restored(how.checkpoint, make, options, state)
+    else:
+        rehearsals = []
+        for _ in range(_REHEARSALS):
+            hidden = hide(known, _HIDDEN, rng)
+            if hidden.any():
+                rehearsals.append(guessed(known.hide(hidden), hidden))
+        if not rehearsals:
+            _log.warning("too few gaps to train a network on; the first guess is delivered")
+            return [guess], apart
+        window = how.window or usual_window(radials.stations[0])
+        trial = replace(trial, weight=torch.from_numpy(weight))
+        batches = DataLoader(VectorDates(rehearsals, radials.sea, window), batch_size=_BATCH, shuffle=True)
+        torch.manual_seed(seed)
+        task = train(
+            make(NETWORKS[method], window, flow=flow),
+            batches,
+            DataLoader(VectorDates([trial], radials.sea, window, choosing)) if choosing.any() else None,
+            epochs=how.epochs or _EPOCHS,
+            monitor="held_out" if choosing.any() else None,
+            averaged_over=len(batches),
+            time_budget=how.time_budget,
+            clip=1.0,
+            mixed=True,
+            seed=seed,
+            device=device,
+            quiet=quiet,
+        )
+    if how.save_checkpoint:
+        save(task, how.save_checkpoint)
+    task = task.to(device)
+
+    def corrected(one: VectorScene) -> Floats:
+        every = replace(one, weight=torch.zeros_like(one.weight))
+        parts = []
+        with torch.no_grad():
+            for batch in DataLoader(VectorDates([every], radials.sea, task.window)):
+                parts.append([part.cpu() for part in task(*(part.to(device) for part in batch[:3]))])
+        means, factors = (torch.cat(part) for part in zip(*parts, strict=True))
+        return _moments(replace(one, guess=means, factor=factors), spread, radials)
+
+    return [guess, _Product(method, corrected(full), corrected(trial))], apart
+
+
+def _moments(one: VectorScene, spread: float, radials: Radials) -> Floats:
+    """(5, time, lat, lon) u, v, var(u), var(v) and cov(u, v) of a scene, NaN on land."""
+    first, below, second = one.factor.numpy().swapaxes(0, 1) * spread
+    u, v = one.guess.numpy().swapaxes(0, 1) * spread
+    found = np.stack([u, v, first**2, below**2 + second**2, first * below])
+    return np.where(radials.sea, found, np.float32(np.nan))
+
+
+def along(radials: Radials, current: Floats) -> tuple[Floats, Floats]:
+    """Velocity and its error variance (time, station, lat, lon) in each station's directions."""
+    east, north = radials.towards.swapaxes(0, 1)
+    u, v, uu, vv, uv = current[:, :, None]
+    return u * east + v * north, uu * east**2 + vv * north**2 + 2 * uv * east * north
+
+
+def _as_hard(radials: Radials, guess: _Product, held: NDArray[np.bool_]) -> Floats:
+    """(time, station, lat, lon) weights of what is ``held`` out, by the error of the guess along directions.
+
+    What is not seen is each station's component where it has a direction and sees nothing: without weights
+    velocities would count most that another station sees as well.
+    """
+    unseen = np.isnan(radials.values) & radials.towards.any(axis=1) & radials.sea
+    error, real = (np.sqrt(along(radials, one)[1]) for one in (guess.trial, guess.estimate))
+    weight = np.zeros(held.shape, np.float32)
+    weight[held] = as_hard(error[held], real[unseen])
+    return weight
+
+
+def _judged(
+    radials: Radials,
+    products: list[_Product],
+    held: _HeldOut,
+) -> tuple[_Product, list[dict[str, Any]], float]:
+    """The product to deliver, the scores of all, and the factor of its error, as in `judging.judge`."""
+    if not (held.choosing.any() and held.scored.any()):
+        return products[-1], [], 1.0
+    rows, found, factors = [], [], []
+    for product in products:
+        velocity, variance = along(radials, product.trial)
+        known = velocity - radials.values, variance, held.noise
+        chosen, every = (
+            _factor(*(one[part] for one in known)) for part in (held.choosing, held.choosing | held.scored)
+        )
+        sigma = np.sqrt(variance * chosen**2 + held.noise)
+        choosing, scored = (
+            Pairs(velocity[part], sigma[part], radials.values[part], held.weight[part], groups_of(part))
+            for part in (held.choosing, held.scored)
+        )
+        rows.append({"method": product.name} | score(scored))
+        found.append(choosing)
+        factors.append(every)
+    best = choose(rows, found)
+    return products[best], rows, factors[best]
+
+
+def _factor(off: Floats, claimed: Floats, noise: Floats) -> float:
+    """By which errors of variances ``claimed`` (n,) are multiplied to make what is ``off`` likeliest.
+
+    The ``noise`` of the velocities stays as it was fitted: the two together are hardly told apart. One each:
+    weighted as the gaps are, few velocities would say everything.
+    """
+    square, variance, own = (one.astype(np.float64) for one in (off**2, claimed, noise))
+
+    def loss(log: float) -> float:
+        total = np.exp(2 * log) * variance + own
+        return float(np.mean(np.log(total) + square / total))
+
+    return float(np.exp(minimize_scalar(loss, bounds=(-_MOST_LOG, _MOST_LOG), method="bounded").x))
+
+
+def _dataset(radials: Radials, current: Floats, attributes: dict[str, Any]) -> xr.Dataset:
+    """u, v, u_error, v_error and uv_covariance on the grid of the first station, with CF's names."""
+    units = str(radials.stations[0].source.attrs.get("units", "m s-1"))
+    first = radials.stations[0]
+    parts = []
+    for number, (name, word) in enumerate((("u", "eastward"), ("v", "northward"))):
+        source = xr.full_like(first.source, np.nan).rename(name)
+        source.attrs = {"units": units, "standard_name": f"{word}_sea_water_velocity"}
+        blank = replace(
+            first,
+            name=name,
+            source=source,
+            sea=radials.sea,
+            values=np.full_like(first.values, np.nan),
+        )
+        made = to_dataset(blank, current[number], np.sqrt(current[2 + number]), attributes=attributes)
+        made = made[[name, f"{name}_error"]]
+        made[name].attrs |= {"ancillary_variables": f"{name}_error uv_covariance"}
+        del made[name].attrs["comment"]
+        made[f"{name}_error"].attrs["long_name"] = f"standard error of {name}"
+        parts.append(made)
+    data = parts[0].merge(parts[1], combine_attrs="override")
+    data["uv_covariance"] = data.u.copy(
+        data=xr.Variable(first.dims, current[4]).transpose(*data.u.dims).to_numpy()
+    )
+    data.uv_covariance.attrs = {
+        "units": f"({units})2",
+        "long_name": "covariance of the errors of u and v",
+        "coverage_content_type": "qualityInformation",
+    }
+    share = np.isfinite(radials.values)[:, :, radials.sea].any(axis=1).mean()
+    data.attrs["title"] = "Current from radial velocities"
+    data.attrs["summary"] = (
+        "Eastward and northward velocity on the whole sea from the radial velocities of "
+        f"{len(radials.stations)} stations, of which at least one saw {100 * share:.1f} % of the cells and "
+        "dates, with the standard errors of both and the covariance of their errors."
+    )
+    return data

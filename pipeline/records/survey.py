@@ -1,0 +1,119 @@
+"""What many files hold, before any of their values is read: dates and grids, and which cannot be used."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from ..errors import InputError
+from ..io.coordinates import Layout, find_layout, grid
+from ..io.dates import Period, in_period
+from ..io.reading import Region, is_cyclic, opened, read_part
+from ..io.workers import Mapper
+from ..progress import progress
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is wanted of every input."""
+
+    variable: str | None = None
+    mask_variable: str | None = None
+    error_variable: str | None = None
+    region: Region | None = None
+    period: Period | None = None
+
+
+@dataclass(frozen=True)
+class Surveyed:
+    """What one input holds, or why it cannot be used."""
+
+    path: str
+    dates: Sequence[Any] = ()  # wanted ones, in the file's order
+    numbers: Sequence[int] = ()  # of these dates in the file
+    calendar: str = ""
+    shape: tuple[int, ...] = ()  # rows, columns
+    corners: tuple[float, ...] = ()  # degrees
+    cyclic: bool = False
+    wrong: str = ""
+
+
+def surveyed(
+    everywhere: Mapper, paths: Sequence[str], wanted: Request, skip_bad: bool, quiet: bool
+) -> list[Surveyed]:
+    """What each file holds that can be used. Raises `InputError` for those that cannot."""
+    with progress("looking into the files", len(paths), quiet) as advance:
+        found = []
+        for one in everywhere(partial(survey, wanted=wanted), paths):
+            found.append(one)
+            advance(1)
+    usable = [one for one in found if not one.wrong]
+    for one in usable[1:]:
+        reference = usable[0]
+        if one.shape != reference.shape or not np.allclose(one.corners, reference.corners, atol=1e-4):
+            wrong = f"{one.path}: its grid is not that of {reference.path}; bring all files to one grid"
+        elif one.calendar != reference.calendar:
+            wrong = (
+                f"{one.path}: its calendar is {one.calendar}, that of {reference.path} {reference.calendar}; "
+                "bring all files to one calendar"
+            )
+        else:
+            continue
+        found[found.index(one)] = Surveyed(one.path, wrong=wrong)
+    bad = [one.wrong for one in found if one.wrong]
+    good = [one for one in found if not one.wrong]
+    if bad and (len(found) == 1 or not skip_bad):
+        if len(found) == 1:
+            raise InputError(bad[0])
+        raise InputError(
+            f"{len(bad)} of {len(found)} files cannot be used; mend them, or leave them out with "
+            "--skip-bad:\n  "
+            + "\n  ".join(bad[:20])
+            + (f"\n  and {len(bad) - 20} more" if len(bad) > 20 else "")
+        )
+    for wrong in bad:
+        _log.warning("left out: %s", wrong)
+    if not any(len(one.dates) for one in good):
+        raise InputError(f"{paths[0]}: no date is left of {len(paths)} files; check the period and the files")
+    return good
+
+
+def survey(path: str, wanted: Request) -> Surveyed:
+    """Dates and grid of one input."""
+    try:
+        with opened(path) as (file, dataset):
+            layout = layout_of(file, dataset, wanted)
+            nothing = dataset.isel({layout.t: slice(0, 0)}, missing_dims="ignore")
+            part = read_part(file, nothing, layout, region=wanted.region)
+            lat, lon = grid(file, part.data, layout)
+            dates = dataset[layout.time].to_index()
+            # A date that is no date is found here, and not after hours.
+            read_part(file, dataset.isel({layout.t: slice(0, 1)}, missing_dims="ignore"), layout)
+            if dates.hasnans:
+                raise InputError(f"{file}: {int(dates.isna().sum())} of the dates are missing; repair them")
+            kept = np.ones(len(dates), bool) if wanted.period is None else in_period(dates, wanted.period)
+            return Surveyed(
+                path,
+                list(dates[kept]),
+                np.flatnonzero(kept).tolist(),
+                getattr(dates, "calendar", "standard"),
+                lat.shape,
+                (lat[0, 0], lat[-1, -1], lon[0, 0] % 360, lon[-1, -1] % 360),
+                is_cyclic(lon),
+            )
+    except InputError as error:
+        return Surveyed(path, wrong=str(error))
+
+
+def layout_of(file: str, dataset: xr.Dataset, wanted: Request) -> Layout:
+    """Where the wanted variable and its coordinates are in an open file."""
+    others = (wanted.mask_variable, wanted.error_variable)
+    return find_layout(file, dataset, wanted.variable, others=others)

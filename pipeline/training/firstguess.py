@@ -1,0 +1,81 @@
+"""The cheap estimate that a network corrects: local optimal interpolation, remade for every set of gaps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..classical.kriging import Kriging, means
+from ..classical.neighbours import Scales
+from ..holdout.splits import as_hard
+from ..io.field import Field
+from .features import Scene, scene
+
+Floats = NDArray[np.float32]
+Advance = Callable[[int], None]
+
+
+def spread(field: Field) -> float:
+    """Standard deviation of a field's anomalies, in its units: the unit of what a network sees."""
+    return float(np.nanstd(field.values - means(field))) if field.whole is None else field.whole.spread
+
+
+@dataclass(frozen=True)
+class PixelMeans:
+    """No first guess but the mean of each pixel, its error the deviation of the field: the papers' set-up."""
+
+    spread: float
+    neighbours: int = 0
+
+    @property
+    def scales(self) -> Scales:
+        """An observation is taken to be known to a tenth of the field's deviation."""
+        return Scales((), (self.spread / 10) ** 2)
+
+    def __call__(
+        self, field: Field, where: NDArray[np.bool_], *, device: str = "cpu", advance: Advance
+    ) -> tuple[Floats, Floats]:
+        """Estimate and standard error (time, lat, lon) at ``where``, NaN elsewhere."""
+        wanted = where & field.sea
+        advance(int(wanted.sum()))
+        mean = np.where(wanted, means(field), np.float32(np.nan)).astype(np.float32)
+        return mean, np.where(wanted, np.float32(self.spread), np.float32(np.nan))
+
+
+Guess = Kriging | PixelMeans
+
+
+def guessed(
+    field: Field, where: NDArray[np.bool_], kriging: Guess, device: str, advance: Advance
+) -> tuple[Scene, Floats, Floats]:
+    """The scene of a field with all it has, and the guess and its error (time, lat, lon) at ``where``."""
+    guess, error = kriging(field, where, device=device, advance=advance)
+    known = scene(field, means(field), guess, error, float(kriging.scales.nugget), spread(field))
+    return known, guess, error
+
+
+def rehearsal(
+    field: Field,
+    hidden: NDArray[np.bool_],
+    real: Floats,
+    kriging: Guess,
+    device: str,
+    advance: Advance,
+    where: NDArray[np.bool_] | None = None,
+) -> tuple[Scene, Floats, Floats]:
+    """The same without the values at ``hidden`` (time, lat, lon), which become the scene's residuals.
+
+    Nothing of a hidden value is in the guess, which is made for all that is missing then, or ``where`` it is
+    asked for. The residuals are weighted so that they are as hard as the
+    real gaps, whose errors of the guess are ``real`` (n,).
+    """
+    seen = field.hide(hidden)
+    guess, error = kriging(seen, ~seen.observed if where is None else where, device=device, advance=advance)
+    weight = np.zeros(error.shape, np.float32)
+    weight[hidden] = as_hard(error[hidden], real)
+    truth = np.where(hidden, field.values, np.float32(np.nan))
+    remade = scene(seen, means(seen), guess, error, float(kriging.scales.nugget), spread(seen), truth, weight)
+    return remade, guess, error

@@ -1,0 +1,187 @@
+"""What is trained, and on which loss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Timer
+from torch import Tensor, nn
+
+from ...models.head import Mixture, gaussian
+from ...models.losses import Loss, Penalty, weighted
+from ...models.points import Corners, to_points
+from ..errors import InputError
+from .features import channels, sea_channel
+from .networks import LOSSES, NETWORKS, build, named
+from .patches import mixed
+
+_LEARNING_RATE = 3e-3
+_WARM_UP = 0.1  # share of the training in which the learning rate rises
+_BETAS = 0.9, 0.98  # a training of few steps cannot average over a thousand of them
+
+
+class Correction(pl.LightningModule):
+    """A network that corrects a first guess and says how large the remainder is.
+
+    From the inputs (batch, channels, y, x) of `features.inputs` it makes two maps of each output, m and d: in
+    units of the first guess's standard error the truth is m +- exp(d). The first ``outputs`` of the
+    ``variables`` that are seen are outputs, whose losses are averaged. ``network`` is a ``class_path`` with
+    ``init_args``; channels in and out are added to them. ``loss`` names a loss of hidden values,
+    ``penalties`` what is added to it, each times a factor (`models.losses`). With ``saves`` it is as many
+    networks, of epochs of one training or of several, whose Gaussians are mixed. A batch may end in the cells
+    and weights of points (`models.points.Corners`): then the maps are taken there, before the loss.
+    """
+
+    def __init__(
+        self,
+        network: dict[str, Any] = NETWORKS["unet"],
+        window: int = 5,
+        learning_rate: float | None = None,
+        weight_decay: float = 1e-4,
+        patch: int = 512,
+        saves: int = 1,
+        loss: str = LOSSES["gaussian"],
+        penalties: dict[str, float] | None = None,
+        variables: int = 1,
+        outputs: int = 1,
+    ) -> None:
+        """Build the network for ``window`` dates (odd); domains above ``patch`` cells are cut to predict.
+
+        Without a ``learning_rate`` it is the network's own, or 0.003 for one that has none.
+        """
+        super().__init__()
+        if window < 1 or window % 2 == 0:
+            raise InputError(f"a window of {window} dates has no middle; ask for an odd number")
+        self.save_hyperparameters()
+        self.window, self.patch = window, patch
+        self.variables, self.outputs = variables, outputs
+        self.weight_decay = weight_decay
+        # Channels last is a third faster on a processor, and what a GPU's tensor cores ask for.
+        seen = channels(window, variables)
+        networks = [build(network, seen, 2 * outputs, window, variables) for _ in range(saves)]
+        own: float = getattr(networks[0], "learning_rate", _LEARNING_RATE)
+        self.learning_rate = own if learning_rate is None else learning_rate
+        self.network = nn.utils.convert_conv2d_weight_memory_format(
+            networks[0] if saves == 1 else Mixture(networks), torch.channels_last
+        )
+        self.loss: Loss = named(loss)
+        self.penalties: list[tuple[Penalty, float]] = [
+            (named(penalty), factor) for penalty, factor in (penalties or {}).items()
+        ]
+        self._sums = torch.zeros(2, outputs, dtype=torch.float64)
+
+    @property
+    def networks(self) -> list[nn.Module]:
+        """Those that are mixed, or the only one."""
+        return list(self.network.networks) if isinstance(self.network, Mixture) else [self.network]
+
+    def stages(self, inputs: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """(batch, outputs, y, x) m and d of (batch, channels, y, x), of each network of a refinement."""
+        inputs = inputs.contiguous(memory_format=torch.channels_last)
+        stages: Callable[[Tensor], list[Tensor]] | None = getattr(self.network, "stages", None)
+        said = [self.network(inputs)] if stages is None else stages(inputs)
+        return [(mean, log_variance / 2) for mean, log_variance in map(gaussian, said)]
+
+    def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """(batch, outputs, y, x) m and d of (batch, channels, y, x)."""
+        return self.stages(inputs)[-1]
+
+    def training_step(self, batch: tuple[Tensor, ...], index: int) -> Tensor:
+        inputs, residual, variance, weight, *at = batch
+        if at:
+            residual, variance, weight = residual[:, None], variance[:, None], weight[:, None]
+        stages = [(correction, 2 * log_error) for correction, log_error in self.stages(inputs)]
+        known = [_known(stage, at) for stage in stages]
+        apart = zip(*(part.unbind(1) for part in (residual, variance, weight)), strict=True)
+        losses = [
+            weighted(
+                self.loss, [(mean[:, k], log_variance[:, k]) for mean, log_variance in known], *of_output
+            )
+            for k, of_output in enumerate(apart)
+        ]
+        loss = torch.stack(losses).mean()
+        for penalty, factor in self.penalties:
+            loss = loss + factor * penalty(self.network, *stages[-1])
+        self.log("loss", loss, prog_bar=True)
+        return loss
+
+    def on_validation_epoch_start(self) -> None:
+        self._sums = torch.zeros(2, self.outputs, dtype=torch.float64)
+
+    def validation_step(self, batch: tuple[Tensor, ...], index: int) -> None:
+        inputs, residual, weight, *at = batch
+        if at:
+            residual, weight = residual[:, None], weight[:, None]
+        known = weight > 0
+        middle = self.window + self.window // 2  # the first guess's error at the date itself
+        log_error = inputs[:, middle :: 2 * self.window][:, : self.outputs]
+        correction, error = _known((self(inputs)[0], torch.exp(log_error)), at)
+        after, before = (
+            (weight * (torch.where(known, left, 0.0) * error) ** 2).transpose(0, 1).flatten(1).sum(1)
+            for left in (residual - correction, residual)
+        )
+        self._sums += torch.stack([after, before]).double().cpu()
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the RMSE on held-out values as a share of the first guess's, the mean of the outputs."""
+        after, before = self.trainer.strategy.reduce(self._sums.to(self.device), reduce_op="sum")
+        shares = (after / before.clamp(min=1e-12)).sqrt()
+        self.log("held_out", float(shares.sum() / (before > 0).sum().clamp(min=1)), prog_bar=True)
+
+    test_step = validation_step
+    on_test_epoch_start = on_validation_epoch_start
+    on_test_epoch_end = on_validation_epoch_end
+
+    def predict_step(self, batch: tuple[Tensor, Tensor], index: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Dates (batch,), m (batch, outputs, y, x) and exp(d), patch by patch where the domain is large."""
+        inputs, dates = batch
+        rows, columns = inputs.shape[-2:]
+
+        def estimate(y: slice, x: slice) -> tuple[Tensor, Tensor]:
+            if not inputs[:, sea_channel(self.window, self.variables), y, x].any():
+                nothing = torch.zeros(len(dates), self.outputs, y.stop - y.start, x.stop - x.start)
+                return nothing, nothing + 1
+            correction, log_error = self(inputs[..., y, x])
+            return correction.float().cpu(), torch.exp(2 * log_error).float().cpu()
+
+        overlap = min(self.patch // 4, 64)
+        shape = len(dates), self.outputs, rows, columns
+        correction, variance = mixed(estimate, shape, self.patch, overlap)
+        return dates.cpu(), correction, variance.sqrt()
+
+    def configure_optimizers(self) -> Any:
+        return rising_and_falling(self, self.learning_rate, self.weight_decay)
+
+
+def _known(maps: tuple[Tensor, Tensor], at: list[Tensor]) -> tuple[Tensor, Tensor]:
+    """The maps (batch, outputs, y, x), or those of one output at points, where the batch has their cells."""
+    if not at:
+        return maps
+    one, other = (to_points(part.flatten(1), Corners(*at)) for part in maps)
+    return one[:, None], other[:, None]
+
+
+def rising_and_falling(task: pl.LightningModule, learning_rate: float, weight_decay: float) -> Any:
+    """AdamW; the learning rate rises, then falls along a cosine, by steps or by the time allowed."""
+    optimiser = torch.optim.AdamW(
+        task.parameters(), lr=learning_rate, betas=_BETAS, weight_decay=weight_decay
+    )
+    steps = max(1, int(task.trainer.estimated_stepping_batches))
+    timers = [callback for callback in getattr(task.trainer, "callbacks", []) if isinstance(callback, Timer)]
+
+    def rate(step: int) -> float:
+        done = step / steps
+        for timer in timers:
+            left = timer.time_remaining()
+            if left is not None:
+                done = max(done, timer.time_elapsed() / (timer.time_elapsed() + max(left, 0.0) + 1e-9))
+        done = min(done, 1.0)
+        if done < _WARM_UP:
+            return 0.05 + 0.95 * done / _WARM_UP
+        return 0.5 * (1 + float(torch.cos(torch.tensor(torch.pi * (done - _WARM_UP) / (1 - _WARM_UP)))))
+
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, rate)
+    return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

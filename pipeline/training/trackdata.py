@@ -1,0 +1,319 @@
+"""Tracks to train and to score on: whole tracks are hidden, and what is known is known at points."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from ...models.points import Corners, to_points
+from ..errors import InputError
+from ..holdout.calibration import Misses, traits
+from ..holdout.splits import as_hard
+from ..io.field import Field
+from ..io.gridding import Grid, gridded
+from ..io.tracks import Tracks
+from .data import Draws, GapData, patches_of, placed
+from .features import Scene, Surroundings, inputs
+from .firstguess import Advance, Floats, Guess, rehearsal
+from .heldout import Pairs
+
+_log = logging.getLogger(__name__)
+_FEWEST_TRACKS = 5  # of which two are held out, one to choose with and one to score on
+_DROPPED = (0.2, 0.88)  # probability of each track of a date (DINCAE 2)
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Points that are hidden in a scene (n,), in order of their dates."""
+
+    date: Tensor
+    at: Corners  # of the map of the date
+    residual: Tensor  # truth minus guess over the guess's error
+    variance: Tensor  # of the truth's own error, over the square of the guess's
+    weight: Tensor
+
+    def on(self, date: int) -> slice:
+        """Which points are those of a date."""
+        first, last = torch.searchsorted(self.date, torch.tensor([date, date + 1])).tolist()
+        return slice(first, last)
+
+    def within(self, date: int, y: slice, x: slice, columns: int, most: int) -> tuple[Tensor, ...]:
+        """Residual, variance, weight (most,), cells and weights (most, 4) of the points in a part of a map.
+
+        There are as many in each patch of a batch: those after the last have no weight.
+        """
+        on = self.on(date)
+        row, column = self.at.cell[on] // columns - y.start, self.at.cell[on] % columns - x.start
+        inside = ((row >= 0) & (row < y.stop - y.start) & (column >= 0) & (column < x.stop - x.start)).all(1)
+        local = row * (x.stop - x.start) + column
+        made = []
+        for part in (self.residual[on], self.variance[on], self.weight[on], local, self.at.weight[on]):
+            padded = part.new_zeros(most, *part.shape[1:])
+            padded[: int(inside.sum())] = part[inside]
+            made.append(padded)
+        return tuple(made)
+
+
+class TrackData(GapData):
+    """A field of gridded points, of which whole tracks are held out and hidden to rehearse.
+
+    A hidden track takes with it all that the cells hold which it touches, other tracks' points included: so
+    nothing of it is left, and the first guess there is made without it. Residuals are those of the points,
+    from the guess and its error interpolated to them. In a rehearsal each track of random dates is dropped
+    with a probability that is drawn for the date from 0.2 to 0.88, and the others are moved by up to
+    ``jitter`` cells, each as a whole (DINCAE 2: Barth et al. 2022, doi:10.5194/gmd-15-2183-2022).
+    """
+
+    def __init__(
+        self, tracks: Tracks, grid: Grid, *, held_out: float = 0.1, jitter: float = 0.5, **how: Any
+    ) -> None:
+        """Grid the tracks and put a share of them aside; ``how`` goes to `GapData`."""
+        super().__init__(gridded(tracks, grid), held_out=0.0, **how)
+        at = grid.corners(tracks)
+        used = (at.weight > 0).any(1).numpy()
+        order = np.argsort(at.cell[used, 0].numpy(), kind="stable")  # by dates, as `Targets` has them
+        self.tracks, self.grid, self.jitter = tracks.at(np.flatnonzero(used)[order]), grid, jitter
+        self.at = grid.corners(self.tracks)
+        self.date = self.at.cell[:, 0].numpy() // int(np.prod(grid.shape[1:]))  # (n,) number of each point's
+        self.points = dict(zip(("choosing", "scored"), self._hold_out(held_out), strict=True))
+        self.points["held"] = self.points["choosing"] | self.points["scored"]
+        self.choosing, self.scored = (self._cells(self.points[part]) for part in ("choosing", "scored"))
+
+    def _hold_out(self, share: float) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """(n,) points of tracks to choose with and of others to score on, of a share of all."""
+        number = np.bincount(self.tracks.track)
+        order = np.random.default_rng(self.seed).permutation(np.flatnonzero(number))
+        lost = order[np.cumsum(number[order]) <= share * number.sum()]
+        if share and len(lost) < 2:
+            lost = order[:2] if len(order) >= _FEWEST_TRACKS else order[:0]
+            if not len(lost):
+                _log.warning("%d tracks are too few to hold some out: there is no score", len(order))
+        return np.isin(self.tracks.track, lost[::2]), np.isin(self.tracks.track, lost[1::2])
+
+    def _cells(self, points: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """(time, lat, lon) True at the cells that some of the points (n,) touch."""
+        touched = np.zeros(self.grid.shape, bool)
+        at = _some(self.at, points)
+        touched.reshape(-1)[at.cell[at.weight > 0].numpy()] = True
+        return touched
+
+    def _dropped(self, rng: np.random.Generator) -> NDArray[np.bool_]:
+        """(n,) True at the points of tracks that a rehearsal goes without; none that is held out."""
+        free = ~self.points["held"]
+        chance = rng.uniform(*_DROPPED, self.grid.shape[0])
+        # Of so many dates that about a share of all points is hidden.
+        chance[rng.random(len(chance)) > self.hidden / np.mean(_DROPPED)] = 0
+        drawn = rng.random(self.tracks.track.max() + 1)
+        return free & (drawn[self.tracks.track] < chance[self.date])
+
+    def prepare_trial(self, guess: Guess, whole: bool) -> None:
+        """As for a field; besides, what is known at the held-out points."""
+        super().prepare_trial(guess, whole)
+        if self.held.any():
+            self.targets = self._targets(self.points["held"], self.trial_guess, self.trial_error)
+
+    def rehearsed(self, known: Sequence[Field], rng: np.random.Generator, advance: Advance) -> list[Scene]:
+        """What is known without some tracks; nothing where none is dropped."""
+        assert self.kriging is not None
+        lost = self._dropped(rng)
+        if not lost.any():
+            return []
+        kept = self.tracks.at(~lost & ~self.points["held"])
+        shift = rng.uniform(-self.jitter, self.jitter, (2, self.tracks.track.max() + 1))[:, kept.track]
+        lat, lon = (
+            series + moved * np.abs(axis[1] - axis[0])
+            for series, moved, axis in zip(
+                (kept.lat, kept.lon), shift, (self.grid.lat, self.grid.lon), strict=True
+            )
+        )
+        seen = gridded(replace(kept, lat=lat, lon=lon), self.grid)
+        touched = self._cells(lost)
+        made, guess, error = rehearsal(seen, touched, self.real, self.kriging, self.device, advance)
+        self.rehearsals.append(self._targets(lost, guess, error))
+        return [made]
+
+    def setup(self, stage: str) -> None:
+        """Make what the stage needs, as for a field."""
+        if "fit" not in self.ready:
+            self.rehearsals: list[Targets] = []
+        super().setup(stage)
+
+    def pairs(self, part: str, mean: Floats, error: Floats) -> Pairs:
+        """What an estimate (time, lat, lon) says of held-out points: "choosing", "scored" or all "held"."""
+        which = self.points[part]
+        known = "guess" in self.ready
+        weight = self.targets.weight.numpy() if known else np.ones(np.count_nonzero(self.points["held"]))
+        at = _some(self.at, which)
+        return Pairs(
+            _at(mean, at),
+            _at(error, at),
+            self.tracks.value[which],
+            weight[which[self.points["held"]]],
+            [self.tracks.track[which]],
+        )
+
+    def misses(self, part: str, mean: Floats, error: Floats) -> Misses:
+        """What an estimate misses by of held-out points, its traits interpolated to them as it is."""
+        known = self.field.hide(self.held)
+        return self._misses(self.points[part], known, mean, error, self.pairs(part, mean, error).weight)
+
+    def missed(self, known: Field, rng: np.random.Generator) -> Misses | None:
+        """What the first guess misses by of tracks that are dropped from what is ``known``."""
+        assert self.kriging is not None
+        lost = self._dropped(rng)
+        if not lost.any():
+            return None
+        touched = self._cells(lost)
+        seen = known.hide(touched)
+        mean, error = self.kriging(seen, touched, device=self.device, advance=lambda cells: None)
+        return self._misses(lost, seen, mean, error, as_hard(_at(error, _some(self.at, lost)), self.real))
+
+    def _misses(
+        self, points: NDArray[np.bool_], seen: Field, mean: Floats, error: Floats, weight: Floats
+    ) -> Misses:
+        at = _some(self.at, points)
+        held = [_at(trait, at) for trait in np.moveaxis(traits(seen, error), -1, 0)]
+        return Misses(
+            np.abs(self.tracks.value[points] - _at(mean, at)) / _at(error, at),
+            np.stack(held, axis=-1),
+            weight,
+            self.date[points],
+        )
+
+    def pairs_of(self, others: Tracks, mean: Floats, error: Floats) -> Pairs:
+        """The same of points that are not in the field.
+
+        Raises `InputError` where none of them lies on the grid.
+        """
+        at = self.grid.corners(others)
+        inside = (at.weight > 0).any(1).numpy()
+        if not inside.any():
+            raise InputError("the points that are to be scored lie off the grid or on its land; give others")
+        at = _some(at, inside)
+        value = others.value[inside]
+        return Pairs(_at(mean, at), _at(error, at), value, np.ones(len(value)), [others.track[inside]])
+
+    def _targets(self, points: NDArray[np.bool_], guess: Floats, error: Floats) -> Targets:
+        """What the guess and its error (time, lat, lon) leave at some of the points (n,)."""
+        at = _some(self.at, points)
+        mean, sigma = _at(guess, at), _at(error, at)
+        plane = self.grid.shape[1] * self.grid.shape[2]
+        assert self.kriging is not None
+        residual = (self.tracks.value[points] - mean) / sigma
+        own = float(self.kriging.scales.nugget) + self.tracks.error_variance[points]
+        return Targets(
+            torch.from_numpy(self.date[points]),
+            Corners(at.cell % plane, at.weight.float()),
+            residual=torch.from_numpy(residual.astype(np.float32)),
+            variance=torch.from_numpy((own / sigma**2).astype(np.float32)),
+            weight=torch.from_numpy(as_hard(sigma, self.real)),
+        )
+
+    def members(self, number: int) -> list[GapData]:
+        """The same for each member of an ensemble: seeds differ, and each goes without one of the rehearsals.
+
+        All choose their epoch on the same tracks, which none is trained on.
+        """
+        made: list[GapData] = []
+        for k in range(number):
+            member = copy.copy(self)
+            member.seed = self.seed + k
+            kept = [i for i in range(len(self.scenes)) if i != k % len(self.scenes) or len(self.scenes) == 1]
+            member.scenes = [self.scenes[i] for i in kept]
+            member.rehearsals = [self.rehearsals[i] for i in kept]
+            made.append(member)
+        return made
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        """Batches of (inputs, residual, variance, weight, cells, their weights) around hidden points."""
+        patches = TrackPatches(self.scenes, self.rehearsals, self.around, self.window, self.patch, self.seed)
+        return DataLoader(patches, batch_size=self.batch, sampler=Draws(patches))
+
+    def val_dataloader(self) -> DataLoader[Any]:
+        """(inputs, residual, weight, cells, their weights) of whole dates, for the tracks that choose."""
+        return self._whole_dates("choosing")
+
+    def test_dataloader(self) -> DataLoader[Any]:
+        """The same of those that are scored."""
+        return self._whole_dates("scored")
+
+    def _whole_dates(self, part: str) -> DataLoader[Any]:
+        counted = torch.from_numpy(self.points[part][self.points["held"]])
+        targets = replace(self.targets, weight=self.targets.weight * counted)
+        return DataLoader(TrackDates(self.trial, targets, self.around, self.window), batch_size=1)
+
+
+def _some(at: Corners, points: NDArray[np.bool_]) -> Corners:
+    """The corners of some of the points (n,)."""
+    return Corners(*(part[torch.from_numpy(points)] for part in at))
+
+
+def _at(maps: Floats, at: Corners) -> NDArray[np.float64]:
+    """Maps (time, lat, lon) at points; what is missing, as land, has no weight there."""
+    return to_points(torch.from_numpy(np.nan_to_num(maps)).double().flatten(), at).numpy()
+
+
+class TrackPatches(Dataset[tuple[Tensor, ...]]):
+    """Random patches around hidden points, one for each number."""
+
+    def __init__(
+        self,
+        scenes: list[Scene],
+        targets: list[Targets],
+        around: Surroundings,
+        window: int,
+        size: int,
+        seed: int = 0,
+    ) -> None:
+        """Patches of ``size`` cells to a side, or as large as the domain."""
+        self.scenes, self.around, self.window, self.seed = scenes, around, window, seed
+        # One each: weighted as the gaps are, few hidden values would say everything.
+        self.targets = [replace(held, weight=torch.ones_like(held.weight)) for held in targets]
+        self.shape = scenes[0].anomaly.shape[-2:]
+        self.size = min(size, self.shape[0]), min(size, self.shape[1])
+        self.most = max(int(torch.bincount(held.date).max()) for held in targets)
+        self.dates = [(i, date) for i, held in enumerate(targets) for date in held.date.unique().tolist()]
+
+    def __len__(self) -> int:
+        return patches_of(len(self.dates))
+
+    def __getitem__(self, item: int) -> tuple[Tensor, ...]:
+        # Hashed: generators of neighbouring seeds begin alike.
+        rng = np.random.default_rng((self.seed, item))
+        index, date = self.dates[rng.integers(len(self.dates))]
+        targets, columns = self.targets[index], self.shape[1]
+        on = targets.on(date)
+        centre = divmod(int(targets.at.cell[rng.integers(on.start, on.stop), 0]), columns)
+        y, x = placed(centre, self.size, self.shape, rng)
+        seen = inputs(self.scenes[index], self.around, date, self.window, y, x)
+        return seen, *targets.within(date, y, x, columns, self.most)
+
+
+class TrackDates(Dataset[tuple[Tensor, ...]]):
+    """Whole dates and the hidden points that count."""
+
+    def __init__(self, scene: Scene, targets: Targets, around: Surroundings, window: int) -> None:
+        """Of the dates on which some of the ``targets`` have a weight."""
+        self.scene, self.targets, self.around, self.window = scene, targets, around, window
+        self.dates = targets.date[targets.weight > 0].unique().tolist()
+
+    def __len__(self) -> int:
+        return len(self.dates)
+
+    def __getitem__(self, item: int) -> tuple[Tensor, ...]:
+        date = self.dates[item]
+        rows, columns = self.scene.anomaly.shape[-2:]
+        y, x = slice(0, rows), slice(0, columns)
+        on = self.targets.on(date)
+        seen = inputs(self.scene, self.around, date, self.window, y, x)
+        residual, _, *known = self.targets.within(date, y, x, columns, on.stop - on.start)
+        return seen, residual, *known

@@ -1,0 +1,85 @@
+"""What a network of currents is trained on: the likelihood of hidden components along their directions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+
+from ...models.projection import Grid, applied, bivariate, composed, projected, projected_loss
+from .networks import build
+from .tasks import rising_and_falling
+from .vector_scenes import channels
+
+_DIVERGENCE = 30.0  # weight of the mean square of divergence times cell over spread, beside the likelihood
+
+
+class VectorCorrection(pl.LightningModule):
+    """A network that corrects the first guess of a current and says how large the remainder is.
+
+    In units of the guess's error (its Cholesky factor L) the current is m + M e, e standard normal, with m
+    and the triangle M from five channels: the guess plus L m, its covariance that of L M. The loss is the
+    negative log-likelihood of hidden components under the projected Gaussian (as DINCAE 2 does, Barth et al.
+    2022, doi:10.5194/gmd-15-2183-2022). With a ``flow`` "low-divergence" the mean square of the divergence is
+    added; with "stream-function" the change is the flow of one, m's first channel, so that it has none.
+    """
+
+    towards: Tensor
+
+    def __init__(
+        self,
+        network: dict[str, Any],
+        window: int,
+        towards: Tensor,
+        grid: Grid | None = None,
+        flow: str = "free",
+        learning_rate: float = 3e-3,
+    ) -> None:
+        """Build the network for ``window`` dates and unit vectors ``towards`` (station, 2, y, x)."""
+        super().__init__()
+        self.save_hyperparameters(ignore=["towards", "grid"])  # those are the data's
+        self.network = nn.utils.convert_conv2d_weight_memory_format(
+            build(network, channels(window), 5, window), torch.channels_last
+        )
+        self.window, self.flow, self.grid, self.learning_rate = window, flow, grid, learning_rate
+        self.register_buffer("towards", towards[None], persistent=False)
+        self._sums = torch.zeros(2, dtype=torch.float64)
+
+    def forward(self, inputs: Tensor, guess: Tensor, factor: Tensor) -> tuple[Tensor, Tensor]:
+        """Current (batch, 2, y, x) and the factor of its covariance (batch, 3, y, x)."""
+        mean, relative = bivariate(self.network(inputs.contiguous(memory_format=torch.channels_last)))
+        if self.flow == "stream-function" and self.grid is not None:
+            change = self.grid.flow(mean[:, 0] * self.grid.metres)
+        else:
+            change = applied(factor, mean)
+        return guess + change, composed(factor, relative)
+
+    def training_step(self, batch: tuple[Tensor, ...], index: int) -> Tensor:
+        inputs, guess, factor, radial, noise, weight = batch
+        mean, spread = self(inputs, guess, factor)
+        loss = projected_loss(radial, noise, self.towards, mean, spread, weight)
+        self.log("likelihood", loss, prog_bar=True)
+        if self.flow == "low-divergence" and self.grid is not None:
+            offshore = nn.functional.max_pool2d(1 - inputs[:, -1:], 3, 1, 1)[:, 0] == 0
+            divergence = self.grid.divergence(mean)[offshore] * self.grid.metres
+            loss = loss + _DIVERGENCE * divergence.square().mean()
+        return loss
+
+    def on_validation_epoch_start(self) -> None:
+        self._sums = torch.zeros(2, dtype=torch.float64)
+
+    def validation_step(self, batch: tuple[Tensor, ...], index: int) -> None:
+        inputs, guess, factor, radial, _, weight = batch
+        for number, (mean, spread) in enumerate([self(inputs, guess, factor), (guess, factor)]):
+            along, _ = projected(mean, spread, self.towards)
+            self._sums[number] += (weight * (radial - along) ** 2).sum().double().cpu()
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the RMSE of held-out components as a share of the first guess's."""
+        self.log("held_out", float((self._sums[0] / self._sums[1].clamp(min=1e-12)).sqrt()), prog_bar=True)
+
+    def configure_optimizers(self) -> Any:
+        """As for `Correction`."""
+        return rising_and_falling(self, self.learning_rate, 1e-4)

@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fields import cloudy_dataset
+from oceanfill.pipeline.cli import arguments
+from oceanfill.pipeline.cli import main as cli
+from oceanfill.pipeline.cli.arguments import parser
+from oceanfill.pipeline.cli.options import with_negative_regions
+from oceanfill.pipeline.holdout.patterns import HOLDOUTS
+from oceanfill.pipeline.jobs.fill import METHODS
+from oceanfill.pipeline.training.networks import NETWORKS
+
+import oceanfill
+
+COMMAND = [sys.executable, "-m", "oceanfill.pipeline.cli"]
+
+
+@pytest.fixture
+def field_file(tmp_path: Path) -> Path:
+    path = tmp_path / "in.nc"
+    cloudy_dataset(dates=8, rows=12, columns=14).drop_vars("truth").to_netcdf(path)
+    return path
+
+
+def test_what_is_offered_is_what_there_is() -> None:
+    assert list(arguments.METHODS) == list(METHODS)
+    assert list(arguments.NETWORKS) == list(NETWORKS)
+    assert list(arguments.HOLDOUTS) == list(HOLDOUTS)
+
+
+@pytest.mark.parametrize("command", ["info", "fill", "score", "compare", "challenge", "reproduce"])
+def test_help_has_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        cli.main([command, "--help"])
+    assert end.value.code == 0
+    text = capsys.readouterr().out
+    assert f"\n  oceanfill {command} " in text
+    assert max(map(len, text.splitlines())) <= 100
+
+
+def test_every_opening_option_reaches_open_field() -> None:
+    words = [
+        *("fill", "a.nc", "b.nc", "-o", "o.nc", "--variable", "sst", "--mask-variable", "m"),
+        *("--error-variable", "e", "--observation-error", "0.3", "--region", "-10,10,-30.5,20"),
+        *("--period", "2017-05-14/2017-05-20", "--transform", "log", "--minimum-coverage", "0.2"),
+    ]
+    options = parser().parse_args(with_negative_regions(words))
+    assert options.inputs == ["a.nc", "b.nc"]
+    assert cli._opening(options) == {
+        "variable": "sst",
+        "mask_variable": "m",
+        "error_variable": "e",
+        "observation_error": 0.3,
+        "region": (-10.0, 10.0, -30.5, 20.0),
+        "period": "2017-05-14/2017-05-20",
+        "transform": "log",
+        "minimum_coverage": 0.2,
+    }
+    assert cli._opening(parser().parse_args(["info", "a.nc"])) == {}
+
+
+@pytest.mark.parametrize(
+    ("words", "finding"),
+    [
+        (("--region", "1,2,3"), "'1,2,3' is not lat0,lat1,lon0,lon1"),
+        (("--region", "a,b,c,d"), "'a,b,c,d' is not lat0,lat1,lon0,lon1"),
+        (("--intervals", "50,x"), "'50,x' is not a list of whole percents, as 50,90"),
+        (("--epochs", "0"), "'0' is not a positive number"),
+        (("--epochs", "2.5"), "'2.5' is not a positive number"),
+        (("--time-budget", "nan"), "'nan' is not a positive number"),
+        (("--observation-error", "-1"), "'-1' is not a positive number"),
+        (("--method", "magic"), "magic"),
+        (("--device", "tpu"), "tpu"),
+        (("--epoch", "3"), "--epoch"),
+    ],
+)
+def test_wrong_options(words: tuple[str, ...], finding: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        cli.main(["fill", "in.nc", "-o", "out.nc", *words])
+    assert end.value.code == 2
+    assert finding in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_fault_of_ours(
+    field_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*args: Any, **options: Any) -> None:
+        raise ZeroDivisionError("one\ntwo")
+
+    monkeypatch.setattr("oceanfill.pipeline.cli.info.describe", broken)
+    assert cli.main(["info", str(field_file)]) == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "a fault of ours (ZeroDivisionError: one)" in error
+    with pytest.raises(ZeroDivisionError):
+        cli.main(["info", str(field_file), "--debug"])
+
+
+def test_the_log_is_left_as_it_was(field_file: Path) -> None:
+    log = logging.getLogger("oceanfill")
+    before = log.level, log.propagate, list(log.handlers)
+    assert cli.main(["info", str(field_file)]) == 0
+    assert cli.main(["info", "nowhere.nc"]) == 2
+    assert (log.level, log.propagate, log.handlers) == before
+
+
+@pytest.mark.parametrize(
+    "words", [["--help"], ["info", "in.nc"], ["score", "in.nc", "in.nc"], ["info", "no.nc"]]
+)
+def test_quick_commands_do_without_torch(field_file: Path, words: list[str]) -> None:
+    program = (
+        "import sys\nfrom oceanfill.pipeline.cli import main\n"
+        f"try:\n    main({words!r})\nexcept SystemExit:\n    pass\n"
+        "assert not {'torch', 'pytorch_lightning', 'matplotlib'} & set(sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=field_file.parent, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_reader_that_has_seen_enough(field_file: Path) -> None:
+    info = subprocess.Popen(
+        [*COMMAND, "info", "in.nc"], cwd=field_file.parent, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    info.stdout.close()  # type: ignore[union-attr]
+    assert info.communicate()[1] == b""
+    assert info.returncode == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT to send")
+def test_interrupted_in_training(field_file: Path) -> None:
+    """Lightning turns Ctrl-C into an exit of its own."""
+    folder = field_file.parent
+    before = sorted(folder.iterdir())
+    fill = subprocess.Popen(
+        [*COMMAND, "fill", "in.nc", "-o", "out.nc", "--epochs", "1000", "--save-checkpoint", "net.ckpt"],
+        cwd=folder,
+        env={**os.environ, "TMPDIR": str(folder / "..")},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    seen = ""
+    for line in iter(fill.stderr.readline, ""):  # type: ignore[union-attr]
+        seen += line
+        if "further clouds" in line:  # the last thing before the training
+            time.sleep(1)
+            fill.send_signal(signal.SIGINT)
+            break
+    try:
+        seen += fill.communicate(timeout=120)[1]
+    finally:
+        fill.kill()
+    assert fill.returncode == 130, seen
+    assert "oceanfill: interrupted" in seen
+    assert "Traceback" not in seen
+    assert sorted(folder.iterdir()) == before
+
+
+def test_the_public_face() -> None:
+    assert dir(oceanfill) == sorted([*oceanfill.__all__, "__version__"])
+    assert all(getattr(oceanfill, name) is not None for name in dir(oceanfill))
+    with pytest.raises(AttributeError, match="oceanfill has no 'fil'"):
+        oceanfill.fil  # noqa: B018
+    program = "import sys, oceanfill; assert 'numpy' not in sys.modules; from oceanfill import InputError"
+    assert subprocess.run([sys.executable, "-c", program]).returncode == 0

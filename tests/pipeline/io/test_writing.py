@@ -1,0 +1,127 @@
+"""Files that are written as a whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+import warnings
+from pathlib import Path
+
+import dask.array
+import numpy as np
+import pytest
+import xarray as xr
+from oceanfill.pipeline.errors import InputError
+from oceanfill.pipeline.io.output import to_dataset
+from oceanfill.pipeline.io.writing import check_writable, write
+from smallfield import (
+    NT,
+    NX,
+    NY,
+    estimate,
+    small_field,
+)
+
+
+@pytest.mark.parametrize("suffix", [".nc", ".zarr"])
+def test_written_and_read_back_without_a_warning(tmp_path: Path, suffix: str) -> None:
+    field = small_field(coordinates={"platform": ((), "Metop-B")})
+    out = to_dataset(field, *estimate(field))
+    path = tmp_path / f"out{suffix}"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        write(out, path)
+        second = out.copy(deep=True)
+        second.sst.data += 1
+        write(second, path)  # in the place of the first
+        back = (xr.open_zarr(path) if suffix == ".zarr" else xr.open_dataset(path)).load()
+        back.close()
+    xr.testing.assert_equal(back, second)
+    assert os.listdir(tmp_path) == [path.name]  # noqa: PTH208
+    assert back.sst_source.dtype == np.int8
+    mask = os.umask(0)
+    os.umask(mask)
+    if suffix == ".nc":
+        assert stat.S_IMODE(path.stat().st_mode) == 0o666 & ~mask
+    else:
+        assert back.sst.encoding["chunks"] == (1, NY, NX)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+@pytest.mark.parametrize("suffix", [".nc", ".zarr"])
+@pytest.mark.parametrize("failure", [ZeroDivisionError, KeyboardInterrupt, MemoryError])
+@pytest.mark.parametrize("existing", [True, False])
+def test_a_write_that_fails_leaves_everything_as_it_was(
+    tmp_path: Path, suffix: str, failure: type[BaseException], existing: bool
+) -> None:
+    field = small_field()
+    out = to_dataset(field, *estimate(field))
+    path = tmp_path / f"out{suffix}"
+    if existing:
+        write(out, path)
+    before = contents(tmp_path)
+
+    def fail(block: np.ndarray) -> np.ndarray:
+        raise failure("in the middle")
+
+    broken = dask.array.ones((NT, NY, NX), chunks=(1, NY, NX), dtype=np.float32)
+    broken = broken.map_blocks(fail, meta=np.empty((0, 0, 0), np.float32))
+    out["sst_error"] = out.sst_error.copy(data=broken)
+    with pytest.raises(failure, match="in the middle"):
+        write(out, path)
+    assert contents(tmp_path) == before
+
+
+def test_a_full_disk_is_a_sentence(tmp_path: Path) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("this system has no /dev/full")
+
+    def fail(block: np.ndarray) -> np.ndarray:
+        with open("/dev/full", "wb", buffering=0) as full:  # noqa: PTH123
+            full.write(b"x")
+        return block
+
+    field = small_field()
+    out = to_dataset(field, *estimate(field))
+    broken = dask.array.ones((NT, NY, NX), dtype=np.float32).map_blocks(
+        fail, meta=np.empty((0, 0, 0), np.float32)
+    )
+    out["sst_error"] = out.sst_error.copy(data=broken)
+    with pytest.raises(
+        InputError, match=r"out.nc: it cannot be written \(No space left on device\); make room"
+    ):
+        write(out, tmp_path / "out.nc")
+    assert contents(tmp_path) == {}
+
+
+def test_check_writable(tmp_path: Path) -> None:
+    check_writable(tmp_path / "new.nc")
+    check_writable(tmp_path / "new.zarr")
+    (tmp_path / "old.nc").write_bytes(b"old")
+    check_writable(tmp_path / "old.nc")
+    assert contents(tmp_path) == {"old.nc": b"old"}
+
+    (tmp_path / "folder.nc").mkdir()
+    (tmp_path / "data.zarr").mkdir()
+    (tmp_path / "data.zarr" / "precious").touch()
+    for path, finding in [
+        (tmp_path / "absent" / "out.nc", "there is no folder .*absent; make it"),
+        (tmp_path / "old.nc" / "out.nc", r"old\.nc is a file and not a folder"),
+        (tmp_path / "folder.nc", "this is a folder; name the output file in it"),
+        (tmp_path / "data.zarr", "not a Zarr store; remove it"),
+        (tmp_path / "out.txt", r"the extension \.txt; name it \.nc"),
+        (tmp_path / "out", "no extension; name it"),
+    ]:
+        with pytest.raises(InputError, match=finding) as caught:
+            check_writable(path)
+        assert str(caught.value).startswith(f"{path}: ")
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs a file system nobody can write to")
+def test_a_folder_that_cannot_be_written() -> None:
+    with pytest.raises(InputError, match=r"/proc/out.nc: it cannot be written \(.+\); make room or choose"):
+        check_writable("/proc/out.nc")  # not even root can

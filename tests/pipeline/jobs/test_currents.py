@@ -1,0 +1,225 @@
+"""From radial velocities to the current: what is trained, delivered, scored and written."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+from fields import eddies, seen_by_radars
+from oceanfill.pipeline.cli.main import main
+from oceanfill.pipeline.errors import InputError
+from oceanfill.pipeline.io.radials import open_radials
+from oceanfill.pipeline.jobs import currents as vectors
+from oceanfill.pipeline.jobs.currents import _as_hard, _factor, _Product, along, fill_radials
+from oceanfill.pipeline.training.checkpoints import load, save
+from oceanfill.pipeline.training.networks import NETWORKS, Training
+from oceanfill.pipeline.training.tasks import Correction
+from oceanfill.pipeline.training.vector_scenes import regular_grid
+from oceanfill.pipeline.training.vector_tasks import _DIVERGENCE, VectorCorrection
+
+torch.set_num_threads(1)
+SMALL = {"class_path": "oceanfill.models.unet.UNet", "init_args": {"widths": [4, 8]}}
+ROWS, COLUMNS = 14, 16
+TRUTH = eddies(dates=12, rows=ROWS, columns=COLUMNS, seed=2)
+SEEN = seen_by_radars(TRUTH)
+
+
+@pytest.fixture(scope="module")
+def interpolated():
+    rows = []
+    return fill_radials(SEEN, "direction", method="oi", report=rows.extend), rows
+
+
+def divergence(filled):
+    """Root mean square away from land, with the differences that the stream function has."""
+    cos = np.cos(np.radians(filled.lat))
+    slope = (filled.u.differentiate("lon") + (filled.v * cos).differentiate("lat")) / cos
+    return float((slope**2).mean() ** 0.5)
+
+
+def test_the_current_is_on_the_sea_with_its_names(interpolated):
+    filled, rows = interpolated
+    assert set(filled.data_vars) == {"u", "v", "u_error", "v_error", "uv_covariance"}
+    assert filled.u.dims == ("time", "lat", "lon")
+    sea = open_radials(SEEN, "direction").sea
+    for one in filled.data_vars.values():
+        np.testing.assert_array_equal(np.isfinite(one), np.broadcast_to(sea, one.shape))
+    assert filled.u.standard_name == "eastward_sea_water_velocity"
+    assert filled.v_error.standard_name == "northward_sea_water_velocity standard_error"
+    assert filled.uv_covariance.units == "(m s-1)2"
+    assert (filled.uv_covariance**2 < filled.u_error**2 * filled.v_error**2).where(sea, True).all()
+    assert filled.attrs["delivered"] == rows[0]["method"] == "optimal interpolation"
+    assert filled.attrs["held_out_rmse"] == rows[0]["rmse"]
+
+
+def test_the_current_is_that_of_the_truth(interpolated):
+    filled, rows = interpolated
+    off = np.stack([filled[name] - TRUTH[name] for name in ("u", "v")])
+    known = np.isfinite(off[0])
+    speed = np.sqrt(float((TRUTH.u**2 + TRUTH.v**2).mean()) / 2)
+    assert np.sqrt((off[:, known] ** 2).mean()) < 0.35 * speed
+    assert rows[0]["rmse"] < np.hypot(0.03, 0.35 * speed)  # of noisy values
+    assert 0.55 < rows[0]["coverage_1sigma"] < 0.85
+
+
+def test_a_stream_function_has_no_divergence(interpolated):
+    filled = fill_radials(SEEN, "direction", method="oi", flow="stream-function")
+    assert divergence(filled) < 1e-3 * divergence(interpolated[0])
+
+
+def test_a_network_is_trained_and_judged_on_hidden_components(monkeypatch):
+    monkeypatch.setitem(NETWORKS, "unet", SMALL)
+    rows = []
+    how = Training(window=3, epochs=2)
+    filled = fill_radials(SEEN, "direction", training=how, report=rows.extend)
+    assert [row["method"] for row in rows] == ["optimal interpolation", "unet"]
+    assert 0 < abs(rows[1]["rmse"] / rows[0]["rmse"] - 1) < 0.05
+    assert filled.attrs["delivered"] in ("optimal interpolation", "unet")
+
+
+def test_a_checkpoint_fills_as_the_network_that_left_it(monkeypatch, tmp_path):
+    monkeypatch.setitem(NETWORKS, "unet", SMALL)
+    made = []
+    monkeypatch.setattr(vectors, "choose", lambda rows, found: len(rows) - 1)
+    path = str(tmp_path / "net.ckpt")
+    for how in (Training(window=3, epochs=1, save_checkpoint=path), Training(checkpoint=path)):
+        made.append(fill_radials(SEEN, "direction", flow="stream-function", training=how))
+    xr.testing.assert_allclose(made[0], made[1], rtol=0, atol=1e-6)
+    assert made[1].attrs["delivered"] == "unet"
+    with pytest.raises(InputError, match="trained with --flow stream-function, not with --flow free"):
+        fill_radials(SEEN, "direction", training=Training(checkpoint=path))
+    with pytest.raises(InputError, match="weights and configuration do not belong together"):
+        load(path)
+    save(Correction(SMALL, window=3), path)
+    with pytest.raises(InputError, match="trained on a field, not with --flow free"):
+        fill_radials(SEEN, "direction", training=Training(checkpoint=path))
+
+
+def task(flow, seed=0):
+    radials = open_radials(SEEN, "direction")
+    torch.manual_seed(seed)
+    made = VectorCorrection(SMALL, 3, torch.from_numpy(radials.towards), regular_grid(radials), flow)
+    for weights in made.parameters():
+        if not weights.any():
+            torch.nn.init.normal_(weights, std=0.3)
+    return made
+
+
+def batch(seed=0):
+    draws = torch.Generator().manual_seed(seed)
+    inputs = torch.randn(2, 16, ROWS, COLUMNS, generator=draws)
+    inputs[:, -1] = 1
+    factor = torch.rand(2, 3, ROWS, COLUMNS, generator=draws) + 0.5
+    return inputs, torch.zeros(2, 2, ROWS, COLUMNS), factor
+
+
+def test_the_change_of_a_stream_function_has_no_divergence():
+    inputs, guess, factor = batch()
+    grid = regular_grid(open_radials(SEEN, "direction"))
+    free, curled = (task(flow)(inputs, guess, factor)[0] for flow in ("free", "stream-function"))
+    assert free.abs().mean() > 0.01
+    assert curled.abs().mean() > 0.01
+    assert grid.divergence(curled).abs().mean() < 1e-5 * grid.divergence(free).abs().mean()
+
+
+def test_the_divergence_that_is_left_is_paid_for():
+    inputs, guess, factor = batch()
+    nothing = torch.zeros_like(task("free").towards[:, :, 0]).expand(2, -1, -1, -1)
+    rest = (nothing, nothing + 1, nothing)
+    losses = []
+    for flow in ("free", "low-divergence"):
+        one = task(flow)
+        one.log = lambda *named, **how: None  # no trainer asks for it
+        losses.append(one.training_step((inputs, guess, factor, *rest), 0).detach())
+    assert losses[0] == 0  # nothing is hidden
+    left = one.grid.divergence(one(inputs, guess, factor)[0].detach()) * one.grid.metres
+    torch.testing.assert_close(losses[1], _DIVERGENCE * left.square().mean(), rtol=1e-4, atol=0)
+
+
+def test_training_on_components_lowers_the_loss_and_divergence_if_it_is_asked():
+    inputs, guess, factor = batch()
+    guess = 0.3 * inputs[:, :2]
+    found = {}
+    for flow in ("free", "low-divergence"):
+        one = task(flow)
+        one.log = lambda *named, **how: None
+        along = torch.einsum("bsdyx,bdyx->bsyx", one.towards.expand(2, -1, -1, -1, -1), guess)
+        hidden = (guess, factor, along + 0.1, torch.full_like(along, 0.1), torch.ones_like(along))
+        optimiser = torch.optim.Adam(one.parameters(), lr=0.01)
+        losses = []
+        for _ in range(60):
+            optimiser.zero_grad()
+            losses.append(one.training_step((inputs, *hidden), 0))
+            losses[-1].backward()
+            optimiser.step()
+        assert losses[-1] < losses[0] - 0.1
+        found[flow] = one.grid.divergence(one(inputs, guess, factor)[0].detach()).square().mean()
+    assert found["low-divergence"] < 0.5 * found["free"]
+
+
+def test_errors_are_scaled_so_that_held_out_values_are_likely():
+    rng = np.random.default_rng(0)
+    variance = rng.uniform(0.5, 8, 40_000)
+    off = rng.standard_normal(40_000) * np.sqrt(0.7**2 * variance + 1.1)
+    assert _factor(off, variance, np.full(40_000, 1.1)) == pytest.approx(0.7, rel=0.02)
+
+
+def test_held_out_velocities_weigh_as_what_is_not_seen():
+    """The guess errs by 1 to 3 where velocities are hidden from it, and by 2 to 3 in the gaps."""
+    radials = open_radials(SEEN, "direction")
+    rng = np.random.default_rng(0)
+    held = np.isfinite(radials.values) & (rng.random(radials.values.shape) < 0.2)
+    error = rng.uniform([[[[1]]], [[[2]]]], 3, (2, 12, ROWS, COLUMNS))
+    trial, whole = np.zeros((2, 5, 12, ROWS, COLUMNS))
+    trial[2:4], whole[2:4] = error**2
+    weight = _as_hard(radials, _Product("guess", whole, trial), held)[held]
+    of_held = np.broadcast_to(error[0][:, None], held.shape)[held]
+    assert np.average(of_held, weights=weight) == pytest.approx(2.5, abs=0.05)
+    assert weight[of_held < 1.99].max() < 0.1
+
+
+def test_along_projects_current_and_covariance():
+    radials = open_radials(SEEN, "direction")
+    current = np.random.default_rng(0).random((5, *radials.shape)).astype(np.float32)
+    velocity, variance = along(radials, current)
+    h = radials.towards[1, :, 9, 7]
+    u, v, uu, vv, uv = current[:, 4, 9, 7]
+    assert velocity[4, 1, 9, 7] == pytest.approx(h @ [u, v], rel=1e-5)
+    assert variance[4, 1, 9, 7] == pytest.approx(h @ np.array([[uu, uv], [uv, vv]]) @ h, rel=1e-5)
+
+
+def test_the_command_writes_the_current(tmp_path, interpolated):
+    SEEN.to_netcdf(tmp_path / "seen.nc")
+    words = ["fill", str(tmp_path / "seen.nc"), "--radial-direction", "direction", "--quiet"]
+    output = ["-o", str(tmp_path / "out.nc"), "--plot", str(tmp_path / "out.png")]
+    assert main([*words, "--method", "oi", *output]) == 0
+    assert (tmp_path / "out.png").stat().st_size > 10_000
+    with xr.open_dataset(tmp_path / "out.nc") as found:
+        np.testing.assert_allclose(found.u, interpolated[0].u, atol=1e-5)
+        assert found.attrs["Conventions"] == "CF-1.11, ACDD-1.3"
+        assert "--radial-direction direction" in found.attrs["command"]
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--memory", "1", "--workers", "2"], "filled without --memory, --workers"),
+        (["--transform", "log"], "filled without --transform"),
+        (["--first-guess", "none"], "filled without --first-guess"),
+        (["--method", "dineof"], "choose oi or unet"),
+        (["--method", "oi", "--flow", "low-divergence"], "trains no network"),
+    ],
+)
+def test_what_does_not_go_with_radial_velocities_is_said(tmp_path, capsys, words, says):
+    SEEN.isel(time=slice(2)).to_netcdf(tmp_path / "seen.nc")
+    given = ["fill", str(tmp_path / "seen.nc"), "--radial-direction", "direction", *words]
+    assert main([*given, "-o", str(tmp_path / "out.nc")]) == 2
+    assert says in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_flow_needs_radial_velocities(capsys):
+    assert main(["fill", "sample:sst_clouds.nc", "--flow", "free", "-o", "out.nc"]) == 2
+    assert "give --radial-direction too" in capsys.readouterr().err
+    with pytest.raises(InputError, match="no flow 'rough'"):
+        fill_radials(SEEN, "direction", flow="rough")

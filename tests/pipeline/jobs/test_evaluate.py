@@ -1,0 +1,163 @@
+"""Which product is delivered, how its error is scaled, and what the score says."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from fields import cloudy_field
+from oceanfill.pipeline.holdout.calibration import Calibration, Misses
+from oceanfill.pipeline.jobs.evaluate import Product, calibrated, choose, judge
+from oceanfill.pipeline.training.data import GapData
+from oceanfill.pipeline.training.heldout import Pairs
+
+
+def pairs(errors):
+    """Of errors (groups, n) of one product."""
+    group = np.repeat(np.arange(len(errors)), errors.shape[1])
+    one = np.ones(errors.size)
+    return Pairs(errors.ravel(), one, 0 * one, one, [group])
+
+
+def chosen(*errors):
+    """The number of the product that is delivered, and the rows."""
+    rows = [{"method": f"number {k}"} for k in range(len(errors))]
+    return choose(rows, [pairs(one) for one in errors]), rows
+
+
+def test_what_is_better_on_every_date_is_delivered_however_few_they_are():
+    errors = np.random.default_rng(0).standard_normal((3, 50))
+    assert chosen(errors, 0.99 * errors) == (
+        1,
+        [{"method": "number 0", "choice": ""}, {"method": "number 1", "choice": "least RMSE"}],
+    )
+
+
+def test_what_is_better_by_one_date_of_four_is_not(caplog):
+    """Its RMSE is 2 % less, because of the first date; on the three others it is 20 % worse."""
+    errors = np.ones((4, 50))
+    other = errors * np.array([0.0, 1.13, 1.13, 1.13])[:, None]
+    assert np.sqrt(np.mean(other**2)) == pytest.approx(0.979, abs=1e-3)
+    best, rows = chosen(errors, other)
+    assert best == 0
+    assert [row["choice"] for row in rows] == ["cannot be told from number 1", ""]
+    assert "number 0 is delivered: cannot be told from number 1 on held-out values" in caplog.text
+    assert chosen(other, errors)[0] == 0, "nor is what is worse by no more than that"
+
+
+def test_the_simplest_of_those_that_cannot_be_told_from_the_best_is_delivered():
+    rng = np.random.default_rng(0)
+    errors = rng.choice([-1.0, 1.0], (40, 5))
+    even = np.where(np.arange(40)[:, None] % 2, 1.1, 0.89) * errors
+    assert chosen(1.2 * errors, even, 1.3 * errors, errors)[0] == 1
+
+
+def test_one_date_tells_nothing_and_no_weight_neither():
+    errors = np.ones((2, 50))
+    assert chosen(errors[:1], 0.1 * errors[:1])[0] == 0
+    found = [pairs(errors), pairs(0.1 * errors)]
+    unweighted = [one._replace(weight=np.where(one.groups[0] == 0, one.weight, 0.0)) for one in found]
+    assert choose([{"method": "a"}, {"method": "b"}], unweighted) == 0
+    assert choose([{"method": "a"}, {"method": "b"}], found) == 1
+
+
+def test_what_is_told_apart_by_dates_and_not_by_places_is_not():
+    """Better everywhere in a half of the map, worse in the other: on each of twenty dates by as much."""
+    errors = np.ones((20, 16))
+    other = np.tile(np.repeat([0.8, 1.15], 8), (20, 1))
+    place = np.tile(np.repeat([0, 1], 8), 20)
+    assert chosen(errors, other)[0] == 1
+    found = [one._replace(groups=[*one.groups, place]) for one in map(pairs, (errors, other))]
+    assert choose([{"method": "a"}, {"method": "b"}], found) == 0
+
+
+def test_products_of_equal_worth_are_told_apart_as_often_as_one_standard_error_says():
+    """Errors of a date hang together: a sixth of the time, where half would be by the RMSE alone."""
+    rng = np.random.default_rng(0)
+    found = []
+    for _ in range(300):
+        size = np.exp(0.2 * rng.standard_normal((2, 12, 1)))
+        found.append(chosen(*(size * rng.choice([-1.0, 1.0], (12, 40))))[0])
+    assert np.mean(found) == pytest.approx(0.16, abs=0.06)  # 0.02 is the standard error of this
+
+
+@pytest.fixture
+def data():
+    """With a hold-out and no first guess: its values weigh one each."""
+    return GapData(cloudy_field(dates=24), held_out=0.2, seed=1)
+
+
+def product(data, name, deviation, claimed, where=None, seed=0):
+    """The truth and errors of a ``deviation`` at ``where`` (the hold-out); ten times it elsewhere."""
+    rng = np.random.default_rng(seed)
+    size = deviation * np.where(data.held if where is None else where, 1, 10)
+    mean = np.nan_to_num(data.field.values) + size * rng.standard_normal(data.held.shape)
+    error = np.full(mean.shape, np.float32(claimed))
+    whole = (np.full(mean.shape, np.float32(deviation)), error)
+    return Product(name, whole, (mean.astype(np.float32), error))
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_better_product_is_chosen_wherever_it_stands(data, order):
+    products = [product(data, "good", 0.5, 0.1), product(data, "bad", 0.8, 0.8, seed=1)][::order]
+    chosen, rows, calibration = judge(data.field, data, products)
+    assert chosen.name == "good"
+    assert [row["method"] for row in rows] == [one.name for one in products]
+    assert calibration.factor == pytest.approx(5, rel=0.1)  # it claims a fifth of its error
+
+
+def test_what_is_scored_does_not_choose(data, caplog):
+    """The first is better where it is chosen and ten times worse where it is scored."""
+    products = [product(data, "first", 0.3, 0.3, data.choosing), product(data, "last", 0.5, 0.5, seed=1)]
+    chosen, rows, _ = judge(data.field, data, products)
+    assert chosen.name == "first"
+    assert rows[0]["rmse"] > 3 * rows[1]["rmse"]
+    assert [row["choice"] for row in rows] == ["least RMSE", ""]
+    assert "first is delivered: least RMSE on held-out values (first 0.2" in caplog.text
+
+
+def test_the_scores_are_those_of_the_scored_part_under_the_factor_of_the_other(data):
+    one = product(data, "one", 0.5, 0.1, data.choosing)
+    _, (row,), _ = judge(data.field, data, [one])
+    mean, _ = one.trial
+    difference = mean.astype(float) - data.field.values
+    scored = difference[data.scored]
+    sigma = 0.1 * np.quantile(np.abs(difference[data.choosing]) / 0.1, 0.6827)
+    assert row["n"] == data.scored.sum()
+    assert row["rmse"] == pytest.approx(np.sqrt(np.mean(scored**2)), rel=1e-6)
+    assert row["bias"] == pytest.approx(scored.mean(), rel=1e-5)
+    # One more value or less at the edge of the interval: the quantiles are of another kind.
+    assert row["coverage_1sigma"] == pytest.approx(np.mean(np.abs(scored) <= sigma), abs=2 / scored.size)
+    assert row["coverage_2sigma"] == pytest.approx(np.mean(np.abs(scored) <= 2 * sigma), abs=2 / scored.size)
+    assert row["coverage_1sigma"] < 0.2
+
+
+def test_the_factor_makes_one_standard_error_hold_68_percent_of_what_was_held_out(data):
+    one = product(data, "one", 0.5, 0.01, data.choosing)
+    _, _, calibration = judge(data.field, data, [one])
+    mean, error = one.trial
+    inside = np.abs(mean - data.field.values)[data.held] <= calibration.factor * error[data.held] * (1 + 1e-6)
+    assert inside.mean() == pytest.approx(0.6827, abs=2 / inside.size)  # one value more is at infinity
+
+
+def test_a_network_is_not_blamed_for_held_out_dates_that_are_hard_for_its_first_guess_too(data):
+    """Both miss the held-out values by half more than they say; the guess does not under further clouds."""
+    rng = np.random.default_rng(2)
+    usual = data.misses("held", *product(data, "guess", 0.4, 0.4).trial)
+    many = np.repeat(np.arange(len(usual.miss)), 50)
+    further = Misses(
+        np.abs(rng.standard_normal(len(many))), usual.traits[many], np.ones(len(many)), usual.date[many]
+    )
+    guess = replace(product(data, "guess", 0.6, 0.4), further=[further])
+    network = product(data, "network", 0.3, 0.2, seed=1)
+    alone = calibrated(data, network, "held").factor
+    assert alone == pytest.approx(1.5, rel=0.1)
+    beside = calibrated(data, replace(network, corrects=guess), "held").factor
+    assert beside == pytest.approx(1, rel=0.1)
+
+
+def test_without_a_hold_out_the_last_product_is_delivered_as_it_is():
+    data = GapData(cloudy_field(dates=8), held_out=0.0)
+    whole = (data.field.values, data.field.values)
+    products = [Product("first", whole), Product("last", whole)]
+    chosen, rows, calibration = judge(data.field, data, products)
+    assert (chosen.name, rows, calibration) == ("last", [], Calibration())

@@ -1,0 +1,130 @@
+"""Filling: every method on a small field."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from fields import cloudy_dataset, cloudy_field
+from oceanfill.pipeline.classical.baselines import linear_in_time
+from oceanfill.pipeline.errors import InputError
+from oceanfill.pipeline.jobs.evaluate import Product, calibrated
+from oceanfill.pipeline.jobs.fill import METHODS, choose_device, fill, standard_error
+from oceanfill.pipeline.training.data import GapData
+from oceanfill.pipeline.training.networks import NETWORKS, Training
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def dataset():
+    return cloudy_dataset(dates=8, rows=12, columns=14)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_fills_a_field(dataset, method):
+    training = Training(epochs=1, first_guess="none") if method in NETWORKS else Training()
+    filled = fill(dataset, variable="sst", method=method, training=training)
+    truth, seen = dataset.truth.to_numpy(), dataset.sst.notnull().to_numpy()
+    sea = np.broadcast_to(dataset.mask.to_numpy() == 1, seen.shape)
+    for name in ("sst", "sst_analysis", "sst_error"):
+        np.testing.assert_array_equal(np.isfinite(filled[name]), sea)
+    assert (filled.sst_error.values[sea] > 0).all()
+    np.testing.assert_array_equal(filled.sst.values[seen], dataset.sst.values[seen])
+    gaps = sea & ~seen
+    error = np.sqrt(np.mean((filled.sst.values - truth)[gaps] ** 2))
+    assert error < np.sqrt(2) * truth[sea].std(), "no better than another value of the field at random"
+    attrs = filled.attrs
+    assert attrs["method"] == method
+    assert np.isfinite([attrs["held_out_rmse"], attrs["held_out_bias"], attrs["error_factor"]]).all()
+    assert 0 <= attrs["held_out_coverage_1sigma"] <= attrs["held_out_coverage_2sigma"] <= 1
+    names = {method, "pixel means"} if method in NETWORKS else {attrs["delivered"]}
+    assert attrs["delivered"] in names
+
+
+def test_a_network_without_a_first_guess_beats_the_pixel_means_and_is_delivered(dataset):
+    rows = []
+    training = Training(epochs=3, first_guess="none")
+    filled = fill(dataset, variable="sst", method="unet", training=training, report=rows.extend)
+    assert filled.attrs["delivered"] == "unet"
+    assert json.loads(filled.attrs["configuration"])["first_guess"] == "none"
+    means, network = rows
+    assert (means["method"], network["method"]) == ("pixel means", "unet")
+    assert filled.attrs["held_out_rmse"] == network["rmse"] < means["rmse"]
+    truth, gaps = dataset.truth.values, filled.sst_source.values == 2
+    error = np.sqrt(np.mean((filled.sst.values - truth)[gaps] ** 2))
+    assert error < 0.8 * np.sqrt(np.mean((np.nanmean(dataset.sst) - truth[gaps]) ** 2))
+
+
+def test_an_ensemble_is_kept_in_one_checkpoint(dataset, tmp_path):
+    path = str(tmp_path / "net.ckpt")
+    training = Training(epochs=1, first_guess="none", ensemble=2, save_checkpoint=path)
+    filled = fill(dataset, variable="sst", method="unet", training=training)
+    assert json.loads(filled.attrs["configuration"])["ensemble"] == 2
+    assert torch.load(path, weights_only=True)["hyper_parameters"]["saves"] == 2
+    again = fill(
+        dataset, variable="sst", method="unet", training=Training(checkpoint=path, first_guess="none")
+    )
+    np.testing.assert_array_equal(again.sst_analysis, filled.sst_analysis)
+
+
+def test_the_factor_is_in_the_file(dataset):
+    """The error of the file is the method's own, times the factor."""
+    filled = fill(dataset, variable="sst", method="linear-time")
+    _, error = linear_in_time(cloudy_field(dates=8, rows=12, columns=14))
+    ratio = filled.sst_error.values / error
+    sea = np.isfinite(error)
+    np.testing.assert_allclose(ratio[sea], filled.attrs["error_factor"], rtol=1e-5)
+    assert filled.attrs["error_factor"] != 1
+
+
+@pytest.mark.parametrize("transform", ["none", "log"])
+def test_intervals_hold_what_they_say_of_new_observations_in_the_gaps(transform):
+    """Under noise with tails as heavy as Student's t with three degrees of freedom has them."""
+    dataset = cloudy_dataset(dates=30)
+    noise = 0.5 * np.random.default_rng(1).standard_t(3, dataset.sst.shape)
+    seen = dataset.sst.notnull()
+    again = (dataset.truth + noise) if transform == "none" else np.exp((dataset.truth + noise) / 10)
+    dataset["sst"] = again.where(seen).assign_attrs(dataset.sst.attrs)
+    filled = fill(dataset, variable="sst", method="oi", transform=transform, intervals=[50, 90])
+    gaps = filled.sst_source.values == 2
+    truth = again.values[gaps]
+    shares = []
+    for level in (50, 90):
+        low, high = (filled[f"sst_{side}_{level}"] for side in ("lower", "upper"))
+        assert (low.attrs["units"], high.attrs["units"]) == ("degree_Celsius",) * 2
+        assert low.attrs["long_name"] == f"lower bound of the {level} % prediction interval of sst"
+        assert high.attrs["coverage_content_type"] == "qualityInformation"
+        np.testing.assert_array_equal(np.isnan(low), np.isnan(filled.sst_analysis))
+        shares.append(np.mean((low.values[gaps] <= truth) & (truth <= high.values[gaps])))
+    # 6000 gaps: half of independent values is known to 0.6 points.
+    np.testing.assert_allclose(shares, [0.5, 0.9], atol=0.03)
+
+
+def test_what_cannot_be_asked_for(dataset):
+    with pytest.raises(InputError, match="intervals of 0, 100 percent; ask for levels of 1 to 99 percent"):
+        fill(dataset, variable="sst", method="oi", intervals=[0, 50, 100])
+    with pytest.raises(InputError, match="no device is called 'tpu'; choose auto, cpu or cuda"):
+        fill(dataset, variable="sst", device="tpu")
+    with pytest.raises(InputError, match="no first guess is called 'spline'"):
+        fill(dataset, variable="sst", method="oi", training=Training(first_guess="spline"))
+    assert choose_device("cpu") == "cpu"
+
+
+@pytest.mark.parametrize(("deviation", "expected"), [(0.2, 0.4), (0.6, 0.6)])
+def test_where_a_pixel_is_never_observed_a_network_is_no_surer_than_its_first_guess(deviation, expected):
+    """The first guess is off by 0.4 and both say half of what they are off by."""
+    field = cloudy_field(dates=24)
+    field.values[:, 5:7, 5:7] = np.nan
+    data, rng = GapData(field, held_out=0.2, seed=1), np.random.default_rng(0)
+
+    def product(deviation, guess=None):
+        off = deviation * rng.standard_normal(field.values.shape)
+        said = np.full(off.shape, np.float32(deviation / 2))
+        return Product("made up", (0 * said, said), (np.nan_to_num(field.values) + off, said), corrects=guess)
+
+    network = product(deviation, product(0.4))
+    error = standard_error(data, network, calibrated(data, network, "held"))
+    np.testing.assert_allclose(error[:, 5:7, 5:7], expected, rtol=0.1)
+    seen = field.observed.any(axis=0)
+    np.testing.assert_allclose(error[:, seen], deviation, rtol=0.1)

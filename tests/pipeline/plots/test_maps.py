@@ -1,0 +1,264 @@
+"""Maps: what is drawn where, in which colours, and that nothing is left when nothing can be drawn."""
+
+from __future__ import annotations
+
+import re
+import socket
+import warnings
+from importlib.resources import files
+from pathlib import Path
+
+import cartopy
+import numpy as np
+import pytest
+import shapely
+import xarray as xr
+from cartopy.io.shapereader import Reader
+from fields import cloudy_dataset
+from matplotlib import pyplot
+from matplotlib.colors import LogNorm
+from matplotlib.image import imread
+from oceanfill.pipeline.errors import InputError
+from oceanfill.pipeline.io.field import open_field
+from oceanfill.pipeline.io.output import to_dataset
+from oceanfill.pipeline.plots.maps import _colours, check_drawable, plot_fill
+
+COASTLINES = Path(str(files("oceanfill.pipeline"))) / "coastlines"
+
+
+def filled(dataset: xr.Dataset, variable: str = "sst") -> xr.Dataset:
+    """Filled with the mean, with errors of 0.1 where observed and 0.5 elsewhere."""
+    field = open_field(dataset, variable=variable)
+    mean = np.where(field.observed, field.values, np.nanmean(field.values))
+    return to_dataset(field, mean, np.where(field.observed, 0.1, 0.5))
+
+
+def draw(dataset: xr.Dataset, path: Path, variable: str = "sst", date: str | None = None) -> None:
+    """`plot_fill`, where each warning is an error."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        plot_fill(dataset, variable, path, date)
+
+
+def texts(path: Path) -> list[str]:
+    """The texts of an SVG, which matplotlib draws as outlines and keeps as comments."""
+    return re.findall(r"<!-- (.*?) -->", path.read_text())
+
+
+def names(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()]
+
+
+def thirds(path: Path) -> list[np.ndarray]:
+    """Red, green, blue (0 to 255) of the three maps with their colour bars, (pixels, 3) each."""
+    picture = np.round(imread(path)[..., :3] * 255).astype(int)
+    return [part.reshape(-1, 3) for part in np.array_split(picture, 3, axis=1)]
+
+
+def count(pixels: np.ndarray, grey: float) -> int:
+    """How many pixels have this grey (0 to 1)."""
+    return int((np.abs(pixels - 255 * grey) <= 1).all(axis=1).sum())
+
+
+@pytest.fixture(scope="module")
+def dataset() -> xr.Dataset:
+    return filled(cloudy_dataset())
+
+
+@pytest.fixture(scope="module")
+def svg(dataset: xr.Dataset, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    path = tmp_path_factory.mktemp("svg") / "map.svg"
+    draw(dataset, path)
+    return texts(path)
+
+
+def test_areas_of_land_and_gaps(dataset, tmp_path):
+    """On the maps land and gaps take the shares that they have on the grid."""
+    cells, pixels = [], []
+    for date in ("2020-01-07", "2020-01-12"):
+        path = tmp_path / f"{date}.png"
+        draw(dataset, path, date=date)
+        origin = dataset.sst_source.sel(time=date).values.squeeze()
+        observed, whole, error = thirds(path)
+        lands = [count(part, 0.72) for part in (observed, whole, error)]
+        assert min(lands) > 0.98 * max(lands)
+        gaps = count(observed, 0.98) + count(observed, 0.82)
+        # The coastline and a meridian run over the narrow land.
+        assert gaps / lands[0] == pytest.approx((origin >= 2).sum() / (origin == 0).sum(), rel=0.12)
+        assert count(whole, 0.82) + count(error, 0.82) < 0.001 * gaps
+        cells.append((origin >= 2).sum())
+        pixels.append(gaps)
+    assert cells[0] > 1.1 * cells[1]
+    assert pixels[0] / pixels[1] == pytest.approx(cells[0] / cells[1], rel=0.02)
+
+
+def test_values_observed_on_land_are_not_drawn(tmp_path):
+    """A value outside the mask is kept in the dataset and remains land on the map."""
+    plain = cloudy_dataset()
+    odd = plain.copy(deep=True)
+    odd["sst"][::2, 0, :] = 15.0  # row 0, columns 0 to 4 are land
+    counts = []
+    for name, data in (("plain", plain), ("odd", odd)):
+        draw(filled(data), tmp_path / f"{name}.png", date="2020-01-01")
+        counts.append([count(part, 0.72) for part in thirds(tmp_path / f"{name}.png")])
+    np.testing.assert_allclose(counts[1], counts[0], rtol=0.01)
+    missing = 100 * np.isnan(odd.sst[0].values[odd["mask"].values == 1]).mean()
+    draw(filled(odd), tmp_path / "odd.svg", date="2020-01-01")
+    assert f"sst, 2020-01-01 ({missing:.0f} % of the sea missing)" in texts(tmp_path / "odd.svg")
+
+
+def test_without_a_date_the_median_one_is_drawn(dataset, svg):
+    sea = (dataset.sst_source != 0).all("time")
+    missing = (dataset.sst_source >= 2).where(sea).mean(("lat", "lon"))
+    title = next(text for text in svg if "of the sea missing, the median of the dates" in text)
+    date, percent = re.search(r"(\d{4}-\d\d-\d\d) \((\d+) %", title).groups()
+    assert float(missing.sel(time=date).item()) * 100 == pytest.approx(float(percent), abs=0.51)
+    rank = int((missing < missing.sel(time=date).item()).sum())
+    assert rank in (11, 12)  # of 24
+
+
+def test_panels_labels_and_units(svg):
+    assert [text for text in svg if text in ("where observed", "filled", "standard error")] == [
+        "where observed",
+        "filled",
+        "standard error",
+    ]
+    assert svg.count("sst (°C)") == 2
+    assert svg.count("standard error (°C)") == 1
+    assert svg.count("4.5°W") == svg.count("36°N") == 3
+
+
+def test_dates_of_other_calendars(tmp_path):
+    days = xr.date_range("2000-02-25", periods=24, calendar="360_day", use_cftime=True)
+    data = filled(cloudy_dataset().assign_coords(time=days))
+    draw(data, tmp_path / "map.svg", date="2000-02-30")
+    assert any("sst, 2000-02-30 (" in text for text in texts(tmp_path / "map.svg"))
+
+
+@pytest.mark.parametrize(
+    ("longitude", "labels"),
+    [
+        (np.linspace(175, 186.5, 24), ["176°E", "180°", "176°W"]),
+        ((np.linspace(175, 186.5, 24) + 180) % 360 - 180, ["176°E", "180°", "176°W"]),
+        (np.linspace(354, 365.5, 24) % 360, ["4°W", "0°", "4°E"]),
+        (np.arange(7.5, 360, 15), ["60°E", "120°W"]),
+        (np.arange(-172.5, 180, 15), ["120°W", "60°E"]),
+    ],
+)
+def test_longitudes_of_either_convention(longitude, labels, tmp_path):
+    draw(filled(cloudy_dataset().assign_coords(lon=longitude)), tmp_path / "map.svg")
+    drawn = texts(tmp_path / "map.svg")
+    assert [drawn.count(label) for label in labels] == [3] * len(labels)
+
+
+def test_rotated_grid(tmp_path):
+    """Land and gaps keep their shares where latitude and longitude have two dimensions."""
+    plain = cloudy_dataset()
+    row, column = np.indices((20, 24))
+    data = plain.drop_vars(("lat", "lon")).rename(lat="y", lon="x")
+    data = data.assign_coords(
+        nav_lat=(("y", "x"), 40 + 0.08 * row + 0.05 * column, {"units": "degrees_north"}),
+        nav_lon=(("y", "x"), 5 + 0.08 * column - 0.05 * row, {"units": "degrees_east"}),
+    )
+    draw(filled(data), tmp_path / "map.png", date="2020-01-07")
+    origin = filled(data).sst_source.sel(time="2020-01-07").values.squeeze()
+    observed = thirds(tmp_path / "map.png")[0]
+    gaps = count(observed, 0.98) + count(observed, 0.82)
+    assert gaps / count(observed, 0.72) == pytest.approx((origin >= 2).sum() / (origin == 0).sum(), rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("name", "attrs", "values", "colours", "limits"),
+    [
+        ("t", {"standard_name": "sea_surface_temperature"}, (10, 20), "thermal", (10.2, 19.8)),
+        ("thetao", {"units": "degrees_C"}, (10, 20), "thermal", (10.2, 19.8)),
+        ("x", {"units": "kelvin"}, (280, 290), "thermal", (280.2, 289.8)),
+        ("x", {"long_name": "temperature anomaly", "units": "K"}, (-1, 2), "balance", (-1.94, 1.94)),
+        ("sla", {"units": "m"}, (-0.2, 0.1), "balance", (-0.194, 0.194)),
+        ("adt", {"units": "m"}, (-0.3, -0.1), "haline", (-0.296, -0.104)),
+        ("ssh", {"standard_name": "sea_surface_height_above_geoid"}, (-0.1, 1), "haline", (-0.078, 0.978)),
+        ("so", {"standard_name": "sea_water_salinity", "units": "1"}, (35, 36), "haline", (35.02, 35.98)),
+    ],
+)
+def test_colours_follow_the_quantity(name, attrs, values, colours, limits):
+    colour, scale = _colours(name, attrs, np.linspace(*values, 1001))
+    assert colour.name == colours
+    assert (scale.vmin, scale.vmax) == pytest.approx(limits)
+    assert not isinstance(scale, LogNorm)
+
+
+@pytest.mark.parametrize(
+    ("name", "standard_name"), [("CHL", ""), ("x", "mass_concentration_of_chlorophyll_a")]
+)
+def test_chlorophyll_is_logarithmic(name, standard_name):
+    colour, scale = _colours(name, {"standard_name": standard_name}, np.logspace(-2, 1, 1001))
+    assert colour.name == "algae"
+    assert isinstance(scale, LogNorm)
+    assert (scale.vmin, scale.vmax) == pytest.approx((10**-1.94, 10**0.94))
+
+
+def test_a_constant_field_has_limits():
+    _, scale = _colours("sst", {}, np.full(9, 15.0))
+    assert scale.vmin < 15 < scale.vmax
+
+
+@pytest.mark.parametrize(
+    ("name", "found", "remedy"),
+    [
+        ("map.tif", "the extension .tif", "name it .png, .pdf, .svg or .jpg"),
+        ("map", "no extension", "name it .png, .pdf, .svg or .jpg"),
+        ("none/map.png", "there is no folder", "make it or choose another output"),
+        ("folder.png", "this is a folder", "name the output file in it"),
+    ],
+)
+def test_where_no_picture_can_be_written(dataset, tmp_path, name, found, remedy):
+    (tmp_path / "folder.png").mkdir()
+    for attempt in (check_drawable, lambda path: draw(dataset, path)):
+        with pytest.raises(InputError) as error:
+            attempt(tmp_path / name)
+        assert str(error.value).startswith(f"{tmp_path / name}: ")
+        assert found in str(error.value)
+        assert remedy in str(error.value)
+    assert names(tmp_path) == ["folder.png"]
+
+
+def test_an_unknown_date_leaves_the_old_picture(dataset, tmp_path):
+    path = tmp_path / "map.png"
+    path.write_bytes(b"old")
+    with pytest.raises(InputError, match=r"no date 2021-01-01 .*from 2020-01-01 to 2020-01-24"):
+        draw(dataset, path, date="2021-01-01")
+    assert path.read_bytes() == b"old"
+    assert names(tmp_path) == ["map.png"]
+
+
+@pytest.mark.parametrize(("kind", "start"), [(".PNG", b"\x89PNG"), (".pdf", b"%PDF"), (".jpg", b"\xff\xd8")])
+def test_the_suffix_is_the_format(dataset, tmp_path, kind, start):
+    draw(dataset, tmp_path / f"map{kind}")
+    assert (tmp_path / f"map{kind}").read_bytes().startswith(start)
+    assert names(tmp_path) == [f"map{kind}"]
+
+
+def test_without_network_and_without_cartopys_own_data(dataset, tmp_path, monkeypatch):
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("a connection was tried")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setitem(cartopy.config, "data_dir", tmp_path / "data")
+    monkeypatch.setitem(cartopy.config, "pre_existing_data_dir", tmp_path / "data")
+    draw(dataset, tmp_path / "map.png")
+    assert names(tmp_path) == ["map.png"]
+
+
+def test_pyplot_keeps_no_figure(dataset, tmp_path):
+    draw(dataset, tmp_path / "map.png")
+    assert pyplot.get_fignums() == []
+
+
+def test_natural_earth():
+    """Land and coastlines are there, and the land lies where it should."""
+    land = shapely.union_all(list(Reader(COASTLINES / "ne_110m_land.shp").geometries()))
+    places = {(10, 50): True, (-30, 40): False, (135, -25): True, (7, 41): False, (-100, 40): True}
+    assert {place: shapely.contains_xy(land, *place) for place in places} == places
+    coast = shapely.union_all(list(Reader(COASTLINES / "ne_110m_coastline.shp").geometries()))
+    assert coast.geom_type == "MultiLineString"
+    assert coast.intersection(land.boundary.buffer(0.05)).length > 0.99 * coast.length

@@ -1,0 +1,193 @@
+"""Many files into one store: what is in it, what is said of bad ones, and what a stopped run leaves."""
+
+from __future__ import annotations
+
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+from fields import cloudy_dataset
+from oceanfill.pipeline.errors import InputError
+from oceanfill.pipeline.io.field import open_field
+from oceanfill.pipeline.records import prepare as module
+from oceanfill.pipeline.records.prepare import DATES, prepare
+from oceanfill.pipeline.records.statistics import Statistics
+
+WHOLE = cloudy_dataset(dates=50, rows=9, columns=11).drop_vars("truth")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Files of seven dates; their names do not tell the order, the last is turned over in time."""
+    for i, start in enumerate(range(0, 50, 7)):
+        part = WHOLE.isel(time=slice(start, start + 7))
+        part = part.isel(time=slice(None, None, -1)) if start == 49 - 7 else part
+        part.to_netcdf(tmp_path / f"{'hcafbdeg'[i]}.nc")
+    return tmp_path
+
+
+def test_the_store_is_the_files_in_order_with_their_mask_and_statistics(folder):
+    store = prepare(str(folder / "*.nc"), folder / "all.zarr")
+    field, one = open_field(store), open_field(WHOLE)
+    np.testing.assert_array_equal(field.values, one.values)
+    np.testing.assert_array_equal(field.sea, one.sea)
+    np.testing.assert_array_equal(field.days, one.days)
+    held = xr.open_zarr(store)
+    np.testing.assert_allclose(held.sst_mean, WHOLE.sst.mean("time"), rtol=1e-6)
+    np.testing.assert_allclose(held.sst_std, WHOLE.sst.std("time"), rtol=1e-5)
+    np.testing.assert_allclose(held.sst_share, WHOLE.sst.notnull().mean("time"), rtol=1e-6)
+    by_month = WHOLE.sst.groupby("time.month").mean("time")
+    np.testing.assert_allclose(held.sst_climatology[:2], by_month, rtol=1e-6)
+    assert held.sst_climatology[2:].isnull().all()
+    assert held.sst.encoding["chunks"] == (DATES, 9, 11)
+    assert [path.name for path in folder.iterdir() if path.suffix != ".nc"] == ["all.zarr"]
+
+
+def test_statistics_of_parts_are_those_of_the_whole_to_the_last_digits():
+    rng = np.random.default_rng(0)
+    values = 1e4 + rng.standard_normal((40, 3, 4))  # a mean that sums of squares would drown in
+    values[rng.random(values.shape) < 0.6] = np.nan
+    values[:, 0, 0], values[:13, 0, 1] = np.nan, np.nan
+    month = rng.integers(1, 13, 40)
+    merged, *others = (
+        Statistics.of(values[at], month[at]) for at in (slice(0, 13), slice(13, 14), slice(14, 40))
+    )
+    for other in others:
+        merged.add(other)
+    seen = np.isfinite(values).any(axis=0)
+    np.testing.assert_array_equal(merged.number[0], np.isfinite(values).sum(axis=0))
+    np.testing.assert_allclose(merged.mean[0][seen], np.nanmean(values[:, seen], axis=0), rtol=1e-15)
+    deviation = np.nansum((values - merged.mean[0])[:, seen] ** 2, axis=0)
+    np.testing.assert_allclose(merged.squares[seen], deviation, rtol=1e-9)
+    june = values[month == 6]
+    has = np.isfinite(june).any(axis=0)
+    np.testing.assert_allclose(merged.mean[6][has], np.nanmean(june[:, has], axis=0), rtol=1e-15)
+
+
+def test_every_bad_file_is_named_and_can_be_left_out(folder):
+    (folder / "i.nc").write_bytes((folder / "a.nc").read_bytes()[:3000])
+    WHOLE.isel(lat=slice(0, 5)).to_netcdf(folder / "j.nc")
+    WHOLE.isel(time=[0]).drop_vars("sst").to_netcdf(folder / "k.nc")
+    with pytest.raises(InputError) as error:
+        prepare(str(folder / "*.nc"), folder / "all.zarr")
+    text = str(error.value)
+    assert text.startswith("3 of 11 files cannot be used")
+    assert "i.nc: the file is truncated" in text
+    assert "j.nc: its grid is not that of" in text
+    assert "k.nc: no variable has time, latitude and longitude" in text
+    assert not (folder / "all.zarr").exists()
+    store = prepare(str(folder / "*.nc"), folder / "all.zarr", skip_bad=True)
+    np.testing.assert_array_equal(open_field(store).values, open_field(WHOLE).values)
+
+
+def test_dates_whose_values_cannot_be_read_stay_missing_when_bad_files_are_skipped(folder, caplog):
+    """A file whose header is whole and whose values are not, and one with an infinite value."""
+    packed = WHOLE.isel(time=slice(14, 21))  # a.nc
+    packing = {"zlib": True, "shuffle": False, "chunksizes": (1, 9, 11)}
+    packed.to_netcdf(folder / "a.nc", encoding={"sst": packing})
+    content = bytearray((folder / "a.nc").read_bytes())
+    start = content.index(zlib.compress(packed.sst[3].to_numpy().tobytes(), 4)[:16])
+    content[start + 20 : start + 120] = bytes(100)
+    (folder / "a.nc").write_bytes(content)
+    infinite = WHOLE.isel(time=slice(7, 14)).copy(deep=True)  # c.nc
+    infinite.sst[2, 5, 5] = np.inf
+    infinite.to_netcdf(folder / "c.nc")
+    with pytest.raises(InputError, match=r"c\.nc: sst has 1 infinite values"):
+        prepare(str(folder / "*.nc"), folder / "all.zarr")
+    store = prepare(str(folder / "*.nc"), folder / "all.zarr", skip_bad=True)
+    expected = open_field(WHOLE).values.copy()
+    expected[7:14] = expected[DATES:21] = np.nan  # the first two of a.nc are in a chunk before
+    np.testing.assert_array_equal(open_field(store).values, expected)
+    found = xr.open_zarr(store)
+    assert (found.sst_seen[DATES:21] == 0).all()
+    sea = np.isfinite(expected).any(axis=0)
+    np.testing.assert_allclose(
+        found.sst_mean.to_numpy()[sea], np.nanmean(expected[:, sea], axis=0), rtol=1e-6
+    )
+    assert caplog.text.count("dates of it stay missing") == 2
+    assert "a.nc: its values cannot be read" in caplog.text
+
+
+def test_of_dates_that_come_twice_the_last_map_is_kept(folder, caplog):
+    again = WHOLE.isel(time=[20, 3])
+    (again + 1).assign(mask=WHOLE.mask).to_netcdf(folder / "z.nc")
+    store = prepare(str(folder / "*.nc"), folder / "all.zarr")
+    expected = open_field(WHOLE).values.copy()
+    expected[[3, 20]] += 1
+    np.testing.assert_allclose(open_field(store).values, expected, rtol=1e-6)
+    assert "dates that come twice: 2 (2020-01-21, 2020-01-04)" in caplog.text
+
+
+def test_a_stopped_run_goes_on_where_it_was_and_gives_the_same(folder, monkeypatch):
+    undisturbed = prepare(str(folder / "*.nc"), folder / "whole.zarr")
+    monkeypatch.setattr(module, "_SAVED_EVERY", 0.0)
+    monkeypatch.setattr(module, "_SAVING", float("inf"))  # a state after each chunk, however slow the disk
+    write, written = module._write, []
+
+    def stopping(numbered, **options):
+        if len(written) == 2:
+            raise KeyboardInterrupt
+        written.append(numbered[0])
+        return write(numbered, **options)
+
+    monkeypatch.setattr(module, "_write", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        prepare(str(folder / "*.nc"), folder / "all.zarr")
+    assert not (folder / "all.zarr").exists()
+    monkeypatch.setattr(module, "_write", lambda *a, **k: (written.append(a[0][0]), write(*a, **k))[1])
+    store = prepare(str(folder / "*.nc"), folder / "all.zarr")
+    assert written == [0, 1, 2, 3]
+    assert xr.open_zarr(store).identical(xr.open_zarr(undisturbed))
+    written.clear()
+    prepare(str(folder / "*.nc"), folder / "all.zarr")
+    assert written == []  # nothing has changed
+    (folder / "a.nc").touch()
+    prepare(str(folder / "*.nc"), folder / "all.zarr")
+    assert written == [0, 1, 2, 3]
+
+
+@pytest.mark.slow  # new processes import everything
+@pytest.mark.parametrize("cluster", [None, "local"])
+def test_workers_give_the_same_as_one_process(folder, cluster):
+    if cluster is not None:
+        pytest.importorskip("distributed", reason="the extra hpc is not installed")
+    one = prepare(str(folder / "*.nc"), folder / "one.zarr")
+    two = prepare(str(folder / "*.nc"), folder / "two.zarr", cluster=cluster, number=2)
+    assert xr.open_zarr(one).identical(xr.open_zarr(two))
+
+
+def test_period_region_and_error_are_kept(folder):
+    for path in folder.glob("*.nc"):
+        data = xr.load_dataset(path)
+        data.assign(err=0.1 + 0 * data.sst).to_netcdf(path)
+    cut = {"period": "2020-01-05/2020-02-03", "region": (35.2, 35.6, -5.8, -5.3), "error_variable": "err"}
+    store = prepare(str(folder / "*.nc"), folder / "all.zarr", variable="sst", **cut)
+    field = open_field(store, error_variable="err")
+    one = open_field(sorted(folder.glob("*.nc")), variable="sst", **cut)
+    assert field.values.shape == (30, 5, 6)
+    np.testing.assert_array_equal(field.values, one.values)
+    np.testing.assert_array_equal(field.error_variance, one.error_variance)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "output", "says"),
+    [
+        ("a.nc", "all.nc", "a cache is a Zarr store; name it .zarr"),
+        ("nothing.nc", "all.zarr", "no such file"),
+        ("one.nc", "all.zarr", "there is a single date"),
+        ("inf.nc", "all.zarr", "sst has 1 infinite values"),
+        ("nan.nc", "all.zarr", "is ever observed"),
+    ],
+)
+def test_what_cannot_be_prepared_is_said(folder, inputs, output, says):
+    few = WHOLE.isel(time=slice(0, 3))
+    WHOLE.isel(time=[0]).to_netcdf(folder / "one.nc")
+    data = few.copy(deep=True)
+    data.sst[0, 5, 5] = np.inf
+    data.to_netcdf(folder / "inf.nc")
+    few.assign(sst=few.sst * np.nan).to_netcdf(folder / "nan.nc")
+    with pytest.raises(InputError, match=says):
+        prepare(folder / inputs, folder / output)
+    assert not (folder / output).exists()

@@ -1,0 +1,295 @@
+"""What a network is trained, validated and run on: disjoint masks, patches around what is hidden."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from fields import cloudy_field
+from oceanfill.pipeline.errors import InputError
+from oceanfill.pipeline.training.data import Draws, GapData, Patches, usual_window
+from oceanfill.pipeline.training.features import Scene, channels, surroundings, together
+
+torch.set_num_threads(1)
+
+
+def gap_data(field, **options):
+    return GapData(field, **{"neighbours": 8, "rehearsals": 2, "seed": 1, "first_guess": "none"} | options)
+
+
+@pytest.fixture(scope="module")
+def data():
+    made = gap_data(cloudy_field(dates=12, rows=12, columns=14), first_guess="oi")
+    made.setup("fit")
+    return made
+
+
+def test_choosing_scored_and_what_the_rehearsals_hide_are_disjoint(data):
+    hidden = [scene.residual[0].isfinite().numpy() for scene in data.scenes]
+    assert len(hidden) == 2
+    assert not (hidden[0] == hidden[1]).all()
+    assert data.choosing.any()
+    assert data.scored.any()
+    assert not (data.choosing & data.scored).any()
+    assert not ((data.choosing | data.scored) & ~data.field.observed).any()
+    for one in hidden:
+        assert one.any()
+        assert not (one & data.held).any()
+        assert not (one & ~data.field.observed).any()
+    np.testing.assert_array_equal(data.trial.residual[0].isfinite(), data.held)
+
+
+def test_held_out_values_are_nowhere_in_the_training():
+    """With other held-out values the scale of the first guess and every training scene are the same."""
+    field = cloudy_field(dates=12, rows=12, columns=14)
+    first = gap_data(field, first_guess="oi")
+    second = gap_data(
+        replace(field, values=np.where(first.held, 40 - 3 * field.values, field.values)), first_guess="oi"
+    )
+    for made in (first, second):
+        made.setup("fit")
+    np.testing.assert_array_equal(first.held, second.held)
+    assert first.kriging == second.kriging
+    for one, other in zip(first.scenes, second.scenes, strict=True):
+        for part in ("anomaly", "log_error", "weight"):
+            assert torch.equal(getattr(one, part), getattr(other, part)), part
+        np.testing.assert_array_equal(one.residual, other.residual)  # NaN beside NaN
+    assert first.trial_guess.tobytes() == second.trial_guess.tobytes()
+    assert first.trial_error.tobytes() == second.trial_error.tobytes()
+    further = [made.further() for made in (first, second)]
+    assert len({date for one in further[0] for date in one.date}) > len(np.unique(np.nonzero(first.held)[0]))
+    for one, other in zip(*further, strict=True):
+        for part in ("miss", "traits", "weight", "date"):
+            np.testing.assert_array_equal(getattr(one, part), getattr(other, part))
+
+
+def test_held_out_values_are_not_in_the_error_of_the_pixel_means():
+    field = cloudy_field(dates=12, rows=12, columns=14)
+    first = gap_data(field)
+    second = gap_data(replace(field, values=np.where(first.held, 40 - 3 * field.values, field.values)))
+    for made in (first, second):
+        made.setup("fit")
+    assert first.trial_error.tobytes() == second.trial_error.tobytes()
+    assert torch.equal(first.scenes[0].log_error, second.scenes[0].log_error)
+
+
+def test_the_same_seed_hides_the_same_and_another_does_not():
+    field = cloudy_field(dates=12, rows=12, columns=14)
+    made = [gap_data(field, seed=seed) for seed in (3, 3, 4)]
+    for one in made:
+        one.setup("fit")
+    for part in ("choosing", "scored"):
+        np.testing.assert_array_equal(getattr(made[0], part), getattr(made[1], part))
+    for one, other in zip(made[0].scenes, made[1].scenes, strict=True):
+        np.testing.assert_array_equal(one.residual, other.residual)
+    assert not (made[0].held == made[2].held).all()
+
+
+def test_nothing_is_held_out_when_it_is_not_asked_for():
+    made = gap_data(cloudy_field(dates=6, rows=8, columns=10), held_out=0.0)
+    made.setup("fit")
+    assert not made.held.any()
+    assert len(made.scenes) == 2
+
+
+def test_each_member_of_an_ensemble_has_dates_of_its_own(data):
+    members = data.members(4)
+    targets = np.array([[(scene.weight[0] > 0).numpy() for scene in one.scenes] for one in members])
+    every = np.array([(scene.weight[0] > 0).numpy() for scene in data.scenes])
+    np.testing.assert_array_equal(targets.any(axis=0), every)
+    assert every[:, ::3].any(axis=(0, 2, 3)).sum() >= 2
+    for k, one in enumerate(members):
+        assert one.seed == data.seed + k
+        own = np.flatnonzero(one.choosing.any(axis=(1, 2)))
+        rehearsed = every[:, 3 * k].any()
+        np.testing.assert_array_equal(own, [3 * k] if rehearsed else [])  # a tenth of twelve dates
+        np.testing.assert_array_equal(np.flatnonzero((every & ~targets[k]).any(axis=(0, 2, 3))), own)
+        assert not (one.choosing & data.held).any()
+        scene, where = one.chosen_on
+        np.testing.assert_array_equal(where[0], one.choosing)
+        assert where.sum() == scene.residual[:, own].isfinite().sum()
+
+
+def test_the_weights_of_held_out_values_are_one_each_until_the_guess_tells_how_hard_they_are(data):
+    fresh = gap_data(data.field)
+    np.testing.assert_array_equal(fresh.weight, fresh.held)
+    np.testing.assert_array_equal(data.weight > 0, data.held & (data.trial.weight[0].numpy() > 0))
+    # Weighted, the first guess's error on held-out values is that in the gaps.
+    held = data.trial_error[data.held]
+    assert np.average(held, weights=data.weight[data.held]) == pytest.approx(data.real.mean(), rel=0.1)
+    assert np.average(held, weights=data.weight[data.held]) != pytest.approx(held.mean(), rel=0.01)
+
+
+def test_scores_need_the_first_guess_of_the_held_out_values_alone(data):
+    alone = gap_data(data.field, first_guess="oi")
+    alone.setup("predict")
+    np.testing.assert_array_equal(np.isfinite(alone.trial_guess), data.held)
+    np.testing.assert_array_equal(alone.trial_guess[data.held], data.trial_guess[data.held])
+    np.testing.assert_array_equal(alone.weight, data.weight)
+    alone.setup("test")
+    np.testing.assert_array_equal(alone.trial_error, data.trial_error)
+
+
+def test_every_patch_holds_a_value_to_learn_from(data):
+    torch.manual_seed(0)
+    patches = Patches(data.scenes, data.around, 3, 4, 0.5)
+    for item in range(300):
+        seen, residual, _, weight = patches[item]
+        assert seen.shape == (channels(3), 4, 4)
+        assert set(weight.unique().tolist()) <= {0, 1}
+        assert weight.any()
+        assert residual[weight > 0].isfinite().all()
+
+
+def test_no_two_epochs_or_processes_draw_one_patch_and_each_number_is_one_patch(data, monkeypatch):
+    patches = Patches(data.scenes, data.around, 3, 4, 0.5, seed=5)
+    alone = Draws(patches)
+    epochs = []
+    for epoch in range(3):
+        alone.set_epoch(epoch)
+        epochs.append(list(alone))
+    assert [len(epoch) for epoch in epochs] == 3 * [len(patches)]
+    assert len({number for epoch in epochs for number in epoch}) == 3 * len(patches)
+    monkeypatch.setattr("torch.distributed.is_initialized", lambda: True)
+    monkeypatch.setattr("torch.distributed.get_world_size", lambda: 2)
+    shares = []
+    for rank in range(2):
+        monkeypatch.setattr("torch.distributed.get_rank", lambda rank=rank: rank)
+        one = Draws(patches)
+        one.set_epoch(2)
+        shares.append(list(one))
+    assert sorted(shares[0] + shares[1]) == sorted(epochs[2])
+    torch.manual_seed(0)
+    first = patches[7]
+    torch.manual_seed(1)
+    assert all(torch.equal(a, b) for a, b in zip(first[::3], patches[7][::3], strict=True))
+    assert not torch.equal(first[0], patches[8][0])
+    other = Patches(data.scenes, data.around, 3, 4, 0.5, seed=6)
+    assert not torch.equal(first[0], other[7][0])
+
+
+def lone(rows=6, columns=9, dates=5):
+    """A scene that hides its corners on the third date; the residual is the anomaly, which numbers cells."""
+    cells = torch.arange(1.0, rows * columns + 1).reshape(rows, columns)
+    anomaly = torch.stack([cells + 1000 * date for date in range(dates)])
+    weight = torch.zeros(dates, rows, columns)
+    weight[2, [0, 0, -1, -1], [0, -1, 0, -1]] = 1
+    place = torch.stack([cells, -cells, cells + 0.5])
+    return Scene(*(part[None] for part in (anomaly, -anomaly, anomaly, 2 * anomaly, weight))), place
+
+
+@pytest.mark.parametrize("size", [1, 3, 64])
+def test_corners_are_as_likely_as_any_cell_and_patches_stay_inside(size):
+    scene, place = lone()
+    field = cloudy_field(dates=5, rows=6, columns=9)
+    around = replace(surroundings(field), place=place)
+    patches = Patches([scene], around, 3, size, 0.0)
+    torch.manual_seed(0)
+    met = torch.zeros(6, 9)
+    for item in range(400):
+        seen, residual, variance, weight = patches[item]
+        assert torch.equal(variance, 2 * residual)
+        assert residual.shape == (1, min(size, 6), min(size, 9))
+        met += (place[0][:, :, None] == residual[weight > 0] - 2000).any(2)
+        assert torch.equal(seen[1], residual[0])
+    corners = met[[0, 0, -1, -1], [0, -1, 0, -1]]
+    assert met.sum() == corners.sum()
+    if size < 6:
+        np.testing.assert_allclose(corners / 400, 0.25, atol=0.09)  # four standard deviations
+    else:
+        assert (corners == 400).all()
+
+
+def test_patches_are_turned_with_their_place_and_back_in_time():
+    scene, place = lone()
+    field = cloudy_field(dates=5, rows=6, columns=9)
+    around = replace(surroundings(field), place=place)
+    torch.manual_seed(0)
+    patches = Patches([scene], around, 3, 4, 1.0)
+    turns = []
+    for item in range(400):
+        seen, (residual,), (variance,), (weight,) = patches[item]
+        assert torch.equal(variance, 2 * residual)
+        cells = residual - 2000
+        days = [float((seen[channel] - cells).unique()) for channel in range(3)]
+        assert days in ([1000, 2000, 3000], [3000, 2000, 1000])
+        assert torch.equal(seen[3:6], -seen[:3])
+        assert torch.equal(seen[6:8], torch.stack([cells, -cells]))
+        corners = torch.isin(cells, place[0][[0, 0, -1, -1], [0, -1, 0, -1]])
+        assert torch.equal(weight > 0, corners)
+        turns.append((days[0] > days[2], bool(cells[0, 0] > cells[1, 0]), bool(cells[0, 0] > cells[0, 1])))
+        torch.testing.assert_close(seen[9:, 0, 0], around.season[2])
+    np.testing.assert_allclose(np.mean(turns, axis=0), 0.5, atol=0.1)
+    assert len(set(turns)) == 8
+
+
+def test_of_several_variables_all_are_turned_and_hidden_values_of_either_output_are_met():
+    scene, place = lone()
+    other = Scene(*(part.clone() for part in vars(scene).values()))
+    other.weight[:] = 0
+    other.weight[0, 4, 3, 4] = 1
+    around = replace(surroundings(cloudy_field(dates=5, rows=6, columns=9)), place=place)
+    patches = Patches([together([scene, other, scene], 2)], around, 3, 3, 1.0)
+    met = []
+    for item in range(200):
+        seen, residual, _, weight = patches[item]
+        assert seen.shape == (channels(3, 3), 3, 3)
+        assert residual.shape == weight.shape == (2, 3, 3)
+        assert torch.equal(seen[:6], seen[6:12])
+        assert torch.equal(seen[:6], seen[12:18])
+        assert torch.equal(seen[18], seen[1] - 1000 * (seen[1] // 1000))  # its place numbers the cells
+        met.append(bool(weight[1].any()))
+        assert met[-1] != bool(weight[0].any())
+    assert np.mean(met) == pytest.approx(0.5, abs=0.15)  # each date is as likely
+
+
+def test_an_epoch_has_eight_patches_a_date_within_bounds():
+    scene, place = lone()
+    field = cloudy_field(dates=5, rows=6, columns=9)
+    around = replace(surroundings(field), place=place)
+    for number, expected in ((1, 200), (60, 480), (300, 1600)):
+        assert len(Patches([scene] * number, around, 3, 4, 0.0)) == expected
+
+
+def test_validation_and_test_have_whole_dates_and_only_their_part_counts(data):
+    for loader, part in ((data.val_dataloader(), data.choosing), (data.test_dataloader(), data.scored)):
+        dates = np.flatnonzero(part.any(axis=(1, 2)))
+        assert len(loader) == len(dates)
+        for date, (seen, residual, weight) in zip(dates, loader, strict=True):
+            assert seen.shape == (1, channels(data.window), 12, 14)
+            expected = np.where(part[date], data.trial.weight[0, date], 0)
+            np.testing.assert_array_equal(weight[0, 0], expected)
+            assert residual[0, 0][part[date]].isfinite().all()
+
+
+def test_prediction_has_every_date_and_the_trial_those_with_held_out_values(data):
+    middle = data.window // 2
+    seen = data.field.observed
+    for loader, scene, dates in (
+        (data.predict_dataloader(), data.full, range(12)),
+        (data.trial_dataloader(), data.trial, np.flatnonzero(data.held.any(axis=(1, 2)))),
+    ):
+        found = list(loader)
+        assert [int(date) for _, date in found] == list(dates)
+        for inputs, date in found:
+            assert torch.equal(inputs[0, middle], scene.anomaly[0, int(date)])
+    # The values that are held out are there for the prediction and not in the trial.
+    error = [scene.log_error[0].numpy()[data.held & seen] for scene in (data.full, data.trial)]
+    assert (error[0] < error[1]).all()
+
+
+def test_the_window_is_five_dates_and_three_of_a_short_record():
+    assert usual_window(cloudy_field(dates=29, rows=6, columns=8)) == 3
+    assert usual_window(cloudy_field(dates=30, rows=6, columns=8)) == 5
+    assert gap_data(cloudy_field(dates=6, rows=6, columns=8), window=7).window == 7
+
+
+def test_the_number_of_rehearsals_is_between_three_and_five_unless_it_is_told():
+    small = gap_data(cloudy_field(dates=8, rows=8, columns=10), rehearsals=None)
+    small.setup("fit")
+    assert len(small.scenes) == 5
+
+
+def test_an_unknown_first_guess():
+    with pytest.raises(InputError, match="no first guess is called 'spline'; choose one of oi, none"):
+        gap_data(cloudy_field(dates=6, rows=6, columns=8), first_guess="spline")
