@@ -15,11 +15,11 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 from fill_cases import found
-from oceanfill.pipeline.holdout.calibration import misses
-from oceanfill.pipeline.holdout.score_files import truth_of
+from oceanfill.pipeline.holdout.calibration import standardised_residuals
+from oceanfill.pipeline.holdout.score_files import read_truth
 from oceanfill.pipeline.io.field import open_field
-from oceanfill.pipeline.jobs.evaluate import Product, calibrated
-from oceanfill.pipeline.jobs.fill import HELD_OUT, METHODS, standard_error
+from oceanfill.pipeline.jobs.evaluate import Candidate, calibrate_candidate
+from oceanfill.pipeline.jobs.fill import HELD_OUT, METHODS, scale_error
 from oceanfill.pipeline.training.data import GapData
 from oceanfill.pipeline.training.networks import Training
 from scipy.stats import norm
@@ -41,18 +41,18 @@ def shares(z: np.ndarray, widths: list[float]) -> list[float]:
 
 
 def reached(
-    truth: np.ndarray, data: GapData, product: Product
+    truth: np.ndarray, data: GapData, product: Candidate
 ) -> dict[str, tuple[list[float], list[float], list[float]]]:
     """Percent of the truth in the intervals; in that of 68 % by fifths of the distance, and of the unseen."""
     assert product.trial is not None  # values are held out
     field, here = data.field, np.isfinite(truth)
-    there = misses(field, truth, *product.estimate, np.ones(truth.shape))
-    held, law = data.misses("held", *product.trial), calibrated(data, product, "held")
+    there = standardised_residuals(field, truth, *product.estimate, np.ones(truth.shape))
+    held, law = data.residuals("held_out", *product.trial), calibrate_candidate(data, product, "held_out")
     level = norm.cdf(1) - norm.cdf(-1)
     factor = np.quantile(held.miss, level, weights=held.weight, method="inverted_cdf")
-    fifths = np.array_split(np.argsort(there.traits[:, 1], kind="stable"), 5)
+    fifths = np.array_split(np.argsort(there.covariates[:, 1], kind="stable"), 5)
     unseen = (field.observed.any(axis=0) < here)[here]
-    scaled = standard_error(data, product, law) / product.estimate[1]
+    scaled = scale_error(data, product, law) / product.estimate[1]
     lines = {}
     for name, z, widths in (
         ("one factor", there.miss / factor, norm.ppf((1 + np.array(LEVELS) / 100) / 2)),
@@ -73,7 +73,7 @@ def main() -> None:
     figure, axes = plt.subplots(2, len(names), layout="constrained", **shape)
     for name, (above, below) in zip(names, axes.T, strict=True):
         field = open_field(found(CASES[name][0]))
-        truth = truth_of(field, found(CASES[name][1]))
+        truth = read_truth(field, found(CASES[name][1]))
         truth = truth + CASES[name][2] * np.random.default_rng(0).standard_normal(truth.shape)
         data = GapData(field, held_out=HELD_OUT)
         (products,) = METHODS["unet"](data, Training(epochs=1000, time_budget=minutes))

@@ -47,9 +47,9 @@ def main() -> None:
         data = GapData(field, held_out=0.2, rehearsals=4, seed=seed)
         (products,) = METHODS["unet"](data, Training(epochs=epochs))
         chosen, scored = (
-            [data.pairs(part, *one.trial) for one in products] for part in ("choosing", "scored")
+            [data.pairs(part, *one.trial) for one in products] for part in ("validation", "test")
         )
-        dates, by, other = np.count_nonzero(data.choosing.any(axis=(1, 2))), ahead(*chosen), ratio(*scored)
+        dates, by, other = np.count_nonzero(data.validation.any(axis=(1, 2))), ahead(*chosen), ratio(*scored)
         found.append((by, other))
         print(f"| {case} | {dates} | {ratio(*chosen):.3f} | {by:.2f} | {other:.3f} |", flush=True)
     every, others = np.array(found).T

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from oceanfill.pipeline.experiments.dincae.experiment import dincae
-from oceanfill.pipeline.holdout.score_files import truth_of
+from oceanfill.pipeline.holdout.score_files import read_truth
 from oceanfill.pipeline.holdout.scores import coverage, crps_gaussian, rmse
 from oceanfill.pipeline.io.field import open_field
 from oceanfill.pipeline.jobs.fill import HELD_OUT, METHODS
@@ -51,7 +51,7 @@ GUESSES = {"in fill, first guess none": "none", "in fill, first guess oi": "oi"}
 def corrected(first_guess: str, seed: int, minutes: float = 1.0) -> dict[str, float]:
     """What `dincae2`, which has the refinement, makes of a first guess in so many minutes of `fill`."""
     field = open_field("sample:sst_clouds.nc")
-    truth = truth_of(field, "sample:sst_clouds_truth.nc")
+    truth = read_truth(field, "sample:sst_clouds_truth.nc")
     start = time.process_time()
     data = GapData(field, held_out=HELD_OUT, first_guess=first_guess, seed=seed)
     how = Training(epochs=1000, time_budget=minutes, first_guess=first_guess)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from fill_cases import SHARED
-from oceanfill.pipeline.classical.dineof import decompose, estimate
+from oceanfill.pipeline.classical.dineof import decompose, estimate_from_eofs
 from oceanfill.pipeline.holdout.scores import coverage, rmse
 from oceanfill.pipeline.io.field import open_field
 
@@ -33,7 +33,7 @@ def main() -> None:
     truth = xr.load_dataset(SHARED / "med_heldout_truth.nc").adt.to_numpy()
     truth = np.where(field.sea, truth, np.nan)
     eofs, seconds = timed(lambda: decompose([field], modes=30))
-    mean, error = estimate(field, eofs)
+    mean, error = estimate_from_eofs(field, eofs)
     matrix = np.nan_to_num(field.values[:, field.sea].astype(np.float64))
     _, reference = timed(lambda: np.linalg.svd(matrix, full_matrices=False))
     print(f"{len(eofs.singular)} modes of {len(eofs.cross_validation)} tried, {seconds:.1f} s")

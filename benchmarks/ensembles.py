@@ -13,18 +13,18 @@ import sys
 
 from calibration import CASES
 from fill_cases import found
-from oceanfill.pipeline.holdout.score_files import truth_of
+from oceanfill.pipeline.holdout.score_files import read_truth
 from oceanfill.pipeline.holdout.scores import coverage, crps_gaussian, rmse
 from oceanfill.pipeline.io.field import open_field
-from oceanfill.pipeline.jobs.evaluate import Product, calibrated, score
-from oceanfill.pipeline.jobs.fill import HELD_OUT, METHODS, standard_error
+from oceanfill.pipeline.jobs.evaluate import Candidate, calibrate_candidate, score_pairs
+from oceanfill.pipeline.jobs.fill import HELD_OUT, METHODS, scale_error
 from oceanfill.pipeline.training.data import GapData
 from oceanfill.pipeline.training.networks import Training
 
 MEMBERS = 4
 
 
-def trained(data: GapData, minutes: float, members: int | None) -> list[Product]:
+def trained(data: GapData, minutes: float, members: int | None) -> list[Candidate]:
     """The first guess and what one network, or so many, make of it."""
     how = Training(epochs=1000, time_budget=minutes, ensemble=members)
     (products,) = METHODS["unet"](data, how)
@@ -39,7 +39,7 @@ def main() -> None:
     for name in sys.argv[3:]:
         source, behind = map(found, CASES[name][:2])
         field = open_field(source)
-        truth = truth_of(field, behind)
+        truth = read_truth(field, behind)
         for seed in range(seeds):
             data = GapData(field, held_out=HELD_OUT, seed=seed)
             guess, one = trained(data, minutes, None)
@@ -47,12 +47,12 @@ def main() -> None:
             for called, product in (("oi", guess), ("one", one), ("four", four)):
                 assert product.trial is not None  # values are held out
                 mean, _ = product.estimate
-                sigma = standard_error(data, product, calibrated(data, product, "held"))
+                sigma = scale_error(data, product, calibrate_candidate(data, product, "held_out"))
                 cells = [
                     f"{rmse(mean, truth):.4g}",
                     f"{crps_gaussian(mean, sigma, truth):.4g}",
                     f"{100 * coverage(mean, sigma, truth):.1f} %",
-                    f"{score(data.pairs('held', *product.trial))['rmse']:.4g}",
+                    f"{score_pairs(data.pairs('held', *product.trial))['rmse']:.4g}",
                 ]
                 print("| " + " | ".join([name, str(seed), called, *cells]) + " |", flush=True)
 

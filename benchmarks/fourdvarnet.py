@@ -18,8 +18,8 @@ from itertools import product
 from multiprocessing import get_context
 
 import torch
-from oceanfill.pipeline.training.features import channels
-from oceanfill.pipeline.training.networks import NETWORKS, build
+from oceanfill.pipeline.training.features import count_channels
+from oceanfill.pipeline.training.networks import NETWORKS, build_network
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 WINDOW = 5
@@ -48,8 +48,8 @@ def memory() -> float:
 def line(how: str, half: bool, batch: int, cells: int) -> str:
     """A row of the table."""
     torch.manual_seed(0)
-    network = build(NETWORKS["4dvarnet"], channels(WINDOW), 2, WINDOW).to(DEVICE)
-    x = torch.randn(batch, channels(WINDOW), cells, cells, device=DEVICE)
+    network = build_network(NETWORKS["4dvarnet"], count_channels(WINDOW), 2, WINDOW).to(DEVICE)
+    x = torch.randn(batch, count_channels(WINDOW), cells, cells, device=DEVICE)
     optimiser = torch.optim.AdamW(network.parameters())
     network.assimilation.recomputed = how == "recomputed"
     if how == "compiled":

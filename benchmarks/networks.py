@@ -16,7 +16,7 @@ import numpy as np
 import xarray as xr
 from oceanfill.pipeline.holdout.scores import coverage, rmse
 from oceanfill.pipeline.io.field import open_field
-from oceanfill.pipeline.jobs.evaluate import calibrated
+from oceanfill.pipeline.jobs.evaluate import calibrate_candidate
 from oceanfill.pipeline.jobs.fill import HELD_OUT, METHODS
 from oceanfill.pipeline.training.data import GapData
 from oceanfill.pipeline.training.networks import NETWORKS, Training
@@ -51,7 +51,7 @@ def main() -> None:
         (products,) = METHODS[name](data, Training(epochs=1000, time_budget=minutes))
         for product in products[0 if not first else 1 :]:
             mean, error = product.estimate
-            sigma = calibrated(data, product, "held").scaled(data.field, error)
+            sigma = calibrate_candidate(data, product, "held_out").scale_error(data.field, error)
             found = rmse(np.where(np.isfinite(truth), mean, np.nan), truth)
             first = first or found
             ours = product.name in NETWORKS

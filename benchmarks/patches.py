@@ -18,9 +18,9 @@ import dask
 import numpy as np
 import torch
 import xarray as xr
-from oceanfill.pipeline.training.data import Draws, Patches
-from oceanfill.pipeline.training.features import Scene, Surroundings
-from oceanfill.pipeline.training.patches import mixed, windows
+from oceanfill.pipeline.training.data import Patches, PatchSampler
+from oceanfill.pipeline.training.features import NetworkInputs, StaticFeatures
+from oceanfill.pipeline.training.patches import blend_patches, windows
 from oceanfill.pipeline.training.tasks import Correction
 
 SHAPE, SIDE, BATCH = (365, 256, 256), 64, 8
@@ -41,10 +41,12 @@ def main() -> None:
     dask.config.set(scheduler="synchronous")
     rng = np.random.default_rng(0)
     field, hidden = rng.standard_normal(SHAPE, np.float32), rng.random(SHAPE) < 0.2
-    scene = Scene(*(torch.from_numpy(np.float32(part)) for part in 4 * [field[None]] + [hidden[None]]))
-    around = Surroundings(torch.zeros(3, *SHAPE[1:]), torch.zeros(SHAPE[0], 2))
+    scene = NetworkInputs(
+        *(torch.from_numpy(np.float32(part)) for part in 4 * [field[None]] + [hidden[None]])
+    )
+    around = StaticFeatures(torch.zeros(3, *SHAPE[1:]), torch.zeros(SHAPE[0], 2))
     patches = Patches([scene], around, 5, SIDE, 0.0)
-    numbers = list(Draws(patches))
+    numbers = list(PatchSampler(patches))
     batches = [numbers[start : start + BATCH] for start in range(0, len(numbers), BATCH)]
     ours = BATCH * rate(lambda k: patches.__getitems__(batches[k % len(batches)]), 500)
     print(f"patches with features: {ours:.0f}/s (bar 5000)")
@@ -67,7 +69,7 @@ def main() -> None:
         place[0], place[1] = mean, variance
     copy = time.process_time() - start
     start = time.process_time()
-    mixed(lambda y, x: (mean, variance), SHAPE, SIDE, overlap)
+    blend_patches(lambda y, x: (mean, variance), SHAPE, SIDE, overlap)
     seconds = time.process_time() - start
     print(f"stitching {number} patches: {seconds:.2f} s, {copy / seconds:.2f} of a copy's speed (bar 0.3)")
 

@@ -15,7 +15,7 @@ import numpy as np
 from calibration import CASES
 from fill_cases import found
 from numpy.lib.stride_tricks import sliding_window_view
-from oceanfill.pipeline.holdout.score_files import truth_of
+from oceanfill.pipeline.holdout.score_files import read_truth
 from oceanfill.pipeline.holdout.scores import crps_ensemble, crps_gaussian, energy_score, rank_histogram
 from oceanfill.pipeline.training.networks import Training
 from scipy.signal import welch
@@ -57,7 +57,7 @@ def main() -> None:
     for name, ax in zip(names, axes, strict=True):
         source, behind = map(found, CASES[name][:2])
         field = oceanfill.open_field(source)
-        truth = truth_of(field, behind)
+        truth = read_truth(field, behind)
         made = oceanfill.fill(source, method=method, training=training, samples=number)
         filled, analysis, error, draws = (
             made[field.name + part].transpose(..., *field.dims).to_numpy()

@@ -15,7 +15,7 @@ import time
 import numpy as np
 import torch
 from oceanfill.pipeline.training.data import Patches
-from oceanfill.pipeline.training.features import Scene, Surroundings
+from oceanfill.pipeline.training.features import NetworkInputs, StaticFeatures
 from oceanfill.pipeline.training.networks import NETWORKS
 from oceanfill.pipeline.training.tasks import Correction
 from torch.utils.flop_counter import FlopCounterMode
@@ -83,10 +83,10 @@ def measured(name: str, patches: Patches, compiled: bool, half: bool) -> tuple[f
 def main() -> None:
     """Print a line of Markdown a network and setting."""
     rng = np.random.default_rng(0)
-    scene = Scene(
-        *(torch.from_numpy(rng.random((1, *SHAPE), np.float32)) for _ in Scene.__dataclass_fields__)
+    scene = NetworkInputs(
+        *(torch.from_numpy(rng.random((1, *SHAPE), np.float32)) for _ in NetworkInputs.__dataclass_fields__)
     )
-    around = Surroundings(torch.zeros(3, *SHAPE[1:]), torch.zeros(SHAPE[0], 2))
+    around = StaticFeatures(torch.zeros(3, *SHAPE[1:]), torch.zeros(SHAPE[0], 2))
     patches = Patches([scene], around, WINDOW, SIDE, 0.0)
     best = peak()
     print(f"{DEVICE}: a product of bfloat16 matrices has {best / 1e12:.3g} Tflop/s")

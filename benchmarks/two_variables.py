@@ -19,7 +19,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from oceanfill.pipeline.holdout.scores import coverage, rmse
 from oceanfill.pipeline.io.variables import open_variables
-from oceanfill.pipeline.jobs.evaluate import calibrated, judge
+from oceanfill.pipeline.jobs.evaluate import calibrate_candidate, evaluate_candidates
 from oceanfill.pipeline.jobs.fill import HELD_OUT, METHODS
 from oceanfill.pipeline.training.data import GapData
 from oceanfill.pipeline.training.networks import Training
@@ -73,13 +73,13 @@ def main() -> None:
         (field,), helpers = open_variables(first, (), auxiliary)
         data = GapData([field, *helpers], held_out=HELD_OUT)
         (products,) = METHODS["unet"](data, Training(epochs=epochs))
-        best, _, _ = judge(field, data, products)
+        best, _, _ = evaluate_candidates(field, data, products)
         for product in products if name == "one" else products[1:]:
             mean, error = product.estimate
             errors[name] = rmse(mean, truth)
             parts = (rmse(mean, np.where(where, truth, np.nan)) for where in (through, ~through))
             cells = [name, product.name, f"{errors[name]:.3f}", *(f"{part:.3f}" for part in parts)]
-            sigma = calibrated(data, product, "held").scaled(field, error)
+            sigma = calibrate_candidate(data, product, "held_out").scale_error(field, error)
             cells += [f"{100 * coverage(mean, sigma, truth):.0f} %", "delivered" if product is best else ""]
             print("| " + " | ".join([*cells, f"{time.perf_counter() - start:.0f}"]) + " |", flush=True)
     print(f"two over one: {errors['two'] / errors['one']:.3f} (bar 0.8)")

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.parametrize import register_parametrization
 
-from .head import zeroed
+from .head import zero_weights
 
 
 class LatentAutoEncoder(nn.Module):
@@ -96,7 +96,7 @@ class DenseAutoEncoder(LatentAutoEncoder):
         for before, after in pairwise((latent, *widths[::-1])):
             back += [nn.Linear(before, after), nn.ReLU(), nn.Dropout(dropout)]
         back += [
-            zeroed(nn.Linear(widths[0], outputs * rows * columns)),
+            zero_weights(nn.Linear(widths[0], outputs * rows * columns)),
             nn.Unflatten(1, (outputs, rows, columns)),
         ]
         encoder = dense_encoder(inputs, shape, widths, dropout)
@@ -152,7 +152,7 @@ class ConvolutionalAutoEncoder(LatentAutoEncoder):
         back += [nn.Linear(dense, size), nn.ReLU(), nn.Unflatten(1, (widths[-1], rows, columns))]
         for below, above in pairwise((*widths[::-1], widths[0])):
             back += [_doubling(below, above, pooled), *[nn.BatchNorm2d(above)] * norm, nn.ReLU()]
-        back.append(zeroed(nn.Conv2d(widths[0], outputs, 3, padding=1)))
+        back.append(zero_weights(nn.Conv2d(widths[0], outputs, 3, padding=1)))
         encoder = convolutional_encoder(inputs, shape, widths, dense, pooled, norm, dropout)
         unit = 2 ** len(widths)
         super().__init__(encoder, nn.Linear(dense, latent), nn.Sequential(*back), shape, unit)
@@ -221,7 +221,7 @@ class LinearAutoEncoder(nn.Module):
         decoder = nn.Linear(latent, outputs * cells, bias=False)
         if tied:
             register_parametrization(decoder, "weight", _Orthonormal())
-        self.decoder = decoder if tied else zeroed(decoder)
+        self.decoder = decoder if tied else zero_weights(decoder)
 
     def weighted(self, x: Tensor) -> Tensor:
         """(batch, inputs, y, x) as (batch, inputs * cells), times the root of area, without the masked."""

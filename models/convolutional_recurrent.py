@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .head import zeroed
+from .head import zero_weights
 from .unet import ResidualBlock, UNet, padded
 
 
@@ -175,7 +175,7 @@ class RecurrentFiller(nn.Module):
         self.dates, self.variables, self.fold = dates, variables, fold
         self.both = Bidirectional(2 * variables * fold**2, hidden, cell, kernel, peephole)
         self.join = ResidualBlock(2 * hidden + inputs * fold**2, width)
-        self.head = zeroed(nn.Conv2d(width, outputs * fold**2, 1))
+        self.head = zero_weights(nn.Conv2d(width, outputs * fold**2, 1))
 
     def forward(self, x: Tensor) -> Tensor:
         rows, columns = x.shape[-2:]

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .convolutional_recurrent import channels_of_each, sequence
-from .head import zeroed
+from .head import zero_weights
 
 
 class AutoEncoder(nn.Module):
@@ -59,7 +59,7 @@ class AutoEncoder(nn.Module):
         self.up = nn.ModuleList(
             convolution(width + above * concatenate, above, 3, padding=1) for above, width in levels[:0:-1]
         )
-        self.head = zeroed(convolution(widths[0] + inputs * concatenate, outputs, 3, padding=1))
+        self.head = zero_weights(convolution(widths[0] + inputs * concatenate, outputs, 3, padding=1))
 
     def forward(self, x: Tensor) -> Tensor:
         skips = []

@@ -13,7 +13,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from .head import zeroed
+from .head import zero_weights
 
 Step = Callable[[Tensor], Tensor]  # of a state (batch, n): its tendency, or the state one step later
 Integrator = Callable[[Step, Tensor, float], Tensor]
@@ -65,7 +65,7 @@ def mlp(size: int, hidden: int = 64, layers: int = 2) -> nn.Sequential:
     """A tendency (batch, size) to (batch, size) of ``layers`` hidden layers, zero at first."""
     widths = [size] + [hidden] * layers
     inner = [part for before, after in pairwise(widths) for part in (nn.Linear(before, after), nn.Tanh())]
-    return nn.Sequential(*inner, zeroed(nn.Linear(widths[-1], size)))
+    return nn.Sequential(*inner, zero_weights(nn.Linear(widths[-1], size)))
 
 
 class Bilinear(nn.Module):
@@ -77,8 +77,8 @@ class Bilinear(nn.Module):
 
     def __init__(self, size: int) -> None:
         super().__init__()
-        self.linear = zeroed(nn.Linear(size, size))
-        self.products = zeroed(nn.Bilinear(size, size, size, bias=False))
+        self.linear = zero_weights(nn.Linear(size, size))
+        self.products = zero_weights(nn.Bilinear(size, size, size, bias=False))
 
     def forward(self, state: Tensor) -> Tensor:
         return self.linear(state) + self.products(state, state)

@@ -19,7 +19,7 @@ from torch.utils.checkpoint import checkpoint
 
 from .convolutional_recurrent import ConvLSTM
 from .dynamics import Step
-from .head import zeroed
+from .head import zero_weights
 from .unet import padded
 
 Memory = tuple[Tensor, ...]
@@ -114,7 +114,7 @@ class RecurrentSolver(nn.Module):
     ) -> None:
         super().__init__()
         self.cell = ConvLSTM(channels, hidden, kernel, dimensions=dimensions)
-        self.out = zeroed(_convolution(dimensions)(hidden, channels, 1))
+        self.out = zero_weights(_convolution(dimensions)(hidden, channels, 1))
         self.log_rate = nn.Parameter(torch.tensor(rate).log())
 
     def forward(self, gradient: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
@@ -270,7 +270,7 @@ class VariationalFiller(nn.Module):
             iterations,
         )
         self.read = nn.Conv2d((inputs + states) * fold**2, hidden, 3, padding=1)
-        self.head = zeroed(nn.Conv2d(hidden, outputs * fold**2, 1))
+        self.head = zero_weights(nn.Conv2d(hidden, outputs * fold**2, 1))
 
     def forward(self, x: Tensor) -> Tensor:
         rows, columns = x.shape[-2:]

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 Layer = TypeVar("Layer", bound=nn.Module)
 
 
-def zeroed(layer: Layer) -> Layer:
+def zero_weights(layer: Layer) -> Layer:
     """The layer, its weights and bias at zero: as a last layer, an untrained network changes nothing."""
     for parameter in layer.parameters():
         nn.init.zeros_(parameter)

@@ -22,14 +22,14 @@ def bivariate(channels: Tensor, most_log: float = 4.0) -> tuple[Tensor, Tensor]:
     return mean, torch.cat([first, below, second], 1)
 
 
-def applied(factor: Tensor, current: Tensor) -> Tensor:
+def apply_factor(factor: Tensor, current: Tensor) -> Tensor:
     """(batch, 2, y, x) the factor times a current (batch, 2, y, x)."""
     first, below, second = factor.unbind(1)
     u, v = current.unbind(1)
     return torch.stack([first * u, below * u + second * v], 1)
 
 
-def composed(left: Tensor, right: Tensor) -> Tensor:
+def compose_factors(left: Tensor, right: Tensor) -> Tensor:
     """(batch, 3, y, x) the product of two factors."""
     first, below, second = left.unbind(1)
     return torch.stack(
@@ -37,7 +37,7 @@ def composed(left: Tensor, right: Tensor) -> Tensor:
     )
 
 
-def projected(mean: Tensor, factor: Tensor, towards: Tensor) -> tuple[Tensor, Tensor]:
+def project(mean: Tensor, factor: Tensor, towards: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and variance (batch, station, y, x) along unit vectors (batch, station, 2, y, x)."""
     east, north = towards.unbind(2)
     first, below, second = factor[:, :, None].unbind(1)
@@ -52,7 +52,7 @@ def projected_loss(
 
     Each is Gaussian about the projected mean, with the projected variance and that of its ``noise``.
     """
-    along, variance = projected(mean, factor, towards)
+    along, variance = project(mean, factor, towards)
     variance = variance + noise
     left = torch.where(weight > 0, radial - along, 0.0)
     return ((variance.log() + left**2 / variance) * weight).sum() / (2 * weight.sum().clamp(min=1e-6))

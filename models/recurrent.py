@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from .convolutional_recurrent import channels_of_each, sequence
-from .head import zeroed
+from .head import zero_weights
 
 
 class Cell(nn.Module):
@@ -98,7 +98,7 @@ class RecurrentStep(nn.Module):
     def __init__(self, cell: Cell, size: int) -> None:
         super().__init__()
         self.cell, self.size = cell, size
-        self.change = zeroed(nn.Linear(cell.hidden, size))
+        self.change = zero_weights(nn.Linear(cell.hidden, size))
 
     def start(self, past: Tensor) -> Tensor:
         """The state after the observed states (batch, time, size), of which there must be two or more."""
@@ -120,7 +120,7 @@ class BothWays(nn.Module):
     def __init__(self, ahead: Cell, back: Cell, outputs: int) -> None:
         super().__init__()
         self.ahead, self.back = ahead, back
-        self.head = zeroed(nn.Linear(ahead.hidden + back.hidden, outputs))
+        self.head = zero_weights(nn.Linear(ahead.hidden + back.hidden, outputs))
 
     def forward(self, x: Tensor) -> Tensor:
         x = x.transpose(1, 2)

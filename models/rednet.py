@@ -10,7 +10,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .head import zeroed
+from .head import zero_weights
 
 
 class REDNet(nn.Module):
@@ -32,7 +32,7 @@ class REDNet(nn.Module):
         self.deconvolutions = nn.ModuleList(
             nn.ConvTranspose2d(width, width, 3, padding=1) for _ in range(half - 1)
         )
-        self.head = zeroed(nn.ConvTranspose2d(width, outputs, 3, padding=1))
+        self.head = zero_weights(nn.ConvTranspose2d(width, outputs, 3, padding=1))
 
     def forward(self, x: Tensor) -> Tensor:
         skips = []

@@ -13,7 +13,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .head import zeroed
+from .head import zero_weights
 from .unet import padded
 
 
@@ -45,7 +45,7 @@ class ResNet(nn.Module):
             )
             for _ in range(1 if shared else steps)
         )
-        self.head = zeroed(nn.Conv2d(width, outputs * fold**2, 1))
+        self.head = zero_weights(nn.Conv2d(width, outputs * fold**2, 1))
 
     def forward(self, x: Tensor) -> Tensor:
         rows, columns = x.shape[-2:]

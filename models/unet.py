@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .head import zeroed
+from .head import zero_weights
 
 
 class ResidualBlock(nn.Module):
@@ -103,7 +103,7 @@ class UNet(nn.Module):
         )
         self.enlarge = nn.ModuleList(_doubling(up, below) for below, _ in upwards)
         self.gates = nn.ModuleList(AttentionGate(width, below) for below, width in upwards if attention)
-        self.head = zeroed(nn.Conv2d(widths[0], outputs, 1))
+        self.head = zero_weights(nn.Conv2d(widths[0], outputs, 1))
 
     def encode(self, x: Tensor) -> list[Tensor]:
         """The features of each level, from the finest down, the grid padded to fold and halve evenly."""

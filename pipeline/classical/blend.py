@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import nnls
 
-from ..holdout.patterns import hide_spells
+from ..holdout.patterns import hide_clouds
 from ..io.field import Field
 from .baselines import Estimate, linear_in_time
 from .dineof import dineof
@@ -36,15 +36,15 @@ def blend(
     seed: int = 0,
 ) -> Estimate:
     """The mean of what ``methods`` make of a field, weighted by their errors under clouds of other dates."""
-    hidden = hide_spells(field, _HELD_OUT, np.random.default_rng(seed))
+    hidden = hide_clouds(field, _HELD_OUT, np.random.default_rng(seed))
     rule = Rule(np.tile([0.0, 1.0], (len(methods), 1)), np.eye(len(methods)))
     if hidden.sum() >= _FEWEST:
         trial = [method(field.hide(hidden)) for method in methods]
-        rule = fit([(mean[hidden], error[hidden]) for mean, error in trial], field.values[hidden])
-    return combine([method(field) for method in methods], rule)
+        rule = fit_weights([(mean[hidden], error[hidden]) for mean, error in trial], field.values[hidden])
+    return combine_estimates([method(field) for method in methods], rule)
 
 
-def fit(estimates: Sequence[Estimate], truth: NDArray[np.float32]) -> Rule:
+def fit_weights(estimates: Sequence[Estimate], truth: NDArray[np.float32]) -> Rule:
     """How the errors of m estimates, pairs (n,) of mean and standard error, go together at a truth (n,).
 
     The claimed variances are corrected by non-negative least squares to the squared errors, so that a method
@@ -62,7 +62,7 @@ def fit(estimates: Sequence[Estimate], truth: NDArray[np.float32]) -> Rule:
     return Rule(np.array(calibration), products)
 
 
-def combine(estimates: Sequence[Estimate], rule: Rule) -> Estimate:
+def combine_estimates(estimates: Sequence[Estimate], rule: Rule) -> Estimate:
     """The mean of least error variance, cell by cell, and its standard error.
 
     With corrected standard errors s_i and the products R the covariance of the errors is s_i R_ij s_j, and

@@ -17,7 +17,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..holdout.patterns import hide_spells
+from ..holdout.patterns import hide_clouds
 from ..io.field import Field
 from .baselines import Estimate, everywhere, in_space, nearest_known
 
@@ -85,10 +85,10 @@ class Eofs:
 
 def dineof(field: Field, *others: Field) -> Estimate:
     """Iterated truncated SVD with the number of modes that fills clouds best, and the error it implies."""
-    return estimate(field, decompose([field, *others]))
+    return estimate_from_eofs(field, decompose([field, *others]))
 
 
-def estimate(field: Field, eofs: Eofs) -> Estimate:
+def estimate_from_eofs(field: Field, eofs: Eofs) -> Estimate:
     """What the decomposition of a field says of it and its standard error, everywhere at sea.
 
     Pixels that are never observed have no place in the decomposition: they are given the nearest pixel's
@@ -214,7 +214,7 @@ def decompose(
 def _held_out(field: Field, seed: int) -> Indices:
     """Observed values under the clouds of other dates, or scattered ones where there are no such clouds."""
     rng = np.random.default_rng(seed)
-    clouds = np.argwhere(hide_spells(field, _HELD_OUT, rng))
+    clouds = np.argwhere(hide_clouds(field, _HELD_OUT, rng))
     if len(clouds) >= _FEWEST_HELD_OUT:
         return clouds
     observed = np.argwhere(field.observed)

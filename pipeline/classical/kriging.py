@@ -21,7 +21,7 @@ from scipy.ndimage import gaussian_filter, maximum_filter
 from torch import Tensor
 
 from ..io.field import Field
-from .neighbours import Observations, Scales, covariance, nearest, observations
+from .neighbours import Observations, Scales, covariance, find_nearest, gather_observations
 
 _STRIDE = 3  # cells between the centres of blocks that share their neighbours
 _BATCH = {"cpu": 128, "cuda": 4096}  # blocks solved at once: a processor's cache holds their matrices
@@ -57,20 +57,20 @@ class Kriging:
         many cells it had.
         """
         device = torch.device(device)
-        mean = means(field)
-        data = observations(field, field.values - mean, self.scales, device)
+        mean = pixel_means(field)
+        data = gather_observations(field, field.values - mean, self.scales, device)
         wanted = np.broadcast_to(field.sea, field.values.shape) if where is None else where & field.sea
 
         def estimate(centres: Tensor, members: Tensor) -> tuple[Tensor, ...]:
-            found = nearest(data, data.cell(centres), self.neighbours)
+            found = find_nearest(data, data.cell(centres), self.neighbours)
             return solve(self.scales, system(data, data.cell(members), *found))
 
-        anomaly, variance = by_blocks(wanted, estimate, 2, device, advance)
+        anomaly, variance = solve_in_tiles(wanted, estimate, 2, device, advance)
         variance = variance.clip(min=0) + np.float32(self.scales.nugget + self.noise)
         return anomaly + mean, np.float32(self.factor) * np.sqrt(variance)
 
 
-def by_blocks(
+def solve_in_tiles(
     wanted: NDArray[np.bool_],
     estimate: Callable[[Tensor, Tensor], Sequence[Tensor]],
     number: int,
@@ -151,7 +151,13 @@ def system(
     # A neighbour that does not exist is so far from everything that it has no say.
     order = torch.arange(1, found.shape[1] + 1, device=found.device)
     near[..., 0] = torch.where(exists, near[..., 0], _FAR * order)
-    return System(*apart(near, near), *apart(near, wanted), data.noise[found], data.anomaly[found], exists)
+    return System(
+        *squared_distances(near, near),
+        *squared_distances(near, wanted),
+        data.noise[found],
+        data.anomaly[found],
+        exists,
+    )
 
 
 def solve(scales: Scales, given: System) -> tuple[Tensor, Tensor]:
@@ -183,7 +189,7 @@ def solve(scales: Scales, given: System) -> tuple[Tensor, Tensor]:
     return torch.stack([estimated(series) for series in given.anomaly.unbind(2)], 2), variance
 
 
-def means(field: Field) -> NDArray[np.float32]:
+def pixel_means(field: Field) -> NDArray[np.float32]:
     """(lat, lon) what anomalies are taken from: the mean of each pixel, or of the field where dates are few.
 
     A pixel that is seldom seen leans on its surroundings.
@@ -200,7 +206,7 @@ def means(field: Field) -> NDArray[np.float32]:
     return np.where(field.sea, mean + overall, np.nan).astype(np.float32)
 
 
-def apart(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+def squared_distances(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     """Squared distance and squared lag (n, k, m) between places (n, k, 4) and (n, m, 4) in km and days."""
 
     # By differences: products cancel where observations are far, and the matrix is not positive definite.

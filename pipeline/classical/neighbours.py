@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..io.coordinates import EARTH_RADIUS, directions
-from ..io.field import Field, spacing
+from ..io.coordinates import EARTH_RADIUS, unit_vectors
+from ..io.field import Field, grid_spacing
 
 _REACH = 5.0  # lengths and durations that the template covers
 _THINNED_BELOW = (0.6, 0.27)  # correlation from which every second, then every fourth cell is enough
@@ -118,7 +118,7 @@ class Observations:
         return self.place(cells) + torch.nn.functional.pad(self.displacement[cells], (0, 1))
 
 
-def observations(
+def gather_observations(
     field: Field,
     anomaly: np.ndarray,
     scales: Scales,
@@ -153,8 +153,8 @@ def observations(
     )
 
 
-def nearest(
-    data: Observations, cells: Tensor, count: int, also_hidden: HiddenSpell | None = None
+def find_nearest(
+    data: Observations, cells: Tensor, count: int, also_hidden: HiddenGap | None = None
 ) -> tuple[Tensor, Tensor]:
     """The first ``count`` observed cells of the template around each cell.
 
@@ -185,7 +185,7 @@ def nearest(
 
 
 @dataclass(frozen=True)
-class HiddenSpell:
+class HiddenGap:
     """The gap around another date of the same pixel, laid over each cell to be estimated."""
 
     model: Tensor  # (n,) flat index of the missing cell whose surroundings are laid over the cell
@@ -200,7 +200,7 @@ class HiddenSpell:
 
 
 def _template(field: Field, scales: Scales) -> Tensor:
-    step = spacing(field)
+    step = grid_spacing(field)
     length, duration = (max(float(part[i]) for part in scales.components) for i in (1, 2))
     reach = [
         min(most, extent - 1, max(2, int(_REACH * scale / unit)))
@@ -224,4 +224,4 @@ def _template(field: Field, scales: Scales) -> Tensor:
 
 def _cartesian(field: Field) -> np.ndarray:
     """(lat, lon, 3) km."""
-    return EARTH_RADIUS * directions(field.lat, field.lon)
+    return EARTH_RADIUS * unit_vectors(field.lat, field.lon)

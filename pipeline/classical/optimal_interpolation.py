@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from torch import Tensor
 
-from ..holdout.patterns import Spells, spells
-from ..io.field import Field, spacing
-from .kriging import Kriging, System, in_threads, means, solve, system
-from .neighbours import Component, HiddenSpell, Observations, Scales, nearest, observations
+from ..holdout.patterns import CloudGaps, draw_cloud_gaps
+from ..io.field import Field, grid_spacing
+from .kriging import Kriging, System, in_threads, pixel_means, solve, system
+from .neighbours import Component, HiddenGap, Observations, Scales, find_nearest, gather_observations
 
 _TARGETS = 2500  # cross-validation targets
 _ROUNDS = ((0.3, 8), (0.3, 8), (0.4, 16))  # of choosing which part of the neighbours, and iterations with it
@@ -31,10 +31,12 @@ _log = logging.getLogger(__name__)
 
 def optimal_interpolation(field: Field) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Estimate and standard error (time, lat, lon) at sea, with scales that are fitted to the field."""
-    return fit(field)(field)
+    return fit_covariance(field)(field)
 
 
-def fit(field: Field, *, neighbours: int = 64, seed: int = 0, device: torch.device | str = "cpu") -> Kriging:
+def fit_covariance(
+    field: Field, *, neighbours: int = 64, seed: int = 0, device: torch.device | str = "cpu"
+) -> Kriging:
     """Fit scales and noise to how well observed values are estimated under the field's own gaps.
 
     Each cross-validation target is an observed value with the gap around a missing date of the same pixel
@@ -43,11 +45,11 @@ def fit(field: Field, *, neighbours: int = 64, seed: int = 0, device: torch.devi
     """
     device = torch.device(device)
     rng = np.random.default_rng(seed)
-    anomaly = field.values - means(field)
+    anomaly = field.values - pixel_means(field)
     unit = float(np.nanstd(anomaly))  # in units of its own the field is neither too large nor too small
     anomaly = anomaly / unit
     scaled = replace(field, error_variance=field.error_variance / unit**2)
-    step, *cells = spacing(field)
+    step, *cells = grid_spacing(field)
     cell = float(np.mean(cells))
     log = torch.tensor([0.03, 1, 5 * cell, 5 * step], device=device).log()
     bounds = (
@@ -61,7 +63,7 @@ def fit(field: Field, *, neighbours: int = 64, seed: int = 0, device: torch.devi
     def kriging() -> Kriging:
         return Kriging(scales_of(log.exp().tolist(), unit**2), neighbours, factor, noise)
 
-    candidates = spells(field, 4 * _TARGETS, rng)
+    candidates = draw_cloud_gaps(field, 4 * _TARGETS, rng)
     factor = 1.0
     if len(candidates.target) < _FEWEST_TARGETS:
         _log.warning("%s: too few gaps to fit the first guess to; its scales are the usual ones", field.name)
@@ -72,10 +74,10 @@ def fit(field: Field, *, neighbours: int = 64, seed: int = 0, device: torch.devi
             log = torch.cat([log, log[1:]]) + torch.tensor([1, 0.7, 1, 2, 0.3, 5, 0.5], device=device).log()
         count = max(8, round(part * neighbours))
         scales = scales_of(log.exp().tolist())
-        data = observations(scaled, anomaly, scales, device)
+        data = gather_observations(scaled, anomaly, scales, device)
         chosen = _as_hard(scales, data, candidates, count, rng)
         target = data.cell(torch.as_tensor(candidates.target[chosen], device=device))
-        found, exists = nearest(data, target, count, _overlay(data, candidates, chosen))
+        found, exists = find_nearest(data, target, count, _overlay(data, candidates, chosen))
         log, factor = _minimise(log, bounds, data, target, found, exists, iterations)
     return kriging()
 
@@ -89,7 +91,7 @@ def scales_of(numbers: Sequence[Any] | Tensor, unit: float = 1.0) -> Scales:
 
 
 def _as_hard(
-    scales: Scales, data: Observations, candidates: Spells, neighbours: int, rng: np.random.Generator
+    scales: Scales, data: Observations, candidates: CloudGaps, neighbours: int, rng: np.random.Generator
 ) -> np.ndarray:
     """Indices of candidates whose kriging variances are distributed as those of the real gaps are."""
     device = data.seen.device
@@ -99,7 +101,7 @@ def _as_hard(
             with torch.no_grad():
                 at = data.cell(torch.as_tensor(cells[part], device=device))
                 hidden = _overlay(data, candidates, part) if overlay else None
-                found, exists = nearest(data, at, neighbours, hidden)
+                found, exists = find_nearest(data, at, neighbours, hidden)
                 given = system(data, at[:, None], found, exists, measured=True)
                 return solve(scales, given)[1][:, 0].cpu().numpy()
 
@@ -116,13 +118,13 @@ def _as_hard(
     return rng.permutation(chosen)[:_TARGETS]
 
 
-def _overlay(data: Observations, candidates: Spells, chosen: np.ndarray) -> HiddenSpell:
+def _overlay(data: Observations, candidates: CloudGaps, chosen: np.ndarray) -> HiddenGap:
     device = data.seen.device
     model, before, after = (
         torch.as_tensor(part[chosen], device=device)
         for part in (candidates.model, candidates.before, candidates.after)
     )
-    return HiddenSpell(data.cell(model), before, after)
+    return HiddenGap(data.cell(model), before, after)
 
 
 def _minimise(

@@ -12,20 +12,20 @@ from numpy.typing import NDArray
 from scipy import fft
 from torch import Tensor
 
-from ..io.field import Field, spacing
-from .kriging import Kriging, by_blocks, solve, system
-from .neighbours import Scales, covariance, nearest, observations
+from ..io.field import Field, grid_spacing
+from .kriging import Kriging, solve, solve_in_tiles, system
+from .neighbours import Scales, covariance, find_nearest, gather_observations
 
 Floats = NDArray[np.float32]
 
 
-def random_fields(field: Field, scales: Scales, number: int, rng: np.random.Generator) -> Floats:
+def draw_random_fields(field: Field, scales: Scales, number: int, rng: np.random.Generator) -> Floats:
     """Draws (number, time, lat, lon) of a Gaussian field without nugget on the cells of ``field``.
 
     By circulant embedding (Dietrich and Newsam 1997, doi:10.1137/S1064827592240555): exact on a grid as even
-    as `spacing` says, but for scales longer than the domain, whose negative eigenvalues are left out.
+    as `grid_spacing` says, but for scales longer than the domain, whose negative eigenvalues are left out.
     """
-    step = spacing(field)
+    step = grid_spacing(field)
     when = np.rint((field.days - field.days[0]) / step[0]).astype(int)
     extents = when[-1] + 1, *field.sea.shape
     torus = [fft.next_fast_len(2 * n, real=True) for n in extents]
@@ -46,7 +46,7 @@ def random_fields(field: Field, scales: Scales, number: int, rng: np.random.Gene
     return drawn
 
 
-def errors(
+def simulate_errors(
     field: Field,
     kriging: Kriging,
     number: int,
@@ -56,16 +56,16 @@ def errors(
     """Draws (number, time, lat, lon) of what the ``kriging`` of a field without its noise is off by, and the
     standard error that it has for them (time, lat, lon), where nothing is seen; NaN elsewhere.
     """
-    where, drawn = ~field.observed & field.sea, random_fields(field, kriging.scales, number, rng)
+    where, drawn = ~field.observed & field.sea, draw_random_fields(field, kriging.scales, number, rng)
     noise = np.sqrt(np.float32(kriging.scales.nugget) + field.error_variance)
     seen = drawn + noise * rng.standard_normal(drawn.shape, np.float32)
     processor = torch.device(device)
-    data = observations(field, seen, kriging.scales, processor)
+    data = gather_observations(field, seen, kriging.scales, processor)
 
     def estimate(centres: Tensor, members: Tensor) -> list[Tensor]:
-        found = nearest(data, data.cell(centres), kriging.neighbours)
+        found = find_nearest(data, data.cell(centres), kriging.neighbours)
         told, variance = solve(kriging.scales, system(data, data.cell(members), *found))
         return [variance, *told.unbind(2)]
 
-    variance, *told = by_blocks(where, estimate, 1 + number, processor, lambda cells: None)
+    variance, *told = solve_in_tiles(where, estimate, 1 + number, processor, lambda cells: None)
     return drawn - np.stack(told), np.sqrt(variance.clip(min=0))

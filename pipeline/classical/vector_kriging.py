@@ -20,11 +20,11 @@ from scipy.optimize import minimize
 from scipy.special import expit
 from torch import Tensor
 
-from ..holdout.patterns import hide_spells
-from ..io.field import spacing
+from ..holdout.patterns import hide_clouds
+from ..io.field import grid_spacing
 from ..io.radials import Radials
-from .kriging import by_blocks
-from .neighbours import Observations, Scales, nearest, observations
+from .kriging import solve_in_tiles
+from .neighbours import Observations, Scales, find_nearest, gather_observations
 from .optimal_interpolation import scales_of
 
 _log = logging.getLogger(__name__)
@@ -84,7 +84,7 @@ class VectorKriging:
             return [mean[..., 0], mean[..., 1], spread[..., 0, 0], spread[..., 1, 1], spread[..., 0, 1]]
 
         wanted = np.broadcast_to(radials.sea, radials.shape)
-        current = by_blocks(wanted, estimate, 5, device, advance)
+        current = solve_in_tiles(wanted, estimate, 5, device, advance)
         current[:2] += np.array(self.mean, np.float32).reshape(2, 1, 1, 1)
         return current
 
@@ -125,7 +125,7 @@ def _covariance(
     return alike, turning, ((towards * aside).sum(-1), aside)
 
 
-def fit(
+def fit_vector_covariance(
     radials: Radials,
     *,
     divergent: bool = True,
@@ -140,12 +140,12 @@ def fit(
     """
     device = torch.device(device)
     rng = np.random.default_rng(seed)
-    hidden = hide(radials, _HIDDEN, rng)
+    hidden = hide_radials(radials, _HIDDEN, rng)
     known = radials.hide(hidden)
     mean = mean_current(known)
     flow = np.einsum("i,siyx->syx", mean, radials.towards)
     unit = float(np.nanstd(radials.values - flow))
-    step, *cells = spacing(radials.stations[0])
+    step, *cells = grid_spacing(radials.stations[0])
     cell = float(np.mean(cells))
     # The wide and lasting part, beside that of the eddies, has what the mean current lacks.
     log = np.append(np.log([0.03, 0.8, 5 * cell, 5 * step, 0.3, 20 * cell, 20 * step]), 0.0)
@@ -191,9 +191,9 @@ def fit(
     return VectorKriging(scales, mean, float(expit(log[-1])), neighbours)
 
 
-def hide(radials: Radials, share: float, rng: np.random.Generator) -> NDArray[np.bool_]:
+def hide_radials(radials: Radials, share: float, rng: np.random.Generator) -> NDArray[np.bool_]:
     """(time, station, lat, lon) True at values of each station that its gaps of other dates would hide."""
-    return np.stack([hide_spells(station, share, rng) for station in radials.stations], 1)
+    return np.stack([hide_clouds(station, share, rng) for station in radials.stations], 1)
 
 
 def mean_current(radials: Radials) -> tuple[float, float]:
@@ -212,7 +212,7 @@ def _seen(radials: Radials, scales: Scales, mean: tuple[float, float], device: t
 
     Of dense observations the nearest alone would tell a few cells of the flow, and of the rest nothing.
     """
-    steps = spacing(radials.stations[0])
+    steps = grid_spacing(radials.stations[0])
     length, duration = (min(float(part[i]) for part in scales.components) for i in (1, 2))
     strides = [
         max(2, round(_LATTICE * reach / step))
@@ -224,7 +224,7 @@ def _seen(radials: Radials, scales: Scales, mean: tuple[float, float], device: t
     for station, towards in zip(radials.stations, radials.towards, strict=True):
         anomaly = station.values - np.tensordot(mean, towards, 1)
         for hidden in (~lattice, lattice):
-            data = observations(station.hide(hidden), anomaly, scales, device)
+            data = gather_observations(station.hide(hidden), anomaly, scales, device)
             padded = np.pad(towards, [(0, 0), *((reach, reach) for reach in data.pad[1:])])
             found.append(_Seen(data, torch.as_tensor(padded.reshape(2, -1).T.copy(), device=device)))
     return found
@@ -234,7 +234,7 @@ def _system(seen: Sequence[_Seen], centres: Tensor, members: Tensor, neighbours:
     """Of targets (n, m, 3) and each station's observations nearest to the centres (n, 3)."""
     places, towards, noise, anomaly = [], [], [], []
     for data, direction in seen:
-        found, exists = nearest(data, data.cell(centres), neighbours)
+        found, exists = find_nearest(data, data.cell(centres), neighbours)
         places.append(data.place(found))
         # What does not exist has no direction, and so no covariance with anything.
         towards.append(direction[found % len(direction)] * exists[..., None])

@@ -17,10 +17,10 @@ from rich.table import Table
 from rich.text import Text
 
 from ..errors import InputError
-from ..io.coordinates import EARTH_RADIUS, Layout, fillable, find_layout, grid
-from ..io.dates import Period, day, day_list, time_oddities
+from ..io.coordinates import EARTH_RADIUS, Layout, find_fillable, find_layout, read_grid
+from ..io.dates import Period, format_date, format_dates, time_oddities
 from ..io.field import Field, build_field, check_options, mask_oddities, read_parts
-from ..io.reading import Inputs, Part, Region, combine, list_inputs, opened
+from ..io.reading import Inputs, Part, Region, combine_parts, list_inputs, open_input
 from ..io.seamask import find_mask, sea_from_coverage, sea_from_mask
 
 _KM_PER_DEGREE = EARTH_RADIUS * np.pi / 180  # of a great circle
@@ -64,7 +64,7 @@ def describe(
     shown: list[RenderableType] = []
     refusal: InputError | None = None
     outline: _Outline | None = None
-    with opened(entries[0]) as (file, dataset):
+    with open_input(entries[0]) as (file, dataset):
         more = f" and {len(entries) - 1} more" if len(entries) > 1 else ""
         shown.append(Text(f"{file}{more}", style="bold", overflow="fold"))
         try:
@@ -126,8 +126,8 @@ def _outline_without_checks(
     together = len({getattr(part.dates, "calendar", "standard") for part in parts}) == 1
     for chosen in (parts, parts[:1]) if together else (parts[:1],):
         try:
-            data = combine(chosen, layout)
-            lat, lon = grid(chosen[0].file, data, layout)
+            data = combine_parts(chosen, layout)
+            lat, lon = read_grid(chosen[0].file, data, layout)
             given = None if mask is None else sea_from_mask(chosen[0].file, data[mask], layout)
         except InputError:
             continue
@@ -145,7 +145,7 @@ def _outline_without_checks(
         oddities = time_oddities(distinct) if len(distinct) > 1 else []
         if len(dates) > len(distinct):
             repeated = dates[dates.duplicated()].unique()
-            oddities.append(f"dates that occur more than once: {len(repeated)} ({day_list(repeated)})")
+            oddities.append(f"dates that occur more than once: {len(repeated)} ({format_dates(repeated)})")
         outside, never = np.count_nonzero(seen & ~sea), np.count_nonzero(sea & ~seen.any(axis=0))
         oddities += mask_oddities(int(outside), int(never))
         return _Outline(
@@ -169,7 +169,7 @@ def _roles(layout: Layout, mask: str | None, error_variable: str | None) -> dict
 
 
 def _choice(dataset: xr.Dataset, layout: Layout, variable: str | None) -> Text:
-    others = [name for name in fillable(dataset) if name != layout.variable]
+    others = [name for name in find_fillable(dataset) if name != layout.variable]
     if variable is not None:
         why = "as you named it"
     elif others:
@@ -248,7 +248,7 @@ def _dates(dates: pd.Index) -> str:
     if not dates.size:
         return "none"
     calendar = getattr(dates, "calendar", "standard")
-    text = f"{dates.size}, {day(dates[0])} to {day(dates[-1])}, calendar {calendar}"
+    text = f"{dates.size}, {format_date(dates[0])} to {format_date(dates[-1])}, calendar {calendar}"
     if dates.size > 1:
         elapsed = dates.to_numpy()[1:] - dates.to_numpy()[:-1]
         step = float(np.median([pd.Timedelta(gap) / pd.Timedelta(days=1) for gap in elapsed]))
@@ -259,7 +259,7 @@ def _dates(dates: pd.Index) -> str:
 
 def _missing_by_date(outline: _Outline) -> RenderableType:
     percent = 100 * np.isnan(outline.observed[:, outline.sea]).mean(axis=1)
-    labels = [day(date) for date in outline.dates]
+    labels = [format_date(date) for date in outline.dates]
     if len(labels) <= _MOST_DATES:
         table = _bars("Date")
         for label, share in zip(labels, percent, strict=True):

@@ -13,7 +13,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 
 from ..errors import InputError
-from ..training.checkpoints import load
+from ..training.checkpoints import load_correction
 from ..training.data import GapData
 from ..training.tasks import Correction
 
@@ -34,11 +34,11 @@ class CommandLine(LightningCLI):
         super().parse_arguments(parser, args)
         checkpoint = self.config[self.config.subcommand].get("ckpt_path")
         if checkpoint not in (None, *_PLACES):
-            load(checkpoint)
+            load_correction(checkpoint)
 
     def after_instantiate_classes(self) -> None:
         data = self.datamodule
-        part = {"fit": data.choosing, "validate": data.choosing, "test": data.scored}.get(
+        part = {"fit": data.validation, "validate": data.validation, "test": data.test}.get(
             str(self.subcommand)
         )
         if part is not None and not part.any():

@@ -95,10 +95,10 @@ def _info(options: argparse.Namespace) -> None:
 
 def _fill(options: argparse.Namespace) -> None:
     from ..io.tracks import is_along_track
-    from ..io.variables import files_and_opening, first_and_others, parse
+    from ..io.variables import files_and_opening, first_and_others, parse_spec
 
     first, others = first_and_others(options.inputs)
-    helping = [spec for text in options.auxiliary for spec in parse(text)]
+    helping = [spec for text in options.auxiliary for spec in parse_spec(text)]
     further = [*others, *helping]
     files, opening = files_and_opening(first, _opening(options))
     tracks = is_along_track(files)
@@ -106,9 +106,9 @@ def _fill(options: argparse.Namespace) -> None:
     check_targets(options, [files, *(spec.files for spec in further)])
     if further and (tracks or options.radial_direction is not None):
         raise InputError(f"{further[0].files}: further variables go with a field on a grid; leave them out")
-    from ..io.writing import write
+    from ..io.writing import write_dataset
     from ..jobs.fill import fill
-    from ..jobs.large import by_blocks, check_several, fill_large
+    from ..jobs.large import check_several, fill_large, needs_blocks
     from ..jobs.tracks import fill_tracks
     from ..training.networks import Training
 
@@ -144,8 +144,8 @@ def _fill(options: argparse.Namespace) -> None:
             **how,
             **opening,
         )
-        write(dataset, options.output)
-    elif not further and (asked or by_blocks(files, opening, options.method, options.memory)):
+        write_dataset(dataset, options.output)
+    elif not further and (asked or needs_blocks(files, opening, options.method, options.memory)):
         if options.samples:
             raise InputError(
                 "plausible fields are drawn in memory and not block by block; leave out --samples, or "
@@ -167,7 +167,7 @@ def _fill(options: argparse.Namespace) -> None:
             check_several(files, opening, 1 + len(further), options.memory, asked)
         how |= {"samples": options.samples}
         dataset = fill(first, others=others, auxiliary=helping, **how, **_opening(options))
-        write(dataset, options.output)
+        write_dataset(dataset, options.output)
     name, *beside = dataset.data_vars
     _log.info("%s without gaps, with %s, is in %s", name, ", ".join(map(str, beside)), options.output)
     if options.plot is not None:
@@ -178,12 +178,12 @@ def _fill(options: argparse.Namespace) -> None:
 
 
 def _fill_radials(options: argparse.Namespace, how: dict[str, Any]) -> None:
-    from ..io.writing import write
+    from ..io.writing import write_dataset
     from ..jobs.currents import fill_radials
 
     flow, opening = options.flow or "free", _opening(options)
     dataset = fill_radials(options.inputs, options.radial_direction, flow=flow, **how, **opening)
-    write(dataset, options.output)
+    write_dataset(dataset, options.output)
     _log.info("%s are in %s", ", ".join(map(str, dataset.data_vars)), options.output)
     if options.plot is not None:
         from ..plots.currents import plot_current
@@ -233,7 +233,7 @@ def _score(options: argparse.Namespace) -> None:
 
 
 def _compare(options: argparse.Namespace) -> None:
-    from ..holdout.score_files import truth_of
+    from ..holdout.score_files import read_truth
     from ..io.field import open_field
     from ..io.writing import check_folder
     from ..jobs.compare import USUAL, compare, table, write
@@ -254,7 +254,7 @@ def _compare(options: argparse.Namespace) -> None:
         methods,
         holdout=options.holdout,
         folds=options.folds,
-        truth=None if options.truth is None else truth_of(field, options.truth),
+        truth=None if options.truth is None else read_truth(field, options.truth),
         training=Training(epochs=options.epochs, time_budget=options.time_budget),
         seed=options.seed,
         device=options.device,

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from ..io.dates import Period, day
+from ..io.dates import Period, format_date
 from ..io.reading import Inputs, Region
 from ..io.tracks import read_tracks
 from .info import bullets
@@ -42,7 +42,7 @@ def describe_tracks(
         own = tracks.at(tracks.of(name))
         if not len(own):
             continue
-        first, last = (day(time.astype("datetime64[D]")) for time in own.time[[0, -1]])
+        first, last = (format_date(time.astype("datetime64[D]")) for time in own.time[[0, -1]])
         number = len(np.unique(own.track))
         steps = np.diff(own.time) / np.timedelta64(1, "s")
         every = f"{np.median(steps):.3g} s" if len(steps) else ""

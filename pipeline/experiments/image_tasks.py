@@ -15,8 +15,8 @@ from torch.utils.data import DataLoader, TensorDataset
 from ...models.autoencoder import LinearAutoEncoder
 from ...models.fourdvarnet import FourDVarNet
 from ...models.variational import VariationalAutoEncoder, divergence, draw
-from ..training.tasks import build
-from ..training.trainer import History, Task, fit
+from ..training.tasks import build_network
+from ..training.trainer import History, Task, train_task
 
 _Pair = tuple[Tensor, Tensor]
 
@@ -165,7 +165,7 @@ def fitted(
     history: History | None = None,
 ) -> Task:
     """The task of the epoch with the least validation error, its weights averaged over some steps."""
-    return fit(
+    return train_task(
         task,
         training,
         validation,
@@ -183,7 +183,7 @@ def built(network: dict[str, Any], inputs: int, outputs: int, seed: int) -> nn.M
     """The network of a ``class_path`` and ``init_args``, its weights drawn by ``seed``."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return build(network, inputs, outputs, window=1)
+        return build_network(network, inputs, outputs, window=1)
 
 
 def keep(path: Path, network: nn.Module, options: dict[str, Any]) -> None:

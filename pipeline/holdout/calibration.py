@@ -16,8 +16,8 @@ from scipy.optimize import minimize
 from scipy.special import ndtri
 
 from ..errors import InputError
-from ..io.field import Field, spacing
-from .patterns import remoteness
+from ..io.field import Field, grid_spacing
+from .patterns import distance_and_age
 
 Floats = NDArray[np.floating]
 Mask = NDArray[np.bool_]
@@ -33,20 +33,20 @@ _MOST_FITTED = 10_000  # values: more of the same dates say no more
 
 
 @dataclass(frozen=True)
-class Misses:
+class Residuals:
     """What estimates of n values miss these by, from which they were hidden."""
 
     miss: Floats  # (n,) |truth - estimate| over the standard error
-    traits: Floats  # (n, 3) of `traits`
+    covariates: Floats  # (n, 3) of `covariates`
     weight: Floats  # (n,)
     date: NDArray[np.int64]  # (n,)
 
-    def and_also(self, others: Sequence[Misses]) -> Misses:
+    def append(self, others: Sequence[Residuals]) -> Residuals:
         """All of them."""
         every = (self, *others)
-        return Misses(
+        return Residuals(
             np.concatenate([one.miss for one in every]),
-            np.concatenate([one.traits for one in every]),
+            np.concatenate([one.covariates for one in every]),
             np.concatenate([one.weight for one in every]),
             np.concatenate([one.date for one in every]),
         )
@@ -57,7 +57,7 @@ class Calibration:
     """A law of the scale of an error, and the quantiles of what an estimate misses by under it.
 
     The error is multiplied by exp(slopes . (x - centre)) and by the miss that 68.27 % of the values do not
-    exceed; x are its `traits`, kept between ``low`` and ``high``, where values were hidden. Plain numbers,
+    exceed; x are its `covariates`, kept between ``low`` and ``high``, where values were hidden. Plain numbers,
     so that it can be stored as JSON. Without arguments it changes nothing, and its misses are Gaussian.
     """
 
@@ -68,19 +68,19 @@ class Calibration:
     factor: float = 1.0  # of the error at the centre
     half_widths: Sequence[float] = tuple(ndtri((1 + np.array(LEVELS) / 100) / 2).tolist())
 
-    def scaled(self, known: Field, error: Floats) -> NDArray[np.float32]:
+    def scale_error(self, known: Field, error: Floats) -> NDArray[np.float32]:
         """The standard error (time, lat, lon) of an estimate from what is ``known``, so that it holds."""
         if not np.any(self.slopes):
             return (self.factor * error).astype(np.float32)
         # Date by date: the traits of all take much memory.
         scaled = np.empty(error.shape, np.float32)
-        for date, given in enumerate(zip(error, *remoteness(known), strict=True)):
+        for date, given in enumerate(zip(error, *distance_and_age(known), strict=True)):
             scaled[date] = self.scale(_traits(known, *given)) * error[date]
         return scaled
 
-    def luck(self, found: Misses) -> float:
+    def excess(self, found: Residuals) -> float:
         """How much harder some values are than the error says: what 68.27 % of them miss by, once scaled."""
-        return float(_quantiles(found.miss / self.scale(found.traits), found.weight, _ONE_SIGMA)[0])
+        return float(_quantiles(found.miss / self.scale(found.covariates), found.weight, _ONE_SIGMA)[0])
 
     def half_width(self, level: int) -> float:
         """Of the central interval that holds ``level`` (1 to 99) percent, in scaled standard errors."""
@@ -108,25 +108,27 @@ def check_levels(levels: Sequence[int]) -> None:
         raise InputError(f"intervals of {found} percent; ask for levels of 1 to 99 percent, as 50,90")
 
 
-def traits(known: Field, error: Floats) -> NDArray[np.float32]:
+def covariates(known: Field, error: Floats) -> NDArray[np.float32]:
     """(time, lat, lon, 3) what the scale of an error may depend on, where it is estimated from the ``known``.
 
     The logarithms of the error itself, of 1 + the cells to the nearest observation of the date and of 1 + the
     days to the nearest of the pixel.
     """
-    return _traits(known, error, *remoteness(known))
+    return _traits(known, error, *distance_and_age(known))
 
 
 def _traits(known: Field, error: Floats, distance: Floats, age: Floats) -> NDArray[np.float32]:
-    """Those of all dates, or of one, with what `remoteness` says of them."""
-    cell = np.mean(spacing(known)[1:]) if known.whole is None else known.whole.cell
+    """Those of all dates, or of one, with what `distance_and_age` says of them."""
+    cell = np.mean(grid_spacing(known)[1:]) if known.whole is None else known.whole.cell
     cells = (distance / cell).clip(max=np.hypot(*known.sea.shape))
     days = age.clip(max=np.ptp(known.days) + 1)
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.stack([np.log(error), np.log1p(cells), np.log1p(days)], axis=-1, dtype=np.float32)
 
 
-def misses(known: Field, truth: Floats, mean: Floats, error: Floats, weight: Floats) -> Misses:
+def standardised_residuals(
+    known: Field, truth: Floats, mean: Floats, error: Floats, weight: Floats
+) -> Residuals:
     """Those of an estimate (time, lat, lon) from the ``known`` where the ``truth`` is finite.
 
     Raises `ValueError` for a standard error there that is not positive.
@@ -135,15 +137,15 @@ def misses(known: Field, truth: Floats, mean: Floats, error: Floats, weight: Flo
     wrong = np.count_nonzero(~(error[here] > 0))
     if wrong:
         raise ValueError(f"the standard error is not positive at {wrong} of {here.sum()} values with truth")
-    return Misses(
+    return Residuals(
         np.abs(truth - mean)[here] / error[here],
-        traits(known, error)[here].astype(np.float64),
+        covariates(known, error)[here].astype(np.float64),
         weight[here],
         np.nonzero(here)[0],
     )
 
 
-def calibrate(found: Misses) -> Calibration:
+def calibrate(found: Residuals) -> Calibration:
     """The calibration that hidden values show.
 
     The law is fitted by weighted likelihood under Student's t, whose tails bear outliers such as unmasked
@@ -153,10 +155,10 @@ def calibrate(found: Misses) -> Calibration:
     The half-widths are weighted split-conformal (Tibshirani et al. 2019, arXiv:1904.06019): the
     weighted quantiles of the misses, with a value of mean weight at infinity for the one to come.
     """
-    low, high = found.traits.min(axis=0), found.traits.max(axis=0)
-    centre = np.average(found.traits, axis=0, weights=found.weight)
-    slopes = _slopes(found.traits - centre, found)
-    miss = found.miss * np.exp(-(found.traits - centre) @ slopes)
+    low, high = found.covariates.min(axis=0), found.covariates.max(axis=0)
+    centre = np.average(found.covariates, axis=0, weights=found.weight)
+    slopes = _slopes(found.covariates - centre, found)
+    miss = found.miss * np.exp(-(found.covariates - centre) @ slopes)
     *half_widths, one = _quantiles(miss, found.weight, np.append(np.array(LEVELS) / 100, _ONE_SIGMA)).tolist()
     return Calibration(
         slopes.tolist(),
@@ -168,7 +170,7 @@ def calibrate(found: Misses) -> Calibration:
     )
 
 
-def _slopes(given: Floats, found: Misses) -> NDArray[np.float64]:
+def _slopes(given: Floats, found: Residuals) -> NDArray[np.float64]:
     """(3,) of the law of the centred traits ``given`` (n, 3)."""
     dates = np.unique(found.date)
     if len(dates) < _FEWEST_DATES:

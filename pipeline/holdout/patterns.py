@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt, label
 
-from ..io.field import Field, spacing
+from ..io.field import Field, grid_spacing
 
 Mask = NDArray[np.bool_]
 _MOST_MISSIONS = 200  # a small domain sees few of them
@@ -17,7 +17,7 @@ _FEW_UNSEEN = 0.01  # of the gaps: pixels that are never observed and that matte
 
 
 @dataclass(frozen=True)
-class Spells:
+class CloudGaps:
     """Observed cells, each with the gap around a missing date of the same pixel to be laid over it."""
 
     target: NDArray[np.int64]  # (n, 3) date, row, column of the observed cell
@@ -37,12 +37,12 @@ def missing_runs(observed: Mask) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     return before, after
 
 
-def remoteness(field: Field) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def distance_and_age(field: Field) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Kilometres to the nearest value of the date, days to the nearest of the pixel (time, lat, lon).
 
     Zero where a value is; infinite where the date, or the pixel, has none.
     """
-    observed, days, step = field.observed, field.days, spacing(field)
+    observed, days, step = field.observed, field.days, grid_spacing(field)
     distance, age = np.full((2, *observed.shape), np.inf, np.float32)
     for date, seen in zip(distance, observed, strict=True):
         if seen.any():
@@ -55,7 +55,7 @@ def remoteness(field: Field) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     return distance, age
 
 
-def spells(field: Field, count: int, rng: np.random.Generator) -> Spells:
+def draw_cloud_gaps(field: Field, count: int, rng: np.random.Generator) -> CloudGaps:
     """Up to ``count`` observed cells with the gap around a random missing cell of the same pixel.
 
     Every other one gets the gap of one date only, as the first and the last dates of a spell have.
@@ -67,7 +67,7 @@ def spells(field: Field, count: int, rng: np.random.Generator) -> Spells:
     pick = np.argmax(np.where(seen, rng.random(seen.shape), -1.0), axis=0)
     before, after = (run[tuple(model.T)] for run in missing_runs(observed))
     single = rng.random(len(model)) < 0.5
-    return Spells(
+    return CloudGaps(
         target=np.column_stack([pick, model[:, 1:]]),
         model=model,
         before=np.where(single, 0, before),
@@ -75,17 +75,17 @@ def spells(field: Field, count: int, rng: np.random.Generator) -> Spells:
     )
 
 
-def hide_spells(field: Field, share: float, rng: np.random.Generator, whole: Field | None = None) -> Mask:
+def hide_clouds(field: Field, share: float, rng: np.random.Generator, whole: Field | None = None) -> Mask:
     """(time, lat, lon) True at observed values that the clouds of other dates would hide.
 
     The clouds of runs of dates are laid, in their order, on other runs of as many dates, until ``share`` of
     the observed values is hidden; the length of a run is drawn from how long the field's own gaps last.
-    At least a tenth of what a date shows is kept. ``whole`` is as of `hide_together`.
+    At least a tenth of what a date shows is kept. ``whole`` is as of `hide_clouds_together`.
     """
-    return hide_together([field], 1, share, rng, None if whole is None else [whole])[0]
+    return hide_clouds_together([field], 1, share, rng, None if whole is None else [whole])[0]
 
 
-def hide_together(
+def hide_clouds_together(
     fields: Sequence[Field],
     outputs: int,
     share: float,
@@ -149,7 +149,7 @@ def hide_pixels(
 
     The pixels that are never observed are moved over the domain, all by one random step, and random ones of
     the connected pieces that the outputs' form hide what each variable shows where its own have come to lie.
-    Which are never observed the fields say, or ``whole``, as of `hide_together`.
+    Which are never observed the fields say, or ``whole``, as of `hide_clouds_together`.
     """
     whole = whole or fields
     hidden = [np.zeros_like(field.observed) for field in fields]
@@ -180,7 +180,7 @@ def _gap_lengths(observed: Mask) -> NDArray[np.int64]:
     return before + after + 1
 
 
-def hide_pieces(field: Field, share: float, rng: np.random.Generator) -> Mask:
+def hide_tracks(field: Field, share: float, rng: np.random.Generator) -> Mask:
     """(time, lat, lon) True at whole connected pieces of what dates show: tracks, swaths.
 
     Pieces are hidden in random order until ``share`` of the values is; the largest of a date is kept.
@@ -244,8 +244,8 @@ def hide_altimeters(field: Field, share: float, rng: np.random.Generator) -> Mas
 
 
 HOLDOUTS: dict[str, Callable[[Field, float, np.random.Generator], Mask]] = {
-    "clouds": hide_spells,
-    "tracks": hide_pieces,
+    "clouds": hide_clouds,
+    "tracks": hide_tracks,
     "random": hide_random,
     "dates": hide_dates,
     "altimeters": hide_altimeters,

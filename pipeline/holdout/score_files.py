@@ -15,10 +15,10 @@ from rich.table import Table
 from scipy.spatial import cKDTree
 
 from ..errors import InputError
-from ..io.coordinates import fillable, find_layout, grid, listed
-from ..io.dates import day, day_list
+from ..io.coordinates import find_fillable, find_layout, list_names, read_grid
+from ..io.dates import format_date, format_dates
 from ..io.field import Field
-from ..io.reading import opened, read_part, shipped
+from ..io.reading import find_sample, open_input, read_part
 from .scores import summary
 
 _SUFFIXES = ("_analysis", "_error", "_source")
@@ -43,11 +43,11 @@ def score_files(
 
     Raises `InputError` for files that cannot be read or paired and for gaps left where there is truth.
     """
-    paths = shipped(filled_path), shipped(truth_path)
+    paths = find_sample(filled_path), find_sample(truth_path)
     for path in paths:
         if not Path(path).exists():
             raise InputError(f"{path}: no such file; check the path")
-    with opened(paths[0]) as (filled_file, filled), opened(paths[1]) as (truth_file, truth):
+    with open_input(paths[0]) as (filled_file, filled), open_input(paths[1]) as (truth_file, truth):
         name = variable or _common_variable(filled_file, filled, truth_file, truth)
         for file, dataset in ((filled_file, filled), (truth_file, truth)):
             if name not in dataset.data_vars:
@@ -64,15 +64,15 @@ def score_files(
     return _rows(filled_file, found, truth_file, expected, name, by)
 
 
-def truth_of(field: Field, path: str | os.PathLike[str]) -> NDArray[np.float32]:
+def read_truth(field: Field, path: str | os.PathLike[str]) -> NDArray[np.float32]:
     """(time, lat, lon) what a truth file knows of a field, NaN elsewhere; in logarithms if the field is.
 
     Dates and points are paired as in `score_files`, which has the same errors.
     """
-    file = shipped(path)
+    file = find_sample(path)
     if not Path(file).exists():
         raise InputError(f"{file}: no such file; check the path")
-    with opened(file) as (name, truth):
+    with open_input(file) as (name, truth):
         if field.name not in truth.data_vars:
             raise InputError(f"{name}: there is no variable {field.name!r}; it has {_names(truth)}")
         expected = _series(name, truth, field.name)
@@ -119,17 +119,17 @@ def score_table(rows: list[dict[str, Any]], title: str = "") -> Table:
 
 
 def _names(dataset: xr.Dataset) -> str:
-    return listed(name for name in fillable(dataset) if not name.endswith(_SUFFIXES))
+    return list_names(name for name in find_fillable(dataset) if not name.endswith(_SUFFIXES))
 
 
 def _common_variable(filled_file: str, filled: xr.Dataset, truth_file: str, truth: xr.Dataset) -> str:
-    both = [n for n in fillable(filled) if not n.endswith(_SUFFIXES) and n in fillable(truth)]
+    both = [n for n in find_fillable(filled) if not n.endswith(_SUFFIXES) and n in find_fillable(truth)]
     both = [n for n in both if filled[n].ndim >= 2]
     if len(both) == 1:
         return both[0]
     if both:
         raise InputError(
-            f"{filled_file}: {listed(both)} are also in {truth_file}; choose one of them with --variable"
+            f"{filled_file}: {list_names(both)} are also in {truth_file}; choose one of them with --variable"
         )
     raise InputError(
         f"{filled_file}: it has no variable in common with {truth_file} ({_names(filled)} against "
@@ -147,7 +147,7 @@ def _flag(file: str, truth: xr.Dataset, name: str, by: str | None) -> str | None
         if array.ndim >= 2 and set(array.dims) <= set(truth[name].dims) and array.dtype.kind in "biuf"
     }
     if by not in maps:
-        flags = listed(key for key, whole in maps.items() if whole)
+        flags = list_names(key for key, whole in maps.items() if whole)
         raise InputError(f"{file}: there is no flag {by!r} on the grid of {name}; choose among {flags}")
     return by
 
@@ -167,7 +167,7 @@ def _series(file: str, dataset: xr.Dataset, name: str, **others: str | None) -> 
     names = {"value": name} | {key: other for key, other in others.items() if other is not None}
     data = read_part(file, dataset, layout, list(names.values())[1:]).data
     dims = (layout.t, layout.y, layout.x)
-    lat, lon = grid(file, data, layout)
+    lat, lon = read_grid(file, data, layout)
     full = {key: data[held].broadcast_like(data[name]).transpose(*dims) for key, held in names.items()}
     return xr.Dataset(
         {key: (("time", "y", "x"), array.to_numpy(), array.attrs) for key, array in full.items()},
@@ -214,7 +214,7 @@ def _same_dates(
     if len(lost):
         raise InputError(
             f"{filled_file}: {len(lost)} of the {len(needed)} dates of {truth_file} are not in it "
-            f"({day_list(lost)}; it has {day(have[0])} to {day(have[-1])}); fill that period"
+            f"({format_dates(lost)}; it has {format_date(have[0])} to {format_date(have[-1])}); fill that period"
         )
     return index
 
@@ -258,7 +258,7 @@ def _rows(
         lat, lon = (float(expected[axis][y[k], x[k]]) for axis in ("lat", "lon"))
         raise InputError(
             f"{filled_file}: {name} is missing at {gaps.size} of the {t.size} values with truth (the first "
-            f"on {day(dates[t[k]])} at {lat:.3f} N, {lon:.3f} E); fill it there as well"
+            f"on {format_date(dates[t[k]])} at {lat:.3f} N, {lon:.3f} E); fill it there as well"
         )
     error = None
     if "error" in found and np.isfinite(found.error).any():

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..io.field import Field
-from .patterns import HOLDOUTS, Mask, hide_together
+from .patterns import HOLDOUTS, Mask, hide_clouds_together
 
 _HEAVIEST = 10.0  # weight of one hidden value
 _ENOUGH_DATES = 5  # to tell by them what is chance
@@ -28,12 +28,12 @@ def hold_out_together(
 ) -> list[tuple[Mask, Mask]]:
     """The same of several variables, of which the first ``outputs`` are to be filled.
 
-    Clouds are those of `hide_together`; what else there is hides values of each variable by itself.
+    Clouds are those of `hide_clouds_together`; what else there is hides values of each variable by itself.
     """
     if share == 0:
         return [(np.zeros_like(field.observed), np.zeros_like(field.observed)) for field in fields]
     if how == "clouds":
-        hidden = hide_together(fields, outputs, share, rng)
+        hidden = hide_clouds_together(fields, outputs, share, rng)
     else:
         hidden = [HOLDOUTS[how](field, share, rng) for field in fields]
     counts = np.array([one.sum(axis=(1, 2)) for one in hidden[:outputs]])
@@ -51,7 +51,7 @@ def hold_out_together(
     return [(one & choose, one & ~choose) for one in hidden]
 
 
-def groups_of(where: Mask) -> list[NDArray[np.int64]]:
+def error_groups(where: Mask) -> list[NDArray[np.int64]]:
     """Numbers (n,) of the groups of cells, of (time, ..., lat, lon) where True, whose errors hang together.
 
     Those are dates, unless there are few, and sixteenths of the map: a pixel that is hidden on many dates is
@@ -63,7 +63,7 @@ def groups_of(where: Mask) -> list[NDArray[np.int64]]:
     return [date, place] if len(np.unique(date)) >= _ENOUGH_DATES else [place]
 
 
-def as_hard(
+def difficulty_weights(
     hidden: NDArray[np.floating], real: NDArray[np.floating], classes: int = 20
 ) -> NDArray[np.float32]:
     """Weights of hidden values (n,) with which they are as hard to fill as the ``real`` gaps (m,).

@@ -77,13 +77,13 @@ def find_layout(
     if variable is not None:
         if variable not in dataset.variables:
             raise InputError(
-                f"{file}: there is no variable {variable!r}; choose among {listed(dataset.data_vars)}"
+                f"{file}: there is no variable {variable!r}; choose among {list_names(dataset.data_vars)}"
             )
         _check_numbers(file, variable, dataset[variable])
         return _layout(file, dataset, variable)
     found: list[Layout] = []
     refused: list[tuple[int, int, InputError]] = []
-    for name in fillable(dataset, others):
+    for name in find_fillable(dataset, others):
         try:
             found.append(_layout(file, dataset, name))
         except InputError as error:
@@ -93,7 +93,7 @@ def find_layout(
     if len(found) == 1:
         return found[0]
     if found:
-        names = listed(layout.variable for layout in found)
+        names = list_names(layout.variable for layout in found)
         raise InputError(
             f"{file}: {len(found)} variables could be filled ({names}); choose one with --variable"
         )
@@ -129,7 +129,9 @@ def track_layouts(
         times.sort(key=lambda name: along[name].attrs.get("standard_name") != "time")
         if lat is None or lon is None or not times:
             continue
-        names = fillable(along, others) if variable is None else [variable] * (variable in along.variables)
+        names = (
+            find_fillable(along, others) if variable is None else [variable] * (variable in along.variables)
+        )
         found += [Layout(name, times[0], lat, lon, *[str(dim)] * 3) for name in names if name not in times]
     return found
 
@@ -147,7 +149,7 @@ def find_track(
     if len(found) == 1:
         return found[0]
     if found:
-        names = listed(layout.variable for layout in found)
+        names = list_names(layout.variable for layout in found)
         raise InputError(
             f"{file}: {len(found)} variables lie along tracks ({names}); choose one with --variable"
         )
@@ -157,7 +159,7 @@ def find_track(
     )
 
 
-def fillable(dataset: xr.Dataset, others: Iterable[str | None] = ()) -> list[str]:
+def find_fillable(dataset: xr.Dataset, others: Iterable[str | None] = ()) -> list[str]:
     """The variables of real (else of whole) numbers that are neither masks, flags, errors nor coordinates."""
     roles = {name for name in others if name}
     for held in dataset.variables.values():
@@ -184,7 +186,7 @@ def is_mask(name: str, array: xr.DataArray) -> bool:
     return name.lower() in MASK_NAMES or array.attrs.get("standard_name") in MASK_STANDARD_NAMES
 
 
-def listed(names: Iterable[Any], most: int = 8) -> str:
+def list_names(names: Iterable[Any], most: int = 8) -> str:
     """``a, b, c and 4 more``"""
     words = [str(name) for name in names]
     rest = f" and {len(words) - most} more" if len(words) > most else ""
@@ -200,14 +202,16 @@ def is_time(array: xr.Variable | xr.DataArray) -> bool:
     return " since " in str(array.attrs.get("units", "")).lower() and array.dtype.kind in "iuf"
 
 
-def continuous(longitude: NDArray[np.float64]) -> NDArray[np.float64]:
+def unwrap_longitude(longitude: NDArray[np.float64]) -> NDArray[np.float64]:
     """Longitudes (y, x) without jumps of 360 degrees along x or down the first column."""
     unwrapped = np.unwrap(longitude, period=360, axis=1)
     first = np.unwrap(unwrapped[:, 0], period=360)
     return unwrapped + (first - unwrapped[:, 0])[:, None]
 
 
-def grid(file: str, dataset: xr.Dataset, layout: Layout) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def read_grid(
+    file: str, dataset: xr.Dataset, layout: Layout
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Latitude and longitude (y, x), degrees; the longitude without a jump. Raises `InputError`."""
     shape = (dataset.sizes[layout.y], dataset.sizes[layout.x])
     if 0 in shape:
@@ -232,7 +236,7 @@ def grid(file: str, dataset: xr.Dataset, layout: Layout) -> tuple[NDArray[np.flo
         raise InputError(
             f"{file}: the values of {name} are not degrees; give latitude and longitude in degrees"
         )
-    lon = continuous(lon[None, :] if lon.ndim == 1 else lon)
+    lon = unwrap_longitude(lon[None, :] if lon.ndim == 1 else lon)
     for name, values in (
         (layout.lat, lat),
         (layout.lon, lon[0] if dataset[layout.lon].ndim == 1 else lon[0, :0]),
@@ -376,7 +380,7 @@ def _time(file: str, dataset: xr.Dataset, variable: str, dims: list[Hashable]) -
     )
 
 
-def directions(lat: ArrayLike, lon: ArrayLike) -> NDArray[np.float64]:
+def unit_vectors(lat: ArrayLike, lon: ArrayLike) -> NDArray[np.float64]:
     """(..., 3) unit vectors from the Earth's centre to places in degrees."""
     y, x = np.radians(np.asarray(lat, np.float64)), np.radians(np.asarray(lon, np.float64))
     return np.stack([np.cos(y) * np.cos(x), np.cos(y) * np.sin(x), np.sin(y)], axis=-1)

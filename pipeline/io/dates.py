@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from .coordinates import listed
+from .coordinates import list_names
 
 Period = str | Sequence[str | None]  # "start/end" or (start, end), ISO 8601, either end may be open
 
@@ -23,7 +23,7 @@ def days_since_first(dates: pd.Index) -> NDArray[np.float64]:
     return (elapsed / one_day).astype(np.float64)
 
 
-def season(dates: pd.Index) -> NDArray[np.float64]:
+def season_phase(dates: pd.Index) -> NDArray[np.float64]:
     """(time,) the fraction of its year that has passed at each date, in the calendar of the dates."""
     now = dates.to_numpy()
     if isinstance(dates, pd.DatetimeIndex):
@@ -47,10 +47,10 @@ def time_oddities(dates: pd.Index) -> list[str]:
     for i in np.flatnonzero(steps > 1.5 * step):
         n = round(steps[i] / step)
         absent += [dates[i] + k * (dates[i + 1] - dates[i]) / n for k in range(1, n)]
-    return [f"{text} (absent: {day_list(absent)})" if absent else text]
+    return [f"{text} (absent: {format_dates(absent)})" if absent else text]
 
 
-def ends(period: Period) -> tuple[str | None, str | None]:
+def parse_period(period: Period) -> tuple[str | None, str | None]:
     """The two ends of a period. Raises `InputError`."""
     pair = period.split("/") if isinstance(period, str) else list(period)
     if len(pair) != 2:
@@ -60,7 +60,7 @@ def ends(period: Period) -> tuple[str | None, str | None]:
 
 def in_period(dates: pd.Index, period: Period) -> NDArray[np.bool_]:
     """(time,) whether each date lies in the period, ends included. Raises `InputError`."""
-    start, end = ends(period)
+    start, end = parse_period(period)
     ordered = dates.sort_values()
     try:
         window = ordered[
@@ -75,11 +75,11 @@ def in_period(dates: pd.Index, period: Period) -> NDArray[np.bool_]:
     return np.asarray((dates >= window[0]) & (dates <= window[-1]))
 
 
-def day(date: Any) -> str:
+def format_date(date: Any) -> str:
     """A date as ISO 8601, without the time of day where it is midnight."""
     text = str(date)[:19].replace(" ", "T")
     return text.removesuffix("T00:00:00")
 
 
-def day_list(dates: Any) -> str:
-    return listed((day(date) for date in dates), most=3)
+def format_dates(dates: Any) -> str:
+    return list_names((format_date(date) for date in dates), most=3)

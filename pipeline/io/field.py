@@ -14,9 +14,9 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from .coordinates import EARTH_RADIUS, Layout, directions, find_layout, grid
-from .dates import Period, day, days_since_first, season, time_oddities
-from .reading import Inputs, Part, Region, check_dates, combine, list_inputs, opened, read_part
+from .coordinates import EARTH_RADIUS, Layout, find_layout, read_grid, unit_vectors
+from .dates import Period, days_since_first, format_date, season_phase, time_oddities
+from .reading import Inputs, Part, Region, check_dates, combine_parts, list_inputs, open_input, read_part
 from .seamask import find_mask, sea_from_coverage, sea_from_mask
 
 _USUAL_FILLS = (
@@ -29,7 +29,7 @@ Table = tuple[list[float], list[float]]  # distances, and what is known at each
 
 
 @dataclass(frozen=True)
-class Whole:
+class RecordStatistics:
     """What is known of the record that a field is a part of, so that its parts are filled alike."""
 
     spread: float  # standard deviation of the anomalies
@@ -67,7 +67,7 @@ class Field:
     ever_observed: NDArray[np.bool_] | None = None  # (lat, lon) on any date of a record that this is part of
     displacement: NDArray[np.float32] | None = None  # (time, lat, lon, 3) km from the centre of each cell to
     # where its value was measured, Cartesian
-    whole: Whole | None = None  # the record that this is part of; None for a field of its own
+    whole: RecordStatistics | None = None  # the record that this is part of; None for a field of its own
     jitter: float = 0.0  # standard deviation of noise that training adds to what a network sees of it
 
     @property
@@ -108,9 +108,9 @@ class Field:
         return replace(self, values=np.where(hidden, np.float32(np.nan), self.values))
 
 
-def spacing(field: Field) -> tuple[float, float, float]:
+def grid_spacing(field: Field) -> tuple[float, float, float]:
     """The typical step of the grid: days, kilometres between rows, kilometres between columns."""
-    point = EARTH_RADIUS * directions(field.lat, field.lon)
+    point = EARTH_RADIUS * unit_vectors(field.lat, field.lon)
     rows = np.linalg.norm(np.diff(point, axis=0), axis=-1)
     columns = np.linalg.norm(np.diff(point, axis=1), axis=-1)
     return (
@@ -169,7 +169,7 @@ def read_parts(
     mask_name: str | None = None
     parts = []
     for entry in list_inputs(inputs):
-        with opened(entry) as (file, dataset):
+        with open_input(entry) as (file, dataset):
             if layout is None:
                 layout = find_layout(file, dataset, variable, others=(mask_variable, error_variable))
                 mask_name = find_mask(file, dataset, layout, mask_variable)
@@ -192,14 +192,14 @@ def build_field(
 ) -> Field:
     """The field in what `read_parts` gave; options and errors as for `open_field`."""
     check_dates(parts, layout, period)
-    data = combine(parts, layout)
+    data = combine_parts(parts, layout)
     file = parts[0].file if len(parts) == 1 else f"{parts[0].file} and {len(parts) - 1} more"
     dims = (layout.t, layout.y, layout.x)
     source = data[layout.variable]
     # In one order in memory: sums, and so the results, are to the bit those of any other order in the file.
     raw = np.ascontiguousarray(source.transpose(*dims).to_numpy(), np.float32)
     dates = source[layout.time].to_index()
-    lat, lon = grid(file, data, layout)
+    lat, lon = read_grid(file, data, layout)
     _check_values(file, layout.variable, raw, dates, lat, lon)
 
     oddities: list[str] = time_oddities(dates)
@@ -214,9 +214,11 @@ def build_field(
     oddities += _undeclared_fills(values)
     oddities += mask_oddities(outside=int(np.count_nonzero(seen & ~sea)))
 
-    error = standard_error(file, data, error_variable, observation_error, np.isfinite(values), dims, oddities)
+    error = read_standard_error(
+        file, data, error_variable, observation_error, np.isfinite(values), dims, oddities
+    )
     if transform == "log":
-        values, error = logarithms(file, layout.variable, values, error, oddities)
+        values, error = take_logarithms(file, layout.variable, values, error, oddities)
     _check_constant(file, layout.variable, values)
     field = Field(
         name=layout.variable,
@@ -224,7 +226,7 @@ def build_field(
         sea=sea,
         error_variance=np.where(np.isfinite(values), error, np.float32(0)) ** 2,
         days=days_since_first(dates),
-        season=season(dates),
+        season=season_phase(dates),
         lat=lat,
         lon=lon,
         source=source,
@@ -298,7 +300,7 @@ def _check_values(
         )
     if len(dates) == 1:
         raise InputError(
-            f"{file}: {name} has a single date ({day(dates[0])}), and gaps are filled from the "
+            f"{file}: {name} has a single date ({format_date(dates[0])}), and gaps are filled from the "
             "dates around them; give more files or a longer period"
         )
     infinite = np.isinf(raw)
@@ -306,7 +308,7 @@ def _check_values(
         t, j, i = np.argwhere(infinite)[0]
         raise InputError(
             f"{file}: {name} has {np.count_nonzero(infinite)} infinite values (the first on "
-            f"{day(dates[t])} at {lat[j, i]:.2f} N, {lon[j, i]:.2f} E); replace them by the fill value"
+            f"{format_date(dates[t])} at {lat[j, i]:.2f} N, {lon[j, i]:.2f} E); replace them by the fill value"
         )
     if np.isnan(raw).all():
         raise InputError(
@@ -348,7 +350,7 @@ def _check_constant(file: str, name: str, values: NDArray[np.float32]) -> None:
         )
 
 
-def standard_error(
+def read_standard_error(
     file: str,
     data: xr.Dataset,
     error_variable: str | None,
@@ -384,7 +386,7 @@ def standard_error(
     return np.where(unusable, middle, error).astype(np.float32)
 
 
-def logarithms(
+def take_logarithms(
     file: str, name: str, values: NDArray[np.float32], error: NDArray[np.float32], oddities: list[str]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Values and standard errors in natural logarithms; to first order the error is the relative error."""
@@ -398,5 +400,5 @@ def logarithms(
     if count:
         oddities.append(f"values of zero or less, missing under the logarithm: {count}")
     safe = np.where(positive, values, np.float32(1))
-    logarithms = np.where(positive, np.log(safe), np.float32(np.nan))
-    return logarithms, (error / safe).astype(np.float32)
+    take_logarithms = np.where(positive, np.log(safe), np.float32(np.nan))
+    return take_logarithms, (error / safe).astype(np.float32)

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ...models.points import Corners, corners, to_cells
 from ..errors import InputError
-from .coordinates import EARTH_RADIUS, directions
+from .coordinates import EARTH_RADIUS, unit_vectors
 from .field import Field, open_field
 from .reading import Region
 from .seamask import sea_from_coastline, sea_from_file
@@ -62,7 +62,7 @@ class Grid:
         )
 
 
-def grid_of(
+def make_grid(
     tracks: Tracks,
     spacing: ArrayLike,
     bounds: Region,
@@ -104,7 +104,7 @@ def grid_of(
     return Grid(dates, lat, lon, sea, origin)
 
 
-def gridded(tracks: Tracks, grid: Grid) -> Field:
+def bin_tracks(tracks: Tracks, grid: Grid) -> Field:
     """The points on the grid, the best estimate of each cell from its own points alone.
 
     With H the bilinear interpolation from the cells to the points and R the points' error variances, the
@@ -129,10 +129,10 @@ def gridded(tracks: Tracks, grid: Grid) -> Field:
     middle = value[used].mean()  # sums of anomalies lose fewer digits
     mean = middle + to_cells(weight * (value - middle), at, cells) / precision.where(known, 1)
 
-    places = torch.from_numpy(EARTH_RADIUS * directions(tracks.lat, tracks.lon)).unbind(1)
+    places = torch.from_numpy(EARTH_RADIUS * unit_vectors(tracks.lat, tracks.lon)).unbind(1)
     middles = torch.stack([to_cells(weight * axis, at, cells) for axis in places], 1)
     middles = (middles / precision.where(known, 1)[:, None]).reshape(*grid.shape, 3)
-    centres = EARTH_RADIUS * directions(*np.meshgrid(grid.lat, grid.lon, indexing="ij"))
+    centres = EARTH_RADIUS * unit_vectors(*np.meshgrid(grid.lat, grid.lon, indexing="ij"))
     displacement = np.where(known.reshape(*grid.shape, 1), middles.numpy() - centres, 0).astype(np.float32)
 
     def maps(values: torch.Tensor) -> tuple[tuple[str, str, str], NDArray[np.float32]]:

@@ -15,7 +15,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from .coordinates import find_layout, is_time, listed
+from .coordinates import find_layout, is_time, list_names
 from .field import Field
 
 SOURCES = ("land", "observed", "filled", "filled_never_observed")  # the flags 0 to 3 of V_source
@@ -269,7 +269,7 @@ def _global_attributes(field: Field, data: xr.Dataset, attributes: Mapping[str, 
         "geospatial_lon_max": east - turns,
         "geospatial_lon_units": "degrees_east",
         **coverage_in_time(dates, field.days),
-        "input_files": listed(field.inputs),
+        "input_files": list_names(field.inputs),
         "sea_mask": field.mask_origin,
         "transform": field.transform,
     }

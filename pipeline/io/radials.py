@@ -11,10 +11,10 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from .coordinates import Layout, find_layout, listed
+from .coordinates import Layout, find_layout, list_names
 from .dates import Period
 from .field import Field, build_field, check_options
-from .reading import Inputs, Part, Region, list_inputs, opened, read_part
+from .reading import Inputs, Part, Region, list_inputs, open_input, read_part
 from .seamask import find_mask
 
 STATION_NAMES = ("station", "stations", "site", "sites", "radar", "radars", "instrument", "antenna")
@@ -76,7 +76,7 @@ def open_radials(
     check_options(error_variable, observation_error, region, "none", minimum_coverage)
     found: list[tuple[Part, Layout, str | None, str]] = []
     for entry in list_inputs(inputs):
-        with opened(entry) as (file, dataset):
+        with open_input(entry) as (file, dataset):
             for one, name, bearing in _each(file, dataset, variable, direction):
                 layout = find_layout(file, one, name, others=(mask_variable, error_variable, bearing))
                 mask = find_mask(file, one, layout, mask_variable)
@@ -125,7 +125,7 @@ def _each(
     for name, bearing in zip(names, bearings, strict=True):
         if bearing not in dataset.variables:
             raise InputError(
-                f"{file}: there is no direction {bearing!r}; choose among {listed(dataset.variables)}"
+                f"{file}: there is no direction {bearing!r}; choose among {list_names(dataset.variables)}"
             )
         along = [dim for dim in dataset[bearing].dims if str(dim).lower() in STATION_NAMES]
         for number in range(dataset.sizes[along[0]] if along else 1):

@@ -19,8 +19,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from .coordinates import TIME_NAMES, Layout, grid, is_time, listed
-from .dates import Period, day, day_list, ends, in_period
+from .coordinates import TIME_NAMES, Layout, is_time, list_names, read_grid
+from .dates import Period, format_date, format_dates, in_period, parse_period
 
 Inputs = str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | xr.Dataset | xr.DataArray
 Region = Sequence[float]  # lat0, lat1, lon0, lon1
@@ -40,7 +40,7 @@ class Part:
     dates: pd.Index  # of the whole file
 
 
-def shipped(path: str | os.PathLike[str]) -> str:
+def find_sample(path: str | os.PathLike[str]) -> str:
     """The path, or that of a file that ships with the package: ``sample:NAME``. Raises `InputError`."""
     path = os.fspath(path)
     if not path.startswith("sample:"):
@@ -50,7 +50,9 @@ def shipped(path: str | os.PathLike[str]) -> str:
     )
     found = [sample for sample in samples if Path(sample).name == path.removeprefix("sample:")]
     if not found:
-        raise InputError(f"{path}: no such sample; there are {listed(Path(name).name for name in samples)}")
+        raise InputError(
+            f"{path}: no such sample; there are {list_names(Path(name).name for name in samples)}"
+        )
     return found[0]
 
 
@@ -63,7 +65,7 @@ def list_inputs(inputs: Inputs) -> list[str | xr.Dataset]:
     entries = [inputs] if isinstance(inputs, str | os.PathLike) else list(inputs)
     paths: list[str | xr.Dataset] = []
     for entry in entries:
-        path = shipped(entry)
+        path = find_sample(entry)
         if Path(path).exists():
             paths.append(path)
         elif glob.has_magic(path):
@@ -79,7 +81,7 @@ def list_inputs(inputs: Inputs) -> list[str | xr.Dataset]:
 
 
 @contextmanager
-def opened(source: str | xr.Dataset) -> Iterator[tuple[str, xr.Dataset]]:
+def open_input(source: str | xr.Dataset) -> Iterator[tuple[str, xr.Dataset]]:
     """The name of an input and its dataset, lazy, with values and dates decoded, closed afterwards.
 
     Raises `InputError` where it cannot be opened or, later, read.
@@ -117,7 +119,7 @@ def read_part(
     lacking = [n for n in (layout.variable, layout.time, layout.lat, layout.lon, *others) if n not in dataset]
     if lacking:
         raise InputError(
-            f"{file}: there is no {listed(lacking)}, which the other inputs have; give files of one kind"
+            f"{file}: there is no {list_names(lacking)}, which the other inputs have; give files of one kind"
         )
     dataset = dataset.set_coords([layout.time, layout.lat, layout.lon])
     data = dataset[[layout.variable]]
@@ -157,34 +159,34 @@ def check_dates(parts: Sequence[Part], layout: Layout, period: Period | None) ->
         repeated = part.dates[part.dates.duplicated()].unique()
         if len(repeated):
             raise InputError(
-                f"{part.file}: dates occur more than once ({day_list(repeated)}); keep one map a date"
+                f"{part.file}: dates occur more than once ({format_dates(repeated)}); keep one map a date"
             )
         if not (part.dates.is_monotonic_increasing or part.dates.is_monotonic_decreasing):
             back = part.dates[1:][part.dates[1:] < part.dates[:-1]]
             raise InputError(
-                f"{part.file}: the dates are not in order (at {day_list(back)}); sort the file by time"
+                f"{part.file}: the dates are not in order (at {format_dates(back)}); sort the file by time"
             )
         both = [date for date in part.dates if date in seen]
         if both:
             raise InputError(
-                f"{part.file}: {len(both)} of its dates are also in {seen[both[0]]} ({day_list(both)}); "
+                f"{part.file}: {len(both)} of its dates are also in {seen[both[0]]} ({format_dates(both)}); "
                 "give each date once"
             )
         seen.update(dict.fromkeys(part.dates, part.file))
     if period is not None and not any(part.data.sizes[layout.t] for part in parts):
         first, last = min(seen), max(seen)
         raise InputError(
-            f"{parts[0].file}: no date lies in the period {ends(period)[0]} to {ends(period)[1]}; "
-            f"the dates go from {day(first)} to {day(last)}"
+            f"{parts[0].file}: no date lies in the period {parse_period(period)[0]} to {parse_period(period)[1]}; "
+            f"the dates go from {format_date(first)} to {format_date(last)}"
         )
 
 
-def combine(parts: Sequence[Part], layout: Layout) -> xr.Dataset:
+def combine_parts(parts: Sequence[Part], layout: Layout) -> xr.Dataset:
     """All parts in one dataset, sorted by time. Raises `InputError` where grids differ."""
     first = parts[0]
-    lat, lon = grid(first.file, first.data, layout)
+    lat, lon = read_grid(first.file, first.data, layout)
     for part in parts[1:]:
-        other_lat, other_lon = grid(part.file, part.data, layout)
+        other_lat, other_lon = read_grid(part.file, part.data, layout)
         same = lat.shape == other_lat.shape
         if not same or max(np.abs(lat - other_lat).max(), np.abs(lon - other_lon).max()) > 1e-4:
             difference = "positions" if same else f"shape {other_lat.shape} instead of {lat.shape}"
@@ -296,7 +298,7 @@ def _on_grid(file: str, dataset: xr.Dataset, layout: Layout, name: str) -> xr.Va
 def _cut_region(file: str, dataset: xr.Dataset, layout: Layout, region: Region) -> xr.Dataset:
     """The rows and columns that hold the region, in memory, contiguous where it crosses the file's seam."""
     lat0, lat1, lon0, lon1 = region
-    lat, lon = grid(file, dataset, layout)
+    lat, lon = read_grid(file, dataset, layout)
     near = 1e-4  # degrees: coordinates are often float32
     width = 360.0 if lon1 - lon0 >= 360 else (lon1 - lon0) % 360
     east = (lon - lon0 + near) % 360

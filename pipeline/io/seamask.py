@@ -13,8 +13,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from .coordinates import Layout, directions, fillable, find_map, grid, is_mask, listed
-from .reading import list_inputs, opened
+from .coordinates import Layout, find_fillable, find_map, is_mask, list_names, read_grid, unit_vectors
+from .reading import list_inputs, open_input
 
 _SEA_WORDS = frozenset(("sea", "water", "ocean", "marine", "wet"))
 _FAR = 1.0  # degree: a mask farther away says nothing of a place
@@ -25,7 +25,7 @@ def find_mask(file: str, dataset: xr.Dataset, layout: Layout, mask_variable: str
     """The name of the variable of the sea mask. Raises `InputError` where ``mask_variable`` is absent."""
     if mask_variable is not None:
         if mask_variable not in dataset.variables:
-            choice = listed(dataset.data_vars)
+            choice = list_names(dataset.data_vars)
             raise InputError(f"{file}: there is no mask variable {mask_variable!r}; choose among {choice}")
         return mask_variable
     masks = [
@@ -85,11 +85,11 @@ def sea_from_file(
     """
     from scipy.spatial import KDTree  # slow to import, as what is below
 
-    with opened(list_inputs(file)[0]) as (name, dataset):
+    with open_input(list_inputs(file)[0]) as (name, dataset):
         masks = [str(key) for key, array in dataset.data_vars.items() if is_mask(str(key), array)]
-        found = [variable] if variable is not None else masks + fillable(dataset)
+        found = [variable] if variable is not None else masks + find_fillable(dataset)
         if not found or found[0] not in dataset:
-            choice = listed(dataset.data_vars)
+            choice = list_names(dataset.data_vars)
             raise InputError(f"{name}: there is no mask {found[0] if found else ''}; choose among {choice}")
         layout = find_map(name, dataset, found[0])
         array = dataset[found[0]]
@@ -98,11 +98,11 @@ def sea_from_file(
         else:
             seen = array.notnull().any([dim for dim in array.dims if dim not in (layout.y, layout.x)])
             sea, how = seen.transpose(layout.y, layout.x).to_numpy(), f"where {array.name} has values"
-        north, east = grid(name, dataset, layout)
+        north, east = read_grid(name, dataset, layout)
     near = (north > lat.min() - _FAR) & (north < lat.max() + _FAR)
-    wanted = directions(lat, lon)
+    wanted = unit_vectors(lat, lon)
     limit = 2 * np.sin(np.radians(_FAR) / 2)
-    found_at = KDTree(directions(north[near], east[near])).query(wanted, distance_upper_bound=limit)
+    found_at = KDTree(unit_vectors(north[near], east[near])).query(wanted, distance_upper_bound=limit)
     lacking = np.count_nonzero(~np.isfinite(found_at[0]))
     if lacking:
         raise InputError(
@@ -151,9 +151,9 @@ def _by_flags(mask: xr.DataArray) -> tuple[NDArray[np.bool_] | None, str]:
     land = np.logical_or.reduce([holds[i] for i in land_meanings] or [nowhere])
     sea = np.logical_or.reduce([holds[i] for i in sea_meanings]) if sea_meanings else ~nowhere
     chosen = (
-        listed(meanings[i] for i in sea_meanings)
+        list_names(meanings[i] for i in sea_meanings)
         if sea_meanings
-        else "not " + listed(meanings[i] for i in land_meanings)
+        else "not " + list_names(meanings[i] for i in land_meanings)
     )
     return known & sea & ~land, f"flags: {chosen}"
 

@@ -14,10 +14,10 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from .coordinates import Layout, find_track, listed, track_layouts
+from .coordinates import Layout, find_track, list_names, track_layouts
 from .dates import Period, in_period
-from .reading import Inputs, Region, list_inputs, opened, read_part
-from .workers import workers
+from .reading import Inputs, Region, list_inputs, open_input, read_part
+from .workers import start_workers
 
 _JUMP = 10  # samplings without a value that end a track
 _COPERNICUS = re.compile(
@@ -60,7 +60,7 @@ class Tracks:
     def of(self, mission: str) -> NDArray[np.bool_]:
         """(n,) True at the points of a mission. Raises `InputError` for one that has none."""
         if mission not in self.missions:
-            raise InputError(f"no mission is called {mission!r}; there are {listed(self.missions)}")
+            raise InputError(f"no mission is called {mission!r}; there are {list_names(self.missions)}")
         return self.mission == self.missions.index(mission)
 
 
@@ -76,7 +76,7 @@ class _Asked:
 
 def is_along_track(inputs: Inputs) -> bool:
     """Whether the first input holds points along a track and no field."""
-    with opened(list_inputs(inputs)[0]) as (_, dataset):
+    with open_input(list_inputs(inputs)[0]) as (_, dataset):
         return bool(track_layouts(dataset))
 
 
@@ -104,7 +104,7 @@ def read_tracks(
     """
     entries = list_inputs(inputs)
     asked = _Asked(variable, error_variable, bounds, period)
-    with workers(cluster, min(number, len(entries))) as mapped:
+    with start_workers(cluster, min(number, len(entries))) as mapped:
         parts = list(mapped(_Reader(asked), entries))
     first = parts[0]
     strange = next((part for part in parts if part.name != first.name), None)
@@ -142,7 +142,7 @@ def read_tracks(
         if observation_error is None:
             noise = _noise(whole)
             told = (f"{name} {sigma:.3g}" for name, sigma in zip(missions, noise, strict=True))
-            oddities.append(f"standard error of the values, told from their noise: {listed(told)}")
+            oddities.append(f"standard error of the values, told from their noise: {list_names(told)}")
         else:
             noise = np.full(len(missions), observation_error)
         whole = replace(whole, error_variance=noise[whole.mission] ** 2)
@@ -156,7 +156,7 @@ class _Reader:
     asked: _Asked
 
     def __call__(self, entry: str | xr.Dataset) -> Tracks:
-        with opened(entry) as (file, dataset):
+        with open_input(entry) as (file, dataset):
             return _read(file, dataset, self.asked)
 
 

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from scipy.interpolate import make_interp_spline
 
 from ..errors import InputError
-from .coordinates import listed
-from .dates import day
-from .field import Field, logarithms, mask_oddities, open_field
+from .coordinates import list_names
+from .dates import format_date
+from .field import Field, mask_oddities, open_field, take_logarithms
 from .reading import Inputs, Region
 
 _log = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ def is_plain(text: str) -> bool:
     return not set(":,").intersection(bare) or Path(text).exists() or bool(glob.glob(text))  # noqa: PTH207
 
 
-def parse(text: str) -> list[Spec]:
+def parse_spec(text: str) -> list[Spec]:
     """The variables in ``FILE:NAME[:log][,NAME ...][,error=NUMBER or NAME][,jitter=NUMBER]``.
 
     ``log`` fills logarithms. Names after the first are of the same file; options hold for all. Raises
@@ -79,7 +79,7 @@ def parse(text: str) -> list[Spec]:
     options = dict(item.split("=", 1) for item in items if "=" in item)
     unknown = options.keys() - {"error", "jitter"}
     if unknown:
-        raise InputError(f"{text}: there is no option {listed(sorted(unknown))}; write it as {_FORM}")
+        raise InputError(f"{text}: there is no option {list_names(sorted(unknown))}; write it as {_FORM}")
     try:
         jitter = float(options.get("jitter", 0))
     except ValueError:
@@ -101,7 +101,7 @@ def first_and_others(inputs: Sequence[str]) -> tuple[Inputs | Spec, list[Spec]]:
     """The files of one variable and nothing; or, where a variable is named, the first one and the others."""
     if all(is_plain(text) for text in inputs):
         return list(inputs), []
-    first, *others = (spec for text in inputs for spec in parse(text))
+    first, *others = (spec for text in inputs for spec in parse_spec(text))
     return first, others
 
 
@@ -110,7 +110,7 @@ def files_and_opening(source: Inputs | Spec, opening: dict[str, Any]) -> tuple[I
     if not isinstance(source, Spec):
         return source, opening
     own = source.opening()
-    both = listed(sorted(name.replace("_", " ") for name in own.keys() & opening.keys()), 1)
+    both = list_names(sorted(name.replace("_", " ") for name in own.keys() & opening.keys()), 1)
     if own.keys() & opening.keys():
         raise InputError(f"{source.files}: the {both} is given with the file and by an option; leave one out")
     return source.files, opening | own
@@ -125,7 +125,7 @@ def open_variables(
     """The variables to fill, ``source`` first, and those that help, on the grid and the dates of the first.
 
     ``opening`` are the options of `open_field` for the source; region and dates are those of all. Raises
-    `InputError` as that does, for names that are not different, and as `brought` does.
+    `InputError` as that does, for names that are not different, and as `regrid_like` does.
     """
     more: list[Spec] = []
     if isinstance(source, str):
@@ -136,9 +136,12 @@ def open_variables(
         files, how = files_and_opening(source, opening)
         first = replace(open_field(files, **how), jitter=getattr(source, "jitter", 0.0))
     shared = {key: opening[key] for key in ("minimum_coverage",) if key in opening}
-    around = {"region": _around(first), "period": (day(first.dates[0])[:10], day(first.dates[-1])[:10])}
+    around = {
+        "region": _around(first),
+        "period": (format_date(first.dates[0])[:10], format_date(first.dates[-1])[:10]),
+    }
     filled, helping = (
-        [brought(field, first) for entry in entries for field in _fields(entry, shared | around)]
+        [regrid_like(field, first) for entry in entries for field in _fields(entry, shared | around)]
         for entries in ([*more, *others], auxiliary)
     )
     filled.insert(0, first)
@@ -146,7 +149,7 @@ def open_variables(
     twice = {name for name in names if names.count(name) > 1}
     if twice:
         raise InputError(
-            f"{listed(sorted(twice))}: more than one of the variables is called so; rename one in its file, "
+            f"{list_names(sorted(twice))}: more than one of the variables is called so; rename one in its file, "
             "or put many files of one variable as a pattern in quotes"
         )
     return filled, helping
@@ -157,7 +160,7 @@ def _fields(entry: Source, opening: dict[str, Any]) -> list[Field]:
         return [entry]
     if isinstance(entry, xr.Dataset | xr.DataArray):
         return [open_field(entry, **opening)]
-    specs = parse(entry) if isinstance(entry, str) else [entry]
+    specs = parse_spec(entry) if isinstance(entry, str) else [entry]
     return [replace(open_field(one.files, **opening | one.opening()), jitter=one.jitter) for one in specs]
 
 
@@ -166,7 +169,7 @@ def _around(first: Field) -> Region:
     return lat.min() - _MARGIN, lat.max() + _MARGIN, lon.min() - _MARGIN, lon.max() + _MARGIN
 
 
-def brought(field: Field, first: Field) -> Field:
+def regrid_like(field: Field, first: Field) -> Field:
     """The field on the grid and the dates of the ``first``, and where that is sea.
 
     A grid that is finer by a factor of about two or more is averaged over the cells of the first, weighted by
@@ -174,13 +177,13 @@ def brought(field: Field, first: Field) -> Field:
     is half of it or more. A date that the field does not have is missing. Raises `InputError` for grids that
     are curved, unless they are the same, for dates none of which match, and where nothing is left.
     """
-    date = matching(field.dates, first.dates)
+    date = match_dates(field.dates, first.dates)
     found = date >= 0
-    name = f"{listed(field.inputs, 1)}: {field.name}"
+    name = f"{list_names(field.inputs, 1)}: {field.name}"
     if not found.any():
         raise InputError(
-            f"{name} has none of the dates of {first.name} ({day(field.dates[0])} to {day(field.dates[-1])}, "
-            f"not {day(first.dates[0])} to {day(first.dates[-1])}); give it for the same dates"
+            f"{name} has none of the dates of {first.name} ({format_date(field.dates[0])} to {format_date(field.dates[-1])}, "
+            f"not {format_date(first.dates[0])} to {format_date(first.dates[-1])}); give it for the same dates"
         )
     _log.info("%s has %d of the %d dates of %s", name, found.sum(), found.size, first.name)
     values = np.where(field.observed, field.source.transpose(*field.dims).to_numpy(), np.nan)
@@ -195,7 +198,7 @@ def brought(field: Field, first: Field) -> Field:
     oddities = list(field.oddities)
     new = raw
     if field.transform == "log":
-        new, error = logarithms(name, field.name, raw, error, oddities)
+        new, error = take_logarithms(name, field.name, raw, error, oddities)
     coordinates = first.source.transpose(*first.dims).coords
     source = xr.DataArray(raw, coordinates, first.dims, attrs=field.source.attrs)
     made = replace(
@@ -214,7 +217,7 @@ def brought(field: Field, first: Field) -> Field:
     return replace(made, oddities=tuple(oddities))
 
 
-def matching(dates: pd.Index, wanted: pd.Index) -> NDArray[np.int64]:
+def match_dates(dates: pd.Index, wanted: pd.Index) -> NDArray[np.int64]:
     """(wanted,) the number of the date that is each wanted one, or -1.
 
     Where the wanted ones are of different days, the nearest hour of the same day is; else the same second.
@@ -309,7 +312,7 @@ def _edges(positions: Floats) -> tuple[Floats, Floats]:
     return positions - half, positions + half
 
 
-def merged(datasets: Sequence[xr.Dataset]) -> xr.Dataset:
+def merge_filled(datasets: Sequence[xr.Dataset]) -> xr.Dataset:
     """The filled variables of one grid in one dataset, with the global attributes of the first."""
     first, *others = datasets
     if not others:

@@ -20,7 +20,7 @@ _RETRIES = 3  # of an item whose worker is lost
 
 
 @contextmanager
-def workers(cluster: str | None = None, number: int = 1) -> Iterator[Mapper]:
+def start_workers(cluster: str | None = None, number: int = 1) -> Iterator[Mapper]:
     """A map for the block to call with a function of the top level of a module, and items.
 
     Without a ``cluster`` it uses ``number`` processes, this one where that is 1. "local" is a dask cluster of

@@ -22,7 +22,7 @@ _FULL_DISK = ("NetCDF: ", "[enforce fail", "PytorchStreamWriter")  # how librari
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:
-    """Raise `InputError` unless `write` can put a dataset there; to be asked before the long computation."""
+    """Raise `InputError` unless `write_dataset` can put a dataset there; to be asked before the long computation."""
     target = Path(path)
     if target.suffix not in (".nc", ".zarr"):
         found = f"the extension {target.suffix}" if target.suffix else "no extension"
@@ -50,7 +50,7 @@ def check_folder(path: str | os.PathLike[str]) -> None:
 
 
 @contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+def replace_atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
     """A temporary name beside ``path`` for the block to write, a file or a folder; then it takes its place.
 
     Whatever fails or interrupts it, what was at ``path`` stays as it was and nothing else is left.
@@ -73,7 +73,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 @contextmanager
-def resuming(
+def resume_store(
     path: str | os.PathLike[str], plan: Mapping[str, Any], make: Callable[[Path], None]
 ) -> Iterator[Path]:
     """The unfinished Zarr store of ``path`` for the block to complete; then it takes its place.
@@ -110,12 +110,12 @@ def resuming(
         raise InputError(_unwritable(target, reason.strerror or str(reason))) from reason
 
 
-def write(dataset: xr.Dataset, path: str | os.PathLike[str]) -> None:
-    """Write NetCDF-4 (``.nc``) or Zarr (``.zarr``), whole or not at all (`replacing`, and its errors)."""
+def write_dataset(dataset: xr.Dataset, path: str | os.PathLike[str]) -> None:
+    """Write NetCDF-4 (``.nc``) or Zarr (``.zarr``), whole or not at all (`replace_atomically`, and its errors)."""
     check_writable(path)
     # One chunk after another: what is computed on the way out may be large.
     with (
-        replacing(path) as temporary,
+        replace_atomically(path) as temporary,
         warnings.catch_warnings(),
         dask.config.set(scheduler="synchronous"),
     ):
@@ -147,7 +147,7 @@ def _to_zarr(dataset: xr.Dataset, path: Path) -> None:
 def _zarr_to_netcdf(store: Path, target: Path) -> None:
     """A few dates after the other: netCDF's library is not made for several threads."""
     with (
-        replacing(target) as temporary,
+        replace_atomically(target) as temporary,
         dask.config.set(scheduler="synchronous"),
         xr.open_zarr(store, consolidated=False, decode_times=False) as whole,
     ):

@@ -20,7 +20,7 @@ from rich.table import Table
 
 from ..errors import InputError
 from ..io.reading import list_inputs
-from ..io.writing import check_folder, replacing
+from ..io.writing import check_folder, replace_atomically
 from ..progress import progress
 
 _log = logging.getLogger(__name__)
@@ -122,7 +122,7 @@ def table(lines: Sequence[Mapping[str, Any]]) -> Table:
 def write(lines: Sequence[Mapping[str, Any]], path: str | os.PathLike[str]) -> None:
     """The lines as CSV."""
     check_folder(path)
-    with replacing(path) as temporary:
+    with replace_atomically(path) as temporary:
         pd.DataFrame(lines).to_csv(temporary, index=False)
 
 

@@ -28,20 +28,20 @@ from ..classical.neighbours import Component, Scales
 from ..errors import InputError
 from ..holdout.calibration import Calibration, check_levels
 from ..io.dates import days_since_first
-from ..io.field import Field, Whole, spacing
+from ..io.field import Field, RecordStatistics, grid_spacing
 from ..io.output import coverage_in_time, provenance, summary, to_dataset
-from ..io.workers import workers
-from ..io.writing import check_writable, replacing, resuming
+from ..io.workers import start_workers
+from ..io.writing import check_writable, replace_atomically, resume_store
 from ..progress import progress
-from ..records.blocks import Block, Box, blocks_of
+from ..records.blocks import Block, Box, cut_blocks
 from ..records.prepare import CELLS, DATES
 from ..records.record import Record
-from ..records.subset import sample_of
+from ..records.subset import select_subset
 from ..training.data import GapData
-from ..training.features import Surroundings, surroundings
-from ..training.firstguess import Guess, PixelMeans, spread
+from ..training.features import StaticFeatures, static_features
+from ..training.firstguess import Guess, PixelMeans, anomaly_spread
 from ..training.networks import NETWORKS, Training, has_fixed_grid
-from .evaluate import Estimate, judge
+from .evaluate import Estimate, evaluate_candidates
 from .fill import AUTOMATIC, DEFAULTS, GUESSING, HELD_OUT, METHODS, choose_device
 
 _log = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ class Learnt:
     rows: list[dict[str, Any]]  # the scores of all that was tried on what was held out
     score: dict[str, Any]  # that of the method
     seed: int
-    whole: dict[str, Any]  # fields of a `Whole`
+    whole: dict[str, Any]  # fields of a `RecordStatistics`
     reach: int  # cells around a block that it has to see
 
     def first_guess(self) -> Guess | None:
@@ -118,7 +118,7 @@ def fill_record(
 ) -> None:
     """Fill the gaps of a record and write V, V_analysis, V_error and V_source (`output.to_dataset`).
 
-    ``memory`` (GB, half of the machine's without it) is what all ``number`` workers (`workers`) share; it
+    ``memory`` (GB, half of the machine's without it) is what all ``number`` workers (`start_workers`) share; it
     decides how large a block is. Other options are those of `fill.fill`. The same call after a kill
     goes on where that one was, and gives the same values. Raises `InputError` for options that do not fit.
     """
@@ -137,7 +137,7 @@ def fill_record(
     where = choose_device(device)
     memory = (memory or default_memory()) * 1e9
     cut = partial(
-        blocks_of,
+        cut_blocks,
         record.shape,
         memory / number,
         _FILLING if method in GUESSING else _FILLING_SIMPLY,
@@ -159,12 +159,12 @@ def fill_record(
         "%s: %d dates of %d x %d pixels; %s on %s", record.layout.variable, *record.shape, method, where
     )
     make = partial(_make, record, found | (attributes or {}), intervals)
-    with resuming(output, plan, make) as store:
+    with resume_store(output, plan, make) as store:
         held = store.parent / _LEARNT
         if not held.exists():
-            sample = sample_of(record, memory, whole_maps=method in _WHOLE_MAPS or _of_one_grid(method))
+            sample = select_subset(record, memory, whole_maps=method in _WHOLE_MAPS or _of_one_grid(method))
             learnt = _learn(record, sample, store, method, training, holdout, seed, where, quiet)
-            with replacing(held) as temporary:
+            with replace_atomically(held) as temporary:
                 temporary.write_text(json.dumps(asdict(learnt)), encoding="utf-8")
         kept = json.loads(held.read_text(encoding="utf-8"))
         learnt = Learnt(**kept | {"calibration": Calibration(**kept["calibration"])})
@@ -182,7 +182,7 @@ def fill_record(
         blocks = cut(learnt.reach)
         left = [(k, block) for k, block in enumerate(blocks) if not (marks / str(k)).exists()]
         _log.info("%d blocks of up to %d dates of %d x %d pixels", len(blocks), *blocks[0].core.shape)
-        with workers(cluster, number) as everywhere, progress("filling", len(blocks), quiet) as advance:
+        with start_workers(cluster, number) as everywhere, progress("filling", len(blocks), quiet) as advance:
             advance(len(blocks) - len(left))
             for k in everywhere(partial(_fill_block, job), left):
                 (marks / str(k)).touch()
@@ -214,16 +214,18 @@ def _learn(
     how = training if training.checkpoint else replace(training, save_checkpoint=str(network))
     (products,) = METHODS[method](data, how)
     if training.save_checkpoint and network.exists():
-        with replacing(training.save_checkpoint) as temporary:
+        with replace_atomically(training.save_checkpoint) as temporary:
             temporary.write_bytes(network.read_bytes())
-    chosen, rows, calibration = judge(sample, data, products)
+    chosen, rows, calibration = evaluate_candidates(sample, data, products)
     made = ["oi", method] if method in NETWORKS else [method]
     if method == "auto":
         made = [*AUTOMATIC[:-1], "oi", AUTOMATIC[-1]]
     guess = None if data.kriging is None else asdict(data.kriging)
     score = next((row for row in rows if row["method"] == chosen.name), {})
-    cell = float(np.mean(spacing(sample)[1:]))
-    whole = Whole(spread(sample), differences_in_time(sample), differences_in_space(sample), cell)
+    cell = float(np.mean(grid_spacing(sample)[1:]))
+    whole = RecordStatistics(
+        anomaly_spread(sample), differences_in_time(sample), differences_in_space(sample), cell
+    )
     name = made[products.index(chosen)]
     reach = _reach(name, data.kriging, sample)
     return Learnt(name, calibration, guess, rows, score, seed, asdict(whole), reach)
@@ -236,7 +238,7 @@ def _reach(method: str, guess: Guess | None, sample: Field) -> int:
     if not isinstance(guess, Kriging):
         return _USUAL_REACH
     length = min(float(part.length) for part in guess.scales.components)
-    return int(np.clip(_LENGTHS * length / min(spacing(sample)[1:]), _USUAL_REACH, _MOST_REACH))
+    return int(np.clip(_LENGTHS * length / min(grid_spacing(sample)[1:]), _USUAL_REACH, _MOST_REACH))
 
 
 def _fill_block(job: Job, numbered: tuple[int, Block]) -> int:
@@ -247,7 +249,7 @@ def _fill_block(job: Job, numbered: tuple[int, Block]) -> int:
     ever = job.record.share[core.rows, core.columns] > 0
     if not (ever | job.record.sea[core.rows, core.columns]).any():
         return number  # land: the store is empty there
-    field = replace(job.record.field(*seen), whole=Whole(**job.learnt.whole))
+    field = replace(job.record.field(*seen), whole=RecordStatistics(**job.learnt.whole))
     own = core.within(seen)
     mean, error = _estimate(job, field, seen)
     part = replace(field.part(*own), ever_observed=ever)
@@ -284,20 +286,20 @@ def _estimate(job: Job, field: Field, seen: Box) -> Estimate:
         device=job.device,
     )
     mean, error = METHODS[learnt.method](data, job.training)[0][-1].estimate
-    return mean, learnt.calibration.scaled(field, error)
+    return mean, learnt.calibration.scale_error(field, error)
 
 
 def _of_one_grid(method: str) -> bool:
     return method in NETWORKS and has_fixed_grid(NETWORKS[method])
 
 
-def _around(record: Record, part: Field) -> Surroundings:
+def _around(record: Record, part: Field) -> StaticFeatures:
     """The surroundings of a part of the record: its place on the whole map, in a record as long as it is."""
     lat, lon = record.grid
     if record.cyclic:
         part = replace(part, lon=lon.min() + (part.lon - lon.min()) % 360)
     long = bool(days_since_first(record.dates)[-1] >= _YEAR)
-    return surroundings(part, long=long, bounds=((lat.min(), lat.max()), (lon.min(), lon.max())))
+    return static_features(part, long=long, bounds=((lat.min(), lat.max()), (lon.min(), lon.max())))
 
 
 def _make(record: Record, attributes: dict[str, Any], intervals: Sequence[int], store: Path) -> None:

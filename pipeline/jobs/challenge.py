@@ -24,7 +24,7 @@ from scipy.spatial.distance import cdist
 
 from ..errors import InputError
 from ..holdout import spectra
-from ..io.writing import check_writable, write
+from ..io.writing import check_writable, write_dataset
 from ..progress import progress
 from ..training.networks import NETWORKS, Training
 from .challenge_files import Points, joined, one, read_mean_topography, read_points, read_reference
@@ -248,7 +248,7 @@ def challenge(
         seconds = time.perf_counter() - start
         if output is not None:
             kept = levels.drop_attrs().assign_attrs(units="m", long_name=f"sea level by {shown}")
-            write(kept.to_dataset(name="ssh"), output / f"{name}_{chosen}_{method}.nc")
+            write_dataset(kept.to_dataset(name="ssh"), output / f"{name}_{chosen}_{method}.nc")
         try:
             rows.append(Row(shown, chosen, **task.score(levels), seconds=seconds))
         except ValueError as error:

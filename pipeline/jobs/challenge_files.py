@@ -17,8 +17,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..io.coordinates import listed
-from ..io.reading import opened
+from ..io.coordinates import list_names
+from ..io.reading import open_input
 
 Floats = NDArray[np.floating]
 _REFERENCE = "NATL60-CJM165_GULFSTREAM_y{0:%Y}m{0:%m}d{0:%d}.1h_SSH.nc"
@@ -62,7 +62,7 @@ def read_points(
     ``averaged`` values that follow each other in time are made one, as the challenges' baseline has it.
     Raises `InputError` for a file that cannot be read, for variables that are not there, and for no dates.
     """
-    with opened(str(path)) as (file, dataset):
+    with open_input(str(path)) as (file, dataset):
         _check(file, dataset, ["time", lat, lon, *terms])
         if dataset["time"].dtype.kind != "M":
             raise InputError(
@@ -92,7 +92,7 @@ def read_reference(folder: Path, dates: pd.DatetimeIndex) -> xr.DataArray:
     """
     days = []
     for date in dates:
-        with opened(str(one(folder, _REFERENCE.format(date)))) as (file, dataset):
+        with open_input(str(one(folder, _REFERENCE.format(date)))) as (file, dataset):
             _check(file, dataset, ["time", "lat", "lon", "sossheig"])
             days.append(dataset["sossheig"].mean("time").compute())
     joint = xr.concat(days, pd.Index(dates, name="time"))
@@ -101,7 +101,7 @@ def read_reference(folder: Path, dates: pd.DatetimeIndex) -> xr.DataArray:
 
 def read_mean_topography(folder: Path) -> xr.DataArray:
     """(lat, lon) the mean dynamic topography (m) that is added to anomalies, longitudes 0 to 360."""
-    with opened(str(one(folder, "mdt.nc"))) as (file, dataset):
+    with open_input(str(one(folder, "mdt.nc"))) as (file, dataset):
         _check(file, dataset, ["lat", "lon", "mdt"])
         mean = dataset["mdt"].squeeze(drop=True).load()
     return mean.assign_coords(lon=mean.lon % 360).sortby(["lat", "lon"])
@@ -111,6 +111,6 @@ def _check(file: str, dataset: xr.Dataset, names: list[str]) -> None:
     lacking = [name for name in names if name not in dataset.variables]
     if lacking:
         raise InputError(
-            f"{file}: there is no {listed(lacking)}, which this file of the challenge should have (it has "
-            f"{listed(dataset.variables)}); fetch the challenge's own file"
+            f"{file}: there is no {list_names(lacking)}, which this file of the challenge should have (it has "
+            f"{list_names(dataset.variables)}); fetch the challenge's own file"
         )

@@ -21,13 +21,13 @@ from rich.table import Table
 
 from ..errors import InputError
 from ..holdout import spectra
-from ..holdout.patterns import HOLDOUTS, remoteness
+from ..holdout.patterns import HOLDOUTS, distance_and_age
 from ..holdout.scores import bias, coverage, crps_gaussian, mae, rmse, rmse_interval, sums
 from ..io.field import Field
-from ..io.writing import replacing
+from ..io.writing import replace_atomically
 from ..training.data import GapData
 from ..training.networks import NETWORKS, Training
-from .evaluate import calibrated
+from .evaluate import calibrate_candidate
 from .fill import DEFAULTS, GUESSING, METHODS, choose_device
 
 _log = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ class Scored:
     age: Floats  # (n,) days to the nearest date that sees the pixel; infinite where none does
     estimates: dict[str, tuple[Floats, Floats]] = part_of(default_factory=dict)  # mean, standard error (n,)
 
-    def and_also(self, other: Scored) -> Scored:
+    def append(self, other: Scored) -> Scored:
         """The values of both; methods that failed on one of them are left out."""
         arrays = {
             name: np.concatenate([getattr(self, name), getattr(other, name)])
@@ -121,12 +121,12 @@ def compare(
             device=choose_device(device),
             quiet=quiet,
         )
-        if not (data.choosing.any() and data.scored.any()):
+        if not (data.validation.any() and data.test.any()):
             raise InputError(
                 f"{field.name}: no values can be hidden by {holdout}, so there is nothing to compare on; "
                 f"choose another --holdout among {', '.join(HOLDOUTS)}"
             )
-        here = data.scored if truth is None else np.isfinite(truth) & field.sea & ~field.observed
+        here = data.test if truth is None else np.isfinite(truth) & field.sea & ~field.observed
         if not here.any():
             raise InputError(f"{field.name}: the truth has no value in a gap; give that of this field")
         with _measured() as guessed:
@@ -135,7 +135,7 @@ def compare(
         with _measured() as rehearsed:
             if any(name in NETWORKS for name in methods):
                 data.setup("fit")
-        seen = field.hide(data.held)
+        seen = field.hide(data.held_out)
         part = _places(field if truth is not None else seen, here)
         part.truth = (field.values if truth is None else truth)[here]  # noqa: PD011 - a Field's
         part.weight = data.weight[here] if truth is None else np.ones(part.truth.shape)
@@ -149,11 +149,11 @@ def compare(
                     product = METHODS[name](copy.copy(data), training)[0][-1]
                 assert product.trial is not None
                 mean, error = product.trial
-                calibration = calibrated(data, product, "choosing")
+                calibration = calibrate_candidate(data, product, "validation")
                 if truth is not None:
                     mean, error = product.estimate
                     whole[name] = mean
-                sigma = calibration.scaled(seen if truth is None else field, error)
+                sigma = calibration.scale_error(seen if truth is None else field, error)
                 part.estimates[name] = mean[here], sigma[here]
             except Exception as fault:
                 failed[name] = str(fault).splitlines()[0] if str(fault) else type(fault).__name__
@@ -164,7 +164,7 @@ def compare(
         parts.append(part)
     scored = parts[0]
     for part in parts[1:]:
-        scored = scored.and_also(part)
+        scored = scored.append(part)
     rows = _rows(scored)
     for row in rows:
         row["seconds"], row["memory_gb"] = spent[row["method"]]
@@ -194,11 +194,11 @@ def table(comparison: Comparison) -> Table:
 def write(comparison: Comparison, target: Path) -> list[Path]:
     """Write the rows as CSV, with all digits, and as Markdown: ``target``.csv and ``target``.md."""
     paths = [target.with_name(target.name + kind) for kind in (".csv", ".md")]
-    with replacing(paths[0]) as temporary:
+    with replace_atomically(paths[0]) as temporary:
         pd.DataFrame(comparison.rows).to_csv(temporary, index=False)
     headings, lines = _cells(comparison)
     rule = ["---"] + ["---:"] * (len(headings) - 1)
-    with replacing(paths[1]) as temporary:
+    with replace_atomically(paths[1]) as temporary:
         text = "".join(f"| {' | '.join(cells)} |\n" for cells in (headings, rule, *lines))
         temporary.write_text(text, encoding="utf-8")
     return paths
@@ -233,7 +233,7 @@ def _cells(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
 
 def _places(known: Field, here: NDArray[np.bool_]) -> Scored:
     """Where the values at ``here`` are, and how far from what is ``known``."""
-    distance, age = remoteness(known)
+    distance, age = distance_and_age(known)
     nothing = np.zeros(0)
     return Scored(nothing, nothing, np.argwhere(here), distance[here], age[here])
 

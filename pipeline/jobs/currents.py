@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from torch.utils.data import DataLoader
 
-from ..classical.vector_kriging import fit, hide
+from ..classical.vector_kriging import fit_vector_covariance, hide_radials
 from ..cli.arguments import FLOWS
 from ..errors import InputError
-from ..holdout.splits import as_hard, groups_of, hold_out
+from ..holdout.splits import difficulty_weights, error_groups, hold_out
 from ..io.output import provenance, to_dataset
 from ..io.radials import Radials, open_radials
 from ..io.reading import Inputs
@@ -26,8 +26,14 @@ from ..progress import progress
 from ..training.data import usual_window
 from ..training.heldout import Pairs
 from ..training.networks import NETWORKS, Training
-from ..training.vector_scenes import VectorDates, VectorScene, regular_grid, scene, without_divergence
-from .evaluate import choose, score
+from ..training.vector_scenes import (
+    VectorDates,
+    VectorInputs,
+    make_vector_inputs,
+    regular_grid,
+    remove_divergence,
+)
+from .evaluate import score_pairs, select_candidate
 from .fill import DEFAULTS, HELD_OUT, choose_device
 
 _log = logging.getLogger(__name__)
@@ -54,8 +60,8 @@ class _Product:
 class _HeldOut:
     """Velocities (time, station, lat, lon) that are held out."""
 
-    choosing: NDArray[np.bool_]
-    scored: NDArray[np.bool_]
+    validation: NDArray[np.bool_]
+    test: NDArray[np.bool_]
     weight: Floats  # with which they are as hard as what is not seen; zero elsewhere
     noise: Floats  # their error variance
 
@@ -123,7 +129,7 @@ def _products(
     held = choosing | scored
     known = radials.hide(held)
     with progress("fitting the first guess", None, quiet):
-        kriging = fit(known, divergent=flow != "stream-function", seed=seed, device=device)
+        kriging = fit_vector_covariance(known, divergent=flow != "stream-function", seed=seed, device=device)
     scales = (f"{part.length:.3g} km, {part.duration:.3g} days" for part in kriging.scales.components)
     _log.info(
         "first guess: %s; noise %.3g; %.0f %% of the variance without divergence",
@@ -135,12 +141,12 @@ def _products(
     spread = float(sum(part.sill for part in kriging.scales.components)) ** 0.5
     grid = None if flow == "free" else regular_grid(radials)
 
-    def guessed(seen: Radials, hidden: NDArray[np.bool_] | None = None) -> VectorScene:
+    def guessed(seen: Radials, hidden: NDArray[np.bool_] | None = None) -> VectorInputs:
         with progress("first guess", int(radials.sea.sum()) * radials.shape[0], quiet) as advance:
             current = kriging(seen, device=device, advance=advance)
         # What was hidden is not in the guess, but is in the scene.
-        made = scene(radials, current, nugget, spread, hidden)
-        return without_divergence(made, grid, radials.sea) if grid and flow == "stream-function" else made
+        made = make_vector_inputs(radials, current, nugget, spread, hidden)
+        return remove_divergence(made, grid, radials.sea) if grid and flow == "stream-function" else made
 
     full, trial = guessed(radials), guessed(known, held)
     guess = _Product(
@@ -152,21 +158,21 @@ def _products(
         return [guess], apart
 
     # Lightning takes seconds to import, which optimal interpolation need not wait for.
-    from ..training.checkpoints import contents, restored, save
-    from ..training.trainer import fit as train
+    from ..training.checkpoints import read_checkpoint, restore_task, save_checkpoint
+    from ..training.trainer import train_task
     from ..training.vector_tasks import VectorCorrection
 
     make = partial(VectorCorrection, towards=torch.from_numpy(radials.towards), grid=grid)
     if how.checkpoint:
-        options, state = contents(how.checkpoint, how.window)
+        options, state = read_checkpoint(how.checkpoint, how.window)
         if options.get("flow") != flow:
             made_for = f"with --flow {options['flow']}" if "flow" in options else "on a field"
             raise InputError(f"{how.checkpoint}: trained {made_for}, not with --flow {flow}; give another")
-        task = restored(how.checkpoint, make, options, state)
+        task = restore_task(how.checkpoint, make, options, state)
     else:
         rehearsals = []
         for _ in range(_REHEARSALS):
-            hidden = hide(known, _HIDDEN, rng)
+            hidden = hide_radials(known, _HIDDEN, rng)
             if hidden.any():
                 rehearsals.append(guessed(known.hide(hidden), hidden))
         if not rehearsals:
@@ -176,7 +182,7 @@ def _products(
         trial = replace(trial, weight=torch.from_numpy(weight))
         batches = DataLoader(VectorDates(rehearsals, radials.sea, window), batch_size=_BATCH, shuffle=True)
         torch.manual_seed(seed)
-        task = train(
+        task = train_task(
             make(NETWORKS[method], window, flow=flow),
             batches,
             DataLoader(VectorDates([trial], radials.sea, window, choosing)) if choosing.any() else None,
@@ -191,10 +197,10 @@ def _products(
             quiet=quiet,
         )
     if how.save_checkpoint:
-        save(task, how.save_checkpoint)
+        save_checkpoint(task, how.save_checkpoint)
     task = task.to(device)
 
-    def corrected(one: VectorScene) -> Floats:
+    def corrected(one: VectorInputs) -> Floats:
         every = replace(one, weight=torch.zeros_like(one.weight))
         parts = []
         with torch.no_grad():
@@ -206,7 +212,7 @@ def _products(
     return [guess, _Product(method, corrected(full), corrected(trial))], apart
 
 
-def _moments(one: VectorScene, spread: float, radials: Radials) -> Floats:
+def _moments(one: VectorInputs, spread: float, radials: Radials) -> Floats:
     """(5, time, lat, lon) u, v, var(u), var(v) and cov(u, v) of a scene, NaN on land."""
     first, below, second = one.factor.numpy().swapaxes(0, 1) * spread
     u, v = one.guess.numpy().swapaxes(0, 1) * spread
@@ -222,7 +228,7 @@ def along(radials: Radials, current: Floats) -> tuple[Floats, Floats]:
 
 
 def _as_hard(radials: Radials, guess: _Product, held: NDArray[np.bool_]) -> Floats:
-    """(time, station, lat, lon) weights of what is ``held`` out, by the error of the guess along directions.
+    """(time, station, lat, lon) weights of what is ``held_out`` out, by the error of the guess along directions.
 
     What is not seen is each station's component where it has a direction and sees nothing: without weights
     velocities would count most that another station sees as well.
@@ -230,7 +236,7 @@ def _as_hard(radials: Radials, guess: _Product, held: NDArray[np.bool_]) -> Floa
     unseen = np.isnan(radials.values) & radials.towards.any(axis=1) & radials.sea
     error, real = (np.sqrt(along(radials, one)[1]) for one in (guess.trial, guess.estimate))
     weight = np.zeros(held.shape, np.float32)
-    weight[held] = as_hard(error[held], real[unseen])
+    weight[held] = difficulty_weights(error[held], real[unseen])
     return weight
 
 
@@ -240,24 +246,24 @@ def _judged(
     held: _HeldOut,
 ) -> tuple[_Product, list[dict[str, Any]], float]:
     """The product to deliver, the scores of all, and the factor of its error, as in `judging.judge`."""
-    if not (held.choosing.any() and held.scored.any()):
+    if not (held.validation.any() and held.test.any()):
         return products[-1], [], 1.0
     rows, found, factors = [], [], []
     for product in products:
         velocity, variance = along(radials, product.trial)
         known = velocity - radials.values, variance, held.noise
         chosen, every = (
-            _factor(*(one[part] for one in known)) for part in (held.choosing, held.choosing | held.scored)
+            _factor(*(one[part] for one in known)) for part in (held.validation, held.validation | held.test)
         )
         sigma = np.sqrt(variance * chosen**2 + held.noise)
         choosing, scored = (
-            Pairs(velocity[part], sigma[part], radials.values[part], held.weight[part], groups_of(part))
-            for part in (held.choosing, held.scored)
+            Pairs(velocity[part], sigma[part], radials.values[part], held.weight[part], error_groups(part))
+            for part in (held.validation, held.test)
         )
-        rows.append({"method": product.name} | score(scored))
+        rows.append({"method": product.name} | score_pairs(scored))
         found.append(choosing)
         factors.append(every)
-    best = choose(rows, found)
+    best = select_candidate(rows, found)
     return products[best], rows, factors[best]
 
 

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from ..classical.kriging import Kriging
-from ..classical.optimal_interpolation import fit
-from ..classical.random_fields import errors
+from ..classical.optimal_interpolation import fit_covariance
+from ..classical.random_fields import simulate_errors
 from ..holdout.calibration import LEVELS, Calibration
 from ..io.field import Field
 from ..training.heldout import HeldOut
@@ -27,7 +27,7 @@ Floats = NDArray[np.float32]
 _AT_ONCE = 5e7  # values that are drawn together
 
 
-def drawn(
+def draw_fields(
     field: Field,
     kriging: Kriging,
     estimate: tuple[Floats, Floats],
@@ -47,17 +47,19 @@ def drawn(
     def some(block_info: dict[None, dict[str, list[tuple[int, int]]]]) -> Floats:
         first, last = block_info[None]["array-location"][0]
         rng = np.random.default_rng((seed, first))
-        off, deviation = errors(field, kriging, last - first, rng, device)
+        off, deviation = simulate_errors(field, kriging, last - first, rng, device)
         normal = off / deviation
         # Blocks that overlap are better together than each, whose deviation this is.
         normal /= np.sqrt(np.nanmean(normal**2))
-        return shaped(field, estimate, normal, calibration)
+        return shape_draws(field, estimate, normal, calibration)
 
     chunks = (tuple(sizes), *((extent,) for extent in field.values.shape))
     return da.map_blocks(some, chunks=chunks, dtype=np.float32, meta=np.empty((0,) * 4, np.float32))
 
 
-def shaped(field: Field, estimate: tuple[Floats, Floats], normal: Floats, calibration: Calibration) -> Floats:
+def shape_draws(
+    field: Field, estimate: tuple[Floats, Floats], normal: Floats, calibration: Calibration
+) -> Floats:
     """Fields (n, time, lat, lon) with the calibrated quantiles, from standard ``normal`` deviates."""
     mean, error = estimate
     whole = mean + error * np.sign(normal) * _widths(calibration)(np.abs(normal))
@@ -74,7 +76,7 @@ def _widths(calibration: Calibration) -> Callable[[Floats], Floats]:
     return lambda deviate: np.interp(deviate, at, width) * np.maximum(1, deviate / at[-1])
 
 
-def with_samples(
+def add_samples(
     dataset: xr.Dataset,
     part: HeldOut,
     estimate: tuple[Floats, Floats],
@@ -87,8 +89,8 @@ def with_samples(
     """
     field, kriging = part.field, part.kriging
     if not isinstance(kriging, Kriging):
-        kriging = fit(field, seed=part.seed, device=part.device)
-    draws = drawn(field, kriging, estimate, calibration, number, seed=part.seed, device=part.device)
+        kriging = fit_covariance(field, seed=part.seed, device=part.device)
+    draws = draw_fields(field, kriging, estimate, calibration, number, seed=part.seed, device=part.device)
     of = dataset[f"{field.name}_analysis"]
     made = xr.Variable(
         ("sample", *field.dims), da.exp(draws) if field.transform == "log" else draws, of.attrs

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..holdout.calibration import Calibration, Misses, calibrate
+from ..holdout.calibration import Calibration, Residuals, calibrate
 from ..holdout.scores import bias, coverage, rmse, rmse_interval, sums
 from ..io.field import Field
 from ..training.heldout import HeldOut, Pairs
@@ -25,38 +25,38 @@ _GUESS_AND_NETWORK = 2  # products of a network; more are there to be chosen fro
 
 
 @dataclass(frozen=True)
-class Product:
+class Candidate:
     """What a method makes of a field."""
 
     name: str
     estimate: Estimate  # at sea, from all that was observed
     trial: Estimate | None = None  # of the held-out values, without them
-    further: Sequence[Misses] = ()  # of values that further clouds hid from it
-    corrects: Product | None = None  # the first guess
+    further_residuals: Sequence[Residuals] = ()  # of values that further clouds hid from it
+    corrects: Candidate | None = None  # the first guess
 
 
-def judge(
-    field: Field, data: HeldOut, products: list[Product]
-) -> tuple[Product, list[dict[str, Any]], Calibration]:
+def evaluate_candidates(
+    field: Field, data: HeldOut, products: list[Candidate]
+) -> tuple[Candidate, list[dict[str, Any]], Calibration]:
     """The product to deliver, the scores of all, and the calibration of its error.
 
-    The part of the hold-out that chooses says which product it is (`choose`) and how its error is scaled; the
+    The part of the hold-out that chooses says which product it is (`select_candidate`) and how its error is scaled; the
     scores are of the other part. The delivered error is scaled by both parts together.
     """
     trials = [product.trial for product in products if product.trial is not None]
     if len(trials) < len(products):
         return products[-1], [], Calibration()
-    known = field.hide(data.held)
+    known = field.hide(data.held_out)
     rows = []
     for product, (mean, error) in zip(products, trials, strict=True):
-        calibration = calibrated(data, product, "choosing")
-        figures = score(data.pairs("scored", mean, calibration.scaled(known, error)))
+        calibration = calibrate_candidate(data, product, "validation")
+        figures = score_pairs(data.pairs("test", mean, calibration.scale_error(known, error)))
         rows.append({"method": product.name} | figures)
-    best = choose(rows, [data.pairs("choosing", *trial) for trial in trials])
-    return products[best], rows, calibrated(data, products[best], "held")
+    best = select_candidate(rows, [data.pairs("validation", *trial) for trial in trials])
+    return products[best], rows, calibrate_candidate(data, products[best], "held_out")
 
 
-def choose(rows: list[dict[str, Any]], found: Sequence[Pairs]) -> int:
+def select_candidate(rows: list[dict[str, Any]], found: Sequence[Pairs]) -> int:
     """The number of the product to deliver; ``rows``, one each and the simplest first, are told why.
 
     It is the simplest that cannot be told from the one of the least RMSE: its RMSE is greater by less than a
@@ -92,22 +92,22 @@ def _surplus(one: Pairs, other: Pairs) -> float:
     return min(lows)
 
 
-def calibrated(data: HeldOut, product: Product, part: str) -> Calibration:
-    """The calibration of a product by a part of the hold-out: "choosing" or all that is "held".
+def calibrate_candidate(data: HeldOut, product: Candidate, part: str) -> Calibration:
+    """The calibration of a product by a part of the hold-out: "validation" or all that is "held_out".
 
     Further clouds hide more dates from a first guess. A network has seen what is under them; so the first
     guess says how much harder than usual the part is, and that is taken out of the network's factor.
     """
     assert product.trial is not None
-    calibration = calibrate(data.misses(part, *product.trial).and_also(product.further))
+    calibration = calibrate(data.residuals(part, *product.trial).append(product.further_residuals))
     guess = product.corrects
     if guess is None or guess.trial is None:
         return calibration
-    luck = calibrated(data, guess, part).luck(data.misses(part, *guess.trial))
+    luck = calibrate_candidate(data, guess, part).excess(data.residuals(part, *guess.trial))
     return replace(calibration, factor=calibration.factor / luck)
 
 
-def score(pairs: Pairs) -> dict[str, Any]:
+def score_pairs(pairs: Pairs) -> dict[str, Any]:
     """The figures of a row of the score."""
     mean, error, truth, weight, _ = pairs
     return {

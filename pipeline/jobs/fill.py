@@ -21,19 +21,19 @@ from ..classical.baselines import (
     persistence,
 )
 from ..classical.blend import blend
-from ..classical.dineof import decompose, dineof, estimate, read_points
+from ..classical.dineof import decompose, dineof, estimate_from_eofs, read_points
 from ..errors import InputError
 from ..holdout.calibration import Calibration, check_levels
 from ..io.field import Field
 from ..io.output import provenance, to_dataset
 from ..io.reading import Inputs
-from ..io.variables import Source, Spec, merged, open_variables
-from ..io.writing import write
+from ..io.variables import Source, Spec, merge_filled, open_variables
+from ..io.writing import write_dataset
 from ..training.data import GapData
 from ..training.heldout import HeldOut
 from ..training.networks import LOSSES, NETWORKS, Training, has_fixed_grid
-from .draws import with_samples
-from .evaluate import Estimate, Product, calibrated, judge
+from .draws import add_samples
+from .evaluate import Candidate, Estimate, calibrate_candidate, evaluate_candidates
 
 _log = logging.getLogger(__name__)
 
@@ -42,44 +42,50 @@ AUTOMATIC = ("climatology", "linear-space-time", "dineof", "unet")
 DEFAULTS = Training()
 
 
-Method = Callable[[GapData, Training], list[list[Product]]]  # of each output, the one to deliver last
+Method = Callable[[GapData, Training], list[list[Candidate]]]  # of each output, the one to deliver last
 
 
-def simple(estimate: Callable[[Field], Estimate]) -> Method:
+def simple(estimate_from_eofs: Callable[[Field], Estimate]) -> Method:
     """A method that needs no training, from a function of the field."""
 
-    def method(data: GapData, how: Training) -> list[list[Product]]:
+    def method(data: GapData, how: Training) -> list[list[Candidate]]:
         made = []
         for part in data.filled_variables:
-            trial = estimate(part.field.hide(part.held)) if part.is_judged else None
-            made.append([Product(estimate.__name__.replace("_", " "), estimate(part.field), trial)])
+            trial = estimate_from_eofs(part.field.hide(part.held_out)) if part.is_judged else None
+            made.append(
+                [
+                    Candidate(
+                        estimate_from_eofs.__name__.replace("_", " "), estimate_from_eofs(part.field), trial
+                    )
+                ]
+            )
         return made
 
     return method
 
 
-def first_guess(data: GapData, how: Training) -> list[list[Product]]:
+def first_guess(data: GapData, how: Training) -> list[list[Candidate]]:
     """Local optimal interpolation in space and time, or the mean of each pixel."""
     name = "optimal interpolation" if data.first_guess == "oi" else "pixel means"
     made = []
     for part in data.filled_variables:
         part.prepare(whole=False)
-        trial = ((part.trial_guess, part.trial_error), part.further()) if part.is_judged else ()
-        made.append([Product(name, (part.guess, part.error), *trial)])
+        trial = ((part.trial_guess, part.trial_error), part.further_residuals()) if part.is_judged else ()
+        made.append([Candidate(name, (part.guess, part.error), *trial)])
     return made
 
 
 def network(name: str) -> Method:
     """The first guess, and after it a network's correction of it."""
 
-    def method(data: GapData, how: Training) -> list[list[Product]]:
+    def method(data: GapData, how: Training) -> list[list[Candidate]]:
         # Lightning takes seconds to import, which the other methods need not wait for.
-        from ..training.checkpoints import load, save
-        from ..training.corrections import predict, train
+        from ..training.checkpoints import load_correction, save_checkpoint
+        from ..training.corrections import apply_correction, train_correction
         from ..training.tasks import Correction
 
         if how.checkpoint:
-            task = load(how.checkpoint, how.window, len(data.variables), data.outputs)
+            task = load_correction(how.checkpoint, how.window, len(data.variables), data.outputs)
         else:
             chosen, patch = NETWORKS[name], 512
             if has_fixed_grid(chosen):
@@ -109,26 +115,26 @@ def network(name: str) -> Method:
                 task.window,
                 data.patch,
             )
-            task = train(task, data, how)
+            task = train_correction(task, data, how)
         if how.save_checkpoint:
-            save(task, how.save_checkpoint)
+            save_checkpoint(task, how.save_checkpoint)
         parts = data.filled_variables
         trials: list[Estimate | None] = [None] * len(parts)
         if any(part.is_judged for part in parts):
             without = [(part.trial_guess, part.trial_error) for part in parts]
-            found = predict(task, data.trial_dataloader(), without, data.device)
+            found = apply_correction(task, data.trial_dataloader(), without, data.device)
             trials = [one if part.is_judged else None for one, part in zip(found, parts, strict=True)]
         whole = [(part.guess, part.error) for part in parts]
-        corrected = predict(task, data.predict_dataloader(), whole, data.device)
+        corrected = apply_correction(task, data.predict_dataloader(), whole, data.device)
         return [
-            [guess, Product(name, made, trial, corrects=guess)]
+            [guess, Candidate(name, made, trial, corrects=guess)]
             for (guess,), made, trial in zip(guesses, corrected, trials, strict=True)
         ]
 
     return method
 
 
-def truncated_svd(data: GapData, how: Training) -> list[list[Product]]:
+def truncated_svd(data: GapData, how: Training) -> list[list[Candidate]]:
     """DINEOF of all variables together, with the points that choose its number of modes and a file for EOFs.
 
     The number of modes is chosen for each output by values of its own; points and file are of the first.
@@ -140,19 +146,19 @@ def truncated_svd(data: GapData, how: Training) -> list[list[Product]]:
         points = read_points(how.cv_points, part.field) if how.cv_points is not None and of_first else None
         eofs = decompose([part.field, *(other.field for other in others)], held_out=points)
         if how.save_eofs is not None and of_first:
-            write(eofs.to_dataset(part.field), how.save_eofs)
+            write_dataset(eofs.to_dataset(part.field), how.save_eofs)
             _log.info("%d modes are in %s", len(eofs.singular), how.save_eofs)
         trial = None
         if part.is_judged:
-            seen, *rest = (one.field.hide(one.held) for one in (part, *others))
+            seen, *rest = (one.field.hide(one.held_out) for one in (part, *others))
             trial = dineof(seen, *rest)
-        made.append([Product("dineof", estimate(part.field, eofs), trial)])
+        made.append([Candidate("dineof", estimate_from_eofs(part.field, eofs), trial)])
     return made
 
 
-def automatic(data: GapData, how: Training) -> list[list[Product]]:
-    """One method of each family: `judge` delivers the one that is best on held-out values."""
-    products: list[list[Product]] = [[] for _ in data.filled_variables]
+def automatic(data: GapData, how: Training) -> list[list[Candidate]]:
+    """One method of each family: `evaluate_candidates` delivers the one that is best on held-out values."""
+    products: list[list[Candidate]] = [[] for _ in data.filled_variables]
     for name in AUTOMATIC:
         _log.info("trying %s", name)
         for one, more in zip(products, METHODS[name](data, how), strict=True):
@@ -199,7 +205,7 @@ def fill(
 
     Returns V, V_analysis, V_error and V_source (`output.to_dataset`) with the score on held-out values in
     the attributes. ``others`` are further variables to fill, ``auxiliary`` ones only help; each is a
-    ``FILE:NAME`` (`variables.parse`), a dataset or a `Field`, and is brought to the grid and the dates of the
+    ``FILE:NAME`` (`variables.parse_spec`), a dataset or a `Field`, and is brought to the grid and the dates of the
     first. ``method`` is one of `METHODS`; ``training`` says how a network is trained; ``holdout=False``
     trains on everything and leaves no score; ``intervals`` are levels in percent, of which V_lower_LEVEL and
     V_upper_LEVEL are written as well; ``samples`` is how many draws V_samples holds, which are made when they
@@ -236,7 +242,7 @@ def fill(
         widths, error = Calibration().half_widths_of(intervals), np.sqrt(field.error_variance)
         copied.append(to_dataset(field, field.values, error, intervals=widths, attributes=found))
     if not gappy:
-        return merged(copied)
+        return merge_filled(copied)
     data = GapData(
         [*gappy, *complete, *helpers],
         held_out=HELD_OUT if holdout else 0.0,
@@ -256,7 +262,7 @@ def fill(
         report=report,
         attributes=found,
     )
-    return merged([*delivered, *copied])
+    return merge_filled([*delivered, *copied])
 
 
 def deliver(
@@ -278,9 +284,9 @@ def deliver(
     chosen: list[tuple[HeldOut, Estimate, Calibration]] = []
     for part, products in zip(data.filled_variables, METHODS[method](data, training), strict=True):
         field = part.field
-        if part.held.any() and not part.is_judged:
+        if part.held_out.any() and not part.is_judged:
             _log.warning("%s: too few of its values are held out to score what is made of it", field.name)
-        best, rows, calibration = judge(field, part, products)
+        best, rows, calibration = evaluate_candidates(field, part, products)
         said = {"delivered": best.name} | calibration.attributes()
         for row in rows:
             if row["method"] == best.name:
@@ -288,7 +294,7 @@ def deliver(
         of = {"variable": field.name} if data.outputs > 1 else {}
         shown += [of | row for row in rows]
         found |= {f"{field.name}_{key}" if of else key: value for key, value in said.items()}
-        chosen.append((part, (best.estimate[0], standard_error(part, best, calibration)), calibration))
+        chosen.append((part, (best.estimate[0], scale_error(part, best, calibration)), calibration))
     report(shown)
     made = []
     for part, estimated, calibration in chosen:
@@ -299,22 +305,22 @@ def deliver(
             analysis_everywhere=analysis_everywhere,
             attributes=found,
         )
-        made.append(with_samples(dataset, part, estimated, calibration, samples) if samples else dataset)
+        made.append(add_samples(dataset, part, estimated, calibration, samples) if samples else dataset)
     return made
 
 
-def standard_error(data: HeldOut, product: Product, calibration: Calibration) -> NDArray[np.float32]:
+def scale_error(data: HeldOut, product: Candidate, calibration: Calibration) -> NDArray[np.float32]:
     """(time, lat, lon) of a product, as a calibration scales it.
 
     That of a network is no less than that of its first guess where a pixel is never observed: the first guess
     is calibrated on more of the pixels that are hidden on all dates.
     """
     field, guess = data.field, product.corrects
-    error = calibration.scaled(field, product.estimate[1])
+    error = calibration.scale_error(field, product.estimate[1])
     unseen = field.never_observed
     if guess is None or guess.trial is None or not unseen.any():
         return error
-    least = standard_error(data, guess, calibrated(data, guess, "held"))
+    least = scale_error(data, guess, calibrate_candidate(data, guess, "held_out"))
     return np.where(unseen, np.maximum(error, least), error)
 
 

@@ -16,9 +16,9 @@ from ..errors import InputError
 from ..io.reading import Inputs, list_inputs
 from ..records.blocks import BASE
 from ..records.prepare import prepare
-from ..records.record import Record, prepared
+from ..records.record import Record, read_digest
 from ..records.subset import LEARNING, SPAN
-from ..records.survey import Request, survey
+from ..records.survey import Request, survey_file
 from .blockwise import default_memory, fill_record
 
 _log = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 _WITHOUT_NEIGHBOURS = ("dineof", "climatology", "persistence", "linear-time")
 
 
-def by_blocks(
+def needs_blocks(
     inputs: Inputs, opening: Mapping[str, Any], method: str = "unet", memory: float | None = None
 ) -> bool:
     """Whether these inputs are filled block by block.
@@ -37,7 +37,7 @@ def by_blocks(
     """
     paths = [entry for entry in list_inputs(inputs) if isinstance(entry, str)]
     known = {key: opening[key] for key in ("variable", "mask_variable", "region", "period") if key in opening}
-    found = [survey(path, Request(**known)) for path in paths]
+    found = [survey_file(path, Request(**known)) for path in paths]
     values = sum(len(one.dates) * int(np.prod(one.shape)) for one in found if not one.wrong)
     if BASE + LEARNING * values > (memory or default_memory()) * 1e9:
         return True
@@ -52,7 +52,7 @@ def check_several(
     Or where what they are not filled with was ``asked`` for: blocks.
     """
     # A method that does not look at neighbours: the size alone decides.
-    if asked or by_blocks(inputs, opening, _WITHOUT_NEIGHBOURS[0], (memory or default_memory()) / number):
+    if asked or needs_blocks(inputs, opening, _WITHOUT_NEIGHBOURS[0], (memory or default_memory()) / number):
         raise InputError(
             f"{number} variables are filled together in memory and not block by block; leave out --workers, "
             "--cluster and --cache, choose a smaller --region or --period, or allow more --memory"
@@ -82,7 +82,7 @@ def fill_large(
     listed = list_inputs(inputs)
     place = Path(output).with_name(f".{Path(output).name}.cache.zarr")
     store = Path(cache or place)
-    if len(listed) == 1 and isinstance(listed[0], str) and prepared(listed[0]) is not None:
+    if len(listed) == 1 and isinstance(listed[0], str) and read_digest(listed[0]) is not None:
         if given:
             raise InputError(
                 f"{listed[0]}: is prepared already, and too large to be cut here; give "

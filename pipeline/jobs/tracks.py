@@ -12,13 +12,13 @@ import xarray as xr
 
 from ..errors import InputError
 from ..holdout.calibration import check_levels
-from ..io.gridding import grid_of
+from ..io.gridding import make_grid
 from ..io.output import provenance
 from ..io.reading import Inputs, Region
 from ..io.tracks import read_tracks
 from ..training.networks import Training
 from ..training.trackdata import TrackData
-from .evaluate import score
+from .evaluate import score_pairs
 from .fill import DEFAULTS, HELD_OUT, METHODS, choose_device, deliver
 
 _log = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ def fill_tracks(
     number: int = 1,
     **opening: Any,
 ) -> xr.Dataset:
-    """Map along-track values on a grid of `gridding.grid_of`; other keywords go to `alongtrack.read_tracks`.
+    """Map along-track values on a grid of `gridding.make_grid`; other keywords go to `alongtrack.read_tracks`.
 
     Whole tracks are held out, and the score is taken at their points. The points of ``hold_out_mission`` are
     not used for anything but a score of what is delivered, which is in the attributes as ``mission_rmse``
@@ -62,7 +62,7 @@ def fill_tracks(
     apart = np.zeros(len(tracks), bool) if hold_out_mission is None else tracks.of(hold_out_mission)
     if apart.all():
         raise InputError(f"{hold_out_mission} is the only mission; give files of others, or hold out none")
-    made = grid_of(tracks.at(~apart), grid, bounds, step=step, mask=mask, mask_variable=mask_variable)
+    made = make_grid(tracks.at(~apart), grid, bounds, step=step, mask=mask, mask_variable=mask_variable)
     data = TrackData(
         tracks.at(~apart),
         made,
@@ -107,7 +107,7 @@ def fill_tracks(
     )
     if hold_out_mission is not None:
         maps = (dataset[f"{field.name}_{part}"].to_numpy() for part in ("analysis", "error"))
-        figures = score(data.pairs_of(tracks.at(apart), *maps))
+        figures = score_pairs(data.pairs_of(tracks.at(apart), *maps))
         rows.append({"method": f"delivered, at {hold_out_mission}"} | figures)
         dataset.attrs |= {"mission_held_out": hold_out_mission}
         dataset.attrs |= {f"mission_{key}": value for key, value in figures.items()}

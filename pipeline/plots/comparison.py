@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ..holdout.scores import reliability
 from ..jobs.compare import Comparison
-from .maps import check_drawable, save
+from .maps import check_drawable, save_figure
 
 _LINES = 8  # methods drawn
 _APART = 1.01  # ratio of the RMSE of methods whose lines can be told from each other
@@ -80,7 +80,7 @@ def plot_comparison(comparison: Comparison, path: str | os.PathLike[str]) -> Non
         axes.set_aspect(1 / np.cos(np.radians(field.lat.mean())))
         axes.set_title(name, fontsize=10)
     lower.colorbar(mesh, ax=lower.axes, label=f"RMSE ({units})", extend="max")
-    save(figure, Path(path))
+    save_figure(figure, Path(path))
 
 
 def _drawn(rows: list[dict[str, Any]]) -> list[str]:

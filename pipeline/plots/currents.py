@@ -13,8 +13,8 @@ from matplotlib.collections import EllipseCollection
 from matplotlib.colors import Normalize
 from numpy.typing import NDArray
 
-from ..io.coordinates import find_layout, grid
-from .maps import MESH, check_drawable, maps_of, save
+from ..io.coordinates import find_layout, read_grid
+from .maps import MESH, check_drawable, maps_of, save_figure
 
 _ARROWS = 20  # along the longer side of the map
 _LONG = 1.6  # the longest arrow, over the distance between two
@@ -45,7 +45,7 @@ def plot_current(dataset: xr.Dataset, path: str | os.PathLike[str]) -> None:
     fastest, largest = (float(np.percentile(part[sea], 99)) for part in (speed, longer))
 
     units = str(dataset.u.attrs.get("units", "m s-1"))
-    lat, lon = grid(str(target), dataset, layout)
+    lat, lon = read_grid(str(target), dataset, layout)
     figure, (flow, error), x = maps_of(2, lat, lon, sea)
     for axes, values, colours, highest, title in (
         (flow, speed, cmocean.cm.speed, fastest, "speed"),
@@ -91,7 +91,7 @@ def plot_current(dataset: xr.Dataset, path: str | os.PathLike[str]) -> None:
     error.set_title("ellipses of one standard error", fontsize=11)
     when = str(dataset[layout.time].to_index()[date])[:16]
     figure.suptitle(f"{dataset.attrs['title']}, {when} (the median of the dates)", fontsize=12)
-    save(figure, target)
+    save_figure(figure, target)
 
 
 def ellipses(u_error: Floats, v_error: Floats, covariance: Floats) -> tuple[Floats, Floats, Floats]:

@@ -23,8 +23,8 @@ from matplotlib.ticker import LogLocator
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..io.coordinates import find_layout, grid
-from ..io.writing import check_folder, replacing
+from ..io.coordinates import find_layout, read_grid
+from ..io.writing import check_folder, replace_atomically
 
 KINDS = (".png", ".pdf", ".svg", ".jpg")
 
@@ -83,7 +83,7 @@ def plot_fill(dataset: xr.Dataset, name: str, path: str | os.PathLike[str], date
         ("standard error", deviation, cmocean.cm.amp, errors, "standard error"),
     )
 
-    lat, lon = grid(str(target), dataset, layout)
+    lat, lon = read_grid(str(target), dataset, layout)
     figure, maps, x = maps_of(3, lat, lon, sea)
     for axes, (title, values, colour, norm, quantity) in zip(maps, panels, strict=True):
         mesh = axes.pcolormesh(x, lat, values, cmap=colour, norm=norm, zorder=2, **MESH)
@@ -104,7 +104,7 @@ def plot_fill(dataset: xr.Dataset, name: str, path: str | os.PathLike[str], date
         f"({100 * missing[chosen]:.0f} % of the sea missing{median})",
         fontsize=12,
     )
-    save(figure, target)
+    save_figure(figure, target)
 
 
 def _index(target: Path, dates: pd.Index, date: str) -> int:
@@ -189,7 +189,7 @@ def maps_of(
     return figure, maps, x
 
 
-def save(figure: Figure, target: Path) -> None:
+def save_figure(figure: Figure, target: Path) -> None:
     """Write a figure, whole or not at all. Raises `InputError` where it cannot be."""
-    with replacing(target) as temporary:
+    with replace_atomically(target) as temporary:
         figure.savefig(temporary, dpi=130)

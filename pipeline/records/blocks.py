@@ -45,7 +45,7 @@ class Block(NamedTuple):
     seen: Box
 
 
-def blocks_of(
+def cut_blocks(
     shape: tuple[int, int, int],
     memory: float,
     bytes_a_value: float,

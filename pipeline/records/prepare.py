@@ -23,16 +23,16 @@ import xarray as xr
 
 from ..errors import InputError
 from ..io.coordinates import Layout
-from ..io.dates import Period, day_list
+from ..io.dates import Period, format_dates
 from ..io.field import check_options
-from ..io.reading import Inputs, Region, combine, list_inputs, opened, read_part
+from ..io.reading import Inputs, Region, combine_parts, list_inputs, open_input, read_part
 from ..io.seamask import find_mask, sea_from_coverage, sea_from_mask
-from ..io.workers import Mapper, workers
-from ..io.writing import check_writable, replacing, resuming
+from ..io.workers import Mapper, start_workers
+from ..io.writing import check_writable, replace_atomically, resume_store
 from ..progress import progress
-from .record import PREPARED, prepared
+from .record import PREPARED, read_digest
 from .statistics import Statistics
-from .survey import Request, Surveyed, layout_of, surveyed
+from .survey import FileSurvey, Request, find_request_layout, survey_files
 
 DATES = 16  # of a chunk
 CELLS = 256  # of a chunk, to a side
@@ -62,7 +62,7 @@ def prepare(
 
     Beside it are its sea mask, ``V_mean``, ``V_std``, ``V_share`` (of the dates that see a pixel),
     ``V_climatology`` (month, lat, lon) and ``V_seen`` (values of each date). Options are those of
-    `open_field`, ``cluster`` and ``number`` those of `workers`. Of dates that come twice the last file's is
+    `open_field`, ``cluster`` and ``number`` those of `start_workers`. Of dates that come twice the last file's is
     kept. The same call after a kill goes on where that one was. Raises `InputError` with all files that
     cannot be used, unless ``skip_bad`` leaves them out; the dates of one whose values turn out to be
     unreadable stay missing.
@@ -84,16 +84,16 @@ def prepare(
         "skip_bad": skip_bad,
     }
     digest = hashlib.sha256(repr(plan).encode()).hexdigest()
-    if target.exists() and prepared(target) == digest:
+    if target.exists() and read_digest(target) == digest:
         _log.info("%s: holds these files already", target)
         return target
-    with workers(cluster, number) as everywhere:
-        good = surveyed(everywhere, paths, wanted, skip_bad, quiet)
+    with start_workers(cluster, number) as everywhere:
+        good = survey_files(everywhere, paths, wanted, skip_bad, quiet)
         dates, chunks = _chunks(good)
         first = next(filter(None, (_read(chunk, wanted, skip_bad)[0] for chunk in chunks)), None)
         if first is None:
             raise InputError(f"{paths[0]}: no value of {len(paths)} files can be read; check the files")
-        with resuming(target, plan, lambda store: _make(store, first, dates, wanted)) as store:
+        with resume_store(target, plan, lambda store: _make(store, first, dates, wanted)) as store:
             write = partial(_write, store=store, wanted=wanted, skip_bad=skip_bad)
             total = _written(everywhere, store, chunks, write, quiet)
             _finish(store, first, total, minimum_coverage, len(dates), digest)
@@ -103,7 +103,7 @@ def prepare(
 Piece = tuple[str, int]  # a file and the number of a date in it
 
 
-def _chunks(surveys: Sequence[Surveyed]) -> tuple[list[Any], list[list[Piece]]]:
+def _chunks(surveys: Sequence[FileSurvey]) -> tuple[list[Any], list[list[Piece]]]:
     """All dates in order, and which date of which file is where in the store, chunk by chunk."""
     place: dict[Any, Piece] = {}
     double = []
@@ -114,7 +114,7 @@ def _chunks(surveys: Sequence[Surveyed]) -> tuple[list[Any], list[list[Piece]]]:
             place[date] = (one.path, number)
     if double:
         _log.warning(
-            "dates that come twice: %d (%s); the last one's map is kept", len(double), day_list(double)
+            "dates that come twice: %d (%s); the last one's map is kept", len(double), format_dates(double)
         )
     dates = sorted(place)
     if len(dates) == 1:
@@ -146,9 +146,9 @@ def _read(
     layout, mask = None, None
     for path, chosen in numbers.items():
         try:
-            with opened(path) as (file, dataset):
+            with open_input(path) as (file, dataset):
                 if layout is None:
-                    layout = layout_of(file, dataset, wanted)
+                    layout = find_request_layout(file, dataset, wanted)
                     mask = find_mask(file, dataset, layout, wanted.mask_variable)
                 others = [name for name in (mask, wanted.error_variable) if name is not None]
                 # Slices are read several times as fast as lists of numbers.
@@ -173,7 +173,7 @@ def _read(
     if layout is None or not parts:
         return None, bad
     rows = [row for row, (path, _) in enumerate(pieces) if path not in bad]
-    return _Read(parts[0].file, combine(parts, layout), layout, mask, rows), bad
+    return _Read(parts[0].file, combine_parts(parts, layout), layout, mask, rows), bad
 
 
 def _kept(read: _Read, wanted: Request) -> list[str]:
@@ -242,7 +242,7 @@ def _written(
             due = time.monotonic() - saved > max(_SAVED_EVERY, took / _SAVING)
             if total is not None and (due or done == len(chunks)):
                 start = time.monotonic()
-                with replacing(store.parent / _STATE) as temporary:
+                with replace_atomically(store.parent / _STATE) as temporary:
                     np.savez(temporary, done=done, **vars(total))
                 saved = time.monotonic()
                 took = saved - start

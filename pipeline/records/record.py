@@ -14,16 +14,16 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..io.coordinates import Layout, find_layout, grid
-from ..io.dates import days_since_first, season
-from ..io.field import Field, logarithms, standard_error
+from ..io.coordinates import Layout, find_layout, read_grid
+from ..io.dates import days_since_first, season_phase
+from ..io.field import Field, read_standard_error, take_logarithms
 from ..io.reading import is_cyclic
 from ..io.seamask import sea_from_mask
 
 PREPARED = "oceanfill_prepared"  # global attribute of a store of `prepare`: the digest of its plan
 
 
-def prepared(path: str | os.PathLike[str]) -> str | None:
+def read_digest(path: str | os.PathLike[str]) -> str | None:
     """The digest of the plan by which a store was prepared; None for whatever else is at ``path``."""
     if not (Path(path) / "zarr.json").is_file():
         return None
@@ -45,7 +45,7 @@ class Record:
 
     def __post_init__(self) -> None:
         """Check what can be checked without the values."""
-        if prepared(self.path) is None:
+        if read_digest(self.path) is None:
             raise InputError(f"{self.path}: not a store of `oceanfill prepare`; make one of it")
         if self.error_variable is not None and self.error_variable not in self.dataset:
             raise InputError(
@@ -95,7 +95,7 @@ class Record:
     @cached_property
     def grid(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Latitude and longitude (lat, lon)."""
-        return grid(self.path, self.dataset, self.layout)
+        return read_grid(self.path, self.dataset, self.layout)
 
     @cached_property
     def cyclic(self) -> bool:
@@ -132,11 +132,11 @@ class Record:
         if self.error_variable is not None and not observed.any():
             error = np.zeros((1, 1, 1), np.float32)
         else:
-            error = standard_error(
+            error = read_standard_error(
                 self.path, data, self.error_variable, self.observation_error, observed, dims, oddities
             )
         if self.transform == "log" and observed.any():
-            values, error = logarithms(self.path, name, values, error, oddities)
+            values, error = take_logarithms(self.path, name, values, error, oddities)
         lat, lon = self.grid
         turn = 360 * np.sign(lon[0, -1] - lon[0, 0])
         attrs: dict[Any, Any] = dict(self.dataset.attrs)
@@ -147,7 +147,7 @@ class Record:
             sea=sea,
             error_variance=np.where(np.isfinite(values), error, np.float32(0)) ** 2,
             days=days_since_first(self.dates[dates]),
-            season=season(self.dates[dates]),
+            season=season_phase(self.dates[dates]),
             lat=lat[rows, across],
             lon=lon[rows, across] + turn * turns,
             source=source,

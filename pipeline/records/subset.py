@@ -27,7 +27,7 @@ _SIDE = 128  # cells of a square
 _APART = 16  # cells of land between two squares, so that one does not take the other for its neighbour
 
 
-def sample_of(record: Record, memory: float, *, whole_maps: bool = False) -> Field:
+def select_subset(record: Record, memory: float, *, whole_maps: bool = False) -> Field:
     """Spans of dates, spread over the record: as many as ``memory`` bytes allow to learn on.
 
     Where whole maps are too large they are of squares, spread over the sea and put side by side. Raises

@@ -12,9 +12,9 @@ import numpy as np
 import xarray as xr
 
 from ..errors import InputError
-from ..io.coordinates import Layout, find_layout, grid
+from ..io.coordinates import Layout, find_layout, read_grid
 from ..io.dates import Period, in_period
-from ..io.reading import Region, is_cyclic, opened, read_part
+from ..io.reading import Region, is_cyclic, open_input, read_part
 from ..io.workers import Mapper
 from ..progress import progress
 
@@ -33,7 +33,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Surveyed:
+class FileSurvey:
     """What one input holds, or why it cannot be used."""
 
     path: str
@@ -46,13 +46,13 @@ class Surveyed:
     wrong: str = ""
 
 
-def surveyed(
+def survey_files(
     everywhere: Mapper, paths: Sequence[str], wanted: Request, skip_bad: bool, quiet: bool
-) -> list[Surveyed]:
+) -> list[FileSurvey]:
     """What each file holds that can be used. Raises `InputError` for those that cannot."""
     with progress("looking into the files", len(paths), quiet) as advance:
         found = []
-        for one in everywhere(partial(survey, wanted=wanted), paths):
+        for one in everywhere(partial(survey_file, wanted=wanted), paths):
             found.append(one)
             advance(1)
     usable = [one for one in found if not one.wrong]
@@ -67,7 +67,7 @@ def surveyed(
             )
         else:
             continue
-        found[found.index(one)] = Surveyed(one.path, wrong=wrong)
+        found[found.index(one)] = FileSurvey(one.path, wrong=wrong)
     bad = [one.wrong for one in found if one.wrong]
     good = [one for one in found if not one.wrong]
     if bad and (len(found) == 1 or not skip_bad):
@@ -86,21 +86,21 @@ def surveyed(
     return good
 
 
-def survey(path: str, wanted: Request) -> Surveyed:
+def survey_file(path: str, wanted: Request) -> FileSurvey:
     """Dates and grid of one input."""
     try:
-        with opened(path) as (file, dataset):
-            layout = layout_of(file, dataset, wanted)
+        with open_input(path) as (file, dataset):
+            layout = find_request_layout(file, dataset, wanted)
             nothing = dataset.isel({layout.t: slice(0, 0)}, missing_dims="ignore")
             part = read_part(file, nothing, layout, region=wanted.region)
-            lat, lon = grid(file, part.data, layout)
+            lat, lon = read_grid(file, part.data, layout)
             dates = dataset[layout.time].to_index()
             # A date that is no date is found here, and not after hours.
             read_part(file, dataset.isel({layout.t: slice(0, 1)}, missing_dims="ignore"), layout)
             if dates.hasnans:
                 raise InputError(f"{file}: {int(dates.isna().sum())} of the dates are missing; repair them")
             kept = np.ones(len(dates), bool) if wanted.period is None else in_period(dates, wanted.period)
-            return Surveyed(
+            return FileSurvey(
                 path,
                 list(dates[kept]),
                 np.flatnonzero(kept).tolist(),
@@ -110,10 +110,10 @@ def survey(path: str, wanted: Request) -> Surveyed:
                 is_cyclic(lon),
             )
     except InputError as error:
-        return Surveyed(path, wrong=str(error))
+        return FileSurvey(path, wrong=str(error))
 
 
-def layout_of(file: str, dataset: xr.Dataset, wanted: Request) -> Layout:
+def find_request_layout(file: str, dataset: xr.Dataset, wanted: Request) -> Layout:
     """Where the wanted variable and its coordinates are in an open file."""
     others = (wanted.mask_variable, wanted.error_variable)
     return find_layout(file, dataset, wanted.variable, others=others)

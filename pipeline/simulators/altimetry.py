@@ -19,7 +19,7 @@ from scipy.interpolate import RegularGridInterpolator
 from scipy.spatial import KDTree
 
 from ..errors import InputError
-from ..io.coordinates import EARTH_RADIUS, directions
+from ..io.coordinates import EARTH_RADIUS, unit_vectors
 
 Floats = NDArray[np.floating]
 SWATH = tuple(float(side * distance) for side in (-1, 1) for distance in range(10, 61, 2))  # km, as of SWOT
@@ -90,8 +90,8 @@ def swath(mission: Mission, time: ArrayLike) -> tuple[Floats, Floats]:
     They lie on the great circle at right angles to the track, at the distances ``mission.across``.
     """
     days, second = np.asarray(time, np.float64), 1 / 86400
-    under = directions(*nadir(mission, days))
-    ahead = directions(*nadir(mission, days + second)) - directions(*nadir(mission, days - second))
+    under = unit_vectors(*nadir(mission, days))
+    ahead = unit_vectors(*nadir(mission, days + second)) - unit_vectors(*nadir(mission, days - second))
     right = np.cross(ahead, under)
     right /= np.linalg.norm(right, axis=-1, keepdims=True)
     angle = np.array(mission.across)[:, None] / EARTH_RADIUS
@@ -112,7 +112,7 @@ def overflown(
     first, end, step = _numbers(mission, start_day, end_day)
     coarse = np.arange(first, end, _STRIDE)
     reach = (_FASTER * _STRIDE * mission.spacing + np.abs(mission.across).max()) / EARTH_RADIUS
-    near = directions(*nadir(mission, coarse * step)) @ centre >= np.cos(min(np.pi, radius + reach))
+    near = unit_vectors(*nadir(mission, coarse * step)) @ centre >= np.cos(min(np.pi, radius + reach))
     number = (coarse[near, None] + np.arange(_STRIDE)).ravel()
     time = number[number < end] * step
     if mission.across == (0.0,):
@@ -123,7 +123,7 @@ def overflown(
 
 def circle(lat: ArrayLike, lon: ArrayLike) -> tuple[Floats, float]:
     """The mean direction (3,) of places in degrees, and the angle from it, radians, that holds them all."""
-    places = directions(np.ravel(lat), np.ravel(lon))
+    places = unit_vectors(np.ravel(lat), np.ravel(lon))
     middle = places.mean(axis=0)
     length = np.linalg.norm(middle)
     if length < 1e-6:  # all around the globe
@@ -157,7 +157,7 @@ def observed_cells(
     for mission in missions:
         for date, day in zip(seen, dates, strict=True):
             _, *points = overflown(mission, day - 0.5, day + 0.5, domain)
-            date[cells[tree.query(directions(*points), distance_upper_bound=far)[1]]] = True
+            date[cells[tree.query(unit_vectors(*points), distance_upper_bound=far)[1]]] = True
     return seen[:, :-1].reshape(len(dates), *y.shape)
 
 
@@ -234,9 +234,9 @@ def _tree(lat: Floats, lon: Floats) -> tuple[KDTree, NDArray[np.int64], float]:
     left out where it is the grid's other side, as with a global grid.
     """
     cells = np.arange(lat.size).reshape(lat.shape)
-    inside = directions(lat.ravel(), lon.ravel())
+    inside = unit_vectors(lat.ravel(), lon.ravel())
     # Reflected about the edge's value: the next row or column, one step on.
-    around = directions(*(np.pad(axis, 1, mode="reflect", reflect_type="odd") for axis in (lat, lon)))
+    around = unit_vectors(*(np.pad(axis, 1, mode="reflect", reflect_type="odd") for axis in (lat, lon)))
     diagonal = float(np.linalg.norm(around[1:, 1:] - around[:-1, :-1], axis=-1).max())
     beyond = np.pad(cells, 1, constant_values=lat.size) == lat.size
     ring, edge = around[beyond], inside[np.pad(cells, 1, mode="edge")[beyond]]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 from scipy.special import ndtri
 
-from ..io.coordinates import EARTH_RADIUS, directions
+from ..io.coordinates import EARTH_RADIUS, unit_vectors
 
 _LOST = (0.15, 0.75)  # share of the values that is missing beside the radar, and at its reach
 _SMOOTH = (1.5, 3.0, 3.0)  # dates, rows and columns over which gaps are alike
@@ -47,7 +47,7 @@ def observe(current: xr.Dataset, stations: Sequence[Station], rng: np.random.Gen
     for station in stations:
         away = bearing(station, lat, lon)
         angle = np.radians(away)
-        between = directions(lat, lon) @ directions(station.lat, station.lon)
+        between = unit_vectors(lat, lon) @ unit_vectors(station.lat, station.lon)
         far = EARTH_RADIUS * np.arccos(between.clip(-1, 1)) / station.reach
         smooth = gaussian_filter(rng.standard_normal(u.shape), _SMOOTH, mode="wrap")
         lost = _LOST[0] + (_LOST[1] - _LOST[0]) * far.clip(max=1) ** 2

@@ -13,7 +13,7 @@ import xarray as xr
 from torch import Tensor
 
 from ..errors import InputError
-from ..io.writing import check_writable, replacing, resuming
+from ..io.writing import check_writable, replace_atomically, resume_store
 from ..progress import progress
 
 State = tuple[Tensor, ...]  # the state, then the tendencies of the steps before, the latest first
@@ -79,7 +79,7 @@ def simulate(
         whole.to_zarr(store, mode="w", compute=False, consolidated=False, encoding=encoding)
 
     plan = {**plan, "snapshots": snapshots, "every": every, "dt": simulator.dt}
-    with resuming(path, plan, make) as store:
+    with resume_store(path, plan, make) as store:
         done, held = 0, store.parent / _STATE
         if held.exists():
             kept = torch.load(held, map_location=state[0].device, weights_only=True)
@@ -102,6 +102,6 @@ def simulate(
                 part = xr.concat(written, "time")
                 part.to_zarr(store, region={"time": slice(done, done + number)}, consolidated=False)
                 done += number
-                with replacing(held) as temporary:
+                with replace_atomically(held) as temporary:
                     torch.save({"done": done, "state": list(state)}, temporary)
     return Path(path)

@@ -13,42 +13,45 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
-from ..io.writing import replacing
+from ..io.writing import replace_atomically
 from .tasks import Correction
 from .trainer import Task
 
 _OURS = "oceanfill.models."  # a checkpoint may only name networks of ours: nothing else is imported for it
 
 
-def save(task: pl.LightningModule, path: str | os.PathLike[str]) -> None:
+def save_checkpoint(task: pl.LightningModule, path: str | os.PathLike[str]) -> None:
     """Write weights and configuration, nothing that has to be unpickled. Atomic."""
     content = {
         "state_dict": task.state_dict(),
         "hyper_parameters": dict(task.hparams),
         "pytorch-lightning_version": pl.__version__,
     }
-    with replacing(path) as temporary, temporary.open("wb") as file:  # an open file fails as files do
+    with (
+        replace_atomically(path) as temporary,
+        temporary.open("wb") as file,
+    ):  # an open file fails as files do
         torch.save(content, file)
 
 
-def load(
+def load_correction(
     path: str | os.PathLike[str], window: int | None = None, variables: int = 1, outputs: int = 1
 ) -> Correction:
-    """The task in a checkpoint of `save` or of ``oceanfill fit``.
+    """The task in a checkpoint of `save_checkpoint` or of ``oceanfill fit``.
 
     Raises `InputError` for a file that is none, for another window or other numbers of variables and outputs.
     """
-    options, state = contents(path, window)
+    options, state = read_checkpoint(path, window)
     found = options.get("variables", 1), options.get("outputs", 1)
     if found != (variables, outputs):
         raise InputError(
             f"{path}: trained to fill {found[1]} of {found[0]} variables, not {outputs} of {variables}; "
             "give the variables that it was trained on, or train anew"
         )
-    return restored(path, Correction, options, state)
+    return restore_task(path, Correction, options, state)
 
 
-def contents(
+def read_checkpoint(
     path: str | os.PathLike[str], window: int | None = None
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """The options and the weights in a checkpoint, which name nothing but what is ours.
@@ -85,13 +88,13 @@ def contents(
     return options, state
 
 
-def restored(
+def restore_task(
     path: str | os.PathLike[str],
     make: Callable[..., Task],
     options: Mapping[str, Any],
     state: Mapping[str, Tensor],
 ) -> Task:
-    """The task that is made with these options, with these weights of a checkpoint's `contents`."""
+    """The task that is made with these options, with these weights of a checkpoint's `read_checkpoint`."""
     try:
         task = make(**options)
         task.load_state_dict(state)

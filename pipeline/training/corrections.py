@@ -16,14 +16,14 @@ from torch.utils.data import DataLoader
 from .data import GapData
 from .networks import Training
 from .tasks import Correction
-from .trainer import Saves, fit
+from .trainer import Saves, train_task
 
 Floats = NDArray[np.float32]
 EPOCHS = 10
 _AVERAGED_OVER = 0.05, 100  # share of the training, steps at most
 
 
-def train(task: Correction, data: GapData, how: Training) -> Correction:
+def train_correction(task: Correction, data: GapData, how: Training) -> Correction:
     """The task with the averaged weights of its best epoch, chosen by the first part of the hold-out.
 
     Where ``how`` has saves: that of the networks of the last epochs, as they were, together. An ensemble is
@@ -35,18 +35,18 @@ def train(task: Correction, data: GapData, how: Training) -> Correction:
         members = []
         for data_of_one in data.members(how.ensemble):
             torch.manual_seed(data_of_one.seed)
-            members.append(train(Correction(**task.hparams), data_of_one, alone))
+            members.append(train_correction(Correction(**task.hparams), data_of_one, alone))
         return _together(task, [network.state_dict() for member in members for network in member.networks])
     kept: deque[dict[str, Tensor]] = deque(maxlen=how.saves)
     epochs = how.epochs or EPOCHS
     share, most = _AVERAGED_OVER
-    trained = fit(
+    trained = train_task(
         task,
         data.train_dataloader(),
-        data.val_dataloader() if data.choosing.any() else None,
+        data.val_dataloader() if data.validation.any() else None,
         epochs=epochs,
         # The RMSE on held-out values as a share of the first guess's.
-        monitor="held_out" if data.choosing.any() else None,
+        monitor="held_out" if data.validation.any() else None,
         averaged_over=int(np.clip(share * epochs * len(data.train_dataloader()), 1, most)),
         time_budget=how.time_budget,
         clip=1.0,
@@ -73,7 +73,7 @@ def _copied(network: nn.Module) -> dict[str, Tensor]:
     return {name: tensor.detach().cpu().clone() for name, tensor in network.state_dict().items()}
 
 
-def predict(
+def apply_correction(
     task: Correction, dates: DataLoader[Any], guesses: Sequence[tuple[Floats, Floats]], device: str
 ) -> list[tuple[Floats, Floats]]:
     """The guess of each output and its error (time, lat, lon), corrected on the ``dates``."""

@@ -14,12 +14,19 @@ from torch import Tensor, distributed
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from ..errors import InputError
-from ..holdout.patterns import hide_together
+from ..holdout.patterns import hide_clouds_together
 from ..holdout.splits import hold_out_together
 from ..io.field import Field, open_field
 from ..progress import progress
-from .features import Scene, Surroundings, channels, inputs, surroundings, together
-from .firstguess import Advance, Guess, spread
+from .features import (
+    NetworkInputs,
+    StaticFeatures,
+    assemble_inputs,
+    count_channels,
+    stack_variables,
+    static_features,
+)
+from .firstguess import Advance, Guess, anomaly_spread
 from .heldout import HeldOut
 
 FIRST_GUESSES = ("oi", "none")
@@ -63,7 +70,7 @@ class GapData(HeldOut):
         first_guess: str = "oi",
         holdout: str = "clouds",
         kriging: Guess | None = None,
-        around: Surroundings | None = None,
+        around: StaticFeatures | None = None,
         outputs: int = 1,
         seed: int = 0,
         device: str = "cpu",
@@ -96,8 +103,8 @@ class GapData(HeldOut):
         self.window = window or usual_window(first)
         self.patch, self.batch = patch, batch
         self.number, self.hidden = rehearsals, hidden
-        self.around = around or surroundings(first)
-        self.chosen_on: tuple[Scene, NDArray[np.bool_]] | None = None  # instead of the hold-out
+        self.around = around or static_features(first)
+        self.chosen_on: tuple[NetworkInputs, NDArray[np.bool_]] | None = None  # instead of the hold-out
 
     @property
     def variables(self) -> list[HeldOut]:
@@ -115,26 +122,30 @@ class GapData(HeldOut):
             variable.prepare(whole=stage != "predict")
         if stage != "fit" or "fit" in self.ready:
             return
-        known = [variable.field.hide(variable.held) for variable in self.variables]
+        known = [variable.field.hide(variable.held_out) for variable in self.variables]
         cells = sum(
             int((~field.observed & field.sea).sum() + self.hidden * field.observed.sum()) for field in known
         )
         number = self.number or int(np.clip(round(_CELLS_GUESSED / cells), _FEWEST, _MOST))
         rng = np.random.default_rng(self.seed + 1)
-        self.scenes: list[Scene] = []
+        self.scenes: list[NetworkInputs] = []
         with progress("first guess under further clouds", number * cells, self.quiet) as advance:
             for _ in range(number):
-                self.scenes += self.rehearsed(known, rng, advance)
+                self.scenes += self.make_masked_copies(known, rng, advance)
         self.ready.add("fit")
 
-    def rehearsed(self, known: Sequence[Field], rng: np.random.Generator, advance: Advance) -> list[Scene]:
+    def make_masked_copies(
+        self, known: Sequence[Field], rng: np.random.Generator, advance: Advance
+    ) -> list[NetworkInputs]:
         """What is known of each variable under further clouds; nothing where they hide nothing."""
         whole = [one.field for one in self.variables]
-        hidden = hide_together(known, self.outputs, self.hidden, rng, whole)
+        hidden = hide_clouds_together(known, self.outputs, self.hidden, rng, whole)
         if not any(mask.any() for mask in hidden[: self.outputs]):
             return []
-        remade = [one.rehearse(mask, advance) for one, mask in zip(self.variables, hidden, strict=True)]
-        return [together(remade, self.outputs)]
+        remade = [
+            one.make_masked_copy(mask, advance) for one, mask in zip(self.variables, hidden, strict=True)
+        ]
+        return [stack_variables(remade, self.outputs)]
 
     def members(self, number: int) -> list[GapData]:
         """The same for each member of an ensemble, whose seeds and rehearsed dates differ.
@@ -151,7 +162,7 @@ class GapData(HeldOut):
             hidden = [int((scene.weight[:, own] > 0).sum()) for scene in self.scenes]
             scene = self.scenes[int(np.argmax(hidden))]
             where = own[:, None, None] & (scene.weight > 0).numpy()
-            member.chosen_on, member.choosing = (scene, where), where.any(axis=0)
+            member.chosen_on, member.validation = (scene, where), where.any(axis=0)
             others = torch.from_numpy(~own)[:, None, None]
             scenes = [replace(scene, weight=scene.weight * others) for scene in self.scenes]
             member.scenes = [scene for scene in scenes if scene.weight.any()] or self.scenes
@@ -169,27 +180,27 @@ class GapData(HeldOut):
 
     def val_dataloader(self) -> DataLoader[Any]:
         """(inputs, residual, weight) of whole dates of the part of the hold-out that chooses."""
-        scene, where = self.chosen_on or (self._trial(), self._hidden("choosing"))
+        scene, where = self.chosen_on or (self._trial(), self._hidden("validation"))
         return DataLoader(Dates(scene, self.around, self.window, where), batch_size=1)
 
     def test_dataloader(self) -> DataLoader[Any]:
         """The same of the part that is scored."""
-        dates = Dates(self._trial(), self.around, self.window, self._hidden("scored"))
+        dates = Dates(self._trial(), self.around, self.window, self._hidden("test"))
         return DataLoader(dates, batch_size=1)
 
     def predict_dataloader(self) -> DataLoader[Any]:
         """(inputs, date) of every date, with all that was observed."""
-        full = together([variable.full for variable in self.variables], self.outputs)
+        full = stack_variables([variable.full for variable in self.variables], self.outputs)
         return DataLoader(Dates(full, self.around, self.window), batch_size=1)
 
     def trial_dataloader(self) -> DataLoader[Any]:
         """(inputs, date) of the dates with held-out values, without these."""
-        dates = Dates(self._trial(), self.around, self.window, self._hidden("held"))
+        dates = Dates(self._trial(), self.around, self.window, self._hidden("held_out"))
         dates.where = None
         return DataLoader(dates, batch_size=1)
 
-    def _trial(self) -> Scene:
-        return together([variable.trial for variable in self.variables], self.outputs)
+    def _trial(self) -> NetworkInputs:
+        return stack_variables([variable.trial for variable in self.variables], self.outputs)
 
     def _hidden(self, part: str) -> NDArray[np.bool_]:
         """(output, time, lat, lon) the held-out values of a part of the hold-out, or of all."""
@@ -198,15 +209,15 @@ class GapData(HeldOut):
     def _jitter(self) -> list[float]:
         """Of each variable, in units of what a network sees."""
         fields = [variable.field for variable in self.variables]
-        return [field.jitter and field.jitter / spread(field) for field in fields]
+        return [field.jitter and field.jitter / anomaly_spread(field) for field in fields]
 
 
-def patches_of(dates: int) -> int:
+def count_patches(dates: int) -> int:
     """How many patches an epoch has."""
     return int(np.clip(_PATCHES_OF_A_DATE * dates, _FEWEST_PATCHES, _MOST_PATCHES))
 
 
-def placed(
+def place_patch(
     centre: tuple[int, int], sizes: Sequence[int], shape: Sequence[int], rng: np.random.Generator
 ) -> tuple[slice, slice]:
     """A random patch of these sizes, within the shape, with a cell somewhere in it."""
@@ -220,7 +231,7 @@ def placed(
     return y, x
 
 
-class Draws(DistributedSampler[Any]):
+class PatchSampler(DistributedSampler[Any]):
     """The numbers of an epoch's patches: no two epochs and no two processes have one in common.
 
     Each number makes its patch, so that a training that is taken up again sees what it would have seen.
@@ -249,8 +260,8 @@ class Patches(Dataset[Batch]):
 
     def __init__(
         self,
-        scenes: list[Scene],
-        around: Surroundings,
+        scenes: list[NetworkInputs],
+        around: StaticFeatures,
         window: int,
         size: int,
         turned: float,
@@ -279,11 +290,11 @@ class Patches(Dataset[Batch]):
         ]
 
     def __len__(self) -> int:
-        return patches_of(len(self.dates))
+        return count_patches(len(self.dates))
 
     def loader(self, batch: int) -> DataLoader[Any]:
         """Batches of (inputs, residual, variance, weight) of new patches in each epoch."""
-        return DataLoader(self, batch_size=batch, sampler=Draws(self), collate_fn=_as_made)
+        return DataLoader(self, batch_size=batch, sampler=PatchSampler(self), collate_fn=_as_made)
 
     def __getitem__(self, item: int) -> Batch:
         seen, residual, variance, weight = self.__getitems__([item])
@@ -291,7 +302,7 @@ class Patches(Dataset[Batch]):
 
     def __getitems__(self, items: Sequence[int]) -> Batch:
         """The patches of these numbers in one batch: a loader has nothing to put together."""
-        seen = np.empty((len(items), channels(self.window, self.variables), *self.size), np.float32)
+        seen = np.empty((len(items), count_channels(self.window, self.variables), *self.size), np.float32)
         residual, variance = np.empty((2, len(items), self.outputs, *self.size), np.float32)
         weight = np.empty(residual.shape, bool)
         for item, *patch in zip(items, seen, residual, variance, weight, strict=True):
@@ -314,9 +325,9 @@ class Patches(Dataset[Batch]):
         index, date = self.dates[chosen]
         scene, cells = self.scenes[index], self.hidden[chosen]
         centre = divmod(int(cells[rng.integers(len(cells))]), scene.weight.shape[3])
-        y, x = placed(centre, self.size, scene.weight.shape[2:], rng)
-        inputs(scene, self.around, date, self.window, y, x, seen)
-        dated = seen[: -channels(self.window, 0)].reshape(self.variables, 2, self.window, *self.size)
+        y, x = place_patch(centre, self.size, scene.weight.shape[2:], rng)
+        assemble_inputs(scene, self.around, date, self.window, y, x, seen)
+        dated = seen[: -count_channels(self.window, 0)].reshape(self.variables, 2, self.window, *self.size)
         if self.jitter.any():
             noise = rng.standard_normal(dated[:, 0].shape, np.float32) * self.jitter[:, None, None, None]
             dated[:, 0] += noise * self.around.place.numpy()[2, y, x]
@@ -338,7 +349,7 @@ class Dates(Dataset[Any]):
     """Whole dates: with what is hidden at ``where`` (output, time, lat, lon), or only their number."""
 
     def __init__(
-        self, scene: Scene, around: Surroundings, window: int, where: np.ndarray | None = None
+        self, scene: NetworkInputs, around: StaticFeatures, window: int, where: np.ndarray | None = None
     ) -> None:
         """All dates, or those with something at ``where``."""
         self.scene, self.around, self.window = scene, around, window
@@ -351,7 +362,7 @@ class Dates(Dataset[Any]):
 
     def __getitem__(self, item: int) -> tuple[Tensor, ...]:
         date = int(self.dates[item])
-        seen = inputs(self.scene, self.around, date, self.window, slice(None), slice(None))
+        seen = assemble_inputs(self.scene, self.around, date, self.window, slice(None), slice(None))
         if self.where is None:
             return seen, torch.tensor(date)
         return seen, self.scene.residual[:, date], self.scene.weight[:, date] * self.where[:, date]

@@ -17,7 +17,7 @@ _YEAR = 365  # days
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class StaticFeatures:
     """What does not change with the gaps."""
 
     place: Tensor  # (3, lat, lon) latitude and longitude in [-1, 1], sea mask
@@ -25,7 +25,7 @@ class Surroundings:
 
 
 @dataclass(frozen=True)
-class Scene:
+class NetworkInputs:
     """Variables under some gaps, with the first guess in them, in units of their anomalies' deviations.
 
     The first ones are the outputs of a network, the others it only sees.
@@ -38,7 +38,7 @@ class Scene:
     weight: Tensor  # (output, time, lat, lon) how much each residual counts
 
 
-def channels(window: int, variables: int = 1) -> int:
+def count_channels(window: int, variables: int = 1) -> int:
     """How many input channels a network has that sees ``window`` dates of so many variables."""
     return 2 * window * variables + _BESIDES
 
@@ -51,7 +51,7 @@ def sea_channel(window: int, variables: int = 1) -> int:
 Bounds = tuple[tuple[float, float], tuple[float, float]]
 
 
-def surroundings(field: Field, long: bool | None = None, bounds: Bounds | None = None) -> Surroundings:
+def static_features(field: Field, long: bool | None = None, bounds: Bounds | None = None) -> StaticFeatures:
     """Position, sea mask and season of a field; only the sea mask of one that is no year ``long``.
 
     There each season comes once, and a network that knows when and where it is learns the field by heart.
@@ -69,10 +69,10 @@ def surroundings(field: Field, long: bool | None = None, bounds: Bounds | None =
     season = np.stack([np.cos(angle), np.sin(angle)], axis=1).astype(np.float32)
     if not (field.days[-1] - field.days[0] >= _YEAR if long is None else long):
         place[:2], season[:] = 0, 0
-    return Surroundings(torch.from_numpy(place), torch.from_numpy(season))
+    return StaticFeatures(torch.from_numpy(place), torch.from_numpy(season))
 
 
-def scene(
+def make_network_inputs(
     seen: Field,
     mean: NDArray[np.float32],
     guess: NDArray[np.float32],
@@ -81,7 +81,7 @@ def scene(
     spread: float,
     truth: NDArray[np.float32] | None = None,
     weight: NDArray[np.float32] | None = None,
-) -> Scene:
+) -> NetworkInputs:
     """The scene of one variable as it is ``seen``.
 
     ``mean`` (lat, lon) is what anomalies are taken from; ``guess`` and ``error`` (time, lat, lon) hold where
@@ -96,7 +96,7 @@ def scene(
     residual = np.full(observed.shape, np.nan) if truth is None else (truth - guess) / error
     variance = own / np.square(error)
     weights = np.isfinite(residual) if weight is None else np.where(np.isfinite(residual), weight, 0)
-    return Scene(
+    return NetworkInputs(
         *(
             torch.from_numpy(np.ascontiguousarray(part[None], dtype=np.float32))
             for part in (anomaly, log_error, residual, variance, weights)
@@ -104,12 +104,12 @@ def scene(
     )
 
 
-def together(scenes: Sequence[Scene], outputs: int) -> Scene:
+def stack_variables(scenes: Sequence[NetworkInputs], outputs: int) -> NetworkInputs:
     """One scene of several variables, of which the first ``outputs`` are to be said."""
     if len(scenes) == 1:
         return scenes[0]
     said = scenes[:outputs]
-    return Scene(
+    return NetworkInputs(
         torch.cat([one.anomaly for one in scenes]),
         torch.cat([one.log_error for one in scenes]),
         torch.cat([one.residual for one in said]),
@@ -118,9 +118,9 @@ def together(scenes: Sequence[Scene], outputs: int) -> Scene:
     )
 
 
-def inputs(
-    scene: Scene,
-    around: Surroundings,
+def assemble_inputs(
+    make_network_inputs: NetworkInputs,
+    around: StaticFeatures,
     date: int,
     window: int,
     y: slice,
@@ -135,16 +135,16 @@ def inputs(
     """
     # By views of numpy: to slice tensors takes longer than to copy what is in them.
     place = around.place.numpy()[:, y, x]
-    variables, dates = scene.anomaly.shape[:2]
-    shape = channels(window, variables), *place.shape[1:]
+    variables, dates = make_network_inputs.anomaly.shape[:2]
+    shape = count_channels(window, variables), *place.shape[1:]
     made = np.empty(shape, np.float32) if into is None else into
     first, last = date - window // 2, date + window // 2 + 1
     inside = slice(max(first, 0), min(last, dates))
     start, stop = inside.start - first, inside.stop - first
     dated = made[:-_BESIDES].reshape(variables, 2, window, *place.shape[1:])
     dated[:, :, :start] = dated[:, :, stop:] = 0
-    dated[:, 0, start:stop] = scene.anomaly.numpy()[:, inside, y, x]
-    dated[:, 1, start:stop] = scene.log_error.numpy()[:, inside, y, x]
+    dated[:, 0, start:stop] = make_network_inputs.anomaly.numpy()[:, inside, y, x]
+    dated[:, 1, start:stop] = make_network_inputs.log_error.numpy()[:, inside, y, x]
     made[-_BESIDES:-2] = place
     made[-2:] = around.season.numpy()[date][:, None, None]
     return torch.from_numpy(made)

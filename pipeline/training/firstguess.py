@@ -8,19 +8,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..classical.kriging import Kriging, means
+from ..classical.kriging import Kriging, pixel_means
 from ..classical.neighbours import Scales
-from ..holdout.splits import as_hard
+from ..holdout.splits import difficulty_weights
 from ..io.field import Field
-from .features import Scene, scene
+from .features import NetworkInputs, make_network_inputs
 
 Floats = NDArray[np.float32]
 Advance = Callable[[int], None]
 
 
-def spread(field: Field) -> float:
+def anomaly_spread(field: Field) -> float:
     """Standard deviation of a field's anomalies, in its units: the unit of what a network sees."""
-    return float(np.nanstd(field.values - means(field))) if field.whole is None else field.whole.spread
+    return float(np.nanstd(field.values - pixel_means(field))) if field.whole is None else field.whole.spread
 
 
 @dataclass(frozen=True)
@@ -41,23 +41,25 @@ class PixelMeans:
         """Estimate and standard error (time, lat, lon) at ``where``, NaN elsewhere."""
         wanted = where & field.sea
         advance(int(wanted.sum()))
-        mean = np.where(wanted, means(field), np.float32(np.nan)).astype(np.float32)
+        mean = np.where(wanted, pixel_means(field), np.float32(np.nan)).astype(np.float32)
         return mean, np.where(wanted, np.float32(self.spread), np.float32(np.nan))
 
 
 Guess = Kriging | PixelMeans
 
 
-def guessed(
+def make_guess(
     field: Field, where: NDArray[np.bool_], kriging: Guess, device: str, advance: Advance
-) -> tuple[Scene, Floats, Floats]:
+) -> tuple[NetworkInputs, Floats, Floats]:
     """The scene of a field with all it has, and the guess and its error (time, lat, lon) at ``where``."""
     guess, error = kriging(field, where, device=device, advance=advance)
-    known = scene(field, means(field), guess, error, float(kriging.scales.nugget), spread(field))
+    known = make_network_inputs(
+        field, pixel_means(field), guess, error, float(kriging.scales.nugget), anomaly_spread(field)
+    )
     return known, guess, error
 
 
-def rehearsal(
+def make_masked_copy(
     field: Field,
     hidden: NDArray[np.bool_],
     real: Floats,
@@ -65,7 +67,7 @@ def rehearsal(
     device: str,
     advance: Advance,
     where: NDArray[np.bool_] | None = None,
-) -> tuple[Scene, Floats, Floats]:
+) -> tuple[NetworkInputs, Floats, Floats]:
     """The same without the values at ``hidden`` (time, lat, lon), which become the scene's residuals.
 
     Nothing of a hidden value is in the guess, which is made for all that is missing then, or ``where`` it is
@@ -75,7 +77,16 @@ def rehearsal(
     seen = field.hide(hidden)
     guess, error = kriging(seen, ~seen.observed if where is None else where, device=device, advance=advance)
     weight = np.zeros(error.shape, np.float32)
-    weight[hidden] = as_hard(error[hidden], real)
+    weight[hidden] = difficulty_weights(error[hidden], real)
     truth = np.where(hidden, field.values, np.float32(np.nan))
-    remade = scene(seen, means(seen), guess, error, float(kriging.scales.nugget), spread(seen), truth, weight)
+    remade = make_network_inputs(
+        seen,
+        pixel_means(seen),
+        guess,
+        error,
+        float(kriging.scales.nugget),
+        anomaly_spread(seen),
+        truth,
+        weight,
+    )
     return remade, guess, error

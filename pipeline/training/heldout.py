@@ -9,14 +9,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..classical.optimal_interpolation import fit as fit_kriging
-from ..holdout.calibration import Misses, misses
-from ..holdout.patterns import Mask, hide_spells
-from ..holdout.splits import as_hard, groups_of
+from ..classical.optimal_interpolation import fit_covariance as fit_kriging
+from ..holdout.calibration import Residuals, standardised_residuals
+from ..holdout.patterns import Mask, hide_clouds
+from ..holdout.splits import difficulty_weights, error_groups
 from ..io.field import Field
 from ..progress import progress
-from .features import Scene
-from .firstguess import Advance, Floats, Guess, PixelMeans, guessed, rehearsal, spread
+from .features import NetworkInputs
+from .firstguess import Advance, Floats, Guess, PixelMeans, anomaly_spread, make_guess, make_masked_copy
 
 _log = logging.getLogger(__name__)
 _FURTHER, _FURTHER_SHARE = 4, 0.1  # sets of clouds to calibrate with, and what each hides of the values
@@ -55,20 +55,20 @@ class HeldOut:
         """Nothing is computed yet."""
         super().__init__()  # of Lightning's data module, where it is one
         self.field, self.filled = field, filled
-        self.choosing, self.scored = masks
+        self.validation, self.test = masks
         self.first_guess, self.neighbours, self.kriging = first_guess, neighbours, kriging
         self.seed, self.device, self.quiet = seed, device, quiet
         self.ready: set[str] = set()
 
     @property
-    def held(self) -> Mask:
+    def held_out(self) -> Mask:
         """(time, lat, lon) True at all held-out values."""
-        return self.choosing | self.scored
+        return self.validation | self.test
 
     @property
     def is_judged(self) -> bool:
         """Whether there are values both to choose with and to score on."""
-        return bool(self.choosing.any() and self.scored.any())
+        return bool(self.validation.any() and self.test.any())
 
     @property
     def missing(self) -> Mask:
@@ -81,8 +81,8 @@ class HeldOut:
 
         One each where no first guess was made, which is what tells how hard they are.
         """
-        made = self.ready & {"held", "trial"}
-        return self.trial.weight[0].numpy() if made else self.held.astype(np.float32)
+        made = self.ready & {"held_out", "trial"}
+        return self.trial.weight[0].numpy() if made else self.held_out.astype(np.float32)
 
     def prepare(self, whole: bool) -> None:
         """Make the first guess, and that without the held-out values (`prepare_trial`)."""
@@ -94,10 +94,10 @@ class HeldOut:
         """Fit the first guess and make it for the field."""
         if "guess" in self.ready:
             return
-        known, missing = self.field.hide(self.held), self.missing
+        known, missing = self.field.hide(self.held_out), self.missing
         guess = self.kriging
         if guess is None and (self.first_guess == "none" or not (self.filled or missing.any())):
-            guess = PixelMeans(spread(known))
+            guess = PixelMeans(anomaly_spread(known))
         elif guess is None:
             with progress("fitting the first guess", None, self.quiet):
                 guess = fit_kriging(known, neighbours=self.neighbours, seed=self.seed, device=self.device)
@@ -106,59 +106,59 @@ class HeldOut:
         self.kriging = guess
         where = np.broadcast_to(self.field.sea, missing.shape) if self.filled else missing
         with progress("first guess", int(where.sum()), self.quiet) as advance:
-            self.full, self.guess, self.error = guessed(self.field, where, guess, self.device, advance)
+            self.full, self.guess, self.error = make_guess(self.field, where, guess, self.device, advance)
         self.real = self.error[missing]
         self.ready.add("guess")
 
     def prepare_trial(self, guess: Guess, whole: bool) -> None:
         """Make the first guess without the held-out values: of these, or of the ``whole`` networks see."""
-        held, what = self.held, "trial" if whole else "held"
+        held, what = self.held_out, "trial" if whole else "held_out"
         if not held.any():
             self.trial, self.trial_guess, self.trial_error = self.full, self.guess, self.error
         if not held.any() or self.ready & {what, "trial"}:
             return
         where = held | self.missing if whole else held
         with progress("first guess on held-out values", int(where.sum()), self.quiet) as advance:
-            self.trial, self.trial_guess, self.trial_error = rehearsal(
+            self.trial, self.trial_guess, self.trial_error = make_masked_copy(
                 self.field, held, self.real, guess, self.device, advance, where
             )
         self.ready.add(what)
 
-    def further(self) -> list[Misses]:
+    def further_residuals(self) -> list[Residuals]:
         """What the first guess misses by under further clouds: more dates than those of the hold-out.
 
         Nothing that is held out is in them.
         """
         assert self.kriging is not None  # `prepare_guess` came before
-        known, rng = self.field.hide(self.held), np.random.default_rng(self.seed + 2)
-        found = (self.missed(known, rng) for _ in range(_FURTHER))
+        known, rng = self.field.hide(self.held_out), np.random.default_rng(self.seed + 2)
+        found = (self.residuals_under_clouds(known, rng) for _ in range(_FURTHER))
         return [one for one in found if one is not None]
 
-    def missed(self, known: Field, rng: np.random.Generator) -> Misses | None:
+    def residuals_under_clouds(self, known: Field, rng: np.random.Generator) -> Residuals | None:
         """What the first guess misses by under further clouds over what is ``known``."""
         assert self.kriging is not None
-        hidden = hide_spells(known, _FURTHER_SHARE, rng, self.field)
+        hidden = hide_clouds(known, _FURTHER_SHARE, rng, self.field)
         if not hidden.any():
             return None
         seen = known.hide(hidden)
         mean, error = self.kriging(seen, hidden, device=self.device, advance=lambda cells: None)
         weight = np.zeros(error.shape, np.float32)
-        weight[hidden] = as_hard(error[hidden], self.real)
-        return misses(seen, np.where(hidden, known.values, np.nan), mean, error, weight)
+        weight[hidden] = difficulty_weights(error[hidden], self.real)
+        return standardised_residuals(seen, np.where(hidden, known.values, np.nan), mean, error, weight)
 
     def pairs(self, part: str, mean: Floats, error: Floats) -> Pairs:
-        """What an estimate (time, lat, lon) says of held-out values: "choosing", "scored" or all "held"."""
+        """What an estimate (time, lat, lon) says of held-out values: "validation", "test" or all "held_out"."""
         which: np.ndarray = getattr(self, part)
         truth, weight = self.field.values[which], self.weight[which]
-        return Pairs(mean[which], error[which], truth, weight, groups_of(which))
+        return Pairs(mean[which], error[which], truth, weight, error_groups(which))
 
-    def misses(self, part: str, mean: Floats, error: Floats) -> Misses:
-        """What an estimate misses by of held-out values: "choosing", "scored" or all "held"."""
+    def residuals(self, part: str, mean: Floats, error: Floats) -> Residuals:
+        """What an estimate misses by of held-out values: "validation", "test" or all "held_out"."""
         truth = np.where(getattr(self, part), self.field.values, np.nan)
-        return misses(self.field.hide(self.held), truth, mean, error, self.weight)
+        return standardised_residuals(self.field.hide(self.held_out), truth, mean, error, self.weight)
 
-    def rehearse(self, hidden: Mask, advance: Advance) -> Scene:
+    def make_masked_copy(self, hidden: Mask, advance: Advance) -> NetworkInputs:
         """The scene without what is held out and what is ``hidden`` besides, to train on."""
         assert self.kriging is not None  # prepare_guess was there before
-        known = self.field.hide(self.held)
-        return rehearsal(known, hidden, self.real, self.kriging, self.device, advance)[0]
+        known = self.field.hide(self.held_out)
+        return make_masked_copy(known, hidden, self.real, self.kriging, self.device, advance)[0]

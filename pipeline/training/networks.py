@@ -61,7 +61,9 @@ class Training:
     save_eofs: str | None = None  # NetCDF file for DINEOF's EOFs
 
 
-def build(network: dict[str, Any], inputs: int, outputs: int, window: int, variables: int = 1) -> nn.Module:
+def build_network(
+    network: dict[str, Any], inputs: int, outputs: int, window: int, variables: int = 1
+) -> nn.Module:
     """The module that a ``class_path`` with ``init_args`` names. Raises `InputError` for one that is not.
 
     One that takes ``dates`` is told the window, one that takes ``variables`` how many it sees.
@@ -82,7 +84,7 @@ def has_fixed_grid(network: dict[str, Any]) -> bool:
     return "shape" in inspect.signature(_class(network["class_path"])).parameters
 
 
-def named(path: str) -> Any:
+def import_path(path: str) -> Any:
     """The function that a path names. Raises `InputError` for one that names none."""
     try:
         return _class(path)

@@ -14,9 +14,9 @@ from ...models.head import Mixture, gaussian
 from ...models.losses import Loss, Penalty, weighted
 from ...models.points import Corners, to_points
 from ..errors import InputError
-from .features import channels, sea_channel
-from .networks import LOSSES, NETWORKS, build, named
-from .patches import mixed
+from .features import count_channels, sea_channel
+from .networks import LOSSES, NETWORKS, build_network, import_path
+from .patches import blend_patches
 
 _LEARNING_RATE = 3e-3
 _WARM_UP = 0.1  # share of the training in which the learning rate rises
@@ -26,7 +26,7 @@ _BETAS = 0.9, 0.98  # a training of few steps cannot average over a thousand of 
 class Correction(pl.LightningModule):
     """A network that corrects a first guess and says how large the remainder is.
 
-    From the inputs (batch, channels, y, x) of `features.inputs` it makes two maps of each output, m and d: in
+    From the inputs (batch, channels, y, x) of `features.assemble_inputs` it makes two maps of each output, m and d: in
     units of the first guess's standard error the truth is m +- exp(d). The first ``outputs`` of the
     ``variables`` that are seen are outputs, whose losses are averaged. ``network`` is a ``class_path`` with
     ``init_args``; channels in and out are added to them. ``loss`` names a loss of hidden values,
@@ -60,16 +60,16 @@ class Correction(pl.LightningModule):
         self.variables, self.outputs = variables, outputs
         self.weight_decay = weight_decay
         # Channels last is a third faster on a processor, and what a GPU's tensor cores ask for.
-        seen = channels(window, variables)
-        networks = [build(network, seen, 2 * outputs, window, variables) for _ in range(saves)]
+        seen = count_channels(window, variables)
+        networks = [build_network(network, seen, 2 * outputs, window, variables) for _ in range(saves)]
         own: float = getattr(networks[0], "learning_rate", _LEARNING_RATE)
         self.learning_rate = own if learning_rate is None else learning_rate
         self.network = nn.utils.convert_conv2d_weight_memory_format(
             networks[0] if saves == 1 else Mixture(networks), torch.channels_last
         )
-        self.loss: Loss = named(loss)
+        self.loss: Loss = import_path(loss)
         self.penalties: list[tuple[Penalty, float]] = [
-            (named(penalty), factor) for penalty, factor in (penalties or {}).items()
+            (import_path(penalty), factor) for penalty, factor in (penalties or {}).items()
         ]
         self._sums = torch.zeros(2, outputs, dtype=torch.float64)
 
@@ -149,11 +149,11 @@ class Correction(pl.LightningModule):
 
         overlap = min(self.patch // 4, 64)
         shape = len(dates), self.outputs, rows, columns
-        correction, variance = mixed(estimate, shape, self.patch, overlap)
+        correction, variance = blend_patches(estimate, shape, self.patch, overlap)
         return dates.cpu(), correction, variance.sqrt()
 
     def configure_optimizers(self) -> Any:
-        return rising_and_falling(self, self.learning_rate, self.weight_decay)
+        return warmup_cosine(self, self.learning_rate, self.weight_decay)
 
 
 def _known(maps: tuple[Tensor, Tensor], at: list[Tensor]) -> tuple[Tensor, Tensor]:
@@ -164,7 +164,7 @@ def _known(maps: tuple[Tensor, Tensor], at: list[Tensor]) -> tuple[Tensor, Tenso
     return one[:, None], other[:, None]
 
 
-def rising_and_falling(task: pl.LightningModule, learning_rate: float, weight_decay: float) -> Any:
+def warmup_cosine(task: pl.LightningModule, learning_rate: float, weight_decay: float) -> Any:
     """AdamW; the learning rate rises, then falls along a cosine, by steps or by the time allowed."""
     optimiser = torch.optim.AdamW(
         task.parameters(), lr=learning_rate, betas=_BETAS, weight_decay=weight_decay

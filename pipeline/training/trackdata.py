@@ -16,14 +16,14 @@ from torch.utils.data import DataLoader, Dataset
 
 from ...models.points import Corners, to_points
 from ..errors import InputError
-from ..holdout.calibration import Misses, traits
-from ..holdout.splits import as_hard
+from ..holdout.calibration import Residuals, covariates
+from ..holdout.splits import difficulty_weights
 from ..io.field import Field
-from ..io.gridding import Grid, gridded
+from ..io.gridding import Grid, bin_tracks
 from ..io.tracks import Tracks
-from .data import Draws, GapData, patches_of, placed
-from .features import Scene, Surroundings, inputs
-from .firstguess import Advance, Floats, Guess, rehearsal
+from .data import GapData, PatchSampler, count_patches, place_patch
+from .features import NetworkInputs, StaticFeatures, assemble_inputs
+from .firstguess import Advance, Floats, Guess, make_masked_copy
 from .heldout import Pairs
 
 _log = logging.getLogger(__name__)
@@ -77,16 +77,16 @@ class TrackData(GapData):
         self, tracks: Tracks, grid: Grid, *, held_out: float = 0.1, jitter: float = 0.5, **how: Any
     ) -> None:
         """Grid the tracks and put a share of them aside; ``how`` goes to `GapData`."""
-        super().__init__(gridded(tracks, grid), held_out=0.0, **how)
+        super().__init__(bin_tracks(tracks, grid), held_out=0.0, **how)
         at = grid.corners(tracks)
         used = (at.weight > 0).any(1).numpy()
         order = np.argsort(at.cell[used, 0].numpy(), kind="stable")  # by dates, as `Targets` has them
         self.tracks, self.grid, self.jitter = tracks.at(np.flatnonzero(used)[order]), grid, jitter
         self.at = grid.corners(self.tracks)
         self.date = self.at.cell[:, 0].numpy() // int(np.prod(grid.shape[1:]))  # (n,) number of each point's
-        self.points = dict(zip(("choosing", "scored"), self._hold_out(held_out), strict=True))
-        self.points["held"] = self.points["choosing"] | self.points["scored"]
-        self.choosing, self.scored = (self._cells(self.points[part]) for part in ("choosing", "scored"))
+        self.points = dict(zip(("validation", "test"), self._hold_out(held_out), strict=True))
+        self.points["held_out"] = self.points["validation"] | self.points["test"]
+        self.validation, self.test = (self._cells(self.points[part]) for part in ("validation", "test"))
 
     def _hold_out(self, share: float) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """(n,) points of tracks to choose with and of others to score on, of a share of all."""
@@ -108,7 +108,7 @@ class TrackData(GapData):
 
     def _dropped(self, rng: np.random.Generator) -> NDArray[np.bool_]:
         """(n,) True at the points of tracks that a rehearsal goes without; none that is held out."""
-        free = ~self.points["held"]
+        free = ~self.points["held_out"]
         chance = rng.uniform(*_DROPPED, self.grid.shape[0])
         # Of so many dates that about a share of all points is hidden.
         chance[rng.random(len(chance)) > self.hidden / np.mean(_DROPPED)] = 0
@@ -118,16 +118,18 @@ class TrackData(GapData):
     def prepare_trial(self, guess: Guess, whole: bool) -> None:
         """As for a field; besides, what is known at the held-out points."""
         super().prepare_trial(guess, whole)
-        if self.held.any():
-            self.targets = self._targets(self.points["held"], self.trial_guess, self.trial_error)
+        if self.held_out.any():
+            self.targets = self._targets(self.points["held_out"], self.trial_guess, self.trial_error)
 
-    def rehearsed(self, known: Sequence[Field], rng: np.random.Generator, advance: Advance) -> list[Scene]:
+    def make_masked_copies(
+        self, known: Sequence[Field], rng: np.random.Generator, advance: Advance
+    ) -> list[NetworkInputs]:
         """What is known without some tracks; nothing where none is dropped."""
         assert self.kriging is not None
         lost = self._dropped(rng)
         if not lost.any():
             return []
-        kept = self.tracks.at(~lost & ~self.points["held"])
+        kept = self.tracks.at(~lost & ~self.points["held_out"])
         shift = rng.uniform(-self.jitter, self.jitter, (2, self.tracks.track.max() + 1))[:, kept.track]
         lat, lon = (
             series + moved * np.abs(axis[1] - axis[0])
@@ -135,9 +137,9 @@ class TrackData(GapData):
                 (kept.lat, kept.lon), shift, (self.grid.lat, self.grid.lon), strict=True
             )
         )
-        seen = gridded(replace(kept, lat=lat, lon=lon), self.grid)
+        seen = bin_tracks(replace(kept, lat=lat, lon=lon), self.grid)
         touched = self._cells(lost)
-        made, guess, error = rehearsal(seen, touched, self.real, self.kriging, self.device, advance)
+        made, guess, error = make_masked_copy(seen, touched, self.real, self.kriging, self.device, advance)
         self.rehearsals.append(self._targets(lost, guess, error))
         return [made]
 
@@ -148,25 +150,25 @@ class TrackData(GapData):
         super().setup(stage)
 
     def pairs(self, part: str, mean: Floats, error: Floats) -> Pairs:
-        """What an estimate (time, lat, lon) says of held-out points: "choosing", "scored" or all "held"."""
+        """What an estimate (time, lat, lon) says of held-out points: "validation", "test" or all "held_out"."""
         which = self.points[part]
         known = "guess" in self.ready
-        weight = self.targets.weight.numpy() if known else np.ones(np.count_nonzero(self.points["held"]))
+        weight = self.targets.weight.numpy() if known else np.ones(np.count_nonzero(self.points["held_out"]))
         at = _some(self.at, which)
         return Pairs(
             _at(mean, at),
             _at(error, at),
             self.tracks.value[which],
-            weight[which[self.points["held"]]],
+            weight[which[self.points["held_out"]]],
             [self.tracks.track[which]],
         )
 
-    def misses(self, part: str, mean: Floats, error: Floats) -> Misses:
+    def residuals(self, part: str, mean: Floats, error: Floats) -> Residuals:
         """What an estimate misses by of held-out points, its traits interpolated to them as it is."""
-        known = self.field.hide(self.held)
+        known = self.field.hide(self.held_out)
         return self._misses(self.points[part], known, mean, error, self.pairs(part, mean, error).weight)
 
-    def missed(self, known: Field, rng: np.random.Generator) -> Misses | None:
+    def residuals_under_clouds(self, known: Field, rng: np.random.Generator) -> Residuals | None:
         """What the first guess misses by of tracks that are dropped from what is ``known``."""
         assert self.kriging is not None
         lost = self._dropped(rng)
@@ -175,14 +177,16 @@ class TrackData(GapData):
         touched = self._cells(lost)
         seen = known.hide(touched)
         mean, error = self.kriging(seen, touched, device=self.device, advance=lambda cells: None)
-        return self._misses(lost, seen, mean, error, as_hard(_at(error, _some(self.at, lost)), self.real))
+        return self._misses(
+            lost, seen, mean, error, difficulty_weights(_at(error, _some(self.at, lost)), self.real)
+        )
 
     def _misses(
         self, points: NDArray[np.bool_], seen: Field, mean: Floats, error: Floats, weight: Floats
-    ) -> Misses:
+    ) -> Residuals:
         at = _some(self.at, points)
-        held = [_at(trait, at) for trait in np.moveaxis(traits(seen, error), -1, 0)]
-        return Misses(
+        held = [_at(trait, at) for trait in np.moveaxis(covariates(seen, error), -1, 0)]
+        return Residuals(
             np.abs(self.tracks.value[points] - _at(mean, at)) / _at(error, at),
             np.stack(held, axis=-1),
             weight,
@@ -215,7 +219,7 @@ class TrackData(GapData):
             Corners(at.cell % plane, at.weight.float()),
             residual=torch.from_numpy(residual.astype(np.float32)),
             variance=torch.from_numpy((own / sigma**2).astype(np.float32)),
-            weight=torch.from_numpy(as_hard(sigma, self.real)),
+            weight=torch.from_numpy(difficulty_weights(sigma, self.real)),
         )
 
     def members(self, number: int) -> list[GapData]:
@@ -236,18 +240,18 @@ class TrackData(GapData):
     def train_dataloader(self) -> DataLoader[Any]:
         """Batches of (inputs, residual, variance, weight, cells, their weights) around hidden points."""
         patches = TrackPatches(self.scenes, self.rehearsals, self.around, self.window, self.patch, self.seed)
-        return DataLoader(patches, batch_size=self.batch, sampler=Draws(patches))
+        return DataLoader(patches, batch_size=self.batch, sampler=PatchSampler(patches))
 
     def val_dataloader(self) -> DataLoader[Any]:
         """(inputs, residual, weight, cells, their weights) of whole dates, for the tracks that choose."""
-        return self._whole_dates("choosing")
+        return self._whole_dates("validation")
 
     def test_dataloader(self) -> DataLoader[Any]:
         """The same of those that are scored."""
-        return self._whole_dates("scored")
+        return self._whole_dates("test")
 
     def _whole_dates(self, part: str) -> DataLoader[Any]:
-        counted = torch.from_numpy(self.points[part][self.points["held"]])
+        counted = torch.from_numpy(self.points[part][self.points["held_out"]])
         targets = replace(self.targets, weight=self.targets.weight * counted)
         return DataLoader(TrackDates(self.trial, targets, self.around, self.window), batch_size=1)
 
@@ -267,9 +271,9 @@ class TrackPatches(Dataset[tuple[Tensor, ...]]):
 
     def __init__(
         self,
-        scenes: list[Scene],
+        scenes: list[NetworkInputs],
         targets: list[Targets],
-        around: Surroundings,
+        around: StaticFeatures,
         window: int,
         size: int,
         seed: int = 0,
@@ -284,7 +288,7 @@ class TrackPatches(Dataset[tuple[Tensor, ...]]):
         self.dates = [(i, date) for i, held in enumerate(targets) for date in held.date.unique().tolist()]
 
     def __len__(self) -> int:
-        return patches_of(len(self.dates))
+        return count_patches(len(self.dates))
 
     def __getitem__(self, item: int) -> tuple[Tensor, ...]:
         # Hashed: generators of neighbouring seeds begin alike.
@@ -293,15 +297,15 @@ class TrackPatches(Dataset[tuple[Tensor, ...]]):
         targets, columns = self.targets[index], self.shape[1]
         on = targets.on(date)
         centre = divmod(int(targets.at.cell[rng.integers(on.start, on.stop), 0]), columns)
-        y, x = placed(centre, self.size, self.shape, rng)
-        seen = inputs(self.scenes[index], self.around, date, self.window, y, x)
+        y, x = place_patch(centre, self.size, self.shape, rng)
+        seen = assemble_inputs(self.scenes[index], self.around, date, self.window, y, x)
         return seen, *targets.within(date, y, x, columns, self.most)
 
 
 class TrackDates(Dataset[tuple[Tensor, ...]]):
     """Whole dates and the hidden points that count."""
 
-    def __init__(self, scene: Scene, targets: Targets, around: Surroundings, window: int) -> None:
+    def __init__(self, scene: NetworkInputs, targets: Targets, around: StaticFeatures, window: int) -> None:
         """Of the dates on which some of the ``targets`` have a weight."""
         self.scene, self.targets, self.around, self.window = scene, targets, around, window
         self.dates = targets.date[targets.weight > 0].unique().tolist()
@@ -314,6 +318,6 @@ class TrackDates(Dataset[tuple[Tensor, ...]]):
         rows, columns = self.scene.anomaly.shape[-2:]
         y, x = slice(0, rows), slice(0, columns)
         on = self.targets.on(date)
-        seen = inputs(self.scene, self.around, date, self.window, y, x)
+        seen = assemble_inputs(self.scene, self.around, date, self.window, y, x)
         residual, _, *known = self.targets.within(date, y, x, columns, on.stop - on.start)
         return seen, residual, *known

@@ -49,7 +49,7 @@ class Saves(Callback):
             self.take(task)
 
 
-def fit(
+def train_task(
     task: Task,
     batches: Loader,
     validation: Loader | None = None,

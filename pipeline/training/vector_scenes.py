@@ -24,7 +24,7 @@ _HELD = 1e-6  # how little a stream function is drawn to zero, so that there is 
 
 
 @dataclass(frozen=True)
-class VectorScene:
+class VectorInputs:
     """A current under some gaps, in units of its ``spread``; a guess of zero and an error of one on land."""
 
     guess: Tensor  # (time, 2, lat, lon)
@@ -34,13 +34,13 @@ class VectorScene:
     weight: Tensor  # (time, station, lat, lon) one where it is hidden
 
 
-def scene(
+def make_vector_inputs(
     radials: Radials,
     current: NDArray[np.float32],
     nugget: float,
     spread: float,
     hidden: NDArray[np.bool_] | None = None,
-) -> VectorScene:
+) -> VectorInputs:
     """Of a first guess (5, time, lat, lon), of `VectorKriging`, and of what was ``hidden`` from it."""
     weight = np.zeros(radials.values.shape, np.float32) if hidden is None else hidden.astype(np.float32)
     u, v, uu, vv, uv = np.where(radials.sea, current, 0)
@@ -54,10 +54,10 @@ def scene(
         (radials.error_variance + nugget) / spread**2,
         weight,
     )
-    return VectorScene(*(torch.from_numpy(part.astype(np.float32)) for part in parts))
+    return VectorInputs(*(torch.from_numpy(part.astype(np.float32)) for part in parts))
 
 
-def channels(window: int) -> int:
+def count_channels(window: int) -> int:
     """How many input channels a network has that sees ``window`` dates: theirs, and the sea mask."""
     return EACH * window + 1
 
@@ -70,7 +70,7 @@ class VectorDates(Dataset[tuple[Tensor, ...]]):
 
     def __init__(
         self,
-        scenes: Sequence[VectorScene],
+        scenes: Sequence[VectorInputs],
         sea: NDArray[np.bool_],
         window: int,
         where: NDArray[np.bool_] | None = None,
@@ -96,7 +96,7 @@ class VectorDates(Dataset[tuple[Tensor, ...]]):
         first, below, second = one.factor.unbind(1)
         error = torch.hypot(below, second)
         every = [*one.guess.unbind(1), first.log(), error.log(), below / error]
-        made = torch.zeros(channels(self.window), *self.sea.shape)
+        made = torch.zeros(count_channels(self.window), *self.sea.shape)
         for place, other in enumerate(range(date - self.window // 2, date + self.window // 2 + 1)):
             if 0 <= other < len(one.guess):  # before the first and after the last date the error is one
                 made[EACH * place : EACH * (place + 1)] = torch.stack([part[other] for part in every])
@@ -116,7 +116,7 @@ def regular_grid(radials: Radials) -> Grid:
     return Grid(*(torch.tensor(axis, dtype=torch.float32) for axis in (lat[:, 0], lon[0])))
 
 
-def without_divergence(one: VectorScene, grid: Grid, sea: NDArray[np.bool_]) -> VectorScene:
+def remove_divergence(one: VectorInputs, grid: Grid, sea: NDArray[np.bool_]) -> VectorInputs:
     """The scene with the flow of a stream function for its guess, the nearest in units of its error."""
     at = np.flatnonzero(sea)
     flow = _rotation(grid).tocsr()[np.concatenate([at, sea.size + at])]

@@ -8,10 +8,10 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from ...models.projection import Grid, applied, bivariate, composed, projected, projected_loss
-from .networks import build
-from .tasks import rising_and_falling
-from .vector_scenes import channels
+from ...models.projection import Grid, apply_factor, bivariate, compose_factors, project, projected_loss
+from .networks import build_network
+from .tasks import warmup_cosine
+from .vector_scenes import count_channels
 
 _DIVERGENCE = 30.0  # weight of the mean square of divergence times cell over spread, beside the likelihood
 
@@ -41,7 +41,7 @@ class VectorCorrection(pl.LightningModule):
         super().__init__()
         self.save_hyperparameters(ignore=["towards", "grid"])  # those are the data's
         self.network = nn.utils.convert_conv2d_weight_memory_format(
-            build(network, channels(window), 5, window), torch.channels_last
+            build_network(network, count_channels(window), 5, window), torch.channels_last
         )
         self.window, self.flow, self.grid, self.learning_rate = window, flow, grid, learning_rate
         self.register_buffer("towards", towards[None], persistent=False)
@@ -53,8 +53,8 @@ class VectorCorrection(pl.LightningModule):
         if self.flow == "stream-function" and self.grid is not None:
             change = self.grid.flow(mean[:, 0] * self.grid.metres)
         else:
-            change = applied(factor, mean)
-        return guess + change, composed(factor, relative)
+            change = apply_factor(factor, mean)
+        return guess + change, compose_factors(factor, relative)
 
     def training_step(self, batch: tuple[Tensor, ...], index: int) -> Tensor:
         inputs, guess, factor, radial, noise, weight = batch
@@ -73,7 +73,7 @@ class VectorCorrection(pl.LightningModule):
     def validation_step(self, batch: tuple[Tensor, ...], index: int) -> None:
         inputs, guess, factor, radial, _, weight = batch
         for number, (mean, spread) in enumerate([self(inputs, guess, factor), (guess, factor)]):
-            along, _ = projected(mean, spread, self.towards)
+            along, _ = project(mean, spread, self.towards)
             self._sums[number] += (weight * (radial - along) ** 2).sum().double().cpu()
 
     def on_validation_epoch_end(self) -> None:
@@ -82,4 +82,4 @@ class VectorCorrection(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """As for `Correction`."""
-        return rising_and_falling(self, self.learning_rate, 1e-4)
+        return warmup_cosine(self, self.learning_rate, 1e-4)

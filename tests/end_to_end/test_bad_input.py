@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
-from oceanfill.pipeline.training.checkpoints import save
+from oceanfill.pipeline.training.checkpoints import save_checkpoint
 from oceanfill.pipeline.training.tasks import Correction
 
 Run = Callable[..., Any]
@@ -147,9 +147,9 @@ def test_a_folder_without_permission(run: Run, small: xr.Dataset) -> None:
 
 def test_a_checkpoint_that_does_not_fit(run: Run, small: xr.Dataset) -> None:
     small.to_netcdf("in.nc")
-    save(Correction(window=3), "three.ckpt")
+    save_checkpoint(Correction(window=3), "three.ckpt")
     content = torch.load("three.ckpt", weights_only=True)
-    save(Correction(window=3, variables=2), "two.ckpt")
+    save_checkpoint(Correction(window=3, variables=2), "two.ckpt")
     torch.save({**content, "state_dict": {}}, "empty.ckpt")
     Path("cut.ckpt").write_bytes(Path("three.ckpt").read_bytes()[:5000])
     Path("text.ckpt").write_text("no weights\n")

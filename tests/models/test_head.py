@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from oceanfill.models.head import Mixture, by_precision, gaussian, mixture, zeroed
+from oceanfill.models.head import Mixture, by_precision, gaussian, mixture, zero_weights
 
 
 def test_means_come_first_and_errors_are_held_between_their_bounds():
@@ -51,4 +51,4 @@ def test_three_channels_are_refused():
 
 
 def test_a_layer_at_zero_says_zero():
-    assert not zeroed(torch.nn.Conv2d(3, 2, 1))(torch.ones(1, 3, 4, 4)).any()
+    assert not zero_weights(torch.nn.Conv2d(3, 2, 1))(torch.ones(1, 3, 4, 4)).any()

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from oceanfill.models.projection import Grid, applied, bivariate, composed, projected, projected_loss
+from oceanfill.models.projection import (
+    Grid,
+    apply_factor,
+    bivariate,
+    compose_factors,
+    project,
+    projected_loss,
+)
 from torch.distributions import Normal
 
 RADIUS = 6.371e6
@@ -35,11 +42,11 @@ def test_channels_at_zero_are_no_change():
 def test_factors_are_applied_composed_and_projected_as_matrices_are():
     current, left, right = draws(2, 2, 3, 4), draws(2, 3, 3, 4, seed=1), draws(2, 3, 3, 4, seed=2)
     expected = (triangle(left) @ current.movedim(1, -1)[..., None])[..., 0].movedim(-1, 1)
-    torch.testing.assert_close(applied(left, current), expected)
-    torch.testing.assert_close(triangle(composed(left, right)), triangle(left) @ triangle(right))
+    torch.testing.assert_close(apply_factor(left, current), expected)
+    torch.testing.assert_close(triangle(compose_factors(left, right)), triangle(left) @ triangle(right))
     angle = draws(2, 5, 3, 4, seed=3)
     towards = torch.stack([angle.sin(), angle.cos()], 2)
-    along, variance = projected(current, left, towards)
+    along, variance = project(current, left, towards)
     for station in range(5):
         h = towards[:, station].movedim(1, -1)[..., None]
         square = triangle(left) @ triangle(left).mT
@@ -52,7 +59,7 @@ def test_the_loss_is_the_likelihood_of_what_counts():
     towards = torch.stack([angle.sin(), angle.cos()], 2)
     weight = (draws(2, 2, 3, 4, seed=3) > 0).double() * 2
     radial = draws(2, 2, 3, 4, seed=4).where(weight > 0, torch.nan)
-    along, variance = projected(mean, factor, towards)
+    along, variance = project(mean, factor, towards)
     counts = weight > 0
     density = Normal(along[counts], (variance[counts] + 0.3).sqrt()).log_prob(radial[counts])
     expected = -density.mean() - np.log(2 * np.pi) / 2

@@ -21,7 +21,7 @@ from torch.nn.functional import fold, unfold
 
 from ....models.momentum import SIDE
 from ...errors import InputError
-from ...io.writing import replacing
+from ...io.writing import replace_atomically
 from ...progress import progress
 from ...simulators.basin import Basin
 from ...simulators.running import State, simulate
@@ -130,7 +130,7 @@ def run(
             more = min(_EVERY, spin_up - done)
             state = simulator.advance(state, round(more / step))
             done += more
-            with replacing(held) as temporary:
+            with replace_atomically(held) as temporary:
                 torch.save({"plan": plan, "done": done, "state": list(state)}, temporary)
             advance(more)
     if not (path.exists() and xr.open_zarr(path).attrs.get("plan") == plan):

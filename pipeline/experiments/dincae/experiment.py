@@ -22,17 +22,17 @@ from torch.utils.data import DataLoader
 
 from ....models.head import by_precision
 from ....models.losses import REFINED, Loss, Penalty, weighted
-from ...classical.kriging import means
-from ...holdout.score_files import truth_of
+from ...classical.kriging import pixel_means
+from ...holdout.score_files import read_truth
 from ...holdout.scores import coverage, crps_gaussian, rmse
 from ...holdout.splits import hold_out
 from ...io.field import Field, open_field
 from ...io.output import to_dataset
-from ...io.writing import write
+from ...io.writing import write_dataset
 from ...plots.maps import plot_fill
-from ...training.firstguess import spread
-from ...training.networks import LOSSES, build, has_fixed_grid, named
-from ...training.trainer import Saves, fit
+from ...training.firstguess import anomaly_spread
+from ...training.networks import LOSSES, build_network, has_fixed_grid, import_path
+from ...training.trainer import Saves, train_task
 from ..findings import Finding
 from .data import Clouded, Series, Shown, channels, series
 
@@ -167,7 +167,7 @@ def dincae(
     hidden = np.logical_or(*hold_out(field, held_out, np.random.default_rng(seed)))
     answers = np.where(hidden, field.values, np.float32(np.nan))
     if not held_out and truth is not None:
-        answers = truth_of(field, truth)
+        answers = read_truth(field, truth)
     seen = field.hide(hidden)
     start = time.perf_counter()
     whole = series(seen, error_variance)
@@ -175,12 +175,12 @@ def dincae(
         network = network | {"init_args": (network.get("init_args") or {}) | {"shape": list(field.sea.shape)}}
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        made = build(network, channels(window), 2, window)
+        made = build_network(network, channels(window), 2, window)
     task = Reconstruction(
         made,
         learning_rate,
-        named(loss),
-        [(named(name), factor) for name, factor in (penalties or {}).items()],
+        import_path(loss),
+        [(import_path(name), factor) for name, factor in (penalties or {}).items()],
         parts,
         halved,
         annealed,
@@ -191,7 +191,7 @@ def dincae(
         last["last epoch"] = task.reconstructed(whole, window)
         saved.add(*last["last epoch"])
 
-    task = fit(
+    task = train_task(
         task,
         DataLoader(Clouded(whole, window, jitter, clouds), batch, shuffle=True),
         epochs=epochs,
@@ -209,7 +209,7 @@ def dincae(
     torch.save(task.network.state_dict(), folder / "network.pt")
     mean, error = _in_units(seen, *said["saves"])
     filled = to_dataset(field, mean, error, attributes={"method": "dincae", "saves": saved.number})
-    write(filled, folder / "filled.nc")
+    write_dataset(filled, folder / "filled.nc")
     plot_fill(filled, field.name, folder / "maps.png")
     rmse_theirs, seconds_theirs = _THEIRS.get(Path(data).name, (None, None)) if not held_out else (None, None)
     bar = None if seconds_theirs is None else seconds_theirs * _SHARE_OF_TIME
@@ -222,8 +222,8 @@ def dincae(
 
 def _in_units(field: Field, mean: Tensor, variance: Tensor) -> tuple[Floats, Floats]:
     """Estimate and standard error (time, lat, lon) in the units of the field, NaN on land."""
-    scale = np.where(field.sea, np.float32(spread(field)), np.float32(np.nan))
-    return means(field) + scale * mean.numpy(), scale * variance.sqrt().numpy()
+    scale = np.where(field.sea, np.float32(anomaly_spread(field)), np.float32(np.nan))
+    return pixel_means(field) + scale * mean.numpy(), scale * variance.sqrt().numpy()
 
 
 def _scores(name: str, mean: Floats, error: Floats, truth: Floats, bar: float | None) -> list[Finding]:

@@ -29,7 +29,7 @@ from ....models.recurrent import LSTM, BothWays
 from ....models.unet import UNet
 from ...classical.fourdvar import analyse, dynamics
 from ...errors import InputError
-from ...training.trainer import fit
+from ...training.trainer import train_task
 from ..findings import Finding
 from . import figures
 from .data import LORENZ63, LORENZ63_FIRST, LORENZ96, NOISE_VARIANCE, Seen, System
@@ -225,7 +225,7 @@ def _compared(
             torch.manual_seed(seed)
             network = networks[name]()
         loss = _WITHOUT_TRUTH.get(name, "supervised")
-        task = fit(
+        task = train_task(
             Assimilation(network, encode, learning_rate, loss),
             DataLoader(
                 TensorDataset(truth),

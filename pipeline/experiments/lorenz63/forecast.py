@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from ....models.dynamics import Bilinear, OneStep, euler, mlp, rk4
-from ....models.head import zeroed
+from ....models.head import zero_weights
 from ....models.recurrent import GRU, LSTM, RNN, RecurrentStep
 from ...simulators.lorenz63 import largest_lyapunov, tendency
-from ...training.trainer import fit
+from ...training.trainer import train_task
 from ..findings import Finding
 from . import figures
 from .data import DT, TEST, TRAINING, VALIDATION, series, windows
@@ -61,7 +61,7 @@ def forecasting(
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             model = build()
-        task = fit(
+        task = train_task(
             Forecasts(model, past, steps, learning_rate=1e-2),
             training,
             _batches(chosen, 1024),
@@ -105,7 +105,7 @@ def forecasting(
 
 def _models(hidden: int) -> dict[str, Callable[[], Model]]:
     return {
-        "linear AR": lambda: OneStep(zeroed(nn.Linear(3, 3)), euler),
+        "linear AR": lambda: OneStep(zero_weights(nn.Linear(3, 3)), euler),
         "MLP Euler": lambda: OneStep(mlp(3, hidden), euler),
         "MLP RK4": lambda: OneStep(mlp(3, hidden), rk4),
         "bilinear Euler": lambda: OneStep(Bilinear(3), euler),

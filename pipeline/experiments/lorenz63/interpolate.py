@@ -15,7 +15,7 @@ from ....models.recurrent import GRU, LSTM, BothWays
 from ....models.unet import UNet
 from ...classical.fourdvar import analyse, dynamics
 from ...simulators.lorenz63 import tendency
-from ...training.trainer import fit
+from ...training.trainer import train_task
 from ..findings import Finding
 from . import figures
 from .data import (
@@ -74,7 +74,7 @@ def interpolation(
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             network = build()
-        task = fit(
+        task = train_task(
             Filling(network, learning_rate=5e-3),
             DataLoader(training, 64, shuffle=True, collate_fn=noisy),
             DataLoader(TensorDataset(*_encoded(chosen, mean, deviation)), 256),

@@ -19,11 +19,11 @@ from torch.nn import functional
 from torch.utils.data import DataLoader
 
 from ...simulators.two_layer import TwoLayer
-from ...training.checkpoints import save
+from ...training.checkpoints import save_checkpoint
 from ...training.data import Dates, Patches
-from ...training.features import Scene
+from ...training.features import NetworkInputs
 from ...training.tasks import Correction
-from ...training.trainer import fit
+from ...training.trainer import train_task
 from ..findings import Finding
 from . import figures
 from .data import REACH, Sampling, Statistics, dynamical, flow, linear, statistics
@@ -124,7 +124,7 @@ def manucharyan(
             quiet=quiet,
         )
     _ignore_place_and_season(trained["surface"])
-    save(trained["surface"], folder / "ssh.ckpt")
+    save_checkpoint(trained["surface"], folder / "ssh.ckpt")
 
     share = _best_share(model, heights[-2], under[0], rng, test_days)
     findings: list[Finding] = []
@@ -153,8 +153,8 @@ def correlation(truth: Tensor, found: Tensor) -> float:
 
 def _trained(
     task: Correction,
-    scenes: Sequence[Scene],
-    chosen: Scene,
+    scenes: Sequence[NetworkInputs],
+    chosen: NetworkInputs,
     *,
     epochs: int,
     minutes: float | None,
@@ -168,7 +168,7 @@ def _trained(
     patches = Patches(list(scenes), around, WINDOW, cells, turned=0.0, seed=seed)
     dates = np.zeros(chosen.anomaly.shape, bool)
     dates[:, :: max(1, dates.shape[1] // 25)] = True
-    return fit(
+    return train_task(
         task,
         patches.loader(batch),
         DataLoader(Dates(chosen, around, WINDOW, dates), batch_size=1),
@@ -196,13 +196,13 @@ def _ignore_place_and_season(task: Correction) -> None:
             first.weight[:, channel * each : (channel + 1) * each] = 0
 
 
-def _corrected(task: Correction, scene: Scene, guess: tuple[Tensor, Tensor], days: Tensor) -> Tensor:
+def _corrected(task: Correction, scene: NetworkInputs, guess: tuple[Tensor, Tensor], days: Tensor) -> Tensor:
     """(days, y, x) of the task, on the square continued over its ends."""
     wrapped = [functional.pad(part, 4 * [_WRAP], mode="circular") for part in vars(scene).values()]
     around = surroundings(wrapped[0].shape[-1], wrapped[0].shape[1])
     inner = slice(_WRAP, -_WRAP)
     mean, error = guess
-    dates = Dates(Scene(*wrapped), around, WINDOW)
+    dates = Dates(NetworkInputs(*wrapped), around, WINDOW)
     with torch.no_grad():
         said = [task(dates[int(day)][0][None])[0][0, 0, inner, inner] for day in days]
     return mean[days] + error[days] * torch.stack(said)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...training.features import Scene, Surroundings
+from ...training.features import NetworkInputs, StaticFeatures
 from .data import NOISE, REACH, Interpolation, Sampling, Statistics, interpolations
 
 WINDOW = 5  # dates that a network sees, each filled from the tracks of `GUESS_REACH` days around it:
@@ -62,7 +62,7 @@ class Seen:
     sigma: Tensor  # their standard errors
     guess: dict[str, tuple[Tensor, Tensor]]  # of each layer, with its error
 
-    def scenes(self, spread: float) -> list[tuple[Scene, Scene]]:
+    def scenes(self, spread: float) -> list[tuple[NetworkInputs, NetworkInputs]]:
         """What a network sees of each segment, and what it is to say of the surface and of the deep layer."""
         anomaly, log_error = self.observed / spread, (self.sigma / spread).log()
         residual = [
@@ -71,7 +71,7 @@ class Seen:
         ]
         exact = torch.zeros_like(anomaly[:1]), torch.ones_like(anomaly[:1])
         return [
-            (Scene(a, e, surface, *exact), Scene(a, e, deep, *exact))
+            (NetworkInputs(a, e, surface, *exact), NetworkInputs(a, e, deep, *exact))
             for a, e, surface, deep in zip(
                 *(part[:, None] for part in (anomaly, log_error, *residual)), strict=True
             )
@@ -97,7 +97,7 @@ def seen_under(heights: Tensor, observations: Tensor, under: Under, phases: Tens
 
 def segments(
     heights: Tensor, under: Sequence[Under], spread: float, rng: np.random.Generator
-) -> list[tuple[Scene, Scene]]:
+) -> list[tuple[NetworkInputs, NetworkInputs]]:
     """Scenes of `_SEGMENT` days of the members, under each sampling in turn, somewhere over the square."""
     length = min(_SEGMENT + 2 * REACH, heights.shape[1])
     parts = [
@@ -114,8 +114,8 @@ def segments(
     return found
 
 
-def surroundings(cells: int, days: int) -> Surroundings:
+def surroundings(cells: int, days: int) -> StaticFeatures:
     """Neither place nor season: all is sea."""
     place = torch.zeros(3, cells, cells)
     place[2] = 1
-    return Surroundings(place, torch.zeros(days, 2))
+    return StaticFeatures(place, torch.zeros(days, 2))

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from ....models.autoencoder import ConvolutionalAutoEncoder
 from ....models.classifier import Classifier, ConvolutionalClassifier, DenseClassifier
-from ...training.trainer import History, fit
+from ...training.trainer import History, train_task
 from ..findings import Finding
 from ..image_tasks import Classification, Reconstruction, keep, pairs
 from . import figures
@@ -68,7 +68,7 @@ def classify(
             with torch.random.fork_rng():
                 torch.manual_seed(seed)
                 network = build(1, **options)
-            fit(
+            train_task(
                 Classification(network, learning_rate),
                 pairs(*train, batch, moved if helped and augment else None, shuffle=True),
                 pairs(*parts.validation, 500),
@@ -122,7 +122,7 @@ def finetune(
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         coder = ConvolutionalAutoEncoder(1, 1, SHAPE, _LATENT, _WIDTHS, _DENSE)
-    fit(
+    train_task(
         Reconstruction(coder, 2e-3),
         pairs(digits.images, digits.images, batch, shuffle=True),
         epochs=pretraining,
@@ -184,7 +184,7 @@ def _train(
     epochs = max(1, steps * batch // len(digits.labels))
     task = Classification(network, learning_rate)
     loader = pairs(*digits, batch, shuffle=True)
-    fit(task, loader, epochs=epochs, seed=seed, device=device, quiet=quiet)
+    train_task(task, loader, epochs=epochs, seed=seed, device=device, quiet=quiet)
 
 
 @torch.no_grad()

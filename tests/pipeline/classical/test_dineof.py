@@ -10,7 +10,7 @@ from oceanfill.pipeline.classical.dineof import _diffusion, _error, decompose, d
 from oceanfill.pipeline.errors import InputError
 from oceanfill.pipeline.holdout.scores import coverage, rmse
 from oceanfill.pipeline.io.field import open_field
-from oceanfill.pipeline.io.writing import write
+from oceanfill.pipeline.io.writing import write_dataset
 
 
 def two_modes(seed=0):
@@ -158,7 +158,7 @@ def test_points_of_another_field_are_found_out_by_their_values(tmp_path):
 def test_the_written_eofs_make_the_analysis(tmp_path):
     field, _ = two_modes()
     eofs = decompose([field], modes=4)
-    write(eofs.to_dataset(field), tmp_path / "eofs.nc")
+    write_dataset(eofs.to_dataset(field), tmp_path / "eofs.nc")
     with xr.open_dataset(tmp_path / "eofs.nc") as data:
         analysis = data["mean"] + (data.temporal_eof * data.singular_value * data.spatial_eof).sum(
             "mode", skipna=False

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 from fields import cloudy_field
-from oceanfill.pipeline.classical.kriging import Kriging, means
-from oceanfill.pipeline.classical.neighbours import Component, Scales, nearest, observations
-from oceanfill.pipeline.classical.optimal_interpolation import fit
+from oceanfill.pipeline.classical.kriging import Kriging, pixel_means
+from oceanfill.pipeline.classical.neighbours import Component, Scales, find_nearest, gather_observations
+from oceanfill.pipeline.classical.optimal_interpolation import fit_covariance
 from oceanfill.pipeline.io.coordinates import EARTH_RADIUS
 
 SCALES = Scales(
@@ -88,9 +88,9 @@ def test_the_error_is_that_of_a_new_observation_with_its_noise():
 
 def test_neighbours_are_the_observed_cells_most_alike():
     field = tiny()
-    data = observations(field, field.values, SCALES, torch.device("cpu"))
+    data = gather_observations(field, field.values, SCALES, torch.device("cpu"))
     target = np.argwhere(~field.observed & field.sea)[11]
-    found, exists = nearest(data, data.cell(torch.as_tensor(target[None])), 12)
+    found, exists = find_nearest(data, data.cell(torch.as_tensor(target[None])), 12)
     assert exists.all()
     at = data.place(data.cell(torch.as_tensor(target[None]))).numpy()
     near = covariance(data.place(found[0]).numpy(), at)[:, 0]
@@ -143,18 +143,18 @@ def test_only_what_is_asked_for_is_estimated():
 
 def test_short_records_have_one_mean_and_long_ones_a_mean_of_each_pixel():
     short, long = cloudy_field(dates=12), cloudy_field(dates=40)
-    assert np.ptp(means(short)[short.sea]) == 0
-    assert means(short)[short.sea][0] == pytest.approx(np.nanmean(short.values), abs=1e-4)
+    assert np.ptp(pixel_means(short)[short.sea]) == 0
+    assert pixel_means(short)[short.sea][0] == pytest.approx(np.nanmean(short.values), abs=1e-4)
     number = long.observed.sum(axis=0)
     y, x = np.argwhere(number == number.max())[0]
     own, overall = np.nanmean(long.values[:, y, x]), np.nanmean(long.values)
-    assert abs(means(long)[y, x] - own) < 0.35 * abs(own - overall) + 0.1
+    assert abs(pixel_means(long)[y, x] - own) < 0.35 * abs(own - overall) + 0.1
 
 
 def test_fitted_scales_fill_better_than_the_mean_and_their_error_holds():
     field = cloudy_field(dates=24, rows=30, columns=30)
     truth = cloudy_field_truth()
-    kriging = fit(field, neighbours=32, seed=1)
+    kriging = fit_covariance(field, neighbours=32, seed=1)
     gaps = ~field.observed & field.sea
     mean, error = kriging(field, gaps)
     off = (mean - truth)[gaps]
@@ -172,14 +172,14 @@ def cloudy_field_truth():
 
 def test_the_same_seed_fits_the_same_scales():
     field = cloudy_field()
-    first, second = (fit(field, neighbours=16, seed=4) for _ in range(2))
+    first, second = (fit_covariance(field, neighbours=16, seed=4) for _ in range(2))
     assert first == second
 
 
 def test_units_do_not_matter():
     field = cloudy_field()
     large = replace(field, values=field.values * 1000)
-    one, thousand = (fit(part, neighbours=16, seed=4) for part in (field, large))
+    one, thousand = (fit_covariance(part, neighbours=16, seed=4) for part in (field, large))
     gaps = ~field.observed & field.sea
     apart = (thousand(large, gaps)[0] / 1000 - one(field, gaps)[0])[gaps]
     assert np.sqrt(np.mean(apart**2)) < 0.05 * np.nanstd(field.values)

@@ -9,8 +9,8 @@ import pytest
 from fields import cloudy_field
 from oceanfill.pipeline.classical.kriging import Kriging
 from oceanfill.pipeline.classical.neighbours import Component, Scales
-from oceanfill.pipeline.classical.random_fields import errors, random_fields
-from oceanfill.pipeline.io.field import spacing
+from oceanfill.pipeline.classical.random_fields import draw_random_fields, simulate_errors
+from oceanfill.pipeline.io.field import grid_spacing
 
 
 def matern(distance: float) -> float:
@@ -25,13 +25,13 @@ def field():
 
 @pytest.fixture(scope="module")
 def scales(field) -> Scales:
-    days, north, east = spacing(field)
+    days, north, east = grid_spacing(field)
     return Scales((Component(2.0, 2 * north, 3 * days), Component(0.5, 5 * east, days)), 0.1)
 
 
 def test_random_fields_have_the_covariance_that_is_asked_for(field, scales):
-    days, north, east = spacing(field)
-    drawn = random_fields(field, scales, 400, np.random.default_rng(0))
+    days, north, east = grid_spacing(field)
+    drawn = draw_random_fields(field, scales, 400, np.random.default_rng(0))
     # 400 draws of some 100 independent parts each: half a percent, and the values of one draw beside.
     assert drawn.var() == pytest.approx(2.5, rel=0.02)
     assert drawn.mean() == pytest.approx(0, abs=0.03)
@@ -49,7 +49,7 @@ def test_random_fields_skip_the_dates_that_are_missing(field, scales):
     days = field.days.copy()
     days[6:] += 2 * (days[1] - days[0])
     late = replace(field, days=days)
-    drawn = random_fields(late, scales, 400, np.random.default_rng(0))
+    drawn = draw_random_fields(late, scales, 400, np.random.default_rng(0))
     expected = 2 * matern(3 / 3) + 0.5 * matern(3)
     assert np.mean(drawn[:, 5] * drawn[:, 6]) == pytest.approx(expected, rel=0.05)
 
@@ -57,7 +57,7 @@ def test_random_fields_skip_the_dates_that_are_missing(field, scales):
 @pytest.mark.parametrize("nugget", [1e-4, 1.0])
 def test_errors_have_the_variance_that_kriging_says_where_nothing_is_seen(field, scales, nugget):
     scales = scales._replace(nugget=nugget)
-    off, deviation = errors(field, Kriging(scales, 24), 300, np.random.default_rng(1))
+    off, deviation = simulate_errors(field, Kriging(scales, 24), 300, np.random.default_rng(1))
     gaps = ~field.observed & field.sea
     np.testing.assert_array_equal(np.isfinite(off[0]), gaps)
     ratio = off[:, gaps].std(axis=0) / deviation[gaps]
@@ -69,7 +69,7 @@ def test_errors_have_the_variance_that_kriging_says_where_nothing_is_seen(field,
 
 
 def test_errors_of_neighbours_are_those_of_one_field(field, scales):
-    off, _ = errors(field, Kriging(scales, 24), 100, np.random.default_rng(2))
+    off, _ = simulate_errors(field, Kriging(scales, 24), 100, np.random.default_rng(2))
     pairs = np.isfinite(off[0][:, :, 1:]) & np.isfinite(off[0][:, :, :-1])
     a, b = off[:, :, :, 1:][:, pairs], off[:, :, :, :-1][:, pairs]
     assert np.corrcoef(a.ravel(), b.ravel())[0, 1] > 0.6

@@ -8,7 +8,12 @@ import numpy as np
 import pytest
 from fields import eddies, seen_by_radars
 from oceanfill.pipeline.classical.neighbours import Component, Scales
-from oceanfill.pipeline.classical.vector_kriging import VectorKriging, fit, hide, mean_current
+from oceanfill.pipeline.classical.vector_kriging import (
+    VectorKriging,
+    fit_vector_covariance,
+    hide_radials,
+    mean_current,
+)
 from oceanfill.pipeline.io.coordinates import EARTH_RADIUS
 from oceanfill.pipeline.io.radials import Radials, open_radials
 
@@ -144,7 +149,7 @@ def test_the_mean_current_is_found_from_projections():
 def test_fitted_scales_tell_the_hidden_current_and_their_error_holds():
     truth = eddies(dates=16, rows=16, columns=18, seed=2)
     radials = open_radials(seen_by_radars(truth), "direction")
-    kriging = fit(radials)
+    kriging = fit_vector_covariance(radials)
     assert float(kriging.scales.nugget) ** 0.5 == pytest.approx(0.03, rel=0.25)
     u, v, uu, vv, _ = kriging(radials)
     off = np.stack([u - truth.u.to_numpy(), v - truth.v.to_numpy()])
@@ -160,7 +165,7 @@ def test_fitted_scales_tell_the_hidden_current_and_their_error_holds():
 
 def test_a_record_without_gaps_has_the_usual_scales(caplog):
     radials = observed(few(), 0.1, 0.2, 0, 1)
-    assert not hide(radials, 0.2, np.random.default_rng(0)).any()
-    kriging = fit(radials)
+    assert not hide_radials(radials, 0.2, np.random.default_rng(0)).any()
+    kriging = fit_vector_covariance(radials)
     assert "usual ones" in caplog.text
     assert kriging.scales.sill > 0

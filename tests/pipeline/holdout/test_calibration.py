@@ -6,8 +6,15 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 from fields import cloudy_field
-from oceanfill.pipeline.holdout.calibration import LEVELS, Calibration, Misses, calibrate, misses, traits
-from oceanfill.pipeline.holdout.patterns import remoteness
+from oceanfill.pipeline.holdout.calibration import (
+    LEVELS,
+    Calibration,
+    Residuals,
+    calibrate,
+    covariates,
+    standardised_residuals,
+)
+from oceanfill.pipeline.holdout.patterns import distance_and_age
 
 COVERED = (50, 68, 90, 95)
 
@@ -18,12 +25,12 @@ def made_up(slopes, dates=50, number=20_000, tails=None, seed=0):
     given = np.column_stack([rng.normal(-1, 0.5, number), rng.uniform(0.7, 4, (number, 2))])
     drawn = rng.standard_normal(number) if tails is None else rng.standard_t(tails, number)
     miss = np.abs(drawn) * np.exp((given - given.mean(axis=0)) @ np.asarray(slopes))
-    return Misses(miss, given, np.ones(number), rng.integers(dates, size=number))
+    return Residuals(miss, given, np.ones(number), rng.integers(dates, size=number))
 
 
 def shares(calibration, found):
     """Percent within the intervals."""
-    scale = calibration.scale(found.traits)
+    scale = calibration.scale(found.covariates)
     return [
         100 * np.average(found.miss <= scale * calibration.half_width(level), weights=found.weight)
         for level in COVERED
@@ -38,7 +45,7 @@ def test_a_law_is_found_again():
     slopes = np.array([0.4, -0.3, 0.2])
     found = made_up(slopes)
     law = calibrate(found)
-    known_to = 1 / (found.traits.std(axis=0) * np.sqrt(10_000 * 8 / 7))
+    known_to = 1 / (found.covariates.std(axis=0) * np.sqrt(10_000 * 8 / 7))
     assert (np.abs(law.slopes - slopes) < 3 * known_to + 0.02 * np.abs(slopes)).all()
     assert law.factor == pytest.approx(1, abs=3 * 1.2 / np.sqrt(20_000))
 
@@ -47,17 +54,17 @@ def test_errors_that_grow_with_the_distance_are_told_from_those_near_by():
     """Through a field: traits are those of its gaps."""
     field = cloudy_field(dates=40)
     rng = np.random.default_rng(0)
-    far = np.log1p(remoteness(field)[0] / 10)  # cells of 11.1 and 9 km
+    far = np.log1p(distance_and_age(field)[0] / 10)  # cells of 11.1 and 9 km
     size = np.where(field.sea, 0.1 * np.exp(0.5 * far), np.nan)
     hidden = ~field.observed & field.sea
     truth = np.where(hidden, 15 + size * rng.standard_normal(size.shape), np.nan)
     mean, error = np.full(size.shape, 15.0), np.where(np.isfinite(size), 0.1, np.nan)
-    law = calibrate(misses(field, truth, mean, error, np.ones(size.shape)))
+    law = calibrate(standardised_residuals(field, truth, mean, error, np.ones(size.shape)))
     assert law.slopes[0] == 0  # all errors are alike
     known_to = 1 / (far[hidden].std() * np.sqrt(hidden.sum() * 8 / 7))
     assert law.slopes[1] == pytest.approx(0.5, abs=3 * known_to + 0.02 * 0.5)
     assert abs(law.slopes[2]) < 0.05
-    scaled = law.scaled(field, error)
+    scaled = law.scale_error(field, error)
     assert np.isnan(scaled[:, ~field.sea]).all()
     np.testing.assert_allclose(scaled[hidden], size[hidden], rtol=0.1)
 
@@ -68,9 +75,9 @@ def test_fresh_values_are_within_the_intervals(tails):
     law = calibrate(made_up([0.4, -0.3, 0.2], tails=tails))
     fresh = made_up([0.4, -0.3, 0.2], tails=tails, seed=1)
     np.testing.assert_allclose(shares(law, fresh), COVERED, atol=1.5)
-    order = np.argsort(fresh.traits[:, 1])
+    order = np.argsort(fresh.covariates[:, 1])
     for part in np.array_split(order, 5):  # near and far
-        there = Misses(fresh.miss[part], fresh.traits[part], fresh.weight[part], fresh.date[part])
+        there = Residuals(fresh.miss[part], fresh.covariates[part], fresh.weight[part], fresh.date[part])
         np.testing.assert_allclose(shares(law, there), COVERED, atol=3)
 
 
@@ -85,15 +92,15 @@ def test_weights_make_the_hidden_values_like_the_gaps():
     miss, kind = drawn(0.1)
     weight = np.where(kind, 0.5 / 0.1, 0.5 / 0.9)
     alike = np.zeros((len(miss), 3))
-    law = calibrate(Misses(miss, alike, weight, np.zeros(len(miss), np.int64)))
+    law = calibrate(Residuals(miss, alike, weight, np.zeros(len(miss), np.int64)))
     real, _ = drawn(0.5)
-    fresh = Misses(real, alike, np.ones(len(real)), np.zeros(len(real), np.int64))
+    fresh = Residuals(real, alike, np.ones(len(real)), np.zeros(len(real), np.int64))
     np.testing.assert_allclose(shares(law, fresh), COVERED, atol=1.5)
 
 
 def test_weighted_quantiles_by_hand():
     """Of weights 4, 3, 2, 1 and, at infinity, 2.5: below 1, 2, 3, 4 are 0.32, 0.56, 0.72 and 0.8 of them."""
-    found = Misses(np.array([3.0, 1, 4, 2]), np.zeros((4, 3)), np.array([2.0, 4, 1, 3]), np.arange(4))
+    found = Residuals(np.array([3.0, 1, 4, 2]), np.zeros((4, 3)), np.array([2.0, 4, 1, 3]), np.arange(4))
     law = calibrate(found)
     assert law.factor == 3  # at 68.27 %
     expected = {30: 1, 40: 2, 50: 2, 60: 3, 70: 3, 75: 4, 80: 4, 95: 4}
@@ -107,7 +114,7 @@ def test_few_dates_have_one_factor():
 def test_dates_that_disagree_have_one_factor():
     """Errors grow with the distance on every other date, and fall with it on those between."""
     one, other = made_up([0, 0.4, 0], dates=20), made_up([0, -0.4, 0], dates=20, seed=1)
-    mixed = replace(one, date=2 * one.date).and_also([replace(other, date=2 * other.date + 1)])
+    mixed = replace(one, date=2 * one.date).append([replace(other, date=2 * other.date + 1)])
     law = calibrate(mixed)
     assert np.abs(law.slopes).max() < 0.02
     np.testing.assert_allclose(shares(law, mixed), COVERED, atol=1)
@@ -126,7 +133,7 @@ def test_without_hidden_values_intervals_are_gaussian():
         assert law.half_width(level) == pytest.approx(expected)
     field = cloudy_field(dates=8)
     error = np.where(field.sea, 0.3, np.nan) * np.ones(field.values.shape)
-    np.testing.assert_allclose(law.scaled(field, error), error, rtol=1e-6)
+    np.testing.assert_allclose(law.scale_error(field, error), error, rtol=1e-6)
 
 
 def test_wider_intervals_hold_more_and_all_of_it_is_plain_numbers():
@@ -136,7 +143,7 @@ def test_wider_intervals_hold_more_and_all_of_it_is_plain_numbers():
     again = Calibration(**json.loads(json.dumps(asdict(law))))
     field = cloudy_field(dates=8)
     error = np.where(field.sea, 0.3, np.nan) * np.ones(field.values.shape)
-    np.testing.assert_array_equal(again.scaled(field, error), law.scaled(field, error))
+    np.testing.assert_array_equal(again.scale_error(field, error), law.scale_error(field, error))
 
 
 def test_traits_of_a_gap():
@@ -146,7 +153,7 @@ def test_traits_of_a_gap():
     unseen[3] = unseen[:, 10, 10] = True
     known = field.hide(unseen & field.observed)
     error = np.where(field.sea, 0.3, np.nan) * np.ones(field.values.shape)
-    found = np.expm1(traits(known, error)[..., 1:])
+    found = np.expm1(covariates(known, error)[..., 1:])
     rows, columns = field.sea.shape
     assert found[3, 10, 12, 0] == pytest.approx(np.hypot(rows, columns))
     assert found[5, 10, 10, 1] == pytest.approx(8)
@@ -161,4 +168,4 @@ def test_an_error_of_zero_is_refused():
     field = cloudy_field(dates=8)
     nothing = np.zeros(field.values.shape)
     with pytest.raises(ValueError, match="the standard error is not positive at"):
-        misses(field, field.values, nothing, nothing, nothing + 1)
+        standardised_residuals(field, field.values, nothing, nothing, nothing + 1)

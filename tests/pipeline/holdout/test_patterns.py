@@ -7,14 +7,14 @@ import pytest
 from fields import cloudy_field
 from oceanfill.pipeline.holdout.patterns import (
     HOLDOUTS,
+    distance_and_age,
+    draw_cloud_gaps,
+    hide_clouds,
     hide_pixels,
-    hide_spells,
     missing_runs,
-    remoteness,
-    spells,
 )
-from oceanfill.pipeline.holdout.splits import as_hard, groups_of, hold_out
-from oceanfill.pipeline.io.field import spacing
+from oceanfill.pipeline.holdout.splits import difficulty_weights, error_groups, hold_out
+from oceanfill.pipeline.io.field import grid_spacing
 
 
 def test_missing_runs_count_the_dates_before_and_after():
@@ -26,7 +26,7 @@ def test_missing_runs_count_the_dates_before_and_after():
 
 def test_spells_pair_an_observed_cell_with_a_missing_one_of_the_same_pixel():
     field = cloudy_field()
-    found = spells(field, 500, np.random.default_rng(0))
+    found = draw_cloud_gaps(field, 500, np.random.default_rng(0))
     assert len(found.target) == 500
     assert field.observed[tuple(found.target.T)].all()
     assert not field.observed[tuple(found.model.T)].any()
@@ -40,7 +40,7 @@ def test_spells_pair_an_observed_cell_with_a_missing_one_of_the_same_pixel():
 @pytest.mark.parametrize("share", [0.1, 0.3])
 def test_hidden_values_are_observed_and_have_the_shape_of_other_dates_clouds(share):
     field = cloudy_field()
-    hidden = hide_spells(field, share, np.random.default_rng(1))
+    hidden = hide_clouds(field, share, np.random.default_rng(1))
     assert not (hidden & ~field.observed).any()
     assert share <= hidden.sum() / field.observed.sum() < share + 0.15
     for date in np.flatnonzero(hidden.any(axis=(1, 2))):
@@ -86,7 +86,7 @@ def test_pixels_are_hidden_on_all_dates_as_often_as_gaps_are_of_such():
     np.testing.assert_array_equal(whole, field.observed & whole.any(axis=0))
     number = field.observed.sum()
     assert 0.2 * part - 0.02 < whole.sum() / number <= 0.2 * part
-    hidden = hide_spells(field, 0.2, np.random.default_rng(0))
+    hidden = hide_clouds(field, 0.2, np.random.default_rng(0))
     assert hidden[whole].all()
     assert 0.2 <= hidden.sum() / number < 0.35
 
@@ -113,25 +113,25 @@ def test_what_was_hidden_is_not_taken_for_never_observed():
     known = field.hide(field.observed & squares)
     assert np.any(hide_pixels([known], 1, 0.2, np.random.default_rng(0)))
     assert not np.any(hide_pixels([known], 1, 0.2, np.random.default_rng(0), [field]))
-    plain = hide_spells(known, 0.2, np.random.default_rng(0), field)
+    plain = hide_clouds(known, 0.2, np.random.default_rng(0), field)
     assert not (plain.any(axis=0) & ~(known.observed & ~plain).any(axis=0)).any()
 
 
 def test_the_same_seed_hides_the_same():
     field = cloudy_field()
-    first, second = (hide_spells(field, 0.2, np.random.default_rng(5)) for _ in range(2))
+    first, second = (hide_clouds(field, 0.2, np.random.default_rng(5)) for _ in range(2))
     np.testing.assert_array_equal(first, second)
 
 
 def test_errors_hang_together_by_dates_and_by_sixteenths_of_the_map():
     where = np.ones((5, 2, 8, 12), bool)
-    date, place = groups_of(where)
+    date, place = error_groups(where)
     np.testing.assert_array_equal(date, np.nonzero(where)[0])
     rows, columns = np.repeat(range(4), 2), np.repeat(range(4), 3)
     expected = np.broadcast_to(4 * rows[:, None] + columns, where.shape)
     np.testing.assert_array_equal(place, expected[where])
     where[:3] = False
-    (few,) = groups_of(where)
+    (few,) = error_groups(where)
     np.testing.assert_array_equal(few, expected[where])
 
 
@@ -139,7 +139,7 @@ def test_weights_make_hidden_values_as_hard_as_the_gaps():
     rng = np.random.default_rng(3)
     real = rng.normal(2, 0.5, 20_000)
     hidden = rng.normal(1.5, 0.5, 20_000)
-    weight = as_hard(hidden, real)
+    weight = difficulty_weights(hidden, real)
     assert np.average(hidden, weights=weight) == pytest.approx(real.mean(), abs=0.05)
     assert np.average(hidden > 2, weights=weight) == pytest.approx(0.5, abs=0.03)
     assert weight.max() <= 10
@@ -204,9 +204,9 @@ def test_remoteness_is_that_of_the_nearest_value_found_one_by_one():
     field = cloudy_field(dates=9, rows=12, columns=14)
     field = replace(field, days=field.days + np.array([0, 0, 0, 1, 1, 4, 4, 4, 4.5]))
     field = field.hide(field.observed & (np.arange(9) == 4)[:, None, None])
-    distance, age = remoteness(field)
+    distance, age = distance_and_age(field)
     assert np.isinf(distance[4]).all()
-    _, rows, columns = spacing(field)
+    _, rows, columns = grid_spacing(field)
     for t, y, x in [(0, 6, 7), (3, 2, 5), (5, 10, 6), (8, 3, 13)]:
         seen = np.argwhere(field.observed[t])
         expected = np.hypot((seen[:, 0] - y) * rows, (seen[:, 1] - x) * columns).min()

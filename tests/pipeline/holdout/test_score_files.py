@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from fields import cloudy_dataset, cloudy_field
 from oceanfill.pipeline.errors import InputError
-from oceanfill.pipeline.holdout.score_files import score_files, score_table, truth_of
+from oceanfill.pipeline.holdout.score_files import read_truth, score_files, score_table
 from oceanfill.pipeline.io.field import open_field
 
 
@@ -69,12 +69,12 @@ def test_the_truth_of_a_field_is_on_its_grid_and_dates(tmp_path):
     part.assign_coords(lon=part.lon % 360).sortby("lon").to_netcdf(tmp_path / "truth.nc")
     expected = truth.sst.to_numpy().astype(np.float32)
     expected[:2] = expected[5:] = expected[..., :3] = np.nan
-    np.testing.assert_allclose(truth_of(field, tmp_path / "truth.nc"), expected, rtol=1e-6)
+    np.testing.assert_allclose(read_truth(field, tmp_path / "truth.nc"), expected, rtol=1e-6)
     with pytest.raises(InputError, match=r"no.nc: no such file; check the path"):
-        truth_of(field, tmp_path / "no.nc")
+        read_truth(field, tmp_path / "no.nc")
     truth.rename(sst="chl").to_netcdf(tmp_path / "other.nc")
     with pytest.raises(InputError, match=r"other.nc: there is no variable 'sst'; it has chl"):
-        truth_of(field, tmp_path / "other.nc")
+        read_truth(field, tmp_path / "other.nc")
 
 
 def test_the_truth_of_logarithms_is_in_logarithms(tmp_path):
@@ -82,4 +82,4 @@ def test_the_truth_of_logarithms_is_in_logarithms(tmp_path):
     truth = data[["truth"]].rename(truth="sst")
     truth.to_netcdf(tmp_path / "truth.nc")
     field = open_field(data, variable="sst", transform="log")
-    np.testing.assert_allclose(truth_of(field, tmp_path / "truth.nc"), np.log(truth.sst), rtol=1e-6)
+    np.testing.assert_allclose(read_truth(field, tmp_path / "truth.nc"), np.log(truth.sst), rtol=1e-6)

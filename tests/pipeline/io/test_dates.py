@@ -5,13 +5,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-from oceanfill.pipeline.io.dates import day, days_since_first, in_period, season, time_oddities
+from oceanfill.pipeline.io.dates import days_since_first, format_date, in_period, season_phase, time_oddities
 
 
 def test_days_and_season_respect_the_calendar() -> None:
     standard = pd.DatetimeIndex(["2020-02-28", "2020-03-01T12:00"])
     assert days_since_first(standard).tolist() == [0, 2.5]
-    np.testing.assert_allclose(season(standard), [58 / 366, 60.5 / 366], rtol=1e-15)
+    np.testing.assert_allclose(season_phase(standard), [58 / 366, 60.5 / 366], rtol=1e-15)
     for make, gap, length in (
         (cftime.DatetimeNoLeap, 1.5, 365),
         (cftime.Datetime360Day, 3.5, 360),
@@ -20,7 +20,7 @@ def test_days_and_season_respect_the_calendar() -> None:
         dates = xr.CFTimeIndex([make(2020, 2, 28), make(2020, 3, 1, 12)])
         start = 57 if make is cftime.Datetime360Day else 58
         assert days_since_first(dates).tolist() == [0, gap]
-        np.testing.assert_allclose(season(dates), [start / length, (start + gap) / length], rtol=1e-15)
+        np.testing.assert_allclose(season_phase(dates), [start / length, (start + gap) / length], rtol=1e-15)
 
 
 def test_records_longer_than_nanoseconds_can_count() -> None:
@@ -54,5 +54,5 @@ def test_a_period_of_dates_in_no_order() -> None:
 
 
 def test_a_date_is_written_without_midnight() -> None:
-    assert day(pd.Timestamp("2020-01-01")) == "2020-01-01"
-    assert day(cftime.Datetime360Day(2020, 2, 30, 6)) == "2020-02-30T06:00:00"
+    assert format_date(pd.Timestamp("2020-01-01")) == "2020-01-01"
+    assert format_date(cftime.Datetime360Day(2020, 2, 30, 6)) == "2020-02-30T06:00:00"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from oceanfill.pipeline.errors import InputError
-from oceanfill.pipeline.io.gridding import Grid, grid_of, gridded
+from oceanfill.pipeline.io.gridding import Grid, bin_tracks, make_grid
 from oceanfill.pipeline.io.tracks import read_tracks
 from tracks import BOUNDS, level, mission
 
@@ -33,7 +33,7 @@ def few(tracks, lat, lon, value, sigma):
 
 def test_weights_are_information_on_precision(tracks):
     points = few(tracks, [40.0, 40.25, 42.0], [178.0, 178.5, 180.0], [1.0, 3.0, 7.0], [0.1, 0.2, 0.1])
-    field = gridded(points, small_grid())
+    field = bin_tracks(points, small_grid())
     # The second point has the weights 0.375 below and 0.125 above, on either side.
     precision = 100 + 0.375 * 25
     assert field.values[0, 0, 0] == pytest.approx((100 * 1 + 0.375 * 25 * 3) / precision)
@@ -53,8 +53,8 @@ def test_weights_are_information_on_precision(tracks):
 
 
 def test_no_information_is_made_or_lost(tracks):
-    grid = grid_of(tracks, 0.25, BOUNDS)
-    field = gridded(tracks, grid)
+    grid = make_grid(tracks, 0.25, BOUNDS)
+    field = bin_tracks(tracks, grid)
     at = grid.corners(tracks)
     used = at.weight.sum(1).numpy() > 0
     total = (1 / field.error_variance[field.observed]).sum()
@@ -63,7 +63,7 @@ def test_no_information_is_made_or_lost(tracks):
 
 
 def test_cells_are_as_the_field_is_across_the_date_line(tracks):
-    field = gridded(tracks, grid_of(tracks, 0.25, BOUNDS))
+    field = bin_tracks(tracks, make_grid(tracks, 0.25, BOUNDS))
     assert field.lon[0].tolist() == (178 + 0.25 * np.arange(17)).tolist()
     assert field.lat[:, 0].tolist() == (40 + 0.25 * np.arange(13)).tolist()
     assert field.dates[0] == np.datetime64("2020-01-01")
@@ -77,13 +77,13 @@ def test_cells_are_as_the_field_is_across_the_date_line(tracks):
 
 
 def test_steps_of_time_and_two_spacings(tracks):
-    grid = grid_of(tracks, (0.5, 0.25), BOUNDS, step=3)
+    grid = make_grid(tracks, (0.5, 0.25), BOUNDS, step=3)
     assert grid.shape == (5, 7, 17)
     assert (np.diff(grid.dates) == np.timedelta64(3, "D")).all()
 
 
 def test_a_global_grid_closes(tracks):
-    grid = grid_of(tracks, 1.0, (-80, 80, 0, 360))
+    grid = make_grid(tracks, 1.0, (-80, 80, 0, 360))
     assert grid.shape[1:] == (161, 360)
     assert grid.cyclic
     points = few(tracks, [0.0, 0.0], [-0.25, 359.5], [1.0, 2.0], [0.1, 0.1])
@@ -100,7 +100,7 @@ def test_a_global_grid_closes(tracks):
 def test_sea_by_the_coastline_or_by_a_file(tracks, tmp_path):
     from fields import cloudy_dataset
 
-    grid = grid_of(tracks, 0.5, (35.0, 37.0, -6.0, -3.0))
+    grid = make_grid(tracks, 0.5, (35.0, 37.0, -6.0, -3.0))
     lat, lon = np.meshgrid(grid.lat, grid.lon, indexing="ij")
     assert "Natural Earth" in grid.origin
     assert not grid.sea[(lat == 37) & (lon == -4)].any(), "Granada"
@@ -108,24 +108,24 @@ def test_sea_by_the_coastline_or_by_a_file(tracks, tmp_path):
     data = cloudy_dataset()
     path = tmp_path / "mask.nc"
     data[["mask"]].to_netcdf(path)
-    by_file = grid_of(tracks, 0.1, (35.0, 36.9, -6.0, -3.7), mask=str(path))
+    by_file = make_grid(tracks, 0.1, (35.0, 36.9, -6.0, -3.7), mask=str(path))
     np.testing.assert_array_equal(by_file.sea, data.mask == 1)
     assert by_file.origin == "mask.nc: mask (flags: sea)"
     data[["truth"]].to_netcdf(path)
-    by_values = grid_of(tracks, 0.1, (35.0, 36.9, -6.0, -3.7), mask=str(path))
+    by_values = make_grid(tracks, 0.1, (35.0, 36.9, -6.0, -3.7), mask=str(path))
     np.testing.assert_array_equal(by_values.sea, by_file.sea)
     with pytest.raises(InputError, match=r"mask.nc: there is no mask sea; choose among truth"):
-        grid_of(tracks, 0.1, (35.0, 36.9, -6.0, -3.7), mask=str(path), mask_variable="sea")
+        make_grid(tracks, 0.1, (35.0, 36.9, -6.0, -3.7), mask=str(path), mask_variable="sea")
     with pytest.raises(InputError, match=r"its mask is more than 1 degree away from \d+ cells"):
-        grid_of(tracks, 0.5, (30.0, 36.9, -6.0, -3.7), mask=str(path))
+        make_grid(tracks, 0.5, (30.0, 36.9, -6.0, -3.7), mask=str(path))
 
 
 def test_refusals(tracks):
     with pytest.raises(InputError, match="has 1 rows and 3 columns"):
-        grid_of(tracks, 2, (40, 41, 178, -178))
+        make_grid(tracks, 2, (40, 41, 178, -178))
     with pytest.raises(InputError, match="there is no sea within the bounds"):
-        grid_of(tracks, 0.5, (45, 50, 80, 90))
+        make_grid(tracks, 0.5, (45, 50, 80, 90))
     with pytest.raises(InputError, match=r"the points are all of one date .2020-01-01.*time step"):
-        grid_of(tracks.at(np.arange(10)), 0.5, BOUNDS)
+        make_grid(tracks.at(np.arange(10)), 0.5, BOUNDS)
     with pytest.raises(InputError, match="none of the 720 points lies on the sea"):
-        gridded(tracks, grid_of(tracks, 0.5, (0, 5, -30, -20)))
+        bin_tracks(tracks, make_grid(tracks, 0.5, (0, 5, -30, -20)))

@@ -17,7 +17,7 @@ import scipy.stats
 import xarray as xr
 from compliance_checker.runner import CheckSuite, ComplianceChecker
 from oceanfill.pipeline.io.output import to_dataset
-from oceanfill.pipeline.io.writing import write
+from oceanfill.pipeline.io.writing import write_dataset
 from smallfield import (
     FILLED,
     LAND,
@@ -150,7 +150,7 @@ def test_an_estimate_with_holes_is_refused() -> None:
 def test_time_is_stored_as_in_the_input(tmp_path: Path, suffix: str, dates: Any, encoding: Any) -> None:
     field = small_field(dates=dates, time_encoding=encoding)
     path = tmp_path / f"out{suffix}"
-    write(to_dataset(field, *estimate(field)), path)
+    write_dataset(to_dataset(field, *estimate(field)), path)
     with xr.open_dataset(path, decode_times=False) as stored, xr.open_dataset(path) as decoded:
         assert stored.time.dtype == encoding["dtype"]
         assert stored.time.attrs["units"] == encoding["units"]
@@ -168,7 +168,7 @@ def test_dates_that_the_units_of_the_first_file_cannot_hold_are_not_rounded(tmp_
         {"units": "seconds since 1900-01-01", "dtype": np.dtype("int32")},  # too far for 32 bits
     ):
         field = small_field(dates=dates, time_encoding=encoding)
-        write(to_dataset(field, *estimate(field)), tmp_path / "out.nc")
+        write_dataset(to_dataset(field, *estimate(field)), tmp_path / "out.nc")
         with xr.open_dataset(tmp_path / "out.nc") as out:
             np.testing.assert_array_equal(out.time, dates)
 
@@ -186,7 +186,7 @@ def test_coordinates_are_carried_over(tmp_path: Path) -> None:
         }
     )
     before = {name: dict(array.encoding) for name, array in field.source.coords.items()}
-    write(to_dataset(field, *estimate(field)), tmp_path / "out.nc")
+    write_dataset(to_dataset(field, *estimate(field)), tmp_path / "out.nc")
     assert before == {name: dict(array.encoding) for name, array in field.source.coords.items()}
     with xr.open_dataset(tmp_path / "out.nc") as out:
         assert set(out.sst.coords) == {"time", "lat", "lon", "nav_lat", "depth", "platform"}
@@ -271,7 +271,7 @@ def test_no_finding_of_high_priority_by_the_compliance_checker(tmp_path: Path) -
         time_encoding={"units": "hours since 1981-01-01", "calendar": "standard", "dtype": np.dtype("int32")},
         coordinates={"depth": ((), np.float32(0.5), depth)},
     )
-    write(to_dataset(field, *estimate(field), intervals={90: 2.0}), tmp_path / "out.nc")
+    write_dataset(to_dataset(field, *estimate(field), intervals={90: 2.0}), tmp_path / "out.nc")
     report = tmp_path / "report.json"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the checker's own
@@ -295,7 +295,7 @@ def test_no_finding_of_high_priority_by_the_compliance_checker(tmp_path: Path) -
 
 def test_stored_compressed_one_date_a_chunk(tmp_path: Path) -> None:
     field = small_field()
-    write(to_dataset(field, *estimate(field)), tmp_path / "out.nc")
+    write_dataset(to_dataset(field, *estimate(field)), tmp_path / "out.nc")
     with netCDF4.Dataset(tmp_path / "out.nc") as file:
         assert file.data_model == "NETCDF4"
         for name in ("sst", "sst_analysis", "sst_error", "sst_source"):

@@ -11,7 +11,7 @@ import xarray as xr
 from fields import cloudy_dataset
 from oceanfill.pipeline.errors import InputError
 from oceanfill.pipeline.io.coordinates import Layout
-from oceanfill.pipeline.io.reading import combine, list_inputs, opened, read_part, shipped
+from oceanfill.pipeline.io.reading import combine_parts, find_sample, list_inputs, open_input, read_part
 
 LAYOUT = Layout("sst", "time", "lat", "lon", "time", "lat", "lon")
 
@@ -22,7 +22,7 @@ def small():
 
 
 def part(dataset, layout=LAYOUT, **options):
-    with opened(dataset) as (file, found):
+    with open_input(dataset) as (file, found):
         return read_part(file, found, layout, **options)
 
 
@@ -45,14 +45,14 @@ def test_what_is_in_memory_is_taken_as_it_is(small):
     assert list_inputs(small)[0] is small
     assert list(list_inputs(small.sst)[0].data_vars) == ["sst"]
     assert list(list_inputs(small.sst.rename(None))[0].data_vars) == ["variable"]
-    with opened(small) as (file, found):
+    with open_input(small) as (file, found):
         assert file == "dataset"
         xr.testing.assert_identical(found.sst, small.sst)
 
 
 def test_samples_ship_and_others_are_listed():
-    assert shipped("folder/in.nc") == "folder/in.nc"
-    path = shipped("sample:sst_clouds.nc")
+    assert find_sample("folder/in.nc") == "folder/in.nc"
+    path = find_sample("sample:sst_clouds.nc")
     assert Path(path).read_bytes()[:4] == b"\x89HDF"
     with pytest.raises(InputError, match=r"sample:sst.nc: no such sample; there are .*sst_clouds.nc"):
         list_inputs("sample:sst.nc")
@@ -103,24 +103,26 @@ def test_a_part_is_cut_to_region_and_period_and_knows_all_dates_of_its_file(smal
 
 def test_parts_are_put_together_in_the_order_of_their_dates(small):
     pieces = [part(small.isel(time=dates)) for dates in ([4, 5], [1, 0], [2, 3])]
-    together = combine(pieces, LAYOUT)
+    together = combine_parts(pieces, LAYOUT)
     np.testing.assert_array_equal(together.time, small.time)
     np.testing.assert_array_equal(together.sst, small.sst)
     one = part(small)
-    assert combine([one], LAYOUT) is one.data
+    assert combine_parts([one], LAYOUT) is one.data
 
 
 def test_parts_without_a_date_in_the_period_add_nothing(small):
     period = "2020-01-02/2020-01-03"
     pieces = [part(small.isel(time=dates), period=period) for dates in (slice(0, 3), slice(3, 6))]
     assert [piece.data.sizes["time"] for piece in pieces] == [2, 0]
-    np.testing.assert_array_equal(combine(pieces, LAYOUT).sst, small.sst[1:3])
+    np.testing.assert_array_equal(combine_parts(pieces, LAYOUT).sst, small.sst[1:3])
 
 
 def test_grids_that_differ_by_less_than_single_precision_are_one(small):
     near = small.isel(time=slice(3, 6)).assign_coords(lon=small.lon.astype("f4").astype("f8"))
-    together = combine([part(small.isel(time=slice(0, 3))), part(near)], LAYOUT)
+    together = combine_parts([part(small.isel(time=slice(0, 3))), part(near)], LAYOUT)
     np.testing.assert_array_equal(together.sst, small.sst)
     np.testing.assert_array_equal(together.lon, small.lon)
     with pytest.raises(InputError, match=r"its grid is not that of dataset \(positions\)"):
-        combine([part(small.isel(time=slice(0, 3))), part(near.assign_coords(lon=near.lon + 1e-3))], LAYOUT)
+        combine_parts(
+            [part(small.isel(time=slice(0, 3))), part(near.assign_coords(lon=near.lon + 1e-3))], LAYOUT
+        )

@@ -11,13 +11,20 @@ import torch
 import xarray as xr
 from fields import cloudy_dataset, cloudy_field
 from oceanfill.pipeline.errors import InputError
-from oceanfill.pipeline.holdout.patterns import hide_pixels, hide_spells, hide_together
+from oceanfill.pipeline.holdout.patterns import hide_clouds, hide_clouds_together, hide_pixels
 from oceanfill.pipeline.holdout.splits import hold_out, hold_out_together
 from oceanfill.pipeline.io.field import open_field
-from oceanfill.pipeline.io.variables import Spec, brought, first_and_others, matching, open_variables, parse
+from oceanfill.pipeline.io.variables import (
+    Spec,
+    first_and_others,
+    match_dates,
+    open_variables,
+    parse_spec,
+    regrid_like,
+)
 from oceanfill.pipeline.jobs.fill import fill
 from oceanfill.pipeline.training.data import GapData
-from oceanfill.pipeline.training.firstguess import spread
+from oceanfill.pipeline.training.firstguess import anomaly_spread
 from oceanfill.pipeline.training.networks import Training
 
 torch.set_num_threads(1)
@@ -36,7 +43,7 @@ torch.set_num_threads(1)
     ],
 )
 def test_what_is_asked_for(text, specs):
-    assert parse(text) == specs
+    assert parse_spec(text) == specs
 
 
 @pytest.mark.parametrize(
@@ -53,12 +60,12 @@ def test_what_is_asked_for(text, specs):
 )
 def test_what_cannot_be_understood(text, finding):
     with pytest.raises(InputError, match=finding):
-        parse(text)
+        parse_spec(text)
 
 
 def test_an_error_is_a_number_or_a_name():
-    assert parse("a.nc:u,error=0.3")[0].opening() == {"variable": "u", "observation_error": 0.3}
-    assert parse("a.nc:u:log,error=rms")[0].opening() == {
+    assert parse_spec("a.nc:u,error=0.3")[0].opening() == {"variable": "u", "observation_error": 0.3}
+    assert parse_spec("a.nc:u:log,error=rms")[0].opening() == {
         "variable": "u",
         "transform": "log",
         "error_variable": "rms",
@@ -99,7 +106,7 @@ def test_a_coarser_grid_is_interpolated_and_a_plane_stays_one(turned, east, capl
     first = first_field(np.arange(35.0, 37.01, 0.1), np.arange(-6, -4.01, 0.125))
     other = open_field(plane(np.arange(34.0, 38.1, 0.5)[::turned], np.arange(-7, -2.9, 0.5) + east))
     with caplog.at_level(logging.INFO, "oceanfill"):
-        made = brought(other, first)
+        made = regrid_like(other, first)
     expected = 2 * first.lat + 3 * (first.lon + east) + np.arange(4)[:, None, None]
     np.testing.assert_allclose(made.values, expected, rtol=1e-6)
     assert made.source.attrs == {"units": "m s-1"}
@@ -113,7 +120,7 @@ def test_beside_a_gap_what_is_left_is_interpolated_and_beyond_the_rim_nothing_is
     data = plane(lat, lat)
     data.wind[0, 1, 1] = np.nan
     first = first_field(np.array([0.9, 1.4, 1.6]), np.array([-0.75, -0.45, 1.0, 1.4]))
-    made = brought(open_field(data), first)
+    made = regrid_like(open_field(data), first)
     values = made.values[0]  # noqa: PD011 - a Field's
     assert np.isnan(values[0, 2])  # a tenth of it is
     assert np.isnan(values[1, 2])  # four tenths
@@ -134,7 +141,7 @@ def test_a_finer_grid_is_averaged_by_area(caplog):
     fine["rms"] = fine.wind * 0 + 0.5
     first = first_field(np.arange(50.75, 62, 1.5), np.arange(1.0, 12, 2.0), lands=[(7, 5)])
     with caplog.at_level(logging.INFO, "oceanfill"):
-        made = brought(open_field(fine, variable="wind", error_variable="rms"), first)
+        made = regrid_like(open_field(fine, variable="wind", error_variable="rms"), first)
     edge = np.sin(np.radians(np.arange(50, 62.1, 0.5)))
     area = np.diff(edge)[:, None] * np.ones(12)
     known = fine.wind.notnull().to_numpy()
@@ -157,10 +164,10 @@ def test_the_same_grid_is_left_as_it_is_to_the_bit():
     data = cloudy_dataset(dates=6, rows=10, columns=12).drop_vars("truth")
     field = open_field(data, variable="sst", transform="log", observation_error=0.2)
     first = cloudy_field(dates=6, rows=10, columns=12)
-    same = brought(field, first)
+    same = regrid_like(field, first)
     wider = data.pad(lat=2, lon=3, constant_values={"sst": np.nan, "mask": 0})
     wider["lat"], wider["lon"] = 35 + 0.1 * np.arange(-2, 12), -6 + 0.1 * np.arange(-3, 15)
-    cut = brought(open_field(wider, variable="sst", transform="log", observation_error=0.2), first)
+    cut = regrid_like(open_field(wider, variable="sst", transform="log", observation_error=0.2), first)
     for made in (same, cut):
         np.testing.assert_array_equal(made.values, field.values)
         np.testing.assert_array_equal(made.source, data.sst)
@@ -172,35 +179,35 @@ def test_curved_grids_that_differ_are_refused():
     field = first_field(np.arange(4.0), np.arange(5.0))
     curved = replace(field, lat=field.lat + 0.01 * field.lon)
     with pytest.raises(InputError, match="wind is not on the grid of sst, and the grid of sst is curved"):
-        brought(open_field(plane(np.arange(4.0), np.arange(5.0))), curved)
-    brought(replace(open_field(plane(np.arange(4.0), np.arange(5.0))), lat=curved.lat), curved)
+        regrid_like(open_field(plane(np.arange(4.0), np.arange(5.0))), curved)
+    regrid_like(replace(open_field(plane(np.arange(4.0), np.arange(5.0))), lat=curved.lat), curved)
 
 
 def test_days_are_matched_and_the_nearest_hour_is_taken():
     first = pd.date_range("2020-01-01T12", periods=4, freq="D")
     other = pd.DatetimeIndex(["2020-01-02T00", "2020-01-02T18", "2020-01-04T23", "2020-01-09"])
-    assert matching(other, first).tolist() == [-1, 1, -1, 2]
+    assert match_dates(other, first).tolist() == [-1, 1, -1, 2]
     noleap = xr.date_range("2020-01-02", periods=2, calendar="noleap", use_cftime=True)
-    assert matching(noleap, first).tolist() == [-1, 0, 1, -1]
+    assert match_dates(noleap, first).tolist() == [-1, 0, 1, -1]
 
 
 def test_of_several_maps_a_day_each_is_matched_by_the_second():
     first = pd.date_range("2020-01-01", periods=4, freq="12h")
     other = pd.DatetimeIndex(["2020-01-01T12", "2020-01-02T01"])
-    assert matching(other, first).tolist() == [-1, 0, -1, -1]
+    assert match_dates(other, first).tolist() == [-1, 0, -1, -1]
 
 
 def test_a_missing_date_is_missing_and_none_at_all_is_refused(caplog):
     lat, lon = np.arange(35.0, 38), np.arange(4.0)
     first = first_field(lat, lon, dates=5)
     with caplog.at_level(logging.INFO, "oceanfill"):
-        made = brought(open_field(plane(lat, lon, 3, "2020-01-02T06")), first)
+        made = regrid_like(open_field(plane(lat, lon, 3, "2020-01-02T06")), first)
     assert made.observed.any(axis=(1, 2)).tolist() == [False, True, True, True, False]
     expected = 2 * first.lat + 3 * first.lon + 1
     np.testing.assert_allclose(made.values[2], expected)  # noqa: PD011 - a Field's
     assert "has 3 of the 5 dates of sst" in caplog.text
     with pytest.raises(InputError, match=r"wind has none of the dates of sst \(2021-.* not 2020-01-01 to"):
-        brought(open_field(plane(lat, lon, 3, "2021-01-02")), first)
+        regrid_like(open_field(plane(lat, lon, 3, "2021-01-02")), first)
 
 
 def test_names_have_to_differ_and_no_value_on_the_grid_is_refused():
@@ -209,7 +216,7 @@ def test_names_have_to_differ_and_no_value_on_the_grid_is_refused():
         open_variables(data, auxiliary=[data])
     far = open_field(plane(np.arange(-40.0, -36), np.arange(5.0), 6))
     with pytest.raises(InputError, match="wind has no value on the grid and the dates of sst"):
-        brought(far, open_field(data))
+        regrid_like(far, open_field(data))
 
 
 def test_an_option_of_the_first_is_given_once(tmp_path):
@@ -234,8 +241,8 @@ def pair(dates=24):
 def test_joint_clouds_hide_of_each_what_it_misses_itself_on_the_same_dates():
     first, other = pair()
     whole = replace(other, values=np.where(other.sea, cloudy_dataset().truth, np.nan))
-    hidden = hide_together([first, other, whole], 1, 0.2, np.random.default_rng(0))
-    np.testing.assert_array_equal(hidden[0], hide_spells(first, 0.2, np.random.default_rng(0)))
+    hidden = hide_clouds_together([first, other, whole], 1, 0.2, np.random.default_rng(0))
+    np.testing.assert_array_equal(hidden[0], hide_clouds(first, 0.2, np.random.default_rng(0)))
     assert not hidden[2].any()
     assert not hidden[1][:, :, :12].any()
     # East of the middle both have the same clouds: the second gives nothing away.
@@ -263,7 +270,7 @@ def test_pixels_of_a_pair_are_hidden_on_all_dates_where_each_is_never_observed_i
 
 def test_outputs_share_the_hold_out_on_their_mean_and_keep_a_tenth_of_each_date():
     first, other = pair()
-    hidden = hide_together([first, other], 2, 0.2, np.random.default_rng(0))
+    hidden = hide_clouds_together([first, other], 2, 0.2, np.random.default_rng(0))
     shares = [h.sum() / f.observed.sum() for h, f in zip(hidden, (first, other), strict=True)]
     assert shares[0] > 0.2 > shares[1]
     assert 0.2 <= np.mean(shares) < 0.27
@@ -295,7 +302,7 @@ def test_a_field_in_a_pair_is_guessed_as_it_is_alone(data):
     """Its own hold-out hides more dates in a pair, so the masks are handed over."""
     first, _ = pair(dates=12)
     alone = GapData(first, held_out=0.0, first_guess="none")
-    alone.choosing, alone.scored = data.choosing, data.scored
+    alone.validation, alone.test = data.validation, data.test
     alone.prepare(whole=True)
     for part in ("guess", "error", "trial_guess", "trial_error"):
         np.testing.assert_array_equal(getattr(alone, part), getattr(data, part))
@@ -304,7 +311,7 @@ def test_a_field_in_a_pair_is_guessed_as_it_is_alone(data):
 
 def test_batches_have_residuals_of_the_outputs_where_they_lost_something(data):
     assert [variable.filled for variable in data.variables] == [True, True, False]
-    for loader, part in ((data.val_dataloader(), "choosing"), (data.test_dataloader(), "scored")):
+    for loader, part in ((data.val_dataloader(), "validation"), (data.test_dataloader(), "test")):
         where = np.stack([getattr(variable, part) for variable in data.variables[:2]])
         dates = np.flatnonzero(where.any(axis=(0, 2, 3)))
         for date, (seen, residual, weight) in zip(dates, loader, strict=True):
@@ -320,7 +327,7 @@ def test_jitter_is_noise_on_the_anomalies_of_its_variable_at_sea(data):
     first, other = pair(dates=12)
     loud = GapData([first, replace(other, jitter=3.0), other], outputs=2, first_guess="none", rehearsals=2)
     loud.setup("fit")
-    sigma = 3 / spread(other)
+    sigma = 3 / anomaly_spread(other)
     noise = []
     plain, jittered = (one.train_dataloader().dataset for one in (data, loud))
     plain.turned = jittered.turned = 0.0
@@ -346,9 +353,9 @@ def test_one_variable_is_one_variable_however_it_is_said():
     assert len(alone.scenes) == len(listed.scenes) == 2
     for left, right in zip(alone.train_dataloader(), listed.train_dataloader(), strict=True):
         assert torch.equal(left[0], right[0])
-    known, rng = field.hide(alone.held), np.random.default_rng(1)
+    known, rng = field.hide(alone.held_out), np.random.default_rng(1)
     for scene in alone.scenes:
-        hidden = hide_spells(known, 0.2, rng)
+        hidden = hide_clouds(known, 0.2, rng)
         np.testing.assert_array_equal(scene.residual[0].isfinite(), hidden)
 
 
@@ -396,7 +403,7 @@ def test_the_mean_of_a_log_variable_in_a_pair_is_that_of_its_gaussian(monkeypatc
     def constant(data, how):
         made = []
         for part in data.filled_variables:
-            both = np.full((2, *part.held.shape), [[[[0.5]]], [[[0.4]]]])
+            both = np.full((2, *part.held_out.shape), [[[[0.5]]], [[[0.4]]]])
             made.append([module.Product("constant", tuple(both))])
         return made
 

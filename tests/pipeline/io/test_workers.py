@@ -10,11 +10,11 @@ from pathlib import Path
 import dask.array
 import pytest
 from oceanfill.pipeline.errors import InputError
-from oceanfill.pipeline.io.workers import _in_order, workers
+from oceanfill.pipeline.io.workers import _in_order, start_workers
 
 
 def test_one_process_maps_in_order():
-    with workers() as everywhere:
+    with start_workers() as everywhere:
         assert list(everywhere(abs, [-3, 2, -1])) == [3, 2, 1]
 
 
@@ -54,7 +54,7 @@ def test_what_a_killed_worker_of_a_cluster_did_is_done_again(tmp_path):
     import cloudpickle
 
     cloudpickle.register_pickle_by_value(sys.modules[__name__])
-    with workers("local", 2) as everywhere:
+    with start_workers("local", 2) as everywhere:
         assert list(everywhere(dies_once, [(str(tmp_path), k) for k in range(8)])) == list(range(8))
     assert (tmp_path / "asked").is_dir()
     assert int(dask.array.ones(3, chunks=1).sum().compute()) == 3  # without a cluster, as before
@@ -62,11 +62,11 @@ def test_what_a_killed_worker_of_a_cluster_did_is_done_again(tmp_path):
 
 @pytest.mark.slow  # starts processes
 def test_errors_of_workers_are_those_of_the_work():
-    with pytest.raises(TypeError, match="abs"), workers(number=2) as everywhere:
+    with pytest.raises(TypeError, match="abs"), start_workers(number=2) as everywhere:
         list(everywhere(abs, ["text"]))
 
 
 def test_a_scheduler_that_does_not_answer_is_said():
     pytest.importorskip("distributed", reason="the extra hpc is not installed")
-    with pytest.raises(InputError, match="no dask scheduler answers there"), workers("nowhere", 2):
+    with pytest.raises(InputError, match="no dask scheduler answers there"), start_workers("nowhere", 2):
         pass

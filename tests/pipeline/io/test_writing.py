@@ -14,7 +14,7 @@ import pytest
 import xarray as xr
 from oceanfill.pipeline.errors import InputError
 from oceanfill.pipeline.io.output import to_dataset
-from oceanfill.pipeline.io.writing import check_writable, write
+from oceanfill.pipeline.io.writing import check_writable, write_dataset
 from smallfield import (
     NT,
     NX,
@@ -31,10 +31,10 @@ def test_written_and_read_back_without_a_warning(tmp_path: Path, suffix: str) ->
     path = tmp_path / f"out{suffix}"
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        write(out, path)
+        write_dataset(out, path)
         second = out.copy(deep=True)
         second.sst.data += 1
-        write(second, path)  # in the place of the first
+        write_dataset(second, path)  # in the place of the first
         back = (xr.open_zarr(path) if suffix == ".zarr" else xr.open_dataset(path)).load()
         back.close()
     xr.testing.assert_equal(back, second)
@@ -62,7 +62,7 @@ def test_a_write_that_fails_leaves_everything_as_it_was(
     out = to_dataset(field, *estimate(field))
     path = tmp_path / f"out{suffix}"
     if existing:
-        write(out, path)
+        write_dataset(out, path)
     before = contents(tmp_path)
 
     def fail(block: np.ndarray) -> np.ndarray:
@@ -72,7 +72,7 @@ def test_a_write_that_fails_leaves_everything_as_it_was(
     broken = broken.map_blocks(fail, meta=np.empty((0, 0, 0), np.float32))
     out["sst_error"] = out.sst_error.copy(data=broken)
     with pytest.raises(failure, match="in the middle"):
-        write(out, path)
+        write_dataset(out, path)
     assert contents(tmp_path) == before
 
 
@@ -94,7 +94,7 @@ def test_a_full_disk_is_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(
         InputError, match=r"out.nc: it cannot be written \(No space left on device\); make room"
     ):
-        write(out, tmp_path / "out.nc")
+        write_dataset(out, tmp_path / "out.nc")
     assert contents(tmp_path) == {}
 
 

@@ -12,9 +12,9 @@ from oceanfill.pipeline.errors import InputError
 from oceanfill.pipeline.jobs import blockwise as module
 from oceanfill.pipeline.jobs.blockwise import fill_record
 from oceanfill.pipeline.jobs.fill import fill
-from oceanfill.pipeline.jobs.large import by_blocks
+from oceanfill.pipeline.jobs.large import needs_blocks
 from oceanfill.pipeline.records import blocks
-from oceanfill.pipeline.records.blocks import blocks_of
+from oceanfill.pipeline.records.blocks import cut_blocks
 from oceanfill.pipeline.records.prepare import DATES, prepare
 from oceanfill.pipeline.records.record import Record
 from oceanfill.pipeline.training.networks import Training
@@ -31,7 +31,7 @@ def store(folder: Path, dataset: xr.Dataset) -> str:
 @pytest.mark.parametrize(("dates", "memory"), [(1000, 1.0), (150, SMALL), (149, SMALL), (64, SMALL), (17, 9)])
 def test_blocks_have_every_date_once_and_fit_the_memory(dates, memory):
     found = [
-        (core.dates, seen.dates) for core, seen in blocks_of((dates, ROWS, COLUMNS), memory * 1e9, 120, 36)
+        (core.dates, seen.dates) for core, seen in cut_blocks((dates, ROWS, COLUMNS), memory * 1e9, 120, 36)
     ]
     assert [t for core, _ in found for t in range(dates)[core]] == list(range(dates))
     lengths = {seen.stop - seen.start for _, seen in found}
@@ -287,11 +287,11 @@ def test_what_goes_by_blocks_is_told_from_sizes_alone(tmp_path):
     cloudy_dataset(dates=100, rows=ROWS, columns=COLUMNS).to_netcdf(tmp_path / "in.nc")
     bytes_needed = 0.6e9 + 250 * 100 * ROWS * COLUMNS
     opening = {"variable": "sst"}
-    assert by_blocks(tmp_path / "in.nc", opening, memory=(bytes_needed - 1) / 1e9)
-    assert not by_blocks(tmp_path / "in.nc", opening, memory=(bytes_needed + 1) / 1e9)
+    assert needs_blocks(tmp_path / "in.nc", opening, memory=(bytes_needed - 1) / 1e9)
+    assert not needs_blocks(tmp_path / "in.nc", opening, memory=(bytes_needed + 1) / 1e9)
     opening |= {"period": "2020-01-01/2020-01-10", "region": (35.0, 35.45, -6, -5.5)}
-    assert not by_blocks(tmp_path / "in.nc", opening, memory=(0.6e9 + 250 * 10 * 5 * 6 + 1) / 1e9)
-    assert by_blocks(tmp_path / "in.nc", opening, memory=(0.6e9 + 250 * 10 * 5 * 6 - 1) / 1e9)
+    assert not needs_blocks(tmp_path / "in.nc", opening, memory=(0.6e9 + 250 * 10 * 5 * 6 + 1) / 1e9)
+    assert needs_blocks(tmp_path / "in.nc", opening, memory=(0.6e9 + 250 * 10 * 5 * 6 - 1) / 1e9)
 
 
 def test_a_global_grid_goes_by_blocks_for_methods_that_look_at_neighbours(tmp_path):
@@ -299,10 +299,10 @@ def test_a_global_grid_goes_by_blocks_for_methods_that_look_at_neighbours(tmp_pa
     around = np.arange(COLUMNS) * 360 / COLUMNS
     dataset.assign_coords(lon=around).to_netcdf(tmp_path / "global.nc")
     dataset.assign_coords(lon=0.9 * around).to_netcdf(tmp_path / "ocean.nc")
-    assert by_blocks(tmp_path / "global.nc", {}, "oi")
-    assert not by_blocks(tmp_path / "global.nc", {}, "climatology")
-    assert not by_blocks(tmp_path / "global.nc", {"region": (35, 36, 0, 180)}, "oi")
-    assert not by_blocks(tmp_path / "ocean.nc", {}, "oi")
+    assert needs_blocks(tmp_path / "global.nc", {}, "oi")
+    assert not needs_blocks(tmp_path / "global.nc", {}, "climatology")
+    assert not needs_blocks(tmp_path / "global.nc", {"region": (35, 36, 0, 180)}, "oi")
+    assert not needs_blocks(tmp_path / "ocean.nc", {}, "oi")
 
 
 def test_what_is_no_record_is_said(tmp_path):

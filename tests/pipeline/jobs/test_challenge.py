@@ -10,7 +10,7 @@ import xarray as xr
 from oceanfill.pipeline.cli import main as cli
 from oceanfill.pipeline.errors import InputError
 from oceanfill.pipeline.holdout.spectra import TRACK_STEP
-from oceanfill.pipeline.io.gridding import grid_of, gridded
+from oceanfill.pipeline.io.gridding import bin_tracks, make_grid
 from oceanfill.pipeline.io.tracks import read_tracks
 from oceanfill.pipeline.jobs import challenge as challenges
 from oceanfill.pipeline.jobs.challenge import Observed, Simulated, along_tracks, baseline, challenge, on
@@ -197,8 +197,8 @@ def test_a_map_is_of_what_is_within_half_a_day():
     points = Points(time, np.array([36.5, 36, 35.5, 35]), np.full(4, 300.0), np.arange(4.0))
     for noon, dates in ((True, [0, 0, 0, 1]), (False, [0, 0, 1, 1])):
         tracks = read_tracks(along_tracks({"one": points}, noon), observation_error=0.1)
-        grid = grid_of(tracks, 0.5, (34, 37, 299, 301))
-        field = gridded(tracks, replace(grid, dates=pd.date_range(first, periods=2)))
+        grid = make_grid(tracks, 0.5, (34, 37, 299, 301))
+        field = bin_tracks(tracks, replace(grid, dates=pd.date_range(first, periods=2)))
         levels = np.nan_to_num(field.values, nan=-1)
         found = {float(levels[tuple(cell)]): int(cell[0]) for cell in np.argwhere(field.observed)}
         assert found == dict(zip([1, 2, 3, 0], dates, strict=True))

@@ -12,7 +12,7 @@ from oceanfill.pipeline.errors import InputError
 from oceanfill.pipeline.io.radials import open_radials
 from oceanfill.pipeline.jobs import currents as vectors
 from oceanfill.pipeline.jobs.currents import _as_hard, _factor, _Product, along, fill_radials
-from oceanfill.pipeline.training.checkpoints import load, save
+from oceanfill.pipeline.training.checkpoints import load_correction, save_checkpoint
 from oceanfill.pipeline.training.networks import NETWORKS, Training
 from oceanfill.pipeline.training.tasks import Correction
 from oceanfill.pipeline.training.vector_scenes import regular_grid
@@ -90,8 +90,8 @@ def test_a_checkpoint_fills_as_the_network_that_left_it(monkeypatch, tmp_path):
     with pytest.raises(InputError, match="trained with --flow stream-function, not with --flow free"):
         fill_radials(SEEN, "direction", training=Training(checkpoint=path))
     with pytest.raises(InputError, match="weights and configuration do not belong together"):
-        load(path)
-    save(Correction(SMALL, window=3), path)
+        load_correction(path)
+    save_checkpoint(Correction(SMALL, window=3), path)
     with pytest.raises(InputError, match="trained on a field, not with --flow free"):
         fill_radials(SEEN, "direction", training=Training(checkpoint=path))
 

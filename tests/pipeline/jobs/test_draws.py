@@ -11,13 +11,13 @@ import xarray as xr
 from fields import cloudy_dataset, cloudy_field
 from oceanfill.pipeline.classical.kriging import Kriging
 from oceanfill.pipeline.classical.neighbours import Component, Scales
-from oceanfill.pipeline.classical.random_fields import errors
+from oceanfill.pipeline.classical.random_fields import simulate_errors
 from oceanfill.pipeline.cli.main import main
 from oceanfill.pipeline.holdout.calibration import LEVELS, Calibration
 from oceanfill.pipeline.io.output import to_dataset
-from oceanfill.pipeline.io.writing import write
+from oceanfill.pipeline.io.writing import write_dataset
 from oceanfill.pipeline.jobs import draws as module
-from oceanfill.pipeline.jobs.draws import drawn, shaped, with_samples
+from oceanfill.pipeline.jobs.draws import add_samples, draw_fields, shape_draws
 from oceanfill.pipeline.jobs.fill import fill
 from oceanfill.pipeline.training.heldout import HeldOut
 from scipy.stats import norm, t
@@ -42,7 +42,7 @@ def test_draws_have_the_quantiles_of_the_calibration(field):
     rng = np.random.default_rng(0)
     normal = rng.standard_normal((200, *field.values.shape))
     still = np.full(field.values.shape, 4.0), np.full(field.values.shape, 0.5)
-    made = shaped(field, still, normal, Calibration(half_widths=tuple(widths)))
+    made = shape_draws(field, still, normal, Calibration(half_widths=tuple(widths)))
     miss = (made[:, gaps] - 4) / 0.5
     for level in (0.5, 0.9, 0.98):
         # Some 100,000 values: a standard error of 0.0015 at most.
@@ -55,7 +55,7 @@ def test_draws_have_the_quantiles_of_the_calibration(field):
 
 
 def test_draws_keep_what_was_observed_and_leave_land_missing(field, estimate):
-    made = drawn(field, KRIGING, estimate, Calibration(), 3).compute()
+    made = draw_fields(field, KRIGING, estimate, Calibration(), 3).compute()
     assert made.shape == (3, *field.values.shape)
     np.testing.assert_array_equal(np.isfinite(made), np.broadcast_to(field.sea, made.shape))
     np.testing.assert_array_equal(made[:, field.observed], np.tile(field.values[field.observed], (3, 1)))
@@ -64,7 +64,7 @@ def test_draws_keep_what_was_observed_and_leave_land_missing(field, estimate):
 
 
 def test_draws_scatter_as_the_error_says_and_cells_together(field, estimate):
-    made = drawn(field, KRIGING, estimate, Calibration(), 60).compute()
+    made = draw_fields(field, KRIGING, estimate, Calibration(), 60).compute()
     mean, error = estimate
     gaps = ~field.observed & field.sea
     normal = (made - mean)[:, gaps] / error[gaps]
@@ -77,7 +77,7 @@ def test_draws_scatter_as_the_error_says_and_cells_together(field, estimate):
 
 def test_the_same_seed_draws_the_same(field, estimate):
     one, same, other = (
-        drawn(field, KRIGING, estimate, Calibration(), 2, seed=seed).compute() for seed in (3, 3, 4)
+        draw_fields(field, KRIGING, estimate, Calibration(), 2, seed=seed).compute() for seed in (3, 3, 4)
     )
     np.testing.assert_array_equal(one, same)
     gaps = ~field.observed & field.sea
@@ -90,13 +90,13 @@ def test_draws_are_made_and_written_some_at_a_time(field, monkeypatch, tmp_path,
 
     def noted(*given):
         threads.append(threading.get_ident())
-        return errors(*given)
+        return simulate_errors(*given)
 
     monkeypatch.setattr(module, "_AT_ONCE", 2 * field.values.size)
     monkeypatch.setattr(module, "errors", noted)
     dataset = fill(field, method="climatology", samples=5)
     assert dataset.sst_samples.chunks[0] == (2, 2, 1)
-    write(dataset, tmp_path / name)
+    write_dataset(dataset, tmp_path / name)
     assert threads == 3 * [threading.get_ident()]
     with xr.open_dataset(tmp_path / name) as written:
         gaps = (written.sst_source >= 2).values
@@ -108,18 +108,18 @@ def test_the_dataset_has_them_in_the_units_of_the_input(field, estimate):
     estimate = tuple(part / 10 for part in estimate)
     nothing = np.zeros((2, *field.values.shape), bool)
     part = HeldOut(logarithmic, tuple(nothing), kriging=KRIGING)
-    dataset = with_samples(to_dataset(logarithmic, *estimate), part, estimate, Calibration(), 4)
+    dataset = add_samples(to_dataset(logarithmic, *estimate), part, estimate, Calibration(), 4)
     samples = dataset.sst_samples
     assert samples.dims == ("sample", "time", "lat", "lon")
     assert samples.attrs["units"] == "degree_Celsius"
-    made = drawn(logarithmic, KRIGING, estimate, Calibration(), 4)
+    made = draw_fields(logarithmic, KRIGING, estimate, Calibration(), 4)
     np.testing.assert_allclose(samples.values, np.exp(made.compute()), rtol=1e-6)
 
 
 def test_a_method_without_a_covariance_has_one_fitted(field, tmp_path):
     """Written as all else is, sample by sample, and the same whoever asks."""
     dataset = fill(field, method="linear-time", samples=3)
-    write(dataset, tmp_path / "filled.nc")
+    write_dataset(dataset, tmp_path / "filled.nc")
     with xr.open_dataset(tmp_path / "filled.nc") as written:
         assert written.sst_samples.encoding["chunksizes"][0] == 1
         np.testing.assert_array_equal(written.sst_samples, dataset.sst_samples)

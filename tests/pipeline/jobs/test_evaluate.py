@@ -5,8 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from fields import cloudy_field
-from oceanfill.pipeline.holdout.calibration import Calibration, Misses
-from oceanfill.pipeline.jobs.evaluate import Product, calibrated, choose, judge
+from oceanfill.pipeline.holdout.calibration import Calibration, Residuals
+from oceanfill.pipeline.jobs.evaluate import (
+    Candidate,
+    calibrate_candidate,
+    evaluate_candidates,
+    select_candidate,
+)
 from oceanfill.pipeline.training.data import GapData
 from oceanfill.pipeline.training.heldout import Pairs
 
@@ -21,7 +26,7 @@ def pairs(errors):
 def chosen(*errors):
     """The number of the product that is delivered, and the rows."""
     rows = [{"method": f"number {k}"} for k in range(len(errors))]
-    return choose(rows, [pairs(one) for one in errors]), rows
+    return select_candidate(rows, [pairs(one) for one in errors]), rows
 
 
 def test_what_is_better_on_every_date_is_delivered_however_few_they_are():
@@ -56,8 +61,8 @@ def test_one_date_tells_nothing_and_no_weight_neither():
     assert chosen(errors[:1], 0.1 * errors[:1])[0] == 0
     found = [pairs(errors), pairs(0.1 * errors)]
     unweighted = [one._replace(weight=np.where(one.groups[0] == 0, one.weight, 0.0)) for one in found]
-    assert choose([{"method": "a"}, {"method": "b"}], unweighted) == 0
-    assert choose([{"method": "a"}, {"method": "b"}], found) == 1
+    assert select_candidate([{"method": "a"}, {"method": "b"}], unweighted) == 0
+    assert select_candidate([{"method": "a"}, {"method": "b"}], found) == 1
 
 
 def test_what_is_told_apart_by_dates_and_not_by_places_is_not():
@@ -67,7 +72,7 @@ def test_what_is_told_apart_by_dates_and_not_by_places_is_not():
     place = np.tile(np.repeat([0, 1], 8), 20)
     assert chosen(errors, other)[0] == 1
     found = [one._replace(groups=[*one.groups, place]) for one in map(pairs, (errors, other))]
-    assert choose([{"method": "a"}, {"method": "b"}], found) == 0
+    assert select_candidate([{"method": "a"}, {"method": "b"}], found) == 0
 
 
 def test_products_of_equal_worth_are_told_apart_as_often_as_one_standard_error_says():
@@ -89,17 +94,17 @@ def data():
 def product(data, name, deviation, claimed, where=None, seed=0):
     """The truth and errors of a ``deviation`` at ``where`` (the hold-out); ten times it elsewhere."""
     rng = np.random.default_rng(seed)
-    size = deviation * np.where(data.held if where is None else where, 1, 10)
-    mean = np.nan_to_num(data.field.values) + size * rng.standard_normal(data.held.shape)
+    size = deviation * np.where(data.held_out if where is None else where, 1, 10)
+    mean = np.nan_to_num(data.field.values) + size * rng.standard_normal(data.held_out.shape)
     error = np.full(mean.shape, np.float32(claimed))
     whole = (np.full(mean.shape, np.float32(deviation)), error)
-    return Product(name, whole, (mean.astype(np.float32), error))
+    return Candidate(name, whole, (mean.astype(np.float32), error))
 
 
 @pytest.mark.parametrize("order", [1, -1])
 def test_the_better_product_is_chosen_wherever_it_stands(data, order):
     products = [product(data, "good", 0.5, 0.1), product(data, "bad", 0.8, 0.8, seed=1)][::order]
-    chosen, rows, calibration = judge(data.field, data, products)
+    chosen, rows, calibration = evaluate_candidates(data.field, data, products)
     assert chosen.name == "good"
     assert [row["method"] for row in rows] == [one.name for one in products]
     assert calibration.factor == pytest.approx(5, rel=0.1)  # it claims a fifth of its error
@@ -107,8 +112,8 @@ def test_the_better_product_is_chosen_wherever_it_stands(data, order):
 
 def test_what_is_scored_does_not_choose(data, caplog):
     """The first is better where it is chosen and ten times worse where it is scored."""
-    products = [product(data, "first", 0.3, 0.3, data.choosing), product(data, "last", 0.5, 0.5, seed=1)]
-    chosen, rows, _ = judge(data.field, data, products)
+    products = [product(data, "first", 0.3, 0.3, data.validation), product(data, "last", 0.5, 0.5, seed=1)]
+    chosen, rows, _ = evaluate_candidates(data.field, data, products)
     assert chosen.name == "first"
     assert rows[0]["rmse"] > 3 * rows[1]["rmse"]
     assert [row["choice"] for row in rows] == ["least RMSE", ""]
@@ -116,13 +121,13 @@ def test_what_is_scored_does_not_choose(data, caplog):
 
 
 def test_the_scores_are_those_of_the_scored_part_under_the_factor_of_the_other(data):
-    one = product(data, "one", 0.5, 0.1, data.choosing)
-    _, (row,), _ = judge(data.field, data, [one])
+    one = product(data, "one", 0.5, 0.1, data.validation)
+    _, (row,), _ = evaluate_candidates(data.field, data, [one])
     mean, _ = one.trial
     difference = mean.astype(float) - data.field.values
-    scored = difference[data.scored]
-    sigma = 0.1 * np.quantile(np.abs(difference[data.choosing]) / 0.1, 0.6827)
-    assert row["n"] == data.scored.sum()
+    scored = difference[data.test]
+    sigma = 0.1 * np.quantile(np.abs(difference[data.validation]) / 0.1, 0.6827)
+    assert row["n"] == data.test.sum()
     assert row["rmse"] == pytest.approx(np.sqrt(np.mean(scored**2)), rel=1e-6)
     assert row["bias"] == pytest.approx(scored.mean(), rel=1e-5)
     # One more value or less at the edge of the interval: the quantiles are of another kind.
@@ -132,32 +137,34 @@ def test_the_scores_are_those_of_the_scored_part_under_the_factor_of_the_other(d
 
 
 def test_the_factor_makes_one_standard_error_hold_68_percent_of_what_was_held_out(data):
-    one = product(data, "one", 0.5, 0.01, data.choosing)
-    _, _, calibration = judge(data.field, data, [one])
+    one = product(data, "one", 0.5, 0.01, data.validation)
+    _, _, calibration = evaluate_candidates(data.field, data, [one])
     mean, error = one.trial
-    inside = np.abs(mean - data.field.values)[data.held] <= calibration.factor * error[data.held] * (1 + 1e-6)
+    inside = np.abs(mean - data.field.values)[data.held_out] <= calibration.factor * error[data.held_out] * (
+        1 + 1e-6
+    )
     assert inside.mean() == pytest.approx(0.6827, abs=2 / inside.size)  # one value more is at infinity
 
 
 def test_a_network_is_not_blamed_for_held_out_dates_that_are_hard_for_its_first_guess_too(data):
     """Both miss the held-out values by half more than they say; the guess does not under further clouds."""
     rng = np.random.default_rng(2)
-    usual = data.misses("held", *product(data, "guess", 0.4, 0.4).trial)
+    usual = data.residuals("held_out", *product(data, "guess", 0.4, 0.4).trial)
     many = np.repeat(np.arange(len(usual.miss)), 50)
-    further = Misses(
-        np.abs(rng.standard_normal(len(many))), usual.traits[many], np.ones(len(many)), usual.date[many]
+    further = Residuals(
+        np.abs(rng.standard_normal(len(many))), usual.covariates[many], np.ones(len(many)), usual.date[many]
     )
     guess = replace(product(data, "guess", 0.6, 0.4), further=[further])
     network = product(data, "network", 0.3, 0.2, seed=1)
-    alone = calibrated(data, network, "held").factor
+    alone = calibrate_candidate(data, network, "held_out").factor
     assert alone == pytest.approx(1.5, rel=0.1)
-    beside = calibrated(data, replace(network, corrects=guess), "held").factor
+    beside = calibrate_candidate(data, replace(network, corrects=guess), "held_out").factor
     assert beside == pytest.approx(1, rel=0.1)
 
 
 def test_without_a_hold_out_the_last_product_is_delivered_as_it_is():
     data = GapData(cloudy_field(dates=8), held_out=0.0)
     whole = (data.field.values, data.field.values)
-    products = [Product("first", whole), Product("last", whole)]
-    chosen, rows, calibration = judge(data.field, data, products)
+    products = [Candidate("first", whole), Candidate("last", whole)]
+    chosen, rows, calibration = evaluate_candidates(data.field, data, products)
     assert (chosen.name, rows, calibration) == ("last", [], Calibration())

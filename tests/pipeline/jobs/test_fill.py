@@ -8,8 +8,8 @@ import torch
 from fields import cloudy_dataset, cloudy_field
 from oceanfill.pipeline.classical.baselines import linear_in_time
 from oceanfill.pipeline.errors import InputError
-from oceanfill.pipeline.jobs.evaluate import Product, calibrated
-from oceanfill.pipeline.jobs.fill import METHODS, choose_device, fill, standard_error
+from oceanfill.pipeline.jobs.evaluate import Candidate, calibrate_candidate
+from oceanfill.pipeline.jobs.fill import METHODS, choose_device, fill, scale_error
 from oceanfill.pipeline.training.data import GapData
 from oceanfill.pipeline.training.networks import NETWORKS, Training
 
@@ -121,10 +121,12 @@ def test_where_a_pixel_is_never_observed_a_network_is_no_surer_than_its_first_gu
     def product(deviation, guess=None):
         off = deviation * rng.standard_normal(field.values.shape)
         said = np.full(off.shape, np.float32(deviation / 2))
-        return Product("made up", (0 * said, said), (np.nan_to_num(field.values) + off, said), corrects=guess)
+        return Candidate(
+            "made up", (0 * said, said), (np.nan_to_num(field.values) + off, said), corrects=guess
+        )
 
     network = product(deviation, product(0.4))
-    error = standard_error(data, network, calibrated(data, network, "held"))
+    error = scale_error(data, network, calibrate_candidate(data, network, "held_out"))
     np.testing.assert_allclose(error[:, 5:7, 5:7], expected, rtol=0.1)
     seen = field.observed.any(axis=0)
     np.testing.assert_allclose(error[:, seen], deviation, rtol=0.1)

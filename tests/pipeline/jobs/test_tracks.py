@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from oceanfill.pipeline.errors import InputError
-from oceanfill.pipeline.io.gridding import grid_of
+from oceanfill.pipeline.io.gridding import make_grid
 from oceanfill.pipeline.io.tracks import read_tracks
 from oceanfill.pipeline.jobs.tracks import fill_tracks
 from oceanfill.pipeline.training.networks import Training
@@ -104,7 +104,7 @@ def test_the_score_of_points_off_the_grid_is_refused(files):
     from oceanfill.pipeline.training.trackdata import TrackData
 
     tracks = read_tracks(files, bounds=BOUNDS)
-    data = TrackData(tracks, grid_of(tracks, 0.25, BOUNDS))
+    data = TrackData(tracks, make_grid(tracks, 0.25, BOUNDS))
     far = read_tracks(mission("far"))
     with pytest.raises(InputError, match="off the grid or on its land"):
         data.pairs_of(far.at(far.lat > 100), data.field.values, data.field.values)

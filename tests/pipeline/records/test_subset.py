@@ -8,7 +8,7 @@ from oceanfill.pipeline.records import subset as module
 from oceanfill.pipeline.records.blocks import BASE
 from oceanfill.pipeline.records.prepare import prepare
 from oceanfill.pipeline.records.record import Record
-from oceanfill.pipeline.records.subset import LEARNING, SPAN, sample_of
+from oceanfill.pipeline.records.subset import LEARNING, SPAN, select_subset
 
 DATES, ROWS, COLUMNS = 150, 40, 50
 
@@ -28,12 +28,12 @@ def memory(dates: float) -> float:
 
 def test_all_of_it_where_that_fits(record):
     np.testing.assert_array_equal(
-        sample_of(record, memory(DATES + 0.1)).values, record.field(slice(0, DATES)).values
+        select_subset(record, memory(DATES + 0.1)).values, record.field(slice(0, DATES)).values
     )
 
 
 def test_spans_of_whole_maps_not_where_nothing_was_seen(record):
-    found = sample_of(record, memory(2 * SPAN + 0.1))
+    found = select_subset(record, memory(2 * SPAN + 0.1))
     whole = record.field(slice(0, DATES))
     assert found.values.shape == (2 * SPAN, ROWS, COLUMNS)
     for part in (slice(0, SPAN), slice(SPAN, 2 * SPAN)):
@@ -48,7 +48,7 @@ def test_spans_of_whole_maps_not_where_nothing_was_seen(record):
 
 def test_squares_of_maps_that_are_too_large(record, monkeypatch):
     monkeypatch.setattr(module, "_SIDE", 16)
-    found = sample_of(record, BASE + LEARNING * 3 * SPAN * 16 * 16 * 2.1)
+    found = select_subset(record, BASE + LEARNING * 3 * SPAN * 16 * 16 * 2.1)
     assert found.values.shape == (3 * SPAN, 16, 16 + 16 + 16)
     whole = record.field(slice(0, DATES))
     land = np.zeros(found.sea.shape[1], bool)
@@ -83,5 +83,5 @@ def test_methods_of_whole_maps_say_what_they_need(record, monkeypatch):
     with pytest.raises(
         InputError, match=f"40 x 50 pixels are too large to learn on; allow {memory(SPAN) / 1e9:.3g} GB"
     ):
-        sample_of(record, memory(SPAN - 1), whole_maps=True)
-    assert len(sample_of(record, memory(SPAN + 0.1), whole_maps=True).days) == SPAN
+        select_subset(record, memory(SPAN - 1), whole_maps=True)
+    assert len(select_subset(record, memory(SPAN + 0.1), whole_maps=True).days) == SPAN

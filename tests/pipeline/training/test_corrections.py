@@ -9,10 +9,10 @@ import torch
 from fields import cloudy_field
 from oceanfill.models.head import gaussian, mixture
 from oceanfill.pipeline.errors import InputError
-from oceanfill.pipeline.training.checkpoints import load, save
-from oceanfill.pipeline.training.corrections import predict, train
+from oceanfill.pipeline.training.checkpoints import load_correction, save_checkpoint
+from oceanfill.pipeline.training.corrections import apply_correction, train_correction
 from oceanfill.pipeline.training.data import GapData
-from oceanfill.pipeline.training.features import channels
+from oceanfill.pipeline.training.features import count_channels
 from oceanfill.pipeline.training.networks import NETWORKS, Training
 from oceanfill.pipeline.training.tasks import Correction
 from torch.utils.data import DataLoader
@@ -28,44 +28,44 @@ def checkpoint(tmp_path):
     task = Correction(SMALL, window=3, learning_rate=0.01)
     for weights in task.parameters():
         torch.nn.init.normal_(weights, std=0.1)
-    save(task, tmp_path / "net.ckpt")
+    save_checkpoint(task, tmp_path / "net.ckpt")
     return task.eval(), tmp_path / "net.ckpt"
 
 
 def test_a_checkpoint_comes_back_bit_for_bit(checkpoint):
     task, path = checkpoint
-    back = load(path)
+    back = load_correction(path)
     assert dict(back.hparams) == dict(task.hparams)
     assert (back.window, back.learning_rate, back.training) == (3, 0.01, False)
     for name, weights in task.state_dict().items():
         assert torch.equal(back.state_dict()[name], weights), name
-    inputs = torch.randn(1, channels(3), 9, 11)
+    inputs = torch.randn(1, count_channels(3), 9, 11)
     with torch.no_grad():
         for one, other in zip(task(inputs), back(inputs), strict=True):
             assert torch.equal(one, other)
     assert [entry.name for entry in path.parent.iterdir()] == ["net.ckpt"]
-    assert load(path, window=3).window == 3
+    assert load_correction(path, window=3).window == 3
 
 
 def test_a_checkpoint_of_every_network_is_plain_data(tmp_path):
     for name, network in NETWORKS.items():
-        save(Correction(network, window=3), tmp_path / name)
+        save_checkpoint(Correction(network, window=3), tmp_path / name)
         content = torch.load(tmp_path / name, weights_only=True)
         assert content["hyper_parameters"]["network"] == network
 
 
 def test_a_checkpoint_of_several_variables(tmp_path):
-    save(Correction(SMALL, window=3, variables=3, outputs=2), tmp_path / "net.ckpt")
-    back = load(tmp_path / "net.ckpt", variables=3, outputs=2)
+    save_checkpoint(Correction(SMALL, window=3, variables=3, outputs=2), tmp_path / "net.ckpt")
+    back = load_correction(tmp_path / "net.ckpt", variables=3, outputs=2)
     assert (back.variables, back.outputs) == (3, 2)
-    assert back(torch.zeros(1, channels(3, 3), 6, 8))[0].shape == (1, 2, 6, 8)
+    assert back(torch.zeros(1, count_channels(3, 3), 6, 8))[0].shape == (1, 2, 6, 8)
     with pytest.raises(InputError, match="to fill 2 of 3 variables, not 1 of 3"):
-        load(tmp_path / "net.ckpt", variables=3)
+        load_correction(tmp_path / "net.ckpt", variables=3)
 
 
 def test_another_window(checkpoint):
     with pytest.raises(InputError, match=r"net.ckpt: trained on a window of 3 dates, not 5; leave --window"):
-        load(checkpoint[1], window=5)
+        load_correction(checkpoint[1], window=5)
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_a_checkpoint_that_does_not_fit(checkpoint, key, change, finding):
     _, path = checkpoint
     torch.save(torch.load(path, weights_only=True) | {key: change}, path)
     with pytest.raises(InputError) as refused:
-        load(path)
+        load_correction(path)
     assert finding in str(refused.value)
 
 
@@ -110,7 +110,7 @@ def test_nothing_in_a_file_is_executed(tmp_path):
     content = {"state_dict": {}, "hyper_parameters": {"network": SMALL, "patch": Trap(sprung)}}
     torch.save(content, path)
     with pytest.raises(InputError, match=r"net.ckpt: not a checkpoint of oceanfill"):
-        load(path)
+        load_correction(path)
     assert not sprung.exists()
 
 
@@ -126,21 +126,21 @@ def test_nothing_in_a_file_is_executed(tmp_path):
 def test_what_is_no_checkpoint(tmp_path, content):
     (tmp_path / "net.ckpt").write_bytes(content)
     with pytest.raises(InputError, match=r"net.ckpt: not a checkpoint of oceanfill; make one with"):
-        load(tmp_path / "net.ckpt")
+        load_correction(tmp_path / "net.ckpt")
 
 
 @pytest.mark.parametrize("content", [[1, 2], {"weights": {}}, {"hyper_parameters": 3, "state_dict": {}}])
 def test_tensors_that_are_no_checkpoint(tmp_path, content):
     torch.save(content, tmp_path / "net.ckpt")
     with pytest.raises(InputError, match="not a checkpoint of oceanfill"):
-        load(tmp_path / "net.ckpt")
+        load_correction(tmp_path / "net.ckpt")
 
 
 def test_a_checkpoint_that_is_not_there_and_one_that_cannot_be_written(tmp_path):
     with pytest.raises(InputError, match=r"no.ckpt: no such checkpoint; check the path"):
-        load(tmp_path / "no.ckpt")
+        load_correction(tmp_path / "no.ckpt")
     with pytest.raises(InputError, match=r"net.ckpt: it cannot be written .*another folder"):
-        save(Correction(SMALL, window=3), tmp_path / "nowhere" / "net.ckpt")
+        save_checkpoint(Correction(SMALL, window=3), tmp_path / "nowhere" / "net.ckpt")
     assert not list(tmp_path.iterdir())
 
 
@@ -152,8 +152,8 @@ def test_the_correction_is_in_units_of_the_error_and_touches_only_its_dates():
     rng = np.random.default_rng(0)
     guess, error = rng.random((2, 6, 8, 10), np.float32)
     guess[:, :2] = error[:, :2] = np.nan  # land
-    dates = DataLoader([(torch.randn(channels(3), 8, 10), torch.tensor(date)) for date in (1, 4)])
-    ((mean, sigma),) = predict(task, dates, [(guess, error)], "cpu")
+    dates = DataLoader([(torch.randn(count_channels(3), 8, 10), torch.tensor(date)) for date in (1, 4)])
+    ((mean, sigma),) = apply_correction(task, dates, [(guess, error)], "cpu")
     for date in range(6):
         done = date in (1, 4)
         np.testing.assert_allclose(mean[date], guess[date] + 0.5 * error[date] * done, rtol=1e-5)
@@ -167,12 +167,14 @@ def test_training_learns_from_neighbours_what_pixel_means_do_not_know():
         data = GapData(cloudy_field(dates=12, rows=10, columns=12), rehearsals=2, first_guess="none", seed=2)
         data.setup("fit")
         torch.manual_seed(0)
-        task = train(Correction(SMALL, window=data.window), data, Training(epochs=4))
+        task = train_correction(Correction(SMALL, window=data.window), data, Training(epochs=4))
         states.append(task.state_dict())
     for name, weights in states[0].items():
         assert torch.equal(weights, states[1][name]), name
-    ((mean, _),) = predict(task, data.trial_dataloader(), [(data.trial_guess, data.trial_error)], "cpu")
-    scored, truth = data.scored, data.field.values
+    ((mean, _),) = apply_correction(
+        task, data.trial_dataloader(), [(data.trial_guess, data.trial_error)], "cpu"
+    )
+    scored, truth = data.test, data.field.values
     after, before = (np.sqrt(np.mean((one - truth)[scored] ** 2)) for one in (mean, data.trial_guess))
     assert after < 0.6 * before
 
@@ -182,11 +184,11 @@ def ensemble(changed=False, seed=2, **options):
     field = cloudy_field(dates=12, rows=8, columns=8)
     data = GapData(field, rehearsals=2, first_guess="none", seed=seed)
     if changed:
-        values = np.where(data.held, 40 - 3 * field.values, field.values)
+        values = np.where(data.held_out, 40 - 3 * field.values, field.values)
         data = GapData(replace(field, values=values), rehearsals=2, first_guess="none", seed=seed)
     data.setup("fit")
     how = Training(epochs=1, ensemble=3, **options)
-    return train(Correction(SMALL, window=3), data, how).networks, data
+    return train_correction(Correction(SMALL, window=3), data, how).networks, data
 
 
 def test_an_ensemble_is_of_other_networks_and_the_same_of_the_same_seed():
@@ -201,8 +203,8 @@ def test_an_ensemble_is_of_other_networks_and_the_same_of_the_same_seed():
 
 def test_no_member_of_an_ensemble_has_seen_what_is_held_out():
     (one, data), (other, changed) = ensemble(), ensemble(changed=True)
-    np.testing.assert_array_equal(data.held, changed.held)
-    assert not np.allclose(data.field.values[data.held], changed.field.values[data.held])
+    np.testing.assert_array_equal(data.held_out, changed.held_out)
+    assert not np.allclose(data.field.values[data.held_out], changed.field.values[data.held_out])
     for member, same in zip(one, other, strict=True):
         for name, weights in member.state_dict().items():
             assert torch.equal(weights, same.state_dict()[name]), name
@@ -212,14 +214,14 @@ def test_an_ensemble_says_the_mixture_of_what_its_members_say():
     """By hand: variances are averaged, and that of the means is added; not the standard errors."""
     data = GapData(cloudy_field(dates=6, rows=8, columns=8), rehearsals=2, first_guess="none")
     data.setup("fit")
-    task = train(Correction(SMALL, window=3), data, Training(epochs=1, ensemble=2))
+    task = train_correction(Correction(SMALL, window=3), data, Training(epochs=1, ensemble=2))
     given = data.guess, data.error
-    ((mean, error),) = predict(task, data.predict_dataloader(), [given], "cpu")
+    ((mean, error),) = apply_correction(task, data.predict_dataloader(), [given], "cpu")
     apart = []
     for network in task.networks:
         alone = Correction(SMALL, window=3)
         alone.network.load_state_dict(network.state_dict())
-        apart += predict(alone, data.predict_dataloader(), [given], "cpu")
+        apart += apply_correction(alone, data.predict_dataloader(), [given], "cpu")
     (a, of_a), (b, of_b) = apart
     sea = np.isfinite(a)
     assert np.abs(a - b)[sea].max() > 0.01
@@ -247,7 +249,9 @@ def test_saves_are_the_last_epochs_together(tmp_path):
         data = GapData(cloudy_field(dates=6, rows=8, columns=8), rehearsals=1, first_guess="none", seed=2)
         data.setup("fit")
         torch.manual_seed(0)
-        networks.append(train(Correction(SMALL, window=3), data, Training(epochs=epochs, saves=saves)))
+        networks.append(
+            train_correction(Correction(SMALL, window=3), data, Training(epochs=epochs, saves=saves))
+        )
         states.append(networks[-1].network.state_dict())
     both, last, averaged = states
     assert len(networks[0].network.networks) == networks[0].hparams["saves"] == 2
@@ -255,8 +259,8 @@ def test_saves_are_the_last_epochs_together(tmp_path):
         assert torch.equal(both[f"networks.1.{name}"], weights), name
     assert any(not torch.equal(both[f"networks.0.{name}"], last[name]) for name in last)
     assert any(not torch.equal(averaged[name], last[name]) for name in last)
-    save(networks[0], tmp_path / "net.ckpt")
-    back, inputs = load(tmp_path / "net.ckpt"), torch.randn(1, channels(3), 9, 11)
+    save_checkpoint(networks[0], tmp_path / "net.ckpt")
+    back, inputs = load_correction(tmp_path / "net.ckpt"), torch.randn(1, count_channels(3), 9, 11)
     with torch.no_grad():
         found = back(inputs)
         apart = [gaussian(one(inputs)) for one in networks[0].network.networks]

@@ -7,8 +7,13 @@ import pytest
 import torch
 from fields import cloudy_field
 from oceanfill.pipeline.errors import InputError
-from oceanfill.pipeline.training.data import Draws, GapData, Patches, usual_window
-from oceanfill.pipeline.training.features import Scene, channels, surroundings, together
+from oceanfill.pipeline.training.data import GapData, Patches, PatchSampler, usual_window
+from oceanfill.pipeline.training.features import (
+    NetworkInputs,
+    count_channels,
+    stack_variables,
+    static_features,
+)
 
 torch.set_num_threads(1)
 
@@ -28,15 +33,15 @@ def test_choosing_scored_and_what_the_rehearsals_hide_are_disjoint(data):
     hidden = [scene.residual[0].isfinite().numpy() for scene in data.scenes]
     assert len(hidden) == 2
     assert not (hidden[0] == hidden[1]).all()
-    assert data.choosing.any()
-    assert data.scored.any()
-    assert not (data.choosing & data.scored).any()
-    assert not ((data.choosing | data.scored) & ~data.field.observed).any()
+    assert data.validation.any()
+    assert data.test.any()
+    assert not (data.validation & data.test).any()
+    assert not ((data.validation | data.test) & ~data.field.observed).any()
     for one in hidden:
         assert one.any()
-        assert not (one & data.held).any()
+        assert not (one & data.held_out).any()
         assert not (one & ~data.field.observed).any()
-    np.testing.assert_array_equal(data.trial.residual[0].isfinite(), data.held)
+    np.testing.assert_array_equal(data.trial.residual[0].isfinite(), data.held_out)
 
 
 def test_held_out_values_are_nowhere_in_the_training():
@@ -44,11 +49,11 @@ def test_held_out_values_are_nowhere_in_the_training():
     field = cloudy_field(dates=12, rows=12, columns=14)
     first = gap_data(field, first_guess="oi")
     second = gap_data(
-        replace(field, values=np.where(first.held, 40 - 3 * field.values, field.values)), first_guess="oi"
+        replace(field, values=np.where(first.held_out, 40 - 3 * field.values, field.values)), first_guess="oi"
     )
     for made in (first, second):
         made.setup("fit")
-    np.testing.assert_array_equal(first.held, second.held)
+    np.testing.assert_array_equal(first.held_out, second.held_out)
     assert first.kriging == second.kriging
     for one, other in zip(first.scenes, second.scenes, strict=True):
         for part in ("anomaly", "log_error", "weight"):
@@ -56,8 +61,10 @@ def test_held_out_values_are_nowhere_in_the_training():
         np.testing.assert_array_equal(one.residual, other.residual)  # NaN beside NaN
     assert first.trial_guess.tobytes() == second.trial_guess.tobytes()
     assert first.trial_error.tobytes() == second.trial_error.tobytes()
-    further = [made.further() for made in (first, second)]
-    assert len({date for one in further[0] for date in one.date}) > len(np.unique(np.nonzero(first.held)[0]))
+    further = [made.further_residuals() for made in (first, second)]
+    assert len({date for one in further[0] for date in one.date}) > len(
+        np.unique(np.nonzero(first.held_out)[0])
+    )
     for one, other in zip(*further, strict=True):
         for part in ("miss", "traits", "weight", "date"):
             np.testing.assert_array_equal(getattr(one, part), getattr(other, part))
@@ -66,7 +73,7 @@ def test_held_out_values_are_nowhere_in_the_training():
 def test_held_out_values_are_not_in_the_error_of_the_pixel_means():
     field = cloudy_field(dates=12, rows=12, columns=14)
     first = gap_data(field)
-    second = gap_data(replace(field, values=np.where(first.held, 40 - 3 * field.values, field.values)))
+    second = gap_data(replace(field, values=np.where(first.held_out, 40 - 3 * field.values, field.values)))
     for made in (first, second):
         made.setup("fit")
     assert first.trial_error.tobytes() == second.trial_error.tobytes()
@@ -78,17 +85,17 @@ def test_the_same_seed_hides_the_same_and_another_does_not():
     made = [gap_data(field, seed=seed) for seed in (3, 3, 4)]
     for one in made:
         one.setup("fit")
-    for part in ("choosing", "scored"):
+    for part in ("validation", "test"):
         np.testing.assert_array_equal(getattr(made[0], part), getattr(made[1], part))
     for one, other in zip(made[0].scenes, made[1].scenes, strict=True):
         np.testing.assert_array_equal(one.residual, other.residual)
-    assert not (made[0].held == made[2].held).all()
+    assert not (made[0].held_out == made[2].held_out).all()
 
 
 def test_nothing_is_held_out_when_it_is_not_asked_for():
     made = gap_data(cloudy_field(dates=6, rows=8, columns=10), held_out=0.0)
     made.setup("fit")
-    assert not made.held.any()
+    assert not made.held_out.any()
     assert len(made.scenes) == 2
 
 
@@ -100,31 +107,31 @@ def test_each_member_of_an_ensemble_has_dates_of_its_own(data):
     assert every[:, ::3].any(axis=(0, 2, 3)).sum() >= 2
     for k, one in enumerate(members):
         assert one.seed == data.seed + k
-        own = np.flatnonzero(one.choosing.any(axis=(1, 2)))
+        own = np.flatnonzero(one.validation.any(axis=(1, 2)))
         rehearsed = every[:, 3 * k].any()
         np.testing.assert_array_equal(own, [3 * k] if rehearsed else [])  # a tenth of twelve dates
         np.testing.assert_array_equal(np.flatnonzero((every & ~targets[k]).any(axis=(0, 2, 3))), own)
-        assert not (one.choosing & data.held).any()
+        assert not (one.validation & data.held_out).any()
         scene, where = one.chosen_on
-        np.testing.assert_array_equal(where[0], one.choosing)
+        np.testing.assert_array_equal(where[0], one.validation)
         assert where.sum() == scene.residual[:, own].isfinite().sum()
 
 
 def test_the_weights_of_held_out_values_are_one_each_until_the_guess_tells_how_hard_they_are(data):
     fresh = gap_data(data.field)
-    np.testing.assert_array_equal(fresh.weight, fresh.held)
-    np.testing.assert_array_equal(data.weight > 0, data.held & (data.trial.weight[0].numpy() > 0))
+    np.testing.assert_array_equal(fresh.weight, fresh.held_out)
+    np.testing.assert_array_equal(data.weight > 0, data.held_out & (data.trial.weight[0].numpy() > 0))
     # Weighted, the first guess's error on held-out values is that in the gaps.
-    held = data.trial_error[data.held]
-    assert np.average(held, weights=data.weight[data.held]) == pytest.approx(data.real.mean(), rel=0.1)
-    assert np.average(held, weights=data.weight[data.held]) != pytest.approx(held.mean(), rel=0.01)
+    held = data.trial_error[data.held_out]
+    assert np.average(held, weights=data.weight[data.held_out]) == pytest.approx(data.real.mean(), rel=0.1)
+    assert np.average(held, weights=data.weight[data.held_out]) != pytest.approx(held.mean(), rel=0.01)
 
 
 def test_scores_need_the_first_guess_of_the_held_out_values_alone(data):
     alone = gap_data(data.field, first_guess="oi")
     alone.setup("predict")
-    np.testing.assert_array_equal(np.isfinite(alone.trial_guess), data.held)
-    np.testing.assert_array_equal(alone.trial_guess[data.held], data.trial_guess[data.held])
+    np.testing.assert_array_equal(np.isfinite(alone.trial_guess), data.held_out)
+    np.testing.assert_array_equal(alone.trial_guess[data.held_out], data.trial_guess[data.held_out])
     np.testing.assert_array_equal(alone.weight, data.weight)
     alone.setup("test")
     np.testing.assert_array_equal(alone.trial_error, data.trial_error)
@@ -135,7 +142,7 @@ def test_every_patch_holds_a_value_to_learn_from(data):
     patches = Patches(data.scenes, data.around, 3, 4, 0.5)
     for item in range(300):
         seen, residual, _, weight = patches[item]
-        assert seen.shape == (channels(3), 4, 4)
+        assert seen.shape == (count_channels(3), 4, 4)
         assert set(weight.unique().tolist()) <= {0, 1}
         assert weight.any()
         assert residual[weight > 0].isfinite().all()
@@ -143,7 +150,7 @@ def test_every_patch_holds_a_value_to_learn_from(data):
 
 def test_no_two_epochs_or_processes_draw_one_patch_and_each_number_is_one_patch(data, monkeypatch):
     patches = Patches(data.scenes, data.around, 3, 4, 0.5, seed=5)
-    alone = Draws(patches)
+    alone = PatchSampler(patches)
     epochs = []
     for epoch in range(3):
         alone.set_epoch(epoch)
@@ -155,7 +162,7 @@ def test_no_two_epochs_or_processes_draw_one_patch_and_each_number_is_one_patch(
     shares = []
     for rank in range(2):
         monkeypatch.setattr("torch.distributed.get_rank", lambda rank=rank: rank)
-        one = Draws(patches)
+        one = PatchSampler(patches)
         one.set_epoch(2)
         shares.append(list(one))
     assert sorted(shares[0] + shares[1]) == sorted(epochs[2])
@@ -175,14 +182,14 @@ def lone(rows=6, columns=9, dates=5):
     weight = torch.zeros(dates, rows, columns)
     weight[2, [0, 0, -1, -1], [0, -1, 0, -1]] = 1
     place = torch.stack([cells, -cells, cells + 0.5])
-    return Scene(*(part[None] for part in (anomaly, -anomaly, anomaly, 2 * anomaly, weight))), place
+    return NetworkInputs(*(part[None] for part in (anomaly, -anomaly, anomaly, 2 * anomaly, weight))), place
 
 
 @pytest.mark.parametrize("size", [1, 3, 64])
 def test_corners_are_as_likely_as_any_cell_and_patches_stay_inside(size):
     scene, place = lone()
     field = cloudy_field(dates=5, rows=6, columns=9)
-    around = replace(surroundings(field), place=place)
+    around = replace(static_features(field), place=place)
     patches = Patches([scene], around, 3, size, 0.0)
     torch.manual_seed(0)
     met = torch.zeros(6, 9)
@@ -203,7 +210,7 @@ def test_corners_are_as_likely_as_any_cell_and_patches_stay_inside(size):
 def test_patches_are_turned_with_their_place_and_back_in_time():
     scene, place = lone()
     field = cloudy_field(dates=5, rows=6, columns=9)
-    around = replace(surroundings(field), place=place)
+    around = replace(static_features(field), place=place)
     torch.manual_seed(0)
     patches = Patches([scene], around, 3, 4, 1.0)
     turns = []
@@ -225,15 +232,15 @@ def test_patches_are_turned_with_their_place_and_back_in_time():
 
 def test_of_several_variables_all_are_turned_and_hidden_values_of_either_output_are_met():
     scene, place = lone()
-    other = Scene(*(part.clone() for part in vars(scene).values()))
+    other = NetworkInputs(*(part.clone() for part in vars(scene).values()))
     other.weight[:] = 0
     other.weight[0, 4, 3, 4] = 1
-    around = replace(surroundings(cloudy_field(dates=5, rows=6, columns=9)), place=place)
-    patches = Patches([together([scene, other, scene], 2)], around, 3, 3, 1.0)
+    around = replace(static_features(cloudy_field(dates=5, rows=6, columns=9)), place=place)
+    patches = Patches([stack_variables([scene, other, scene], 2)], around, 3, 3, 1.0)
     met = []
     for item in range(200):
         seen, residual, _, weight = patches[item]
-        assert seen.shape == (channels(3, 3), 3, 3)
+        assert seen.shape == (count_channels(3, 3), 3, 3)
         assert residual.shape == weight.shape == (2, 3, 3)
         assert torch.equal(seen[:6], seen[6:12])
         assert torch.equal(seen[:6], seen[12:18])
@@ -246,17 +253,17 @@ def test_of_several_variables_all_are_turned_and_hidden_values_of_either_output_
 def test_an_epoch_has_eight_patches_a_date_within_bounds():
     scene, place = lone()
     field = cloudy_field(dates=5, rows=6, columns=9)
-    around = replace(surroundings(field), place=place)
+    around = replace(static_features(field), place=place)
     for number, expected in ((1, 200), (60, 480), (300, 1600)):
         assert len(Patches([scene] * number, around, 3, 4, 0.0)) == expected
 
 
 def test_validation_and_test_have_whole_dates_and_only_their_part_counts(data):
-    for loader, part in ((data.val_dataloader(), data.choosing), (data.test_dataloader(), data.scored)):
+    for loader, part in ((data.val_dataloader(), data.validation), (data.test_dataloader(), data.test)):
         dates = np.flatnonzero(part.any(axis=(1, 2)))
         assert len(loader) == len(dates)
         for date, (seen, residual, weight) in zip(dates, loader, strict=True):
-            assert seen.shape == (1, channels(data.window), 12, 14)
+            assert seen.shape == (1, count_channels(data.window), 12, 14)
             expected = np.where(part[date], data.trial.weight[0, date], 0)
             np.testing.assert_array_equal(weight[0, 0], expected)
             assert residual[0, 0][part[date]].isfinite().all()
@@ -267,14 +274,14 @@ def test_prediction_has_every_date_and_the_trial_those_with_held_out_values(data
     seen = data.field.observed
     for loader, scene, dates in (
         (data.predict_dataloader(), data.full, range(12)),
-        (data.trial_dataloader(), data.trial, np.flatnonzero(data.held.any(axis=(1, 2)))),
+        (data.trial_dataloader(), data.trial, np.flatnonzero(data.held_out.any(axis=(1, 2)))),
     ):
         found = list(loader)
         assert [int(date) for _, date in found] == list(dates)
         for inputs, date in found:
             assert torch.equal(inputs[0, middle], scene.anomaly[0, int(date)])
     # The values that are held out are there for the prediction and not in the trial.
-    error = [scene.log_error[0].numpy()[data.held & seen] for scene in (data.full, data.trial)]
+    error = [scene.log_error[0].numpy()[data.held_out & seen] for scene in (data.full, data.trial)]
     assert (error[0] < error[1]).all()
 
 

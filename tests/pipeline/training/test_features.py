@@ -9,14 +9,14 @@ from fields import cloudy_field
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oceanfill.pipeline.training.features import (
-    Scene,
-    Surroundings,
-    channels,
-    inputs,
-    scene,
+    NetworkInputs,
+    StaticFeatures,
+    assemble_inputs,
+    count_channels,
+    make_network_inputs,
     sea_channel,
-    surroundings,
-    together,
+    stack_variables,
+    static_features,
 )
 
 ALL = slice(None)
@@ -27,13 +27,13 @@ def numbered(dates=5, rows=3, columns=4):
     day = torch.arange(1.0, dates + 1)[None, :, None, None].expand(-1, -1, rows, columns)
     place = torch.arange(3.0 * rows * columns).reshape(3, rows, columns)
     season = torch.stack([torch.arange(dates) + 0.1, torch.arange(dates) + 0.2], 1)
-    return Scene(day, -day, day, day, day), Surroundings(place, season)
+    return NetworkInputs(day, -day, day, day, day), StaticFeatures(place, season)
 
 
 def test_channels_are_anomalies_then_log_errors_then_position_mask_and_season():
     known, around = numbered()
-    seen = inputs(known, around, 2, 3, slice(1, 3), slice(2, 4))
-    assert seen.shape == (channels(3), 2, 2)
+    seen = assemble_inputs(known, around, 2, 3, slice(1, 3), slice(2, 4))
+    assert seen.shape == (count_channels(3), 2, 2)
     assert seen[:6, 0, 0].tolist() == [2, 3, 4, -2, -3, -4]
     torch.testing.assert_close(seen[6:9], around.place[:, 1:3, 2:4])
     assert seen[9:, 1, 1].tolist() == pytest.approx([2.1, 2.2])
@@ -41,19 +41,19 @@ def test_channels_are_anomalies_then_log_errors_then_position_mask_and_season():
 
 def test_each_further_variable_has_the_same_two_blocks_before_what_all_share():
     known, around = numbered()
-    second = Scene(*(100 * part for part in vars(known).values()))
-    both = together([known, second], 1)
+    second = NetworkInputs(*(100 * part for part in vars(known).values()))
+    both = stack_variables([known, second], 1)
     assert both.anomaly.shape == (2, 5, 3, 4)
     assert both.residual.shape == both.weight.shape == (1, 5, 3, 4)
     assert torch.equal(both.residual, known.residual)
-    seen = inputs(both, around, 4, 3, ALL, ALL)
-    alone = inputs(known, around, 4, 3, ALL, ALL)
-    assert seen.shape == (channels(3, 2), 3, 4)
+    seen = assemble_inputs(both, around, 4, 3, ALL, ALL)
+    alone = assemble_inputs(known, around, 4, 3, ALL, ALL)
+    assert seen.shape == (count_channels(3, 2), 3, 4)
     assert seen[:12, 0, 0].tolist() == [4, 5, 0, -4, -5, 0, 400, 500, 0, -400, -500, 0]
     assert torch.equal(seen[:6], alone[:6])
     assert torch.equal(seen[12:], alone[6:])
     assert torch.equal(seen[sea_channel(3, 2)], around.place[2])
-    assert torch.equal(together([second], 1).anomaly, second.anomaly)
+    assert torch.equal(stack_variables([second], 1).anomaly, second.anomaly)
 
 
 @pytest.mark.parametrize(
@@ -62,22 +62,22 @@ def test_each_further_variable_has_the_same_two_blocks_before_what_all_share():
 )
 def test_dates_beyond_the_record_are_an_anomaly_of_zero_with_an_error_of_one_deviation(date, expected):
     known, around = numbered()
-    seen = inputs(known, around, date, 5, ALL, ALL)
+    seen = assemble_inputs(known, around, date, 5, ALL, ALL)
     assert seen[:5, 0, 0].tolist() == expected
     assert seen[5:10, 0, 0].tolist() == [-day for day in expected]
-    assert seen[10:, 0, 0].tolist() == inputs(known, around, date, 1, ALL, ALL)[2:, 0, 0].tolist()
+    assert seen[10:, 0, 0].tolist() == assemble_inputs(known, around, date, 1, ALL, ALL)[2:, 0, 0].tolist()
 
 
 def test_a_window_longer_than_the_record_has_the_whole_of_it():
     known, around = numbered(dates=2)
-    assert inputs(known, around, 1, 7, ALL, ALL)[:7, 0, 0].tolist() == [0, 0, 1, 2, 0, 0, 0]
+    assert assemble_inputs(known, around, 1, 7, ALL, ALL)[:7, 0, 0].tolist() == [0, 0, 1, 2, 0, 0, 0]
 
 
 def test_position_runs_from_minus_one_to_one_and_the_season_round_a_circle():
     field = cloudy_field(dates=4)
     field.days[-1] = 365
     field.season[:] = [0, 0.25, 0.5, 1 / 12]
-    around = surroundings(field)
+    around = static_features(field)
     torch.testing.assert_close(around.place[0, :, 3], torch.linspace(-1, 1, 20))
     torch.testing.assert_close(around.place[1, 5], torch.linspace(-1, 1, 24))
     np.testing.assert_array_equal(around.place[2], field.sea)
@@ -88,7 +88,7 @@ def test_position_runs_from_minus_one_to_one_and_the_season_round_a_circle():
 def test_a_record_shorter_than_a_year_has_neither_position_nor_season():
     field = cloudy_field(dates=4)
     field.days[-1] = 364
-    around = surroundings(field)
+    around = static_features(field)
     assert not around.place[:2].any()
     assert not around.season.any()
     np.testing.assert_array_equal(around.place[2], field.sea)
@@ -98,7 +98,7 @@ def test_a_field_one_cell_wide_has_a_position():
     field = cloudy_field(dates=4, rows=6, columns=8)
     field.days[-1] = 365
     narrow = replace(field, lon=np.full_like(field.lon, 5.0))
-    assert (surroundings(narrow).place[1] == -1).all()
+    assert (static_features(narrow).place[1] == -1).all()
 
 
 def test_the_numbers_of_a_scene():
@@ -112,9 +112,9 @@ def test_the_numbers_of_a_scene():
     first, second = map(tuple, np.argwhere(sea & ~seen)[:2])
     truth[first], truth[second] = 18.5, 14.0
     weight = np.full(truth.shape, np.float32(3))
-    whole = scene(field, mean, guess, error, 0.16, spread, truth, weight)
+    whole = make_network_inputs(field, mean, guess, error, 0.16, spread, truth, weight)
     assert all(part.shape == (1, *truth.shape) for part in vars(whole).values())
-    made = Scene(*(part[0] for part in vars(whole).values()))
+    made = NetworkInputs(*(part[0] for part in vars(whole).values()))
 
     np.testing.assert_allclose(made.anomaly[seen], (field.values[seen] - 14) / 2, rtol=1e-6)
     assert (made.anomaly[sea & ~seen] == 1.5).all()
@@ -126,13 +126,13 @@ def test_the_numbers_of_a_scene():
     assert made.residual.isfinite().sum() == 2
     np.testing.assert_allclose(made.variance[sea & ~seen], 0.25 / 1.5**2, rtol=1e-6)
     assert made.weight.sum() == 6
-    assert scene(field, mean, guess, error, 0.16, spread, truth).weight.sum() == 2
+    assert make_network_inputs(field, mean, guess, error, 0.16, spread, truth).weight.sum() == 2
     assert all(part.dtype == torch.float32 for part in vars(made).values())
 
 
 def test_an_error_of_zero_is_a_thousandth_of_the_deviation():
     field = cloudy_field(dates=4)
-    made = scene(field, np.zeros_like(field.lat), *np.ones((2, *field.values.shape)), 0.0, 5.0)
+    made = make_network_inputs(field, np.zeros_like(field.lat), *np.ones((2, *field.values.shape)), 0.0, 5.0)
     np.testing.assert_allclose(made.log_error[0][field.observed], np.log(1e-3), rtol=1e-6)
 
 
@@ -146,14 +146,14 @@ def test_what_is_hidden_is_seen_on_no_date(data):
     value = np.float32(data.draw(st.floats(-1e6, 1e6, width=32)))
     hidden = np.zeros_like(field.observed)
     hidden[cell] = True
-    around = surroundings(field)
+    around = static_features(field)
     guess, error = np.full((2, *field.values.shape), np.float32(15))
     mean = np.full(field.lat.shape, np.float32(14))
 
     def seen(number):
         field.values[cell] = number
         truth = np.where(hidden, field.values, np.float32(np.nan))
-        made = scene(field.hide(hidden), mean, guess, error, 0.1, 1.0, truth)
-        return torch.stack([inputs(made, around, date, 3, ALL, ALL) for date in range(6)])
+        made = make_network_inputs(field.hide(hidden), mean, guess, error, 0.1, 1.0, truth)
+        return torch.stack([assemble_inputs(made, around, date, 3, ALL, ALL) for date in range(6)])
 
     assert torch.equal(seen(field.values[cell]), seen(value))

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 from fields import cloudy_field
-from oceanfill.pipeline.classical.kriging import Kriging, means
+from oceanfill.pipeline.classical.kriging import Kriging, pixel_means
 from oceanfill.pipeline.classical.neighbours import Component, Scales
-from oceanfill.pipeline.holdout.patterns import hide_spells
-from oceanfill.pipeline.holdout.splits import as_hard
-from oceanfill.pipeline.training.firstguess import PixelMeans, guessed, rehearsal, spread
+from oceanfill.pipeline.holdout.patterns import hide_clouds
+from oceanfill.pipeline.holdout.splits import difficulty_weights
+from oceanfill.pipeline.training.firstguess import PixelMeans, anomaly_spread, make_guess, make_masked_copy
 
 torch.set_num_threads(1)
 KRIGING = Kriging(Scales((Component(9.0, 30.0, 4.0),), 0.01), neighbours=12)
@@ -25,12 +25,12 @@ def field():
 
 @pytest.fixture
 def hidden(field):
-    return hide_spells(field, 0.2, np.random.default_rng(0))
+    return hide_clouds(field, 0.2, np.random.default_rng(0))
 
 
 def rehearsed(field, hidden, kriging):
     real = np.linspace(0.5, 3, 50, dtype=np.float32)
-    return rehearsal(field, hidden, real, kriging, "cpu", lambda cells: None)
+    return make_masked_copy(field, hidden, real, kriging, "cpu", lambda cells: None)
 
 
 def changed(field, hidden):
@@ -66,14 +66,14 @@ def test_residual_times_error_plus_guess_is_the_truth(field, hidden, kriging):
 
 def test_residuals_weigh_so_that_they_are_as_hard_as_the_gaps(field, hidden):
     made, _, error = rehearsed(field, hidden, KRIGING)
-    expected = as_hard(error[hidden], np.linspace(0.5, 3, 50, dtype=np.float32))
+    expected = difficulty_weights(error[hidden], np.linspace(0.5, 3, 50, dtype=np.float32))
     np.testing.assert_array_equal(made.weight[0].numpy()[hidden], expected)
     assert made.weight[0].numpy()[~hidden].max() == 0
 
 
 def test_the_guess_of_a_whole_field_is_that_of_its_gaps_and_an_analysis_of_what_is_seen(field):
     done = []
-    known, guess, error = guessed(
+    known, guess, error = make_guess(
         field, np.broadcast_to(field.sea, field.values.shape), KRIGING, "cpu", done.append
     )
     seen = field.observed
@@ -82,9 +82,11 @@ def test_the_guess_of_a_whole_field_is_that_of_its_gaps_and_an_analysis_of_what_
         np.testing.assert_array_equal(found[~seen], gap[~seen])
         np.testing.assert_array_equal(found[seen], analysis[seen])
     assert sum(done) == field.sea.sum() * len(field.days)
-    expected = (np.where(seen, field.values, guess) - means(field)) / spread(field)
+    expected = (np.where(seen, field.values, guess) - pixel_means(field)) / anomaly_spread(field)
     np.testing.assert_allclose(known.anomaly[0], np.nan_to_num(expected), atol=1e-5)
-    np.testing.assert_allclose(known.log_error[0].numpy()[seen], np.log(0.1 / spread(field)), rtol=1e-5)
+    np.testing.assert_allclose(
+        known.log_error[0].numpy()[seen], np.log(0.1 / anomaly_spread(field)), rtol=1e-5
+    )
     assert known.residual.isnan().all()
     assert not known.weight.any()
 
@@ -92,9 +94,9 @@ def test_the_guess_of_a_whole_field_is_that_of_its_gaps_and_an_analysis_of_what_
 def test_spread_is_the_deviation_of_the_anomalies():
     field = cloudy_field(dates=40)
     field.values[:] += np.linspace(0, 50, 24)  # a slope is in the means of the pixels, not in the anomalies
-    anomaly = field.values - means(field)
-    assert spread(field) == pytest.approx(anomaly[field.observed].std(), rel=1e-6)
-    assert spread(field) < 5 < field.values[field.observed].std()
+    anomaly = field.values - pixel_means(field)
+    assert anomaly_spread(field) == pytest.approx(anomaly[field.observed].std(), rel=1e-6)
+    assert anomaly_spread(field) < 5 < field.values[field.observed].std()
 
 
 def test_pixel_means_are_the_mean_with_the_deviation_of_the_field(field):

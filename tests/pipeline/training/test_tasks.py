@@ -8,8 +8,8 @@ import pytorch_lightning as pl
 import torch
 from oceanfill.models.unet import UNet
 from oceanfill.pipeline.errors import InputError
-from oceanfill.pipeline.training.features import channels, sea_channel
-from oceanfill.pipeline.training.networks import NETWORKS, build, has_fixed_grid
+from oceanfill.pipeline.training.features import count_channels, sea_channel
+from oceanfill.pipeline.training.networks import NETWORKS, build_network, has_fixed_grid
 from oceanfill.pipeline.training.tasks import Correction
 from pytorch_lightning.callbacks import Callback, Timer
 from torch.distributions import Normal
@@ -22,7 +22,7 @@ SMALL = {"class_path": "oceanfill.models.unet.UNet", "init_args": {"widths": [4,
 def batch(count=2, rows=10, columns=12, window=3, seed=0, variables=1, outputs=1):
     """Inputs, residuals known at a third of the cells, weights from 0 to 2."""
     draws = torch.Generator().manual_seed(seed)
-    inputs = torch.randn(count, channels(window, variables), rows, columns, generator=draws)
+    inputs = torch.randn(count, count_channels(window, variables), rows, columns, generator=draws)
     residual = torch.randn(count, outputs, rows, columns, generator=draws)
     weight = 2 * torch.rand(count, outputs, rows, columns, generator=draws)
     known = torch.rand(count, outputs, rows, columns, generator=draws) < 1 / 3
@@ -140,13 +140,13 @@ def test_only_networks_with_dense_layers_are_made_for_one_grid():
 
 
 def test_a_network_is_built_with_its_options_and_told_the_window():
-    made = build(SMALL, 7, 2, 3)
+    made = build_network(SMALL, 7, 2, 3)
     assert isinstance(made, UNet)
     assert sum(weights.numel() for weights in made.parameters()) == sum(
         weights.numel() for weights in UNet(inputs=7, outputs=2, widths=[4, 8]).parameters()
     )
-    assert build(NETWORKS["convlstm"], channels(7), 2, 7).dates == 7
-    assert build(NETWORKS["convlstm"], channels(7, 3), 2, 7, 3).variables == 3
+    assert build_network(NETWORKS["convlstm"], count_channels(7), 2, 7).dates == 7
+    assert build_network(NETWORKS["convlstm"], count_channels(7, 3), 2, 7, 3).variables == 3
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from oceanfill.models.points import Corners, to_points
-from oceanfill.pipeline.io.gridding import grid_of
+from oceanfill.pipeline.io.gridding import make_grid
 from oceanfill.pipeline.io.tracks import read_tracks
 from oceanfill.pipeline.training.tasks import Correction
 from oceanfill.pipeline.training.trackdata import TrackData
@@ -23,7 +23,7 @@ def tracks(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def grid(tracks):
-    return grid_of(tracks, 0.25, BOUNDS)
+    return make_grid(tracks, 0.25, BOUNDS)
 
 
 def track_data(tracks, grid, **how):
@@ -39,12 +39,12 @@ def data(tracks, grid):
 
 def test_whole_tracks_are_held_out_and_shared_between_choosing_and_scoring(data):
     track = data.tracks.track
-    choosing, scored = (set(track[data.points[part]]) for part in ("choosing", "scored"))
+    choosing, scored = (set(track[data.points[part]]) for part in ("validation", "test"))
     assert choosing
     assert scored
     assert not choosing & scored
     held = np.isin(track, list(choosing | scored))
-    np.testing.assert_array_equal(held, data.points["held"])
+    np.testing.assert_array_equal(held, data.points["held_out"])
     assert 0.15 < held.mean() <= 0.2
     assert abs(len(choosing) - len(scored)) <= 1
 
@@ -52,18 +52,18 @@ def test_whole_tracks_are_held_out_and_shared_between_choosing_and_scoring(data)
 def test_of_few_tracks_one_chooses_and_one_is_scored(tracks, grid):
     some = tracks.at(np.isin(tracks.track, np.unique(tracks.track)[:6]))
     few = track_data(some, grid, held_out=0.1)
-    assert [len(np.unique(few.tracks.track[few.points[part]])) for part in ("choosing", "scored")] == [1, 1]
+    assert [len(np.unique(few.tracks.track[few.points[part]])) for part in ("validation", "test")] == [1, 1]
     fewer = track_data(tracks.at(np.isin(tracks.track, np.unique(tracks.track)[:4])), grid)
-    assert not fewer.held.any()
+    assert not fewer.held_out.any()
 
 
 def test_a_hidden_track_leaves_nothing_behind(data, tracks, grid):
     """What the held-out tracks measured has no say in what is estimated without them."""
-    changed = np.isin(data.tracks.track, np.unique(data.tracks.track[data.points["held"]]))
+    changed = np.isin(data.tracks.track, np.unique(data.tracks.track[data.points["held_out"]]))
     others = replace(data.tracks, value=np.where(changed, 5.0, data.tracks.value))
     again = track_data(others, grid)
     again.setup("fit")
-    np.testing.assert_array_equal(again.points["held"], data.points["held"])
+    np.testing.assert_array_equal(again.points["held_out"], data.points["held_out"])
     for one, other in ((data.trial_guess, again.trial_guess), (data.trial_error, again.trial_error)):
         np.testing.assert_array_equal(one, other)
     for one, other in zip(data.scenes, again.scenes, strict=True):
@@ -81,16 +81,16 @@ def test_each_member_of_an_ensemble_goes_without_one_of_the_rehearsals(data):
 
 
 def test_residuals_are_those_of_the_points(data):
-    mean, error, truth, weight, (track,) = data.pairs("held", data.trial_guess, data.trial_error)
-    np.testing.assert_array_equal(track, data.tracks.track[data.points["held"]])
+    mean, error, truth, weight, (track,) = data.pairs("held_out", data.trial_guess, data.trial_error)
+    np.testing.assert_array_equal(track, data.tracks.track[data.points["held_out"]])
     np.testing.assert_allclose(data.targets.residual, (truth - mean) / error, rtol=1e-5)
-    np.testing.assert_array_equal(truth, data.tracks.value[data.points["held"]])
+    np.testing.assert_array_equal(truth, data.tracks.value[data.points["held_out"]])
     assert 0.5 < np.average(weight) < 2
-    point = int(np.flatnonzero(data.points["held"])[3])
+    point = int(np.flatnonzero(data.points["held_out"])[3])
     cell, share = (part[point].numpy() for part in data.at)
     assert mean[3] == pytest.approx((data.trial_guess.reshape(-1)[cell] * share)[share > 0].sum(), rel=1e-6)
     parts = [
-        len(data.pairs(part, data.trial_guess, data.trial_error).truth) for part in ("choosing", "scored")
+        len(data.pairs(part, data.trial_guess, data.trial_error).truth) for part in ("validation", "test")
     ]
     assert sum(parts) == len(truth)
 
@@ -98,8 +98,8 @@ def test_residuals_are_those_of_the_points(data):
 def test_rehearsals_drop_a_part_of_the_tracks_of_some_dates(data):
     rng = np.random.default_rng(5)
     lost = np.array([data._dropped(rng) for _ in range(200)])
-    assert not lost[:, data.points["held"]].any()
-    free = ~data.points["held"]
+    assert not lost[:, data.points["held_out"]].any()
+    free = ~data.points["held_out"]
     assert lost[:, free].mean() == pytest.approx(data.hidden, abs=0.03)
     for one in lost[:20]:
         gone = set(data.tracks.track[one])
@@ -173,7 +173,7 @@ def test_validation_counts_the_tracks_that_choose(data):
     number = 0
     for _, _, weight, *_ in data.val_dataloader():
         number += int((weight > 0).sum())
-    counted = data.targets.weight.numpy()[data.points["choosing"][data.points["held"]]]
+    counted = data.targets.weight.numpy()[data.points["validation"][data.points["held_out"]]]
     assert number == np.count_nonzero(counted)
-    dates = np.unique(data.date[data.points["scored"]])
+    dates = np.unique(data.date[data.points["test"]])
     assert len(data.test_dataloader()) <= len(dates)

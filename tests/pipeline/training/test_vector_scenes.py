@@ -12,10 +12,10 @@ from oceanfill.pipeline.errors import InputError
 from oceanfill.pipeline.io.radials import open_radials
 from oceanfill.pipeline.training.vector_scenes import (
     VectorDates,
-    channels,
+    count_channels,
+    make_vector_inputs,
     regular_grid,
-    scene,
-    without_divergence,
+    remove_divergence,
 )
 
 RADIALS = open_radials(seen_by_radars(eddies(dates=5)), "direction", observation_error=0.02)
@@ -32,7 +32,7 @@ def guess(seed=0):
 
 def test_guess_and_covariance_come_back_from_a_scene():
     current = guess()
-    one = scene(RADIALS, current, 0.001, 0.5)
+    one = make_vector_inputs(RADIALS, current, 0.001, 0.5)
     first, below, second = one.factor.numpy().swapaxes(0, 1)
     square = 0.25 * np.stack([first**2, below**2 + second**2, first * below])
     np.testing.assert_allclose(square[:, :, RADIALS.sea], current[2:, :, RADIALS.sea], rtol=1e-4, atol=1e-6)
@@ -46,18 +46,18 @@ def test_guess_and_covariance_come_back_from_a_scene():
 
 def test_only_what_is_hidden_is_learnt_from():
     hidden = np.isfinite(RADIALS.values) & (np.random.default_rng(1).random(RADIALS.values.shape) < 0.3)
-    one = scene(RADIALS, guess(), 0.001, 0.5, hidden)
+    one = make_vector_inputs(RADIALS, guess(), 0.001, 0.5, hidden)
     np.testing.assert_array_equal(one.weight.numpy() > 0, hidden)
     np.testing.assert_allclose(one.radial.numpy()[hidden], RADIALS.values[hidden] / 0.5, rtol=1e-6)
     assert not one.radial.numpy()[~hidden].any()
 
 
 def test_a_window_has_its_dates_in_order_and_nothing_beyond_the_record():
-    one = scene(RADIALS, guess(), 0.001, 0.5)
+    one = make_vector_inputs(RADIALS, guess(), 0.001, 0.5)
     dates = VectorDates([one], RADIALS.sea, 3)
     assert len(dates) == 5
     inputs, middle, factor, *_ = dates[0]
-    assert inputs.shape == (channels(3), 18, 20)
+    assert inputs.shape == (count_channels(3), 18, 20)
     assert not inputs[:5].any()
     torch.testing.assert_close(inputs[5:7], one.guess[0])
     torch.testing.assert_close(inputs[10:12], one.guess[1])
@@ -74,7 +74,7 @@ def test_dates_with_nothing_to_learn_are_left_out():
     hidden[2:] = False
     where = hidden.copy()
     where[0] = False
-    one = scene(RADIALS, guess(), 0.001, 0.5, hidden)
+    one = make_vector_inputs(RADIALS, guess(), 0.001, 0.5, hidden)
     assert [date for _, date in VectorDates([one, one], RADIALS.sea, 3).dates] == [0, 1, 0, 1]
     chosen = VectorDates([one], RADIALS.sea, 3, where)
     assert [date for _, date in chosen.dates] == [1]
@@ -85,13 +85,13 @@ def test_the_flow_of_a_stream_function_stays_and_the_rest_goes():
     rng = np.random.default_rng(0)
     psi = torch.from_numpy(rng.standard_normal((5, 18, 20)).cumsum(1).cumsum(2)).float()
     flow = grid.flow(psi * grid.metres)
-    one = scene(RADIALS, guess(), 0.001, 0.5)
+    one = make_vector_inputs(RADIALS, guess(), 0.001, 0.5)
     sea = torch.from_numpy(RADIALS.sea)
-    kept = without_divergence(replace(one, guess=flow * sea), grid, RADIALS.sea).guess
+    kept = remove_divergence(replace(one, guess=flow * sea), grid, RADIALS.sea).guess
     np.testing.assert_allclose(
         kept[:, :, RADIALS.sea], flow[:, :, RADIALS.sea], atol=2e-3 * float(flow.abs().max())
     )
-    rough = without_divergence(one, grid, RADIALS.sea).guess
+    rough = remove_divergence(one, grid, RADIALS.sea).guess
     offshore = (torch.nn.functional.max_pool2d(1 - sea[None].float(), 3, 1, 1) == 0)[0]
     before, after = (grid.divergence(part)[:, offshore].square().mean() for part in (one.guess, rough))
     assert after < 1e-8 * before
@@ -102,9 +102,9 @@ def test_the_nearest_flow_is_near_where_the_guess_is_sure():
     current = guess()
     current[2:4], current[4] = 1.0, 0.0
     current[2:4, :, 5:9, 5:9] = 1e-4
-    one = scene(RADIALS, np.where(RADIALS.sea, current, np.nan), 0.001, 1.0)
+    one = make_vector_inputs(RADIALS, np.where(RADIALS.sea, current, np.nan), 0.001, 1.0)
     # A psi that varies fast enough can meet four sure cells, not the others besides.
-    change = (without_divergence(one, grid, RADIALS.sea).guess - one.guess).square().mean(1)
+    change = (remove_divergence(one, grid, RADIALS.sea).guess - one.guess).square().mean(1)
     assert change[:, 6:8, 6:8].mean() < 0.5 * change[:, 11:].mean()
 
 

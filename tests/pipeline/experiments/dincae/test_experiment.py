@@ -11,12 +11,12 @@ from fields import cloudy_dataset, cloudy_field
 from oceanfill.models.dincae import DINCAE2
 from oceanfill.models.head import mixture
 from oceanfill.models.losses import gaussian, squared_weights
-from oceanfill.pipeline.classical.kriging import means
+from oceanfill.pipeline.classical.kriging import pixel_means
 from oceanfill.pipeline.experiments.dincae.data import Clouded, Series, Shown, channels, series
 from oceanfill.pipeline.experiments.dincae.experiment import Average, Reconstruction, dincae
 from oceanfill.pipeline.holdout.splits import hold_out
 from oceanfill.pipeline.io.field import open_field
-from oceanfill.pipeline.training.firstguess import spread
+from oceanfill.pipeline.training.firstguess import anomaly_spread
 
 torch.set_num_threads(1)
 
@@ -93,10 +93,10 @@ def test_jitter_is_on_all_that_is_seen_and_on_nothing_else(small):
 def test_a_series_is_in_deviations_of_the_anomalies():
     field = cloudy_field(dates=8)
     field.error_variance[0] = 0.04
-    made, deviation = series(field, 2.0), spread(field)
+    made, deviation = series(field, 2.0), anomaly_spread(field)
     seen = field.observed
     np.testing.assert_allclose(
-        made.anomaly[seen], ((field.values - means(field)) / deviation)[seen], rtol=1e-4, atol=1e-5
+        made.anomaly[seen], ((field.values - pixel_means(field)) / deviation)[seen], rtol=1e-4, atol=1e-5
     )
     np.testing.assert_allclose(made.precision[0][seen[0]], deviation**2 / 0.04, rtol=1e-4)
     assert (made.precision[1:][seen[1:]] == 0.5).all()
@@ -126,11 +126,11 @@ def test_the_loss_of_a_refined_network_and_its_penalty():
 
 def test_saves_added_up_are_their_mixture():
     torch.manual_seed(0)
-    means, variances = torch.randn(5, 3, 4), torch.rand(5, 3, 4)
+    pixel_means, variances = torch.randn(5, 3, 4), torch.rand(5, 3, 4)
     average = Average()
-    for mean, variance in zip(means, variances, strict=True):
+    for mean, variance in zip(pixel_means, variances, strict=True):
         average.add(mean, variance)
-    torch.testing.assert_close((average.mean, average.variance), mixture(means, variances))
+    torch.testing.assert_close((average.mean, average.variance), mixture(pixel_means, variances))
     torch.testing.assert_close(average.sigma, variances.sqrt().mean(0))
 
 
