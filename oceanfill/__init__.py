@@ -7,19 +7,34 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .pipeline.errors import InputError
     from .pipeline.io.field import Field, open_field
+    from .pipeline.io.opening import Opening
+    from .pipeline.jobs.compare import compare
     from .pipeline.jobs.fill import fill
-    from .pipeline.jobs.tracks import fill_tracks
-    from .pipeline.training.networks import Training
+    from .pipeline.jobs.methods import Method
+    from .pipeline.settings import FillSettings, Training
 
-__all__ = ["Field", "InputError", "Training", "fill", "fill_tracks", "open_field"]
+__all__ = [
+    "Field",
+    "FillSettings",
+    "InputError",
+    "Method",
+    "Opening",
+    "Training",
+    "compare",
+    "fill",
+    "open_field",
+]
 __version__ = version("oceanfill")
 
 _HOMES = {
     "Field": "io.field",
+    "FillSettings": "settings",
     "InputError": "errors",
-    "Training": "training.networks",
+    "Method": "jobs.methods",
+    "Opening": "io.opening",
+    "Training": "settings",
+    "compare": "jobs.compare",
     "fill": "jobs.fill",
-    "fill_tracks": "jobs.tracks",
     "open_field": "io.field",
 }
 

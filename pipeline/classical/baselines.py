@@ -127,12 +127,12 @@ def everywhere(field: Field, values: Floats) -> NDArray[np.float32]:
 
 def in_space(field: Field) -> Growth:
     """The variance of the difference of two cells of a date, by how many cells lie between them."""
-    return _growth(differences_in_space(field) if field.whole is None else field.whole.in_space)
+    return _growth(differences_in_space(field) if field.statistics is None else field.statistics.in_space)
 
 
 def _in_time(field: Field) -> Growth:
     """The variance of the difference of two dates of a pixel, by the days between them."""
-    return _growth(differences_in_time(field) if field.whole is None else field.whole.in_time)
+    return _growth(differences_in_time(field) if field.statistics is None else field.statistics.in_time)
 
 
 def _growth(table: Table) -> Growth:

@@ -6,38 +6,10 @@ import argparse
 from importlib.metadata import version
 from typing import Any
 
+from ..jobs.methods import find_methods
+from ..settings import FLOWS
 from .options import add_opening, add_training, add_workers, degrees, levels, positive, region
 
-NETWORKS = {
-    "unet": "a U-Net that corrects optimal interpolation (the default)",
-    "resnet": "residual blocks as steps of a flow",
-    "rednet": "convolutions and deconvolutions with symmetric skips",
-    "dincae1": "DINCAE 1, with its dense layers",
-    "dincae2": "DINCAE 2, with refinement",
-    "convlstm": "a convolutional LSTM in both directions of time",
-    "convgru": "the same with gated recurrent units",
-    "convlstm-unet": "a U-Net that is recurrent at its deepest level",
-    "4dvarnet": "a variational cost with a learnt prior, descended by a learnt solver",
-    "rnn": "a plain recurrent network of each pixel's series, in both directions of time",
-    "lstm": "the same with long short-term memory",
-    "gru": "the same with gated recurrent units",
-    "autoencoder": "a convolutional auto-encoder, without skips",
-    "vae": "the same, variational: in training its numbers are drawn",
-    "dense-autoencoder": "a dense auto-encoder: for small grids",
-    "linear-autoencoder": "two matrices, which span a subspace as EOFs do: for small grids",
-}
-METHODS = NETWORKS | {
-    "oi": "local optimal interpolation in space and time, fitted to the field",
-    "dineof": "iterated truncated SVD, its number of modes cross-validated",
-    "climatology": "the mean of each pixel, with its season where the record is long",
-    "persistence": "the last value seen",
-    "nearest": "the nearest value of the date",
-    "linear-time": "linear between the dates that see a pixel",
-    "linear-space": "linear between the pixels that a date sees",
-    "linear-space-time": "both, each weighted by its error",
-    "blend": "a mean of oi, linear-time and dineof, weighted by their errors",
-    "auto": "the best of one of each family on held-out values",
-}
 LIGHTNING = {
     "fit": "train a network from a configuration",
     "validate": "score it on the half of the held-out values that chooses the epoch",
@@ -50,11 +22,6 @@ HOLDOUTS = {
     "random": "single values",
     "dates": "whole dates",
     "altimeters": "what simulated satellites pass over",
-}
-FLOWS = {
-    "free": "u and v are corrected each for itself; the default",
-    "low-divergence": "the network is trained to leave little divergence",
-    "stream-function": "it is that of a stream function and has no divergence",
 }
 _HELP = argparse.RawDescriptionHelpFormatter
 
@@ -127,7 +94,8 @@ def _add_fill(commands: Any) -> None:
         help="fill the gaps of a field",
         description="Fill the gaps of a field and write it with its error, its sources and its score.",
         epilog="methods:\n"
-        + "\n".join(f"  {name:18} {what}" for name, what in METHODS.items())
+        + "\n".join(f"  {name:18} {method.describe}" for name, method in find_methods().items())
+        + "\n  PACKAGE:FUNCTION   a function of your own: a Field in, estimate and standard error out"
         + "\n\nseveral variables, each in its own file (or its files: a pattern in quotes):\n"
         "  FILE:NAME[:log][,NAME ...][,error=NUMBER or NAME][,jitter=NUMBER]\n"
         "The further ones are brought to the grid and the dates of the first. `log` fills logarithms,\n"
@@ -151,7 +119,7 @@ def _add_fill(commands: Any) -> None:
         help="variables that help to fill the others and are not filled",
     )
     fill.add_argument(
-        "--method", choices=METHODS, default="unet", metavar="METHOD", help="see below; default unet"
+        "--method", default="unet", metavar="METHOD", help="how to fill, see below (default: unet)"
     )
     fill.add_argument(
         "--plot",
@@ -205,6 +173,12 @@ def _add_fill(commands: Any) -> None:
         "--checkpoint", metavar="FILE", help="fill with this trained network, without training"
     )
     training.add_argument("--save-checkpoint", metavar="FILE", help="keep the trained network")
+    training.add_argument(
+        "--trust",
+        action="store_true",
+        default=None,
+        help="import the networks and losses of other packages that the checkpoint names",
+    )
     training.add_argument(
         "--first-guess",
         choices=("oi", "none"),

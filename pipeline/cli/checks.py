@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from .arguments import NETWORKS
+from ..jobs.methods import find_method
 
 _OF_TRACKS = ("grid", "bounds", "time_step", "mask", "hold_out_mission")
 _OF_FIELDS = ("region", "transform", "minimum_coverage", "memory", "cache")
@@ -27,7 +27,7 @@ def check_options(options: argparse.Namespace, tracks: bool) -> None:
             )
     training = ("window", "epochs", "time_budget", "checkpoint", "save_checkpoint", "saves", "ensemble")
     given = [name for name in training if getattr(options, name) is not None]
-    if given and options.method not in (*NETWORKS, "auto"):
+    if given and not find_method(options.method).trains:
         raise InputError(f"--method {options.method} trains no network; leave out {_listed(given)}")
     of_dineof = [name for name in ("cv_points", "save_eofs") if getattr(options, name) is not None]
     if of_dineof and options.method != "dineof":

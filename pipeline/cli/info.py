@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,9 +19,10 @@ from rich.text import Text
 
 from ..errors import InputError
 from ..io.coordinates import EARTH_RADIUS, Layout, find_fillable, find_layout, read_grid
-from ..io.dates import Period, format_date, format_dates, time_oddities
-from ..io.field import Field, build_field, check_options, mask_oddities, read_parts
-from ..io.reading import Inputs, Part, Region, combine_parts, list_inputs, open_input
+from ..io.dates import format_date, format_dates, time_oddities
+from ..io.field import Field, build_field, mask_oddities, read_parts
+from ..io.opening import Opening, make_opening
+from ..io.reading import Inputs, Part, combine_parts, list_inputs, open_input
 from ..io.seamask import find_mask, sea_from_coverage, sea_from_mask
 
 _KM_PER_DEGREE = EARTH_RADIUS * np.pi / 180  # of a great circle
@@ -42,24 +44,13 @@ class _Outline:
     oddities: tuple[str, ...]
 
 
-def describe(
-    inputs: Inputs,
-    *,
-    variable: str | None = None,
-    mask_variable: str | None = None,
-    error_variable: str | None = None,
-    observation_error: float | None = None,
-    region: Region | None = None,
-    period: Period | None = None,
-    transform: str = "none",
-    minimum_coverage: float = 0.05,
-) -> Group:
-    """Tables for a rich console; options as for `open_field`.
+def describe(inputs: Inputs, opening: Opening | None = None, **options: Any) -> Group:
+    """Tables for a rich console; the options are those of `Opening`.
 
     An input that `fill` would refuse is described as far as it goes, with the reason. Raises `InputError`
     only where no file can be opened or an option makes no sense.
     """
-    check_options(error_variable, observation_error, region, transform, minimum_coverage)
+    opening = make_opening(opening, options)
     entries = list_inputs(inputs)
     shown: list[RenderableType] = []
     refusal: InputError | None = None
@@ -68,29 +59,20 @@ def describe(
         more = f" and {len(entries) - 1} more" if len(entries) > 1 else ""
         shown.append(Text(f"{file}{more}", style="bold", overflow="fold"))
         try:
-            layout = find_layout(file, dataset, variable, others=(mask_variable, error_variable))
-            mask = find_mask(file, dataset, layout, mask_variable)
+            layout = find_layout(file, dataset, opening.variable, others=opening.names)
+            mask = find_mask(file, dataset, layout, opening.mask_variable)
             shown += [
-                _variables(dataset, _roles(layout, mask, error_variable)),
-                _choice(dataset, layout, variable),
+                _variables(dataset, _roles(layout, mask, opening.error_variable)),
+                _choice(dataset, layout, opening.variable),
             ]
         except InputError as error:
             refusal = error
             shown.append(_variables(dataset, {}))
     if refusal is None:
         try:
-            parts, layout, mask = read_parts(inputs, variable, mask_variable, error_variable, region, period)
-            outline = _outline_without_checks(parts, layout, mask, minimum_coverage)
-            field = build_field(
-                parts,
-                layout,
-                mask,
-                error_variable=error_variable,
-                observation_error=observation_error,
-                period=period,
-                transform=transform,
-                minimum_coverage=minimum_coverage,
-            )
+            parts, layout, mask = read_parts(inputs, opening)
+            outline = _outline_without_checks(parts, layout, mask, opening.minimum_coverage)
+            field = build_field(parts, layout, mask, opening)
             outline = _outline_of_field(field, layout)
         except InputError as error:
             refusal = error

@@ -13,7 +13,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 
 from ..errors import InputError
-from ..training.checkpoints import load_correction
+from ..training.checkpoints import read_checkpoint
 from ..training.data import GapData
 from ..training.tasks import Correction
 
@@ -34,7 +34,7 @@ class CommandLine(LightningCLI):
         super().parse_arguments(parser, args)
         checkpoint = self.config[self.config.subcommand].get("ckpt_path")
         if checkpoint not in (None, *_PLACES):
-            load_correction(checkpoint)
+            read_checkpoint(checkpoint)
 
     def after_instantiate_classes(self) -> None:
         data = self.datamodule

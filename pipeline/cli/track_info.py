@@ -10,30 +10,16 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from ..io.dates import Period, format_date
-from ..io.reading import Inputs, Region
+from ..io.dates import format_date
+from ..io.opening import Opening
+from ..io.reading import Inputs
 from ..io.tracks import read_tracks
 from .info import bullets
 
 
-def describe_tracks(
-    inputs: Inputs,
-    *,
-    variable: str | None = None,
-    error_variable: str | None = None,
-    observation_error: float | None = None,
-    region: Region | None = None,
-    period: Period | None = None,
-) -> Group:
-    """Tables for a rich console; ``region`` are the bounds, options and errors are those of `read_tracks`."""
-    tracks = read_tracks(
-        inputs,
-        variable=variable,
-        error_variable=error_variable,
-        observation_error=observation_error,
-        bounds=region,
-        period=period,
-    )
+def describe_tracks(inputs: Inputs, opening: Opening) -> Group:
+    """Tables for a rich console; options and errors are those of `read_tracks`."""
+    tracks = read_tracks(inputs, opening)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     table.add_column("Mission", no_wrap=True)
     for heading in ("Points", "Tracks", "Every", "From", "To", "Error"):

@@ -15,7 +15,7 @@ from jsonargparse import ArgumentParser
 from rich.table import Table
 
 from ..errors import InputError
-from ..jobs.fill import choose_device
+from ..settings import choose_device
 from .findings import Finding
 
 _GROUPS = ("sanity", "papers")

@@ -119,7 +119,7 @@ def covariates(known: Field, error: Floats) -> NDArray[np.float32]:
 
 def _traits(known: Field, error: Floats, distance: Floats, age: Floats) -> NDArray[np.float32]:
     """Those of all dates, or of one, with what `distance_and_age` says of them."""
-    cell = np.mean(grid_spacing(known)[1:]) if known.whole is None else known.whole.cell
+    cell = np.mean(grid_spacing(known)[1:]) if known.statistics is None else known.statistics.cell
     cells = (distance / cell).clip(max=np.hypot(*known.sea.shape))
     days = age.clip(max=np.ptp(known.days) + 1)
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from .coordinates import EARTH_RADIUS, Layout, find_layout, read_grid, unit_vectors
-from .dates import Period, days_since_first, format_date, season_phase, time_oddities
-from .reading import Inputs, Part, Region, check_dates, combine_parts, list_inputs, open_input, read_part
+from .dates import days_since_first, format_date, season_phase, time_oddities
+from .opening import Opening, make_opening
+from .reading import Inputs, Part, check_dates, combine_parts, list_inputs, open_input, read_part
 from .seamask import find_mask, sea_from_coverage, sea_from_mask
 
 _USUAL_FILLS = (
@@ -67,7 +68,7 @@ class Field:
     ever_observed: NDArray[np.bool_] | None = None  # (lat, lon) on any date of a record that this is part of
     displacement: NDArray[np.float32] | None = None  # (time, lat, lon, 3) km from the centre of each cell to
     # where its value was measured, Cartesian
-    whole: RecordStatistics | None = None  # the record that this is part of; None for a field of its own
+    statistics: RecordStatistics | None = None  # the record that this is part of; None for a field of its own
     jitter: float = 0.0  # standard deviation of noise that training adds to what a network sees of it
 
     @property
@@ -101,6 +102,7 @@ class Field:
             lon=self.lon[rows, columns],
             source=self.source.isel(dict(zip(self.dims, whole, strict=True))),
             displacement=None if self.displacement is None else self.displacement[whole],
+            ever_observed=None if self.ever_observed is None else self.ever_observed[rows, columns],
         )
 
     def hide(self, hidden: NDArray[np.bool_]) -> Field:
@@ -120,78 +122,38 @@ def grid_spacing(field: Field) -> tuple[float, float, float]:
     )
 
 
-def open_field(
-    inputs: Inputs,
-    *,
-    variable: str | None = None,
-    mask_variable: str | None = None,
-    error_variable: str | None = None,
-    observation_error: float | None = None,
-    region: Region | None = None,
-    period: Period | None = None,
-    transform: str = "none",
-    minimum_coverage: float = 0.05,
-) -> Field:
+def open_field(inputs: Inputs, opening: Opening | None = None, **options: Any) -> Field:
     """Open NetCDF files (paths, globs), a Zarr store or a dataset, and check that it can be filled.
 
-    ``error_variable`` and ``observation_error`` are standard errors in the variable's units; with neither
-    the error variances are zero. ``region`` is (lat0, lat1, lon0, lon1) in degrees, longitudes in either
-    convention; ``period`` is "start/end" or (start, end) in ISO 8601, both ends included.
-    ``minimum_coverage`` is the share of the dates on which a pixel must be observed to be sea, where the
-    input has no mask.
-
-    Raises `InputError` for whatever makes the input unfit.
+    The ``options`` are those of `Opening`; they replace those of ``opening``. Raises `InputError` for
+    whatever makes the input unfit.
     """
-    check_options(error_variable, observation_error, region, transform, minimum_coverage)
-    parts, layout, mask_name = read_parts(inputs, variable, mask_variable, error_variable, region, period)
-    return build_field(
-        parts,
-        layout,
-        mask_name,
-        error_variable=error_variable,
-        observation_error=observation_error,
-        period=period,
-        transform=transform,
-        minimum_coverage=minimum_coverage,
-    )
+    opening = make_opening(opening, options)
+    return build_field(*read_parts(inputs, opening), opening)
 
 
-def read_parts(
-    inputs: Inputs,
-    variable: str | None = None,
-    mask_variable: str | None = None,
-    error_variable: str | None = None,
-    region: Region | None = None,
-    period: Period | None = None,
-) -> tuple[list[Part], Layout, str | None]:
-    """Every input in memory, cut; the names in it; the name of its mask. Dates and values are unchecked."""
+def read_parts(inputs: Inputs, opening: Opening) -> tuple[list[Part], Layout, str | None]:
+    """Read every input, cut to region and period, with the names in it and that of its mask.
+
+    Dates and values are not checked yet.
+    """
     layout: Layout | None = None
     mask_name: str | None = None
     parts = []
     for entry in list_inputs(inputs):
         with open_input(entry) as (file, dataset):
             if layout is None:
-                layout = find_layout(file, dataset, variable, others=(mask_variable, error_variable))
-                mask_name = find_mask(file, dataset, layout, mask_variable)
-            others = [name for name in (mask_name, error_variable) if name is not None]
-            parts.append(read_part(file, dataset, layout, others, region, period))
+                layout = find_layout(file, dataset, opening.variable, others=opening.names)
+                mask_name = find_mask(file, dataset, layout, opening.mask_variable)
+            others = [name for name in (mask_name, opening.error_variable) if name is not None]
+            parts.append(read_part(file, dataset, layout, others, opening))
     assert layout is not None  # list_inputs gives at least one
     return parts, layout, mask_name
 
 
-def build_field(
-    parts: Sequence[Part],
-    layout: Layout,
-    mask_name: str | None,
-    *,
-    error_variable: str | None,
-    observation_error: float | None,
-    period: Period | None,
-    transform: str,
-    minimum_coverage: float,
-) -> Field:
-    """The field in what `read_parts` gave; options and errors as for `open_field`."""
-    check_dates(parts, layout, period)
+def build_field(parts: Sequence[Part], layout: Layout, mask_name: str | None, opening: Opening) -> Field:
+    """Build the field from the result of `read_parts`. Raises `InputError` as `open_field` does."""
+    check_dates(parts, layout, opening.period)
     data = combine_parts(parts, layout)
     file = parts[0].file if len(parts) == 1 else f"{parts[0].file} and {len(parts) - 1} more"
     dims = (layout.t, layout.y, layout.x)
@@ -207,17 +169,15 @@ def build_field(
     if mask_name is not None:
         sea, mask_origin = sea_from_mask(file, data[mask_name], layout)
     else:
-        sea, mask_origin = sea_from_coverage(seen.mean(axis=0), minimum_coverage)
+        sea, mask_origin = sea_from_coverage(seen.mean(axis=0), opening.minimum_coverage)
         oddities.append(f"the file has no sea mask: {mask_origin.removeprefix('derived: ')} counts as sea")
     _check_sea(file, layout.variable, seen, sea, mask_origin)
     values = np.where(sea, raw, np.float32(np.nan))
     oddities += _undeclared_fills(values)
     oddities += mask_oddities(outside=int(np.count_nonzero(seen & ~sea)))
 
-    error = read_standard_error(
-        file, data, error_variable, observation_error, np.isfinite(values), dims, oddities
-    )
-    if transform == "log":
+    error = read_standard_error(file, data, opening, np.isfinite(values), dims, oddities)
+    if opening.transform == "log":
         values, error = take_logarithms(file, layout.variable, values, error, oddities)
     _check_constant(file, layout.variable, values)
     field = Field(
@@ -230,7 +190,7 @@ def build_field(
         lat=lat,
         lon=lon,
         source=source,
-        transform=transform,
+        transform=opening.transform,
         dims=dims,
         mask_origin=mask_origin,
         dataset_attrs=dict(data.attrs),
@@ -262,28 +222,6 @@ def _undeclared_fills(values: NDArray[np.float32]) -> list[str]:
         "if it stands for missing values, declare it as _FillValue"
         for fill in found
     ]
-
-
-def check_options(
-    error_variable: str | None,
-    observation_error: float | None,
-    region: Region | None,
-    transform: str,
-    minimum_coverage: float,
-) -> None:
-    """Raise `InputError` for options that make no sense whatever the input is."""
-    if error_variable is not None and observation_error is not None:
-        raise InputError("both an error variable and an observation error were given; give one of them")
-    if observation_error is not None and not (observation_error >= 0 and np.isfinite(observation_error)):
-        raise InputError(
-            f"the observation error {observation_error} is not a standard error; give a positive number"
-        )
-    if transform not in ("none", "log"):
-        raise InputError(f"there is no transform {transform!r}; choose none or log")
-    if not 0 <= minimum_coverage <= 1:
-        raise InputError(f"the minimum coverage {minimum_coverage} is not a share of the dates; give 0 to 1")
-    if region is not None and (len(region) != 4 or not np.isfinite(region).all()):
-        raise InputError(f"the region {region} is not lat0, lat1, lon0, lon1; give four numbers in degrees")
 
 
 def _check_values(
@@ -353,15 +291,15 @@ def _check_constant(file: str, name: str, values: NDArray[np.float32]) -> None:
 def read_standard_error(
     file: str,
     data: xr.Dataset,
-    error_variable: str | None,
-    observation_error: float | None,
+    opening: Opening,
     observed: NDArray[np.bool_],
     dims: tuple[str, str, str],
     oddities: list[str],
 ) -> NDArray[np.float32]:
     """(time, lat, lon) or broadcastable, in the variable's units; the median where a value lacks one."""
+    error_variable = opening.error_variable
     if error_variable is None:
-        return np.full((1, 1, 1), observation_error or 0, np.float32)
+        return np.full((1, 1, 1), opening.observation_error or 0, np.float32)
     array = data[error_variable]
     if array.dtype.kind not in "iuf":
         raise InputError(f"{file}: the error variable {error_variable} does not hold numbers; choose another")
@@ -400,5 +338,5 @@ def take_logarithms(
     if count:
         oddities.append(f"values of zero or less, missing under the logarithm: {count}")
     safe = np.where(positive, values, np.float32(1))
-    take_logarithms = np.where(positive, np.log(safe), np.float32(np.nan))
-    return take_logarithms, (error / safe).astype(np.float32)
+    logarithms = np.where(positive, np.log(safe), np.float32(np.nan))
+    return logarithms, (error / safe).astype(np.float32)

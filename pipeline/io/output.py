@@ -46,13 +46,15 @@ _DEGREES = {
 }
 
 
-def provenance(method: str, seed: int, attributes: dict[str, Any] | None, **options: Any) -> dict[str, Any]:
-    """Attributes of what is filled: method, seed, the configuration that repeats it, and others.
+def provenance(
+    method: str, seed: int, configuration: Mapping[str, Any], attributes: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return the attributes of a filled field: method, seed, the configuration that repeats it, and others.
 
-    Options that are None are left out.
+    Options of the ``configuration`` that are None are left out.
     """
-    given = json.dumps({key: value for key, value in options.items() if value is not None})
-    return {"method": method, "seed": seed, "configuration": given} | (attributes or {})
+    given = json.dumps({key: value for key, value in configuration.items() if value is not None}, default=str)
+    return {"method": method, "seed": seed, "configuration": given} | dict(attributes or {})
 
 
 def to_dataset(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -12,9 +13,9 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from .coordinates import Layout, find_layout, list_names
-from .dates import Period
-from .field import Field, build_field, check_options
-from .reading import Inputs, Part, Region, list_inputs, open_input, read_part
+from .field import Field, build_field
+from .opening import Opening, make_opening
+from .reading import Inputs, Part, list_inputs, open_input, read_part
 from .seamask import find_mask
 
 STATION_NAMES = ("station", "stations", "site", "sites", "radar", "radars", "instrument", "antenna")
@@ -54,14 +55,8 @@ class Radials:
 def open_radials(
     inputs: Inputs,
     direction: str,
-    *,
-    variable: str | None = None,
-    mask_variable: str | None = None,
-    error_variable: str | None = None,
-    observation_error: float | None = None,
-    region: Region | None = None,
-    period: Period | None = None,
-    minimum_coverage: float = 0.05,
+    opening: Opening | None = None,
+    **options: Any,
 ) -> Radials:
     """Open the radial velocities of one or more stations.
 
@@ -69,34 +64,25 @@ def open_radials(
     named with commas in ``variable`` and, each with its own, in ``direction``. ``direction`` is in degrees
     clockwise from north, on (lat, lon) and the stations: where water goes whose velocity is positive. Where
     one has the CF name of what points away from the instrument and the other of what points toward it, the
-    direction is turned about. Dates are those of any station. The other options are those of `open_field`.
+    direction is turned about. Dates are those of any station. The options are those of `Opening`.
 
     Raises `InputError` for whatever makes the input unfit.
     """
-    check_options(error_variable, observation_error, region, "none", minimum_coverage)
+    opening = make_opening(opening, options)
     found: list[tuple[Part, Layout, str | None, str]] = []
     for entry in list_inputs(inputs):
         with open_input(entry) as (file, dataset):
-            for one, name, bearing in _each(file, dataset, variable, direction):
-                layout = find_layout(file, one, name, others=(mask_variable, error_variable, bearing))
-                mask = find_mask(file, one, layout, mask_variable)
-                others = [other for other in (mask, error_variable, bearing) if other is not None]
-                found.append((read_part(file, one, layout, others, region, period), layout, mask, bearing))
+            for one, name, bearing in _each(file, dataset, opening.variable, direction):
+                layout = find_layout(file, one, name, others=(*opening.names, bearing))
+                mask = find_mask(file, one, layout, opening.mask_variable)
+                others = [other for other in (mask, opening.error_variable, bearing) if other is not None]
+                found.append((read_part(file, one, layout, others, opening), layout, mask, bearing))
     aligned = _same_dates([(part, layout) for part, layout, _, _ in found])
     stations, towards = [], []
     for data, (part, layout, mask, bearing) in zip(aligned, found, strict=True):
         towards.append(_unit_vectors(part.file, data, layout, bearing))
         stations.append(
-            build_field(
-                [Part(part.file, data, data[layout.time].to_index())],
-                layout,
-                mask,
-                error_variable=error_variable,
-                observation_error=observation_error,
-                period=period,
-                transform="none",
-                minimum_coverage=minimum_coverage,
-            )
+            build_field([Part(part.file, data, data[layout.time].to_index())], layout, mask, opening)
         )
         _check_grid(stations[0], stations[-1], part.file)
     sea = np.logical_or.reduce([station.sea for station in stations])

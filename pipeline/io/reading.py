@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from .coordinates import TIME_NAMES, Layout, is_time, list_names, read_grid
 from .dates import Period, format_date, format_dates, in_period, parse_period
+from .opening import Opening, Region
 
 Inputs = str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | xr.Dataset | xr.DataArray
-Region = Sequence[float]  # lat0, lat1, lon0, lon1
 
 _DEFAULT_FILL = 0.99 * float(
     netCDF4.default_fillvals["f4"]
@@ -109,8 +109,7 @@ def read_part(
     dataset: xr.Dataset,
     layout: Layout,
     others: Sequence[str] = (),
-    region: Region | None = None,
-    period: Period | None = None,
+    opening: Opening = Opening(),
 ) -> Part:
     """The variable and ``others`` on its grid, cut and loaded; values the attributes exclude become missing.
 
@@ -137,9 +136,9 @@ def read_part(
         )
     if dates.hasnans:
         raise InputError(f"{file}: {int(dates.isna().sum())} of the dates are missing; repair {layout.time}")
-    if period is not None:
-        data = data.isel({layout.t: np.flatnonzero(in_period(dates, period))})
-    data = data.compute() if region is None else _cut_region(file, data, layout, region)
+    if opening.period is not None:
+        data = data.isel({layout.t: np.flatnonzero(in_period(dates, opening.period))})
+    data = data.compute() if opening.region is None else _cut_region(file, data, layout, opening.region)
     for key, array in data.data_vars.items():
         if array.dtype.kind == "f" or key == layout.variable:
             data[key] = array.copy(data=_valid(array))
@@ -175,8 +174,9 @@ def check_dates(parts: Sequence[Part], layout: Layout, period: Period | None) ->
         seen.update(dict.fromkeys(part.dates, part.file))
     if period is not None and not any(part.data.sizes[layout.t] for part in parts):
         first, last = min(seen), max(seen)
+        start, end = parse_period(period)
         raise InputError(
-            f"{parts[0].file}: no date lies in the period {parse_period(period)[0]} to {parse_period(period)[1]}; "
+            f"{parts[0].file}: no date lies in the period {start} to {end}; "
             f"the dates go from {format_date(first)} to {format_date(last)}"
         )
 

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from .coordinates import Layout, find_track, list_names, track_layouts
-from .dates import Period, in_period
+from .dates import in_period
+from .opening import Opening, make_opening
 from .reading import Inputs, Region, list_inputs, open_input, read_part
 from .workers import start_workers
 
@@ -64,16 +65,6 @@ class Tracks:
         return self.mission == self.missions.index(mission)
 
 
-@dataclass(frozen=True)
-class _Asked:
-    """What is read of each file."""
-
-    variable: str | None
-    error_variable: str | None
-    bounds: Region | None
-    period: Period | None
-
-
 def is_along_track(inputs: Inputs) -> bool:
     """Whether the first input holds points along a track and no field."""
     with open_input(list_inputs(inputs)[0]) as (_, dataset):
@@ -82,30 +73,27 @@ def is_along_track(inputs: Inputs) -> bool:
 
 def read_tracks(
     inputs: Inputs,
+    opening: Opening | None = None,
     *,
-    variable: str | None = None,
-    error_variable: str | None = None,
-    observation_error: float | None = None,
-    bounds: Region | None = None,
-    period: Period | None = None,
     cluster: str | None = None,
-    number: int = 1,
+    n_workers: int = 1,
+    **options: Any,
 ) -> Tracks:
-    """Read along-track files (paths, globs) or a dataset, by ``number`` processes or on a dask ``cluster``.
+    """Read along-track files (paths, globs) or a dataset, by ``n_workers`` processes or on a dask ``cluster``.
 
     The mission is that of a variable ``mission``, ``platform`` or ``satellite`` on the points, else of the
     global attribute ``platform`` or ``mission``, else of the name of the file. A new track begins where the
     time jumps by more than 10 samplings of the mission. Missing and invalid values, those that an ancillary
-    flag does not call good, and what lies outside the ``bounds`` (lat0, lat1, lon0, lon1) or occurs twice
+    flag does not call good, and what lies outside the region or occurs twice
     are left out, and counted in ``oddities``. ``error_variable`` and ``observation_error`` are standard
     errors; with neither the noise of each mission is told from its second differences along the tracks.
 
     Raises `InputError` for files that hold no points, or none of use.
     """
+    opening = make_opening(opening, options)
     entries = list_inputs(inputs)
-    asked = _Asked(variable, error_variable, bounds, period)
-    with start_workers(cluster, min(number, len(entries))) as mapped:
-        parts = list(mapped(_Reader(asked), entries))
+    with start_workers(cluster, min(n_workers, len(entries))) as mapped:
+        parts = list(mapped(_Reader(opening), entries))
     first = parts[0]
     strange = next((part for part in parts if part.name != first.name), None)
     if strange is not None:
@@ -138,13 +126,13 @@ def read_tracks(
             "choose other bounds, another period or variable"
         )
     whole = replace(whole, track=_numbered(whole))
-    if error_variable is None:
-        if observation_error is None:
+    if opening.error_variable is None:
+        if opening.observation_error is None:
             noise = _noise(whole)
             told = (f"{name} {sigma:.3g}" for name, sigma in zip(missions, noise, strict=True))
             oddities.append(f"standard error of the values, told from their noise: {list_names(told)}")
         else:
-            noise = np.full(len(missions), observation_error)
+            noise = np.full(len(missions), opening.observation_error)
         whole = replace(whole, error_variance=noise[whole.mission] ** 2)
     return replace(whole, oddities=tuple(oddities))
 
@@ -153,20 +141,20 @@ def read_tracks(
 class _Reader:
     """Reads one file; an object of its own, for it travels to other processes."""
 
-    asked: _Asked
+    opening: Opening
 
     def __call__(self, entry: str | xr.Dataset) -> Tracks:
         with open_input(entry) as (file, dataset):
-            return _read(file, dataset, self.asked)
+            return _read(file, dataset, self.opening)
 
 
-def _read(file: str, dataset: xr.Dataset, asked: _Asked) -> Tracks:
-    layout = find_track(file, dataset, asked.variable, (asked.error_variable,))
+def _read(file: str, dataset: xr.Dataset, opening: Opening) -> Tracks:
+    layout = find_track(file, dataset, opening.variable, (opening.error_variable,))
     missing = dataset[layout.time].isnull().to_numpy()
     dataset = dataset.isel({layout.t: ~missing}) if missing.any() else dataset
-    if asked.error_variable is not None and asked.error_variable not in dataset:
-        raise InputError(f"{file}: there is no error variable {asked.error_variable!r}; choose another")
-    others = [] if asked.error_variable is None else [asked.error_variable]
+    if opening.error_variable is not None and opening.error_variable not in dataset:
+        raise InputError(f"{file}: there is no error variable {opening.error_variable!r}; choose another")
+    others = [] if opening.error_variable is None else [opening.error_variable]
     part = read_part(file, dataset, layout, others)
     data = part.data
     time = data[layout.time].to_index()
@@ -185,10 +173,10 @@ def _read(file: str, dataset: xr.Dataset, asked: _Asked) -> Tracks:
         ("values without a standard error", ~(np.isfinite(error) & (error > 0))),
         ("values that a flag does not call good", ~_good(dataset, layout)),
     ]
-    if asked.period is not None:
-        left_out.append(("values outside the period", ~in_period(time, asked.period)))
-    if asked.bounds is not None:
-        left_out.append(("values outside the bounds", ~_within(lat, lon, asked.bounds)))
+    if opening.period is not None:
+        left_out.append(("values outside the period", ~in_period(time, opening.period)))
+    if opening.region is not None:
+        left_out.append(("values outside the bounds", ~_within(lat, lon, opening.region)))
     kept = np.ones(len(value), bool)
     oddities = [f"values without a time: {np.count_nonzero(missing)}"] if missing.any() else []
     for what, lost in left_out:

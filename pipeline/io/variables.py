@@ -19,7 +19,8 @@ from ..errors import InputError
 from .coordinates import list_names
 from .dates import format_date
 from .field import Field, mask_oddities, open_field, take_logarithms
-from .reading import Inputs, Region
+from .opening import Opening, Region
+from .reading import Inputs
 
 _log = logging.getLogger(__name__)
 
@@ -42,15 +43,28 @@ class Spec:
     error: str | None = None  # a standard error, or the name of a variable of them
     jitter: float = 0.0
 
-    def opening(self) -> dict[str, Any]:
-        """The same as options of `open_field`."""
-        found: dict[str, Any] = {"variable": self.variable, "transform": self.transform}
+    def open(self, opening: Opening | None = None) -> Field:
+        """Open the variable, with an ``opening`` for what it leaves open. Raises `InputError`."""
+        return replace(open_field(self.files, self.complete(opening or Opening())), jitter=self.jitter)
+
+    def complete(self, opening: Opening) -> Opening:
+        """Return the ``opening`` with this variable's own options.
+
+        Raises `InputError` where an option is given both ways.
+        """
+        own: dict[str, Any] = {"variable": self.variable, "transform": self.transform}
         if self.error is not None:
             try:
-                found["observation_error"] = float(self.error)
+                own["observation_error"] = float(self.error)
             except ValueError:
-                found["error_variable"] = self.error
-        return {name: value for name, value in found.items() if value is not None}
+                own["error_variable"] = self.error
+        own = {name: value for name, value in own.items() if value is not None}
+        both = sorted(name.replace("_", " ") for name in own.keys() & opening.given().keys())
+        if both:
+            raise InputError(
+                f"{self.files}: the {list_names(both)} is given with the file and by an option; leave one out"
+            )
+        return replace(opening, **own)
 
 
 Source = str | Spec | xr.Dataset | xr.DataArray | Field
@@ -105,27 +119,23 @@ def first_and_others(inputs: Sequence[str]) -> tuple[Inputs | Spec, list[Spec]]:
     return first, others
 
 
-def files_and_opening(source: Inputs | Spec, opening: dict[str, Any]) -> tuple[Inputs, dict[str, Any]]:
-    """The files of a variable and the options of `open_field`. Raises `InputError` for one given twice."""
-    if not isinstance(source, Spec):
-        return source, opening
-    own = source.opening()
-    both = list_names(sorted(name.replace("_", " ") for name in own.keys() & opening.keys()), 1)
-    if own.keys() & opening.keys():
-        raise InputError(f"{source.files}: the {both} is given with the file and by an option; leave one out")
-    return source.files, opening | own
+def separate(source: Inputs | Spec, opening: Opening) -> tuple[Inputs, Opening]:
+    """Return the files of a variable and its complete opening. Raises `InputError` as `Spec.complete`."""
+    if isinstance(source, Spec):
+        return source.files, source.complete(opening)
+    return source, opening
 
 
 def open_variables(
     source: Inputs | Spec | Field,
     others: Sequence[Source] = (),
     auxiliary: Sequence[Source] = (),
-    **opening: Any,
+    opening: Opening = Opening(),
 ) -> tuple[list[Field], list[Field]]:
     """The variables to fill, ``source`` first, and those that help, on the grid and the dates of the first.
 
-    ``opening`` are the options of `open_field` for the source; region and dates are those of all. Raises
-    `InputError` as that does, for names that are not different, and as `regrid_like` does.
+    ``opening`` is that of the ``source``; its minimum coverage holds for all variables, its region and period
+    limit all. Raises `InputError` as `open_field` and `regrid_like` do, and for variables of one name.
     """
     more: list[Spec] = []
     if isinstance(source, str):
@@ -133,15 +143,12 @@ def open_variables(
     if isinstance(source, Field):
         first = source
     else:
-        files, how = files_and_opening(source, opening)
-        first = replace(open_field(files, **how), jitter=getattr(source, "jitter", 0.0))
-    shared = {key: opening[key] for key in ("minimum_coverage",) if key in opening}
-    around = {
-        "region": _around(first),
-        "period": (format_date(first.dates[0])[:10], format_date(first.dates[-1])[:10]),
-    }
+        files, own = separate(source, opening)
+        first = replace(open_field(files, own), jitter=getattr(source, "jitter", 0.0))
+    period = format_date(first.dates[0])[:10], format_date(first.dates[-1])[:10]
+    near = Opening(region=_around(first), period=period, minimum_coverage=opening.minimum_coverage)
     filled, helping = (
-        [regrid_like(field, first) for entry in entries for field in _fields(entry, shared | around)]
+        [regrid_like(field, first) for entry in entries for field in _fields(entry, near)]
         for entries in ([*more, *others], auxiliary)
     )
     filled.insert(0, first)
@@ -149,24 +156,28 @@ def open_variables(
     twice = {name for name in names if names.count(name) > 1}
     if twice:
         raise InputError(
-            f"{list_names(sorted(twice))}: more than one of the variables is called so; rename one in its file, "
-            "or put many files of one variable as a pattern in quotes"
+            f"{list_names(sorted(twice))}: several variables have this name; rename one in its file, or "
+            "put many files of one variable as a pattern in quotes"
         )
     return filled, helping
 
 
-def _fields(entry: Source, opening: dict[str, Any]) -> list[Field]:
+def _fields(entry: Source, opening: Opening) -> list[Field]:
     if isinstance(entry, Field):
         return [entry]
     if isinstance(entry, xr.Dataset | xr.DataArray):
-        return [open_field(entry, **opening)]
+        return [open_field(entry, opening)]
     specs = parse_spec(entry) if isinstance(entry, str) else [entry]
-    return [replace(open_field(one.files, **opening | one.opening()), jitter=one.jitter) for one in specs]
+    return [one.open(opening) for one in specs]
 
 
 def _around(first: Field) -> Region:
     lat, lon = first.lat, first.lon
     return lat.min() - _MARGIN, lat.max() + _MARGIN, lon.min() - _MARGIN, lon.max() + _MARGIN
+
+
+def _range(field: Field) -> str:
+    return f"{format_date(field.dates[0])} to {format_date(field.dates[-1])}"
 
 
 def regrid_like(field: Field, first: Field) -> Field:
@@ -182,8 +193,8 @@ def regrid_like(field: Field, first: Field) -> Field:
     name = f"{list_names(field.inputs, 1)}: {field.name}"
     if not found.any():
         raise InputError(
-            f"{name} has none of the dates of {first.name} ({format_date(field.dates[0])} to {format_date(field.dates[-1])}, "
-            f"not {format_date(first.dates[0])} to {format_date(first.dates[-1])}); give it for the same dates"
+            f"{name} has none of the dates of {first.name} ({_range(field)}, not {_range(first)}); give it for "
+            "the same dates"
         )
     _log.info("%s has %d of the %d dates of %s", name, found.sum(), found.size, first.name)
     values = np.where(field.observed, field.source.transpose(*field.dims).to_numpy(), np.nan)

@@ -20,29 +20,29 @@ _RETRIES = 3  # of an item whose worker is lost
 
 
 @contextmanager
-def start_workers(cluster: str | None = None, number: int = 1) -> Iterator[Mapper]:
+def start_workers(cluster: str | None = None, n_workers: int = 1) -> Iterator[Mapper]:
     """A map for the block to call with a function of the top level of a module, and items.
 
-    Without a ``cluster`` it uses ``number`` processes, this one where that is 1. "local" is a dask cluster of
+    Without a ``cluster`` it uses ``n_workers`` processes, this one where that is 1. "local" is a dask cluster of
     as many on this machine, "slurm" one of as many jobs, as dask-jobqueue's configuration describes them;
     anything else is the address of a scheduler that runs. There an item whose worker dies is done again.
 
     Raises `InputError` where dask.distributed is not installed or no scheduler answers.
     """
     if cluster is not None:
-        with _client(cluster, number) as client:
-            running = len(client.scheduler_info()["workers"]) or number
+        with _client(cluster, n_workers) as client:
+            running = len(client.scheduler_info()["workers"]) or n_workers
             yield lambda work, items: _in_order(
                 lambda item: client.submit(work, item, pure=False, retries=_RETRIES), items, _AHEAD * running
             )
-    elif number == 1:
+    elif n_workers == 1:
         yield map
     else:
         # Handles of HDF5 files and threads of torch do not survive a fork.
-        with ProcessPoolExecutor(number, mp_context=multiprocessing.get_context("spawn")) as pool:
+        with ProcessPoolExecutor(n_workers, mp_context=multiprocessing.get_context("spawn")) as pool:
             try:
                 yield lambda work, items: _in_order(
-                    lambda item: pool.submit(work, item), items, _AHEAD * number
+                    lambda item: pool.submit(work, item), items, _AHEAD * n_workers
                 )
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
@@ -60,17 +60,17 @@ def _in_order(submit: Callable[[Any], Any], items: Iterable[Any], ahead: int) ->
 
 
 @contextmanager
-def _client(cluster: str, number: int) -> Iterator[Any]:
+def _client(cluster: str, n_workers: int) -> Iterator[Any]:
     try:
         from distributed import Client, LocalCluster
 
         if cluster == "local":
-            made: Any = LocalCluster(n_workers=number, threads_per_worker=1, dashboard_address=None)
+            made: Any = LocalCluster(n_workers=n_workers, threads_per_worker=1, dashboard_address=None)
         elif cluster == "slurm":
             from dask_jobqueue import SLURMCluster
 
             made = SLURMCluster()
-            made.scale(jobs=number)
+            made.scale(jobs=n_workers)
         else:
             made = None
     except ImportError as error:

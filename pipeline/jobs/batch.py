@@ -16,7 +16,6 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 import yaml
-from rich.table import Table
 
 from ..errors import InputError
 from ..io.reading import list_inputs
@@ -99,24 +98,6 @@ def run(
         rows = rows[only : only + 1]
     with ThreadPoolExecutor(number) as pool, progress("filling", len(rows), quiet) as advance:
         return list(_told(pool.map(_run, rows), advance))
-
-
-def table(lines: Sequence[Mapping[str, Any]]) -> Table:
-    """The lines for the screen."""
-    shown = Table(title="Score on held-out values", title_justify="left")
-    for heading in ("job", "state", "method", "n", "RMSE", "bias", "within ±1σ"):
-        shown.add_column(heading, justify="left" if heading in ("job", "state", "method") else "right")
-    for line in lines:
-        cells = [line["job"], line["state"], str(line.get("delivered", ""))]
-        if "held_out_rmse" in line:
-            cells += [
-                str(line["held_out_n"]),
-                f"{line['held_out_rmse']:.4g}",
-                f"{line['held_out_bias']:+.2g}",
-                f"{100 * line['held_out_coverage_1sigma']:.1f} %",
-            ]
-        shown.add_row(*cells)
-    return shown
 
 
 def write(lines: Sequence[Mapping[str, Any]], path: str | os.PathLike[str]) -> None:

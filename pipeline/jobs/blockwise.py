@@ -1,8 +1,8 @@
-"""A record of any size, filled block by block: learn on a part of it, then fill all of it.
+"""Records larger than memory, filled block by block: learn on a part, then fill all of it.
 
-Memory holds one block, some dates of a part of the map with what is around them, which is read more than once
-and written once. A block's result depends on nothing but what it sees and what was learnt, so blocks can be
-done in any order and by any worker, and a run that was killed does the rest.
+Memory holds one block, some dates of a part of the map with their surroundings, which are read more than once
+and written once. The result of a block depends on nothing but its surroundings and what was learned, so blocks
+can be filled in any order and by any worker, and a run that was killed does the rest.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Callable, Sequence
+import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -21,55 +22,59 @@ import numpy as np
 import psutil
 import torch
 import xarray as xr
+from numpy.typing import NDArray
 
 from ..classical.baselines import differences_in_space, differences_in_time
 from ..classical.kriging import Kriging
 from ..classical.neighbours import Component, Scales
 from ..errors import InputError
-from ..holdout.calibration import Calibration, check_levels
+from ..holdout.calibration import Calibration
 from ..io.dates import days_since_first
 from ..io.field import Field, RecordStatistics, grid_spacing
+from ..io.opening import Opening
 from ..io.output import coverage_in_time, provenance, summary, to_dataset
 from ..io.workers import start_workers
 from ..io.writing import check_writable, replace_atomically, resume_store
 from ..progress import progress
-from ..records.blocks import Block, Box, cut_blocks
-from ..records.prepare import CELLS, DATES
-from ..records.record import Record
-from ..records.subset import select_subset
+from ..records.blocks import BASE, CELLS, DATES, Block, Box, cut_blocks
+from ..records.prepare import prepare
+from ..records.record import Record, read_digest
+from ..records.subset import LEARNING, select_subset
+from ..settings import HELD_OUT, FillSettings, choose_device
 from ..training.data import GapData
 from ..training.features import StaticFeatures, static_features
 from ..training.firstguess import Guess, PixelMeans, anomaly_spread
-from ..training.networks import NETWORKS, Training, has_fixed_grid
-from .evaluate import Estimate, evaluate_candidates
-from .fill import AUTOMATIC, DEFAULTS, GUESSING, HELD_OUT, METHODS, choose_device
+from .deliver import Report
+from .evaluate import ErrorScale, evaluate_candidates
+from .methods import Candidate, Method, find_method, find_methods
 
 _log = logging.getLogger(__name__)
 
+BYTES_TO_START, BYTES_TO_LEARN = BASE, LEARNING  # of the process, and for each value of a field
+
 _FILLING, _FILLING_SIMPLY = 120, 85  # bytes a value of a block, and where it is filled without a first guess
-_WHOLE_MAPS = ("dineof", "blend", "auto")  # what they learn of a part is not true of the next one
-_POINTWISE = ("climatology", "persistence", "linear-time")  # methods that look at no neighbours
 _LENGTHS = 2  # of the covariance's nearer part that are seen around a block
 _LEAST_REACH, _USUAL_REACH, _MOST_REACH = 12, 36, 96  # cells around a block
 _YEAR = 365  # days
-_LEARNT, _NETWORK = "learnt.json", "network.ckpt"  # beside the unfinished store
+_LEARNED, _NETWORK = "learned.json", "network.ckpt"  # next to the unfinished store
+_OF_FIELD = ("error_variable", "observation_error", "transform")  # what `prepare` leaves to the filling
 
 
 @dataclass(frozen=True)
-class Learnt:
-    """What a block is filled with."""
+class Learned:
+    """What a block is filled with, as plain data."""
 
-    method: str  # of `fill.METHODS`
-    calibration: Calibration
+    candidate: str  # the one that is delivered
+    method: str  # that makes it
+    scale: ErrorScale
     guess: dict[str, Any] | None  # fields of a `Kriging` or a `PixelMeans`; None for methods without one
-    rows: list[dict[str, Any]]  # the scores of all that was tried on what was held out
-    score: dict[str, Any]  # that of the method
-    seed: int
-    whole: dict[str, Any]  # fields of a `RecordStatistics`
-    reach: int  # cells around a block that it has to see
+    rows: list[dict[str, Any]]  # the scores of all candidates
+    attributes: dict[str, Any]  # of the output
+    statistics: dict[str, Any]  # fields of a `RecordStatistics`
+    reach: int  # cells around a block that it depends on
 
     def first_guess(self) -> Guess | None:
-        """The first guess as it was fitted."""
+        """Return the first guess as it was fitted."""
         if self.guess is None:
             return None
         if "scales" not in self.guess:
@@ -78,162 +83,190 @@ class Learnt:
         scales = Scales(tuple(Component(*part) for part in components), nugget)
         return Kriging(**self.guess | {"scales": scales})
 
+    @staticmethod
+    def read(path: Path) -> Learned:
+        """Return what an earlier run wrote."""
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        parts = (kept["scale"][name] for name in ("calibration", "floor"))
+        scale = ErrorScale(*(None if part is None else Calibration(**part) for part in parts))  # type: ignore[arg-type]
+        return Learned(**kept | {"scale": scale})
+
 
 @dataclass(frozen=True)
 class Job:
     """All that a worker needs to fill a block; it can be sent to another process."""
 
     record: Record
-    learnt: Learnt
-    training: Training
+    learned: Learned
+    method: Method
+    settings: FillSettings
     store: Path
     device: str
-    analysis_everywhere: bool
-    intervals: dict[int, float]  # half-widths by level
     threads: int | None
 
 
 def default_memory() -> float:
-    """GB: half of the machine's."""
+    """Return half of the machine's memory in GB."""
     return psutil.virtual_memory().total / 2e9
+
+
+def fill_inputs(
+    inputs: Sequence[str],
+    output: str | os.PathLike[str],
+    opening: Opening,
+    settings: FillSettings,
+    report: Report = lambda rows: None,
+    attributes: Mapping[str, Any] | None = None,
+) -> None:
+    """Prepare the inputs, unless they are a store of `prepare`, and fill them (`fill_record`).
+
+    Without a cache the store is next to the output and is removed when that is complete.
+    """
+    resources = settings.resources
+    given = {name: value for name, value in opening.given().items() if name not in _OF_FIELD}
+    place = Path(output).with_name(f".{Path(output).name}.cache.zarr")
+    store = Path(resources.cache or place)
+    if len(inputs) == 1 and read_digest(inputs[0]) is not None:
+        if given:
+            raise InputError(
+                f"{inputs[0]}: is prepared already, and too large to be cut here; give "
+                f"{', '.join('--' + name.replace('_', '-') for name in given)} to `oceanfill prepare`"
+            )
+        store = Path(inputs[0])
+    else:
+        _log.info("filling block by block; preparing %s", store)
+        prepare(
+            inputs,
+            store,
+            replace(opening, observation_error=None, transform="none"),
+            cluster=resources.cluster,
+            n_workers=resources.n_workers,
+            quiet=settings.quiet,
+        )
+    values = {name: getattr(opening, name) for name in _OF_FIELD}
+    fill_record(Record(str(store), Opening(**values)), output, settings, report, attributes)
+    if resources.cache is None and store == place:
+        shutil.rmtree(store)
 
 
 def fill_record(
     record: Record,
     output: str | os.PathLike[str],
-    *,
-    method: str = "unet",
-    training: Training = DEFAULTS,
-    holdout: bool = True,
-    analysis_everywhere: bool = False,
-    intervals: Sequence[int] = (),
-    seed: int = 0,
-    device: str = "auto",
-    memory: float | None = None,
-    cluster: str | None = None,
-    number: int = 1,
-    quiet: bool = True,
-    report: Callable[[list[dict[str, Any]]], None] = lambda rows: None,
-    attributes: dict[str, Any] | None = None,
+    settings: FillSettings,
+    report: Report = lambda rows: None,
+    attributes: Mapping[str, Any] | None = None,
 ) -> None:
     """Fill the gaps of a record and write V, V_analysis, V_error and V_source (`output.to_dataset`).
 
-    ``memory`` (GB, half of the machine's without it) is what all ``number`` workers (`start_workers`) share; it
-    decides how large a block is. Other options are those of `fill.fill`. The same call after a kill
-    goes on where that one was, and gives the same values. Raises `InputError` for options that do not fit.
+    The memory of the settings' resources is what all workers share; it decides how large a block is. The same
+    call after a kill resumes where that one stopped, and gives the same values. ``report`` and ``attributes``
+    are those of `fill.fill`. Raises `InputError` for settings that do not fit.
     """
-    if method not in METHODS:
-        raise InputError(f"no method is called {method!r}; choose one of {', '.join(METHODS)}")
-    if training.cv_points is not None or training.save_eofs is not None:
+    method, resources = find_method(settings.method), settings.resources
+    if settings.eofs.cv_points is not None or settings.eofs.save_eofs is not None:
         raise InputError(
             f"{record.path}: is filled block by block, each with EOFs of its own; leave out --cv-points and "
             "--save-eofs, or allow more --memory"
         )
     check_writable(output)
-    check_levels(intervals)
     if (record.share[record.sea] == 1).all():
         _log.warning("%s: nothing is missing, so the values are copied through", record.layout.variable)
-        method, holdout = "persistence", False
-    where = choose_device(device)
-    memory = (memory or default_memory()) * 1e9
+        method, settings = find_method("persistence"), replace(settings, holdout=False)
+    device = choose_device(settings.device)
+    memory = (resources.memory or default_memory()) * 1e9
     cut = partial(
         cut_blocks,
         record.shape,
-        memory / number,
-        _FILLING if method in GUESSING else _FILLING_SIMPLY,
-        cyclic=record.cyclic and not _of_one_grid(method),
-        whole_maps=method in _WHOLE_MAPS or _of_one_grid(method),
+        memory / resources.n_workers,
+        _FILLING if method.needs_first_guess else _FILLING_SIMPLY,
+        cyclic=record.cyclic and method.wraps,
+        whole_maps=method.whole_maps,
     )
-    # What cannot be done is said before the training, which tells the reach.
-    cut(_LEAST_REACH if method in _POINTWISE else _MOST_REACH)
-    opened = {key: getattr(record, key) for key in ("error_variable", "observation_error", "transform")}
-    found = provenance(method, seed, None, holdout=holdout, **asdict(training), **opened)
-    plan = found | {
+    # Blocks that cannot be cut are refused before the training, which decides the reach.
+    cut(_LEAST_REACH if method.pointwise else _MOST_REACH)
+    found = dict(attributes or provenance(method.name, settings.seed, settings.described()))
+    plan = {
         "record": [str(Path(record.path).resolve()), (Path(record.path) / "zarr.json").stat().st_mtime_ns],
-        "opening": repr(record),
-        "memory": memory / number,
-        "analysis_everywhere": analysis_everywhere,
-        "intervals": list(intervals),
+        "opening": repr(record.opening),
+        "settings": repr(replace(settings, method=method.name, quiet=True, resources=resources)),
+        "memory": memory / resources.n_workers,
     }
-    _log.info(
-        "%s: %d dates of %d x %d pixels; %s on %s", record.layout.variable, *record.shape, method, where
-    )
-    make = partial(_make, record, found | (attributes or {}), intervals)
+    sizes = record.layout.variable, *record.shape
+    _log.info("%s: %d dates of %d x %d pixels; %s on %s", *sizes, method.name, device)
+    make = partial(_make, record, found, settings.intervals)
     with resume_store(output, plan, make) as store:
-        held = store.parent / _LEARNT
+        held = store.parent / _LEARNED
         if not held.exists():
-            sample = select_subset(record, memory, whole_maps=method in _WHOLE_MAPS or _of_one_grid(method))
-            learnt = _learn(record, sample, store, method, training, holdout, seed, where, quiet)
+            sample = select_subset(record, memory, whole_maps=method.whole_maps)
+            learned = _learn(record, sample, store, method, replace(settings, device=device))
             with replace_atomically(held) as temporary:
-                temporary.write_text(json.dumps(asdict(learnt)), encoding="utf-8")
-        kept = json.loads(held.read_text(encoding="utf-8"))
-        learnt = Learnt(**kept | {"calibration": Calibration(**kept["calibration"])})
-        report(learnt.rows)
-        how = training
-        if learnt.method in NETWORKS:
-            how = replace(
-                training, checkpoint=training.checkpoint or str(store.parent / _NETWORK), save_checkpoint=None
-            )
-        threads = max(1, torch.get_num_threads() // number) if number > 1 else None
-        widths = learnt.calibration.half_widths_of(intervals)
-        job = Job(record, learnt, how, store, where, analysis_everywhere, widths, threads)
+                temporary.write_text(json.dumps(asdict(learned)), encoding="utf-8")
+        learned = Learned.read(held)
+        report(learned.rows)
+        chosen = find_methods().get(learned.method, method)
+        if chosen.trains:
+            network = settings.training.checkpoint or str(store.parent / _NETWORK)
+            training = replace(settings.training, checkpoint=network, save_checkpoint=None)
+            settings = replace(settings, training=training)
+        n_workers = resources.n_workers
+        threads = max(1, torch.get_num_threads() // n_workers) if n_workers > 1 else None
+        job = Job(record, learned, chosen, settings, store, device, threads)
         marks = store.parent / "done"
         marks.mkdir(exist_ok=True)
-        blocks = cut(learnt.reach)
+        blocks = cut(learned.reach)
         left = [(k, block) for k, block in enumerate(blocks) if not (marks / str(k)).exists()]
         _log.info("%d blocks of up to %d dates of %d x %d pixels", len(blocks), *blocks[0].core.shape)
-        with start_workers(cluster, number) as everywhere, progress("filling", len(blocks), quiet) as advance:
+        with (
+            start_workers(resources.cluster, n_workers) as run,
+            progress("filling", len(blocks), settings.quiet) as advance,
+        ):
             advance(len(blocks) - len(left))
-            for k in everywhere(partial(_fill_block, job), left):
+            for k in run(partial(_fill_block, job), left):
                 (marks / str(k)).touch()
                 advance(1)
-        _describe(store, record, learnt)
+        _describe(store, record, learned)
 
 
-def _learn(
-    record: Record,
-    sample: Field,
-    store: Path,
-    method: str,
-    training: Training,
-    holdout: bool,
-    seed: int,
-    device: str,
-    quiet: bool,
-) -> Learnt:
+def _learn(record: Record, sample: Field, store: Path, method: Method, settings: FillSettings) -> Learned:
     data = GapData(
         sample,
-        held_out=HELD_OUT if holdout else 0.0,
-        first_guess=training.first_guess,
+        held_out=HELD_OUT if settings.holdout else 0.0,
+        first_guess=settings.training.first_guess,
         around=_around(record, sample),
-        seed=seed,
-        device=device,
-        quiet=quiet,
+        seed=settings.seed,
+        device=settings.device,
+        quiet=settings.quiet,
     )
-    network = store.parent / _NETWORK
-    how = training if training.checkpoint else replace(training, save_checkpoint=str(network))
-    (products,) = METHODS[method](data, how)
+    training, network = settings.training, store.parent / _NETWORK
+    if training.checkpoint is None:
+        settings = replace(settings, training=replace(training, save_checkpoint=str(network)))
+    (candidates,) = method(data, settings)
     if training.save_checkpoint and network.exists():
         with replace_atomically(training.save_checkpoint) as temporary:
             temporary.write_bytes(network.read_bytes())
-    chosen, rows, calibration = evaluate_candidates(sample, data, products)
-    made = ["oi", method] if method in NETWORKS else [method]
-    if method == "auto":
-        made = [*AUTOMATIC[:-1], "oi", AUTOMATIC[-1]]
+    evaluation = evaluate_candidates(data, candidates)
+    best = evaluation.delivered
     guess = None if data.kriging is None else asdict(data.kriging)
-    score = next((row for row in rows if row["method"] == chosen.name), {})
     cell = float(np.mean(grid_spacing(sample)[1:]))
-    whole = RecordStatistics(
+    statistics = RecordStatistics(
         anomaly_spread(sample), differences_in_time(sample), differences_in_space(sample), cell
     )
-    name = made[products.index(chosen)]
-    reach = _reach(name, data.kriging, sample)
-    return Learnt(name, calibration, guess, rows, score, seed, asdict(whole), reach)
+    return Learned(
+        best.name,
+        best.method or best.name,
+        evaluation.scale,
+        guess,
+        evaluation.rows,
+        evaluation.attributes(),
+        asdict(statistics),
+        _reach(best, method, data.kriging, sample),
+    )
 
 
-def _reach(method: str, guess: Guess | None, sample: Field) -> int:
-    """How many cells away a method still learns something of a pixel."""
-    if method in _POINTWISE or (isinstance(guess, PixelMeans) and method == "oi"):
+def _reach(candidate: Candidate, method: Method, guess: Guess | None, sample: Field) -> int:
+    """Return how many cells away a method still depends on a pixel."""
+    chosen = find_methods().get(candidate.method or candidate.name, method)
+    if chosen.pointwise or candidate.name == "pixel-means":
         return _LEAST_REACH
     if not isinstance(guess, Kriging):
         return _USUAL_REACH
@@ -244,21 +277,24 @@ def _reach(method: str, guess: Guess | None, sample: Field) -> int:
 def _fill_block(job: Job, numbered: tuple[int, Block]) -> int:
     """Fill a block, write it, and return its number."""
     number, (core, seen) = numbered
+    record, learned, settings = job.record, job.learned, job.settings
     if job.threads is not None:
         torch.set_num_threads(job.threads)
-    ever = job.record.share[core.rows, core.columns] > 0
-    if not (ever | job.record.sea[core.rows, core.columns]).any():
+    ever = record.share[core.rows, core.columns] > 0
+    if not (ever | record.sea[core.rows, core.columns]).any():
         return number  # land: the store is empty there
-    field = replace(job.record.field(*seen), whole=RecordStatistics(**job.learnt.whole))
+    around = record.share[seen.rows, np.arange(seen.columns.start, seen.columns.stop) % record.shape[2]] > 0
+    field = record.field(*seen)
+    field = replace(field, ever_observed=around, statistics=RecordStatistics(**learned.statistics))
     own = core.within(seen)
     mean, error = _estimate(job, field, seen)
-    part = replace(field.part(*own), ever_observed=ever)
+    part = field.part(*own)
     filled = to_dataset(
         part,
         mean[own],
         error[own],
-        intervals=job.intervals,
-        analysis_everywhere=job.analysis_everywhere,
+        intervals=learned.scale.calibration.half_widths_of(settings.intervals),
+        analysis_everywhere=settings.analysis_everywhere,
     )
     filled = filled.drop_vars([name for name in filled.variables if name not in filled.data_vars])
     for array in filled.data_vars.values():
@@ -268,33 +304,31 @@ def _fill_block(job: Job, numbered: tuple[int, Block]) -> int:
     return number
 
 
-def _estimate(job: Job, field: Field, seen: Box) -> Estimate:
-    """Mean and scaled standard error (time, lat, lon) of what a block sees."""
-    record, learnt = job.record, job.learnt
+def _estimate(job: Job, field: Field, seen: Box) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the mean and the scaled standard error (time, lat, lon) of a block and its surroundings."""
+    record, learned = job.record, job.learned
     if not field.observed.any():
         mean, deviation = (np.broadcast_to(part, field.values.shape) for part in record.usual(*seen[1:]))
-        if record.transform == "log":
-            mean, deviation = np.log(mean), np.sqrt(np.log1p((deviation / mean) ** 2))
+        if record.opening.transform == "log":
+            variance = np.log1p((deviation / mean) ** 2)
+            mean, deviation = np.log(mean) - variance / 2, np.sqrt(variance)
         return mean, deviation
     data = GapData(
         field,
         held_out=0.0,
-        first_guess=job.training.first_guess,
-        kriging=learnt.first_guess(),
+        first_guess=job.settings.training.first_guess,
+        kriging=learned.first_guess(),
         around=_around(record, field),
-        seed=learnt.seed,
+        seed=job.settings.seed,
         device=job.device,
     )
-    mean, error = METHODS[learnt.method](data, job.training)[0][-1].estimate
-    return mean, learnt.calibration.scale_error(field, error)
-
-
-def _of_one_grid(method: str) -> bool:
-    return method in NETWORKS and has_fixed_grid(NETWORKS[method])
+    (candidates,) = job.method(data, job.settings)
+    candidate = candidates[learned.candidate]
+    return candidate.estimate[0], learned.scale.of_estimate(field, candidate)
 
 
 def _around(record: Record, part: Field) -> StaticFeatures:
-    """The surroundings of a part of the record: its place on the whole map, in a record as long as it is."""
+    """Return the static features of a part of the record: its place on the map, in a record as long as it is."""
     lat, lon = record.grid
     if record.cyclic:
         part = replace(part, lon=lon.min() + (part.lon - lon.min()) % 360)
@@ -303,7 +337,7 @@ def _around(record: Record, part: Field) -> StaticFeatures:
 
 
 def _make(record: Record, attributes: dict[str, Any], intervals: Sequence[int], store: Path) -> None:
-    """The empty store, with all coordinates and attributes."""
+    """Make the empty store, with all coordinates and attributes."""
     field = record.field(slice(0, 1))
     nothing = np.broadcast_to(np.float32(0), field.values.shape)
     widths = Calibration().half_widths_of(intervals)
@@ -325,8 +359,8 @@ def _make(record: Record, attributes: dict[str, Any], intervals: Sequence[int], 
     template.to_zarr(store, mode="w", compute=False, consolidated=False, encoding=encoding)
 
 
-def _describe(store: Path, record: Record, learnt: Learnt) -> None:
-    """Attributes of the whole: its dates, how much was observed, its score."""
+def _describe(store: Path, record: Record, learned: Learned) -> None:
+    """Write the attributes of the whole: its dates, how much was observed, its score."""
     name = record.layout.variable
     n = record.shape[0]
     at_sea = round(float(record.share[record.sea].sum(dtype=float)) * n)
@@ -334,8 +368,7 @@ def _describe(store: Path, record: Record, learnt: Learnt) -> None:
         what = str(data[name].attrs["long_name"])
     attrs: dict[str, Any] = coverage_in_time(record.dates.to_numpy(), days_since_first(record.dates))
     attrs["summary"] = summary(name, what, at_sea, n * int(record.sea.sum()))
-    attrs |= {"delivered": learnt.method} | learnt.calibration.attributes()
-    attrs |= {f"held_out_{key}": value for key, value in learnt.score.items() if key != "method"}
+    attrs |= learned.attributes
     import zarr  # a quarter of a second, for those who write it
 
     zarr.open_group(store, mode="r+").attrs.update(attrs)

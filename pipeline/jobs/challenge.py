@@ -10,6 +10,7 @@ import logging
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
@@ -17,18 +18,18 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
-from rich.table import Table
 from scipy import linalg
 from scipy.interpolate import RegularGridInterpolator
 from scipy.spatial.distance import cdist
 
 from ..errors import InputError
 from ..holdout import spectra
+from ..io.opening import Opening
 from ..io.writing import check_writable, write_dataset
 from ..progress import progress
-from ..training.networks import NETWORKS, Training
+from ..settings import FillSettings, TrackGrid
 from .challenge_files import Points, joined, one, read_mean_topography, read_points, read_reference
-from .fill import DEFAULTS, METHODS
+from .methods import find_method, find_methods
 from .tracks import fill_tracks
 
 _log = logging.getLogger(__name__)
@@ -197,15 +198,12 @@ def challenge(
     *,
     observations: str | None = None,
     step: float = 0.1,
-    training: Training = DEFAULTS,
-    seed: int = 0,
-    device: str = "auto",
-    quiet: bool = True,
+    settings: FillSettings | None = None,
     output: Path | None = None,
 ) -> list[Row]:
     """Map a challenge's observations with each method and score the maps by the challenge's definitions.
 
-    ``methods`` are "baseline", the challenge's own optimal interpolation, and those of `fill.METHODS`, by
+    ``methods`` are "baseline", the challenge's own optimal interpolation, and those of `methods.find_methods`, by
     which `fill_tracks` fills a grid of ``step`` degrees; a row says so where that delivers something else
     than was asked for. The maps of each are left in the folder ``output``, as ``ssh`` (time, lat, lon).
     Raises `InputError` for unknown names and for a folder that lacks files.
@@ -214,35 +212,31 @@ def challenge(
         raise InputError(f"there is no challenge {name!r}; choose one of {', '.join(CHALLENGES)}")
     missions = CHALLENGES[name].missions
     chosen = observations or next(iter(missions))
-    wrong = [method for method in methods if method != BASELINE and method not in METHODS]
+    wrong = [method for method in methods if method != BASELINE and method not in find_methods()]
     if wrong or chosen not in missions:
-        what, choice = (wrong, (BASELINE, *METHODS)) if wrong else ([chosen], tuple(missions))
+        what, choice = (wrong, (BASELINE, *find_methods())) if wrong else ([chosen], tuple(missions))
         raise InputError(f"challenge {name} has no {', '.join(what)}; choose among {', '.join(choice)}")
     if output is not None:
         check_writable(output / f"{name}.nc")
+    settings = settings or FillSettings()
     task = CHALLENGES[name](folder)
     rows = []
     for method in sorted(methods, key=lambda method: method != BASELINE):  # first what may be refused
-        if not quiet:
+        if not settings.quiet:
             _log.info("%s of %s", method, chosen)
         start = time.perf_counter()
         shown = method
         if method == BASELINE:
             points = joined(list(task.seen(chosen, _BASELINE_AVERAGED).values()))
-            maps = baseline(points, task.dates, quiet=quiet)
+            maps = baseline(points, task.dates, quiet=settings.quiet)
         else:
             filled = fill_tracks(
                 along_tracks(task.seen(chosen), task.noon),
-                grid=step,
-                bounds=_AROUND,
-                method=method,
-                training=training,
-                seed=seed,
-                device=device,
-                quiet=quiet,
+                Opening(),
+                replace(settings, method=method, tracks=TrackGrid(grid=step, bounds=_AROUND)),
             )
             maps = filled["ssh_analysis"].rename(latitude="lat", longitude="lon").reindex(time=task.dates)
-            if method in (*NETWORKS, "auto") and filled.attrs["delivered"] != method:
+            if find_method(method).trains and filled.attrs["delivered"] != method:
                 shown = f"{method}: {filled.attrs['delivered']}"
         levels = task.levels(maps)
         seconds = time.perf_counter() - start
@@ -314,23 +308,6 @@ def along_tracks(seen: Mapping[str, Points], noon: bool) -> xr.Dataset:
 def on(maps: xr.DataArray, grid: xr.DataArray) -> xr.DataArray:
     """Maps on another grid's ``lat`` and ``lon``, bilinear, extrapolated by what rounding leaves outside."""
     return maps.interp(lat=grid.lat, lon=grid.lon, kwargs={"fill_value": "extrapolate"})
-
-
-def table(name: str, rows: Sequence[Row]) -> Table:
-    """Our lines and, below them, those of the challenge's leaderboard."""
-    task = CHALLENGES[name]
-    shown = Table(title=f"Challenge {name}", title_justify="left", caption_justify="left")
-    shown.add_column("method")
-    shown.add_column("observations")
-    for heading in ("µ", "σ", f"λx ({task.unit})", "λt (d)", "s"):
-        shown.add_column(heading, justify="right")
-    digits = (".2f", ".2f", ".2f" if task.unit == "°" else ".0f", ".3g", ".0f")
-    for number, row in enumerate((*rows, *task.published)):
-        told = zip(row[2:], digits, strict=True)
-        cells = ("" if value is None else format(value, how) for value, how in told)
-        shown.add_row(row.method, row.observations, *cells, end_section=number == len(rows) - 1)
-    shown.caption = "below: the public leaderboard"
-    return shown
 
 
 def _days(times: NDArray[np.datetime64], since: pd.Timestamp) -> Floats:

@@ -17,22 +17,21 @@ import numpy as np
 import pandas as pd
 import psutil
 from numpy.typing import NDArray
-from rich.table import Table
 
 from ..errors import InputError
 from ..holdout import spectra
 from ..holdout.patterns import HOLDOUTS, distance_and_age
 from ..holdout.scores import bias, coverage, crps_gaussian, mae, rmse, rmse_interval, sums
 from ..io.field import Field
+from ..io.opening import check_names
 from ..io.writing import replace_atomically
+from ..settings import FillSettings, choose_device, make_settings, names_of_settings
 from ..training.data import GapData
-from ..training.networks import NETWORKS, Training
-from .evaluate import calibrate_candidate
-from .fill import DEFAULTS, GUESSING, METHODS, choose_device
+from .evaluate import fit_error_scale
+from .methods import find_method, find_methods
 
 _log = logging.getLogger(__name__)
 
-USUAL = (*(name for name in METHODS if name not in (*NETWORKS, "auto")), "unet")
 _SHARE = 0.2  # of the observed values that are hidden; one half scales the errors, the other is scored
 _SMALLEST_BOX = (8, 16, 16)  # dates, rows and columns of a spectrum
 
@@ -79,35 +78,38 @@ class Comparison:
 
 def compare(
     field: Field,
-    methods: Sequence[str] = USUAL,
+    methods: Sequence[Any] | None = None,
     *,
     holdout: str = "clouds",
     folds: int = 1,
     truth: Floats | None = None,
-    training: Training = DEFAULTS,
-    seed: int = 0,
-    device: str = "auto",
-    quiet: bool = True,
+    settings: FillSettings | None = None,
+    **options: Any,
 ) -> Comparison:
-    """Score methods of `fill.METHODS` on values that are hidden from a field.
+    """Score methods on values that are hidden from a field.
 
-    ``holdout`` (`gaps.HOLDOUTS`) says how a fifth of the observed values is hidden. On one half of them,
-    of other dates, the standard errors are scaled and networks choose their epoch; the other half is scored.
-    ``folds`` repeats it with other hidden values, scored together. With ``truth`` (time, lat, lon), finite
-    where it is known, the gaps themselves are scored and what is hidden is only for the scaling.
+    ``methods`` are names, methods or functions, as for `methods.find_method`; by default the usual ones.
+    ``holdout`` (`patterns.HOLDOUTS`) decides how a fifth of the observed values is hidden. On one half of them,
+    the validation set, the standard errors are scaled and networks choose their epoch; the other half, the
+    test set of other dates, is scored. ``folds`` repeats this with other hidden values, scored together. With
+    ``truth`` (time, lat, lon), finite where it is known, the gaps themselves are scored and the hidden values
+    are only used to scale the errors. The ``options`` are those of `FillSettings` and its parts; training,
+    seed, device and quiet count.
 
-    A row has the method, n, rmse and its 95 % interval rmse_low and rmse_high (bootstrap over dates), bias,
+    A row has the method, n, rmse and its 95% interval rmse_low and rmse_high (bootstrap over dates), bias,
     mae, crps, coverage_1sigma, coverage_2sigma, tie (whether that interval of the difference from the best
-    has zero in it), seconds and memory_gb (peak of the process), and of a complete truth mu, sigma,
+    contains zero), seconds and memory_gb (peak of the process), and with a complete truth mu, sigma,
     lambda_x (degrees) and lambda_t (days). A method that fails has ``failed`` instead. Raises `InputError`
     for unknown names and where nothing can be hidden.
     """
-    unknown = [name for name in methods if name not in METHODS or name == "auto"]
-    if unknown or holdout not in HOLDOUTS:
-        what, choice = (unknown, METHODS) if unknown else ([holdout], HOLDOUTS)
-        names = ", ".join(name for name in choice if name != "auto")
-        raise InputError(f"there is no {', '.join(what)} to compare with; choose among {names}")
-    spent: dict[str, list[float]] = {name: [0.0, 0.0] for name in methods}
+    check_names(options, names_of_settings())
+    settings = make_settings(settings, options)
+    tried = [find_method(one) for one in (usual_methods() if methods is None else methods)]
+    if any(method.name == "auto" for method in tried):
+        raise InputError("auto is a choice among the others and is not compared with them; leave it out")
+    if holdout not in HOLDOUTS:
+        raise InputError(f"there is no hold-out {holdout!r}; choose one of {', '.join(HOLDOUTS)}")
+    spent: dict[str, list[float]] = {method.name: [0.0, 0.0] for method in tried}
     failed: dict[str, str] = {}
     whole: dict[str, Floats] = {}
     parts = []
@@ -116,12 +118,12 @@ def compare(
             field,
             held_out=_SHARE,
             holdout=holdout,
-            first_guess=training.first_guess,
-            seed=seed + fold,
-            device=choose_device(device),
-            quiet=quiet,
+            first_guess=settings.training.first_guess,
+            seed=settings.seed + fold,
+            device=choose_device(settings.device),
+            quiet=settings.quiet,
         )
-        if not (data.validation.any() and data.test.any()):
+        if not data.is_judged:
             raise InputError(
                 f"{field.name}: no values can be hidden by {holdout}, so there is nothing to compare on; "
                 f"choose another --holdout among {', '.join(HOLDOUTS)}"
@@ -129,37 +131,40 @@ def compare(
         here = data.test if truth is None else np.isfinite(truth) & field.sea & ~field.observed
         if not here.any():
             raise InputError(f"{field.name}: the truth has no value in a gap; give that of this field")
-        with _measured() as guessed:
-            if any(name in GUESSING for name in methods):
+        with _measure() as guessed:
+            if any(method.needs_first_guess for method in tried):
                 data.setup("predict")
-        with _measured() as rehearsed:
-            if any(name in NETWORKS for name in methods):
+        with _measure() as masked:
+            if any(method.trains for method in tried):
                 data.setup("fit")
-        seen = field.hide(data.held_out)
-        part = _places(field if truth is not None else seen, here)
+        known = field.hide(data.held_out)
+        part = _locate(field if truth is not None else known, here)
         part.truth = (field.values if truth is None else truth)[here]  # noqa: PD011 - a Field's
         part.weight = data.weight[here] if truth is None else np.ones(part.truth.shape)
-        for name in methods:
+        for method in tried:
+            name = method.name
             if name in failed:
                 continue
-            if not quiet:
+            if not settings.quiet:
                 _log.info("%s%s", name, f", fold {fold + 1} of {folds}" if folds > 1 else "")
             try:
-                with _measured() as used:
-                    product = METHODS[name](copy.copy(data), training)[0][-1]
-                assert product.trial is not None
-                mean, error = product.trial
-                calibration = calibrate_candidate(data, product, "validation")
-                if truth is not None:
-                    mean, error = product.estimate
+                with _measure() as used:
+                    (candidates,) = method(copy.copy(data), settings)
+                    # Where a network cannot be trained there is only its first guess.
+                    candidate = candidates.get(name) or next(iter(candidates.values()))
+                assert candidate.trial is not None
+                scale = fit_error_scale(data, candidate, "validation")
+                if truth is None:
+                    mean, sigma = candidate.trial[0], scale.of_trial(known, candidate)
+                else:
+                    mean, sigma = candidate.estimate[0], scale.of_estimate(field, candidate)
                     whole[name] = mean
-                sigma = calibration.scale_error(seen if truth is None else field, error)
                 part.estimates[name] = mean[here], sigma[here]
             except Exception as fault:
                 failed[name] = str(fault).splitlines()[0] if str(fault) else type(fault).__name__
-                _log.warning("%s fails: %s", name, failed[name])
+                _log.warning("%s failed: %s", name, failed[name])
                 continue
-            seconds = used[0] + guessed[0] * (name in GUESSING) + rehearsed[0] * (name in NETWORKS)
+            seconds = used[0] + guessed[0] * method.needs_first_guess + masked[0] * method.trains
             spent[name] = [spent[name][0] + seconds, max(spent[name][1], used[1])]
         parts.append(part)
     scored = parts[0]
@@ -171,24 +176,14 @@ def compare(
         if truth is not None:
             row |= _spectral(field, truth, whole[row["method"]])
     rows += [{"method": name, "failed": why} for name, why in failed.items()]
-    return Comparison(rows, scored, field, truth is None and any(name in GUESSING for name in methods))
+    weighted = truth is None and any(method.needs_first_guess for method in tried)
+    return Comparison(rows, scored, field, weighted)
 
 
-def table(comparison: Comparison) -> Table:
-    """The rows for the screen; the best is marked, and what cannot be told from it."""
-    title = f"{comparison.field.name} ({comparison.field.source.attrs.get('units', '1')})"
-    shown = Table(title=title, collapse_padding=True, pad_edge=False)  # all columns in 120 characters
-    shown.title_justify = shown.caption_justify = "left"
-    shown.add_column("method")
-    headings, lines = _cells(comparison)
-    for heading in headings[1:]:
-        shown.add_column(heading, justify="right")
-    for line in lines:
-        shown.add_row(*line, style="bold" if line[-1] == "best" else None)
-    shown.caption = "RMSE with its 95 % interval over dates; a tie: that of the difference has zero in it"
-    if comparison.weighted:
-        shown.caption += ";\nhidden values weighted to be as hard as the real gaps"
-    return shown
+def usual_methods() -> list[str]:
+    """Return the names of the methods that are compared by default: the classical ones and the U-Net."""
+    names = [name for name, method in find_methods().items() if method.usual]
+    return sorted(names, key=lambda name: find_method(name).trains)  # networks last
 
 
 def write(comparison: Comparison, target: Path) -> list[Path]:
@@ -196,7 +191,7 @@ def write(comparison: Comparison, target: Path) -> list[Path]:
     paths = [target.with_name(target.name + kind) for kind in (".csv", ".md")]
     with replace_atomically(paths[0]) as temporary:
         pd.DataFrame(comparison.rows).to_csv(temporary, index=False)
-    headings, lines = _cells(comparison)
+    headings, lines = comparison_cells(comparison)
     rule = ["---"] + ["---:"] * (len(headings) - 1)
     with replace_atomically(paths[1]) as temporary:
         text = "".join(f"| {' | '.join(cells)} |\n" for cells in (headings, rule, *lines))
@@ -204,7 +199,8 @@ def write(comparison: Comparison, target: Path) -> list[Path]:
     return paths
 
 
-def _cells(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
+def comparison_cells(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
+    """Return the headings and the cells of a comparison, as text."""
     rows = comparison.rows
     spectral = any("mu" in row for row in rows)
     headings = ["method", "RMSE", "95 %", "bias", "MAE", "CRPS", "±1σ", "±2σ"]
@@ -231,7 +227,7 @@ def _cells(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
     return headings, lines
 
 
-def _places(known: Field, here: NDArray[np.bool_]) -> Scored:
+def _locate(known: Field, here: NDArray[np.bool_]) -> Scored:
     """Where the values at ``here`` are, and how far from what is ``known``."""
     distance, age = distance_and_age(known)
     nothing = np.zeros(0)
@@ -304,7 +300,7 @@ def largest_box(where: NDArray[np.bool_]) -> tuple[slice, slice]:
 
 
 @contextmanager
-def _measured(every: float = 0.05) -> Iterator[list[float]]:
+def _measure(every: float = 0.05) -> Iterator[list[float]]:
     """Seconds and peak resident memory of the process (GB) of the block, known when it ends."""
     process, done = psutil.Process(), threading.Event()
     found = [0.0, process.memory_info().rss / 2**30]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -16,16 +16,17 @@ from scipy.optimize import minimize_scalar
 from torch.utils.data import DataLoader
 
 from ..classical.vector_kriging import fit_vector_covariance, hide_radials
-from ..cli.arguments import FLOWS
 from ..errors import InputError
 from ..holdout.splits import difficulty_weights, error_groups, hold_out
-from ..io.output import provenance, to_dataset
+from ..io.opening import Opening
+from ..io.output import to_dataset
 from ..io.radials import Radials, open_radials
 from ..io.reading import Inputs
 from ..progress import progress
+from ..settings import HELD_OUT, FillSettings, Training, choose_device
 from ..training.data import usual_window
 from ..training.heldout import Pairs
-from ..training.networks import NETWORKS, Training
+from ..training.networks import NETWORKS
 from ..training.vector_scenes import (
     VectorDates,
     VectorInputs,
@@ -33,13 +34,13 @@ from ..training.vector_scenes import (
     regular_grid,
     remove_divergence,
 )
+from .deliver import Report
 from .evaluate import score_pairs, select_candidate
-from .fill import DEFAULTS, HELD_OUT, choose_device
+from .methods import find_method, find_methods
 
 _log = logging.getLogger(__name__)
 Floats = NDArray[np.float32]
 
-METHODS = ("oi", "unet")
 _REHEARSALS = 3
 _HIDDEN = 0.2  # share of the values that each of them hides
 _BATCH = 4
@@ -68,48 +69,48 @@ class _HeldOut:
 
 def fill_radials(
     source: Inputs,
-    direction: str,
-    *,
-    method: str = "unet",
-    flow: str = "free",
-    training: Training = DEFAULTS,
-    seed: int = 0,
-    device: str = "auto",
-    quiet: bool = True,
-    report: Callable[[list[dict[str, Any]]], None] = lambda rows: None,
-    attributes: dict[str, Any] | None = None,
-    **opening: Any,
+    opening: Opening,
+    settings: FillSettings,
+    report: Report = lambda rows: None,
+    attributes: Mapping[str, Any] | None = None,
 ) -> xr.Dataset:
-    """The current on every cell of the sea from radial velocities and their ``direction`` (`open_radials`).
+    """Return the current on every sea cell from radial velocities and their directions (`open_radials`).
 
-    Returns ``u``, ``v``, ``u_error``, ``v_error`` (of the current itself, not of an observation) and
-    ``uv_covariance``. ``method`` is "oi" or "unet", ``flow`` one of `FLOWS`; of ``training`` window, epochs,
-    time budget and checkpoints count. Raises `InputError` for what cannot be used.
+    The dataset has ``u``, ``v``, ``u_error``, ``v_error`` (of the current itself, not of an observation) and
+    ``uv_covariance``. Methods are those whose ``currents`` is true. Raises `InputError` for input and settings
+    that cannot be used.
     """
-    if method not in METHODS:
-        raise InputError(f"--method {method} does not fill radial velocities; choose {' or '.join(METHODS)}")
-    if flow not in FLOWS:
-        raise InputError(f"there is no flow {flow!r}; choose one of {', '.join(FLOWS)}")
-    if flow == "free" and method == "unet":
-        _log.warning(
-            "a free network was worse than optimal interpolation where no station looks (docs/vectors.md); "
-            "--flow stream-function or --method oi is safer"
+    method, flow, training = find_method(settings.method), settings.currents.flow, settings.training
+    if not method.currents:
+        names = [name for name, one in find_methods().items() if one.currents]
+        raise InputError(
+            f"the method {method.name} does not fill radial velocities; choose {' or '.join(names)}"
         )
-    if flow == "low-divergence" and method == "oi":
-        raise InputError("--method oi trains no network; take --flow stream-function or --method unet")
-    where = choose_device(device)
-    radials = open_radials(source, direction, **opening)
+    if flow == "free" and method.trains:
+        _log.warning(
+            "a free network was less accurate than optimal interpolation in areas without radar coverage "
+            "(docs/vectors.md); --flow stream-function or --method oi is safer"
+        )
+    if flow == "low-divergence" and not method.trains:
+        raise InputError(
+            f"the method {method.name} trains no network; choose --flow stream-function or --method unet"
+        )
+    device = choose_device(settings.device)
+    assert settings.currents.radial_direction is not None
+    radials = open_radials(source, settings.currents.radial_direction, opening)
     _log.info(
         "%d stations, %d dates, %d sea pixels; %s on %s",
         len(radials.stations),
         radials.shape[0],
         radials.sea.sum(),
-        method,
-        where,
+        method.name,
+        device,
     )
-    chosen, rows, factor = _judged(radials, *_products(radials, method, flow, training, seed, where, quiet))
+    seed, quiet = settings.seed, settings.quiet
+    products, held = _products(radials, method.name, flow, training, seed, device, quiet)
+    chosen, rows, factor = _judged(radials, products, held)
     report(rows)
-    found = provenance(method, seed, {"flow": flow} | (attributes or {}), **asdict(training), **opening)
+    found = {"flow": flow} | dict(attributes or {})
     for row in rows:
         if row["method"] == chosen.name:
             found |= {f"held_out_{key}": value for key, value in row.items() if key != "method"}
@@ -149,9 +150,7 @@ def _products(
         return remove_divergence(made, grid, radials.sea) if grid and flow == "stream-function" else made
 
     full, trial = guessed(radials), guessed(known, held)
-    guess = _Product(
-        "optimal interpolation", _moments(full, spread, radials), _moments(trial, spread, radials)
-    )
+    guess = _Product("oi", _moments(full, spread, radials), _moments(trial, spread, radials))
     weight = _as_hard(radials, guess, held)
     apart = _HeldOut(choosing, scored, weight, radials.error_variance + nugget)
     if method == "oi":

@@ -81,7 +81,7 @@ def add_samples(
     part: HeldOut,
     estimate: tuple[Floats, Floats],
     calibration: Calibration,
-    number: int,
+    n_samples: int,
 ) -> xr.Dataset:
     """A filled dataset with V_samples (sample, time, lat, lon), in the units of the input.
 
@@ -90,7 +90,7 @@ def add_samples(
     field, kriging = part.field, part.kriging
     if not isinstance(kriging, Kriging):
         kriging = fit_covariance(field, seed=part.seed, device=part.device)
-    draws = draw_fields(field, kriging, estimate, calibration, number, seed=part.seed, device=part.device)
+    draws = draw_fields(field, kriging, estimate, calibration, n_samples, seed=part.seed, device=part.device)
     of = dataset[f"{field.name}_analysis"]
     made = xr.Variable(
         ("sample", *field.dims), da.exp(draws) if field.transform == "log" else draws, of.attrs
@@ -100,5 +100,5 @@ def add_samples(
     del made.attrs["ancillary_variables"]
     made = made.transpose("sample", *of.dims)
     made.encoding = of.encoding | {"chunksizes": (1, *of.encoding["chunksizes"])}
-    numbers = xr.Variable("sample", np.arange(number), {"long_name": "number of the draw"})
+    numbers = xr.Variable("sample", np.arange(n_samples), {"long_name": "number of the draw"})
     return dataset.assign({f"{field.name}_samples": made}).assign_coords(sample=numbers)

@@ -1,4 +1,4 @@
-"""Which of several products is delivered, how its error is scaled, and how good it is on held-out values."""
+"""Which candidate is delivered, how its error is scaled, and how good it is on held-out values."""
 
 from __future__ import annotations
 
@@ -10,71 +10,113 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..holdout.calibration import Calibration, Residuals, calibrate
+from ..holdout.calibration import Calibration, calibrate
 from ..holdout.scores import bias, coverage, rmse, rmse_interval, sums
 from ..io.field import Field
 from ..training.heldout import HeldOut, Pairs
+from .methods import Candidate, Candidates
 
 _log = logging.getLogger(__name__)
 
-Floats = NDArray[np.float32]
-Estimate = tuple[Floats, Floats]  # mean and standard error (time, lat, lon), NaN outside the sea
+Floats = NDArray[np.floating]
 
 _ONE_STANDARD_ERROR = 0.6827  # level of the interval of a difference
-_GUESS_AND_NETWORK = 2  # products of a network; more are there to be chosen from
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """What a method makes of a field."""
+class ErrorScale:
+    """How the standard error of a candidate is scaled, cell by cell.
 
-    name: str
-    estimate: Estimate  # at sea, from all that was observed
-    trial: Estimate | None = None  # of the held-out values, without them
-    further_residuals: Sequence[Residuals] = ()  # of values that further clouds hid from it
-    corrects: Candidate | None = None  # the first guess
-
-
-def evaluate_candidates(
-    field: Field, data: HeldOut, products: list[Candidate]
-) -> tuple[Candidate, list[dict[str, Any]], Calibration]:
-    """The product to deliver, the scores of all, and the calibration of its error.
-
-    The part of the hold-out that chooses says which product it is (`select_candidate`) and how its error is scaled; the
-    scores are of the other part. The delivered error is scaled by both parts together.
+    The error of a network is no less than that of its first guess where a pixel is never observed: the first
+    guess is calibrated on more pixels that are hidden on all dates.
     """
+
+    calibration: Calibration = Calibration()
+    floor: Calibration | None = None  # of the first guess
+
+    def apply(self, known: Field, error: Floats, guess_error: Floats | None) -> NDArray[np.float32]:
+        """Return the scaled standard error (time, lat, lon) of an estimate from the ``known`` values.
+
+        ``guess_error`` is that of the first guess, before it is scaled.
+        """
+        scaled = self.calibration.scale_error(known, error)
+        unseen = known.never_observed
+        if self.floor is None or guess_error is None or not unseen.any():
+            return scaled
+        least = self.floor.scale_error(known, guess_error)
+        return np.where(unseen, np.maximum(scaled, least), scaled)
+
+    def of_estimate(self, known: Field, candidate: Candidate) -> NDArray[np.float32]:
+        """Return the scaled standard error of a candidate's estimate."""
+        guess = candidate.corrects
+        return self.apply(known, candidate.estimate[1], None if guess is None else guess.estimate[1])
+
+    def of_trial(self, known: Field, candidate: Candidate) -> NDArray[np.float32]:
+        """Return the scaled standard error of a candidate's trial."""
+        assert candidate.trial is not None
+        guess = candidate.corrects
+        at = None if guess is None or guess.trial is None else guess.trial[1]
+        return self.apply(known, candidate.trial[1], at)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The candidate to deliver, the scores of all, and the scale of its error."""
+
+    delivered: Candidate
+    rows: list[dict[str, Any]]  # one for each candidate, the simplest first; none without a hold-out
+    scale: ErrorScale
+
+    @property
+    def score(self) -> dict[str, Any]:
+        """The row of what is delivered; empty without a hold-out."""
+        return next((row for row in self.rows if row["method"] == self.delivered.name), {})
+
+    def attributes(self) -> dict[str, Any]:
+        """Return what the output's attributes hold of it."""
+        found = {"delivered": self.delivered.name} | self.scale.calibration.attributes()
+        return found | {f"held_out_{key}": value for key, value in self.score.items() if key != "method"}
+
+
+def evaluate_candidates(data: HeldOut, candidates: Candidates) -> Evaluation:
+    """Select the candidate to deliver, score all, and calibrate its error.
+
+    The validation set decides which candidate it is (`select_candidate`) and how its error is scaled; the
+    scores are those of the test set. The delivered error is scaled by both sets together.
+    """
+    products = list(candidates.values())
     trials = [product.trial for product in products if product.trial is not None]
     if len(trials) < len(products):
-        return products[-1], [], Calibration()
-    known = field.hide(data.held_out)
+        return Evaluation(products[-1], [], ErrorScale())
+    known = data.field.hide(data.held_out)
     rows = []
-    for product, (mean, error) in zip(products, trials, strict=True):
-        calibration = calibrate_candidate(data, product, "validation")
-        figures = score_pairs(data.pairs("test", mean, calibration.scale_error(known, error)))
-        rows.append({"method": product.name} | figures)
+    for product, (mean, _) in zip(products, trials, strict=True):
+        error = fit_error_scale(data, product, "validation").of_trial(known, product)
+        rows.append({"method": product.name} | score_pairs(data.pairs("test", mean, error)))
     best = select_candidate(rows, [data.pairs("validation", *trial) for trial in trials])
-    return products[best], rows, calibrate_candidate(data, products[best], "held_out")
+    return Evaluation(products[best], rows, fit_error_scale(data, products[best], "held_out"))
 
 
 def select_candidate(rows: list[dict[str, Any]], found: Sequence[Pairs]) -> int:
-    """The number of the product to deliver; ``rows``, one each and the simplest first, are told why.
+    """Return the index of the candidate to deliver; the ``rows``, the simplest first, are given the reason.
 
-    It is the simplest that cannot be told from the one of the least RMSE: its RMSE is greater by less than a
-    standard error of the difference (the rule of Breiman et al. 1984, Classification and Regression Trees),
-    when what hangs together is drawn anew. A network has chosen its epoch on the same values, which flatters
-    it; and where values are too few to tell, what is simpler is the safer one.
+    It is the simplest one that is not worse than the one with the least RMSE by more than a standard error of
+    the difference (Breiman et al. 1984, Classification and Regression Trees), from a bootstrap over groups of
+    values with related errors. A network has chosen its epoch on the same values, which flatters it; and where
+    there are too few values to decide, the simpler candidate is the safer one.
     """
     errors = [rmse(one.mean, one.truth, one.weight) for one in found]
     least = int(np.argmin(errors))
-    best = next(number for number, one in enumerate(found) if _surplus(one, found[least]) <= 0)
+    best = next(number for number, one in enumerate(found) if _excess_rmse(one, found[least]) <= 0)
     if len(rows) > 1:
         names = [row["method"] for row in rows]
-        why = "least RMSE" if best == least else f"cannot be told from {names[least]}"
+        why = "least RMSE" if best == least else f"within one standard error of {names[least]}"
         for number, row in enumerate(rows):
             row["choice"] = why if number == best else ""
+        guess_wins = len(rows) == 2 and best == 0
         _log.log(
-            logging.WARNING if len(rows) == _GUESS_AND_NETWORK and best == 0 else logging.INFO,
-            "%s is delivered: %s on held-out values (%s)",
+            logging.WARNING if guess_wins else logging.INFO,
+            "%s is delivered: %s on the validation values (RMSE %s)",
             names[best],
             why,
             ", ".join(f"{names[i]} {errors[i]:.4g}" for i in np.argsort(errors)),
@@ -82,8 +124,8 @@ def select_candidate(rows: list[dict[str, Any]], found: Sequence[Pairs]) -> int:
     return best
 
 
-def _surplus(one: Pairs, other: Pairs) -> float:
-    """The excess of an RMSE less a standard error, the largest of those by which errors hang together."""
+def _excess_rmse(one: Pairs, other: Pairs) -> float:
+    """Return the excess of an RMSE less a standard error, the largest over the kinds of groups."""
     squares = [pairs.weight * (pairs.mean - pairs.truth) ** 2 for pairs in (one, other)]
     lows = []
     for group in one.groups:
@@ -92,23 +134,29 @@ def _surplus(one: Pairs, other: Pairs) -> float:
     return min(lows)
 
 
-def calibrate_candidate(data: HeldOut, product: Candidate, part: str) -> Calibration:
-    """The calibration of a product by a part of the hold-out: "validation" or all that is "held_out".
+def fit_error_scale(data: HeldOut, candidate: Candidate, part: str) -> ErrorScale:
+    """Return the scale of a candidate's error from a part of the hold-out, "validation" or all "held_out".
 
-    Further clouds hide more dates from a first guess. A network has seen what is under them; so the first
-    guess says how much harder than usual the part is, and that is taken out of the network's factor.
+    Further cloud masks hide more dates from a first guess. A network was trained on the values under them; so
+    the first guess shows how much harder than usual the part is, and the network's factor is corrected for
+    that.
     """
-    assert product.trial is not None
-    calibration = calibrate(data.residuals(part, *product.trial).append(product.further_residuals))
-    guess = product.corrects
+    own = _calibrate(data, candidate, part)
+    guess = candidate.corrects
     if guess is None or guess.trial is None:
-        return calibration
-    luck = calibrate_candidate(data, guess, part).excess(data.residuals(part, *guess.trial))
-    return replace(calibration, factor=calibration.factor / luck)
+        return ErrorScale(own)
+    floor = _calibrate(data, guess, part)
+    excess = floor.excess(data.residuals(part, *guess.trial))
+    return ErrorScale(replace(own, factor=own.factor / excess), floor)
+
+
+def _calibrate(data: HeldOut, candidate: Candidate, part: str) -> Calibration:
+    assert candidate.trial is not None
+    return calibrate(data.residuals(part, *candidate.trial).append(candidate.further_residuals))
 
 
 def score_pairs(pairs: Pairs) -> dict[str, Any]:
-    """The figures of a row of the score."""
+    """Return the figures of a row of the score."""
     mean, error, truth, weight, _ = pairs
     return {
         "n": len(truth),

@@ -1,333 +1,217 @@
-"""The main job: a gappy field in; out comes the filled one, with its error and its score."""
+"""The one door: files, a store or a dataset with gaps in; the filled field, its error and its score out."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 import xarray as xr
-from numpy.typing import NDArray
 
-from ..classical.baselines import (
-    climatology,
-    linear_in_space,
-    linear_in_space_time,
-    linear_in_time,
-    nearest,
-    persistence,
-)
-from ..classical.blend import blend
-from ..classical.dineof import decompose, dineof, estimate_from_eofs, read_points
 from ..errors import InputError
-from ..holdout.calibration import Calibration, check_levels
+from ..holdout.calibration import Calibration
 from ..io.field import Field
+from ..io.opening import Opening, check_names, make_opening
 from ..io.output import provenance, to_dataset
-from ..io.reading import Inputs
-from ..io.variables import Source, Spec, merge_filled, open_variables
-from ..io.writing import write_dataset
+from ..io.reading import Inputs, list_inputs, open_input
+from ..io.tracks import is_along_track
+from ..io.variables import Source, Spec, first_and_others, merge_filled, open_variables, separate
+from ..io.writing import check_writable, write_dataset
+from ..records.survey import survey_file
+from ..settings import HELD_OUT, FillSettings, choose_device, make_settings, names_of_settings
 from ..training.data import GapData
-from ..training.heldout import HeldOut
-from ..training.networks import LOSSES, NETWORKS, Training, has_fixed_grid
-from .draws import add_samples
-from .evaluate import Candidate, Estimate, calibrate_candidate, evaluate_candidates
+from .blockwise import BYTES_TO_LEARN, BYTES_TO_START, default_memory, fill_inputs
+from .currents import fill_radials
+from .deliver import Report, deliver
+from .methods import Method, find_method
+from .tracks import fill_tracks
 
 _log = logging.getLogger(__name__)
-
-HELD_OUT = 0.1  # share of the observed values
-AUTOMATIC = ("climatology", "linear-space-time", "dineof", "unet")
-DEFAULTS = Training()
-
-
-Method = Callable[[GapData, Training], list[list[Candidate]]]  # of each output, the one to deliver last
-
-
-def simple(estimate_from_eofs: Callable[[Field], Estimate]) -> Method:
-    """A method that needs no training, from a function of the field."""
-
-    def method(data: GapData, how: Training) -> list[list[Candidate]]:
-        made = []
-        for part in data.filled_variables:
-            trial = estimate_from_eofs(part.field.hide(part.held_out)) if part.is_judged else None
-            made.append(
-                [
-                    Candidate(
-                        estimate_from_eofs.__name__.replace("_", " "), estimate_from_eofs(part.field), trial
-                    )
-                ]
-            )
-        return made
-
-    return method
-
-
-def first_guess(data: GapData, how: Training) -> list[list[Candidate]]:
-    """Local optimal interpolation in space and time, or the mean of each pixel."""
-    name = "optimal interpolation" if data.first_guess == "oi" else "pixel means"
-    made = []
-    for part in data.filled_variables:
-        part.prepare(whole=False)
-        trial = ((part.trial_guess, part.trial_error), part.further_residuals()) if part.is_judged else ()
-        made.append([Candidate(name, (part.guess, part.error), *trial)])
-    return made
-
-
-def network(name: str) -> Method:
-    """The first guess, and after it a network's correction of it."""
-
-    def method(data: GapData, how: Training) -> list[list[Candidate]]:
-        # Lightning takes seconds to import, which the other methods need not wait for.
-        from ..training.checkpoints import load_correction, save_checkpoint
-        from ..training.corrections import apply_correction, train_correction
-        from ..training.tasks import Correction
-
-        if how.checkpoint:
-            task = load_correction(how.checkpoint, how.window, len(data.variables), data.outputs)
-        else:
-            chosen, patch = NETWORKS[name], 512
-            if has_fixed_grid(chosen):
-                data.patch = patch = max(data.field.sea.shape)
-                grid = {"shape": list(data.field.sea.shape)}
-                chosen = chosen | {"init_args": chosen["init_args"] | grid}
-            torch.manual_seed(data.seed)
-            task = Correction(
-                chosen,
-                window=how.window or data.window,
-                patch=patch,
-                loss=LOSSES.get(how.loss, how.loss),
-                variables=len(data.variables),
-                outputs=data.outputs,
-            )
-        data.window = task.window
-        data.setup("test" if how.checkpoint else "fit")
-        guesses = first_guess(data, how)
-        if not how.checkpoint:
-            if not data.scenes:
-                _log.warning("too few values to train a network on; the first guess is delivered")
-                return guesses
-            _log.info(
-                "%s: %d parameters, a window of %d dates, patches of %d cells",
-                name,
-                sum(weights.numel() for weights in task.parameters()),
-                task.window,
-                data.patch,
-            )
-            task = train_correction(task, data, how)
-        if how.save_checkpoint:
-            save_checkpoint(task, how.save_checkpoint)
-        parts = data.filled_variables
-        trials: list[Estimate | None] = [None] * len(parts)
-        if any(part.is_judged for part in parts):
-            without = [(part.trial_guess, part.trial_error) for part in parts]
-            found = apply_correction(task, data.trial_dataloader(), without, data.device)
-            trials = [one if part.is_judged else None for one, part in zip(found, parts, strict=True)]
-        whole = [(part.guess, part.error) for part in parts]
-        corrected = apply_correction(task, data.predict_dataloader(), whole, data.device)
-        return [
-            [guess, Candidate(name, made, trial, corrects=guess)]
-            for (guess,), made, trial in zip(guesses, corrected, trials, strict=True)
-        ]
-
-    return method
-
-
-def truncated_svd(data: GapData, how: Training) -> list[list[Candidate]]:
-    """DINEOF of all variables together, with the points that choose its number of modes and a file for EOFs.
-
-    The number of modes is chosen for each output by values of its own; points and file are of the first.
-    """
-    made = []
-    for part in data.filled_variables:
-        others = [other for other in data.variables if other is not part]
-        of_first = part is data
-        points = read_points(how.cv_points, part.field) if how.cv_points is not None and of_first else None
-        eofs = decompose([part.field, *(other.field for other in others)], held_out=points)
-        if how.save_eofs is not None and of_first:
-            write_dataset(eofs.to_dataset(part.field), how.save_eofs)
-            _log.info("%d modes are in %s", len(eofs.singular), how.save_eofs)
-        trial = None
-        if part.is_judged:
-            seen, *rest = (one.field.hide(one.held_out) for one in (part, *others))
-            trial = dineof(seen, *rest)
-        made.append([Candidate("dineof", estimate_from_eofs(part.field, eofs), trial)])
-    return made
-
-
-def automatic(data: GapData, how: Training) -> list[list[Candidate]]:
-    """One method of each family: `evaluate_candidates` delivers the one that is best on held-out values."""
-    products: list[list[Candidate]] = [[] for _ in data.filled_variables]
-    for name in AUTOMATIC:
-        _log.info("trying %s", name)
-        for one, more in zip(products, METHODS[name](data, how), strict=True):
-            one += more
-    return products
-
-
-METHODS: dict[str, Method] = {  # by their names on the command line
-    **{name: network(name) for name in NETWORKS},
-    "oi": first_guess,
-    "dineof": truncated_svd,
-    "climatology": simple(climatology),
-    "persistence": simple(persistence),
-    "nearest": simple(nearest),
-    "linear-time": simple(linear_in_time),
-    "linear-space": simple(linear_in_space),
-    "linear-space-time": simple(linear_in_space_time),
-    "blend": simple(blend),
-    "auto": automatic,
-}
-
-GUESSING = (*NETWORKS, "oi", "auto")  # they make a first guess, which tells how hard each held-out value is
 
 
 def fill(
     source: Inputs | Spec | Field,
+    output: str | os.PathLike[str] | None = None,
     *,
     others: Sequence[Source] = (),
     auxiliary: Sequence[Source] = (),
-    method: str = "unet",
-    training: Training = DEFAULTS,
-    holdout: bool = True,
-    analysis_everywhere: bool = False,
-    intervals: Sequence[int] = (),
-    samples: int = 0,
-    seed: int = 0,
-    device: str = "auto",
-    quiet: bool = True,
-    report: Callable[[list[dict[str, Any]]], None] = lambda rows: None,
+    opening: Opening | None = None,
+    settings: FillSettings | None = None,
+    report: Report = lambda rows: None,
     attributes: dict[str, Any] | None = None,
-    **opening: Any,
+    **options: Any,
 ) -> xr.Dataset:
-    """Fill the gaps of a field: files, a Zarr store or a dataset in memory.
+    """Fill the gaps of a field, of along-track points or of radial velocities.
 
-    Returns V, V_analysis, V_error and V_source (`output.to_dataset`) with the score on held-out values in
-    the attributes. ``others`` are further variables to fill, ``auxiliary`` ones only help; each is a
-    ``FILE:NAME`` (`variables.parse_spec`), a dataset or a `Field`, and is brought to the grid and the dates of the
-    first. ``method`` is one of `METHODS`; ``training`` says how a network is trained; ``holdout=False``
-    trains on everything and leaves no score; ``intervals`` are levels in percent, of which V_lower_LEVEL and
-    V_upper_LEVEL are written as well; ``samples`` is how many draws V_samples holds, which are made when they
-    are asked for (`samples.drawn`); ``device`` is "auto", "cpu" or "cuda"; other keywords go to `open_field`
-    for the ``source``. ``report`` gets the rows of the score. Raises `InputError` for a field
-    that cannot be filled and for options that do not fit.
+    ``source`` is a file, a glob, a list of these, a Zarr store, a dataset in memory or an opened `Field`.
+    Inputs that need more than the memory allowed, and global grids, whose last column is next to the first,
+    are filled block by block. ``others`` are further variables to fill, ``auxiliary`` ones only help; each is
+    a ``FILE:NAME`` (`variables.parse_spec`), a dataset or a `Field`. The ``options`` are those of `Opening`
+    (variable, region, period, transform ...), of `FillSettings` (method, intervals, samples, seed ...) and of
+    its parts (epochs, time_budget, checkpoint, memory, n_workers, grid, bounds, radial_direction ...); they
+    replace those of ``opening`` and ``settings``. ``report`` is called with the rows of the score;
+    ``attributes`` become global attributes.
+
+    Returns V, V_analysis, V_error and V_source (`output.to_dataset`) with the score on held-out values in the
+    attributes, after writing them to ``output`` where that is given; then a field that was filled block by
+    block is returned lazily, as it lies there. Raises `InputError` for input that cannot be filled and for
+    options that do not fit.
     """
-    if method not in METHODS:
-        raise InputError(f"no method is called {method!r}; choose one of {', '.join(METHODS)}")
-    check_levels(intervals)
-    where = choose_device(device)
-    fields, helpers = open_variables(source, others, auxiliary, **opening)
-    names = [field.name for field in fields]
-    for field in (*fields, *helpers):
-        _log.info(
-            "%s: %d dates, %d sea pixels, %.1f %% of them missing; %s",
-            field.name,
-            len(field.days),
-            field.sea.sum(),
-            100 * (~field.observed[:, field.sea]).mean(),
-            f"{method} on {where}" if field.name in names else "input only",
+    known = Opening.__dataclass_fields__
+    check_names(options, [*known, *names_of_settings()])
+    opening = make_opening(opening, {name: value for name, value in options.items() if name in known})
+    settings = make_settings(settings, {name: options[name] for name in options.keys() - known.keys()})
+    method = find_method(settings.method)
+    if output is not None:
+        check_writable(output)
+    job = _Job(opening, method, settings, report, dict(attributes or {}))
+    if isinstance(source, str):
+        source, more = first_and_others([source])
+        others = [*more, *others]
+    if isinstance(source, Field):
+        dataset = job.fill_variables(source, others, auxiliary)
+    else:
+        files, own = separate(source, opening)
+        further = len(others) + len(auxiliary)
+        if settings.currents.radial_direction is not None or is_along_track(files):
+            if further:
+                raise InputError("further variables go with a field on a grid; leave them out")
+            found = job.provenance(own)
+            run = fill_tracks if settings.currents.radial_direction is None else fill_radials
+            dataset = run(files, own, settings, report, found)
+        elif job.needs_blocks(files, own, further):
+            return job.fill_blocks(files, own, output)
+        else:
+            dataset = job.fill_variables(source, others, auxiliary)
+    if output is not None:
+        write_dataset(dataset, output)
+    return dataset
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What one call of `fill` was asked for."""
+
+    opening: Opening
+    method: Method
+    settings: FillSettings
+    report: Report
+    attributes: dict[str, Any]
+
+    def provenance(self, opening: Opening, **more: Any) -> dict[str, Any]:
+        configuration = self.settings.described() | opening.given() | more
+        return provenance(self.method.name, self.settings.seed, configuration, self.attributes)
+
+    def fill_variables(
+        self, source: Inputs | Spec | Field, others: Sequence[Source], auxiliary: Sequence[Source]
+    ) -> xr.Dataset:
+        """Fill one or more variables in memory."""
+        settings = self.settings
+        fields, helpers = open_variables(source, others, auxiliary, self.opening)
+        where = choose_device(settings.device)
+        for number, field in enumerate((*fields, *helpers)):
+            _log.info(
+                "%s: %d dates, %d sea pixels, %.1f%% of their values missing; %s",
+                field.name,
+                len(field.days),
+                field.sea.sum(),
+                100 * (~field.observed[:, field.sea]).mean(),
+                f"{self.method.name} on {where}" if number < len(fields) else "input only",
+            )
+        names = {"others": [field.name for field in fields[1:]] or None}
+        names |= {"auxiliary": [field.name for field in helpers] or None}
+        found = self.provenance(self.opening, **names)
+        complete = [field for field in fields if field.observed[:, field.sea].all()]
+        made = {field.name: _copy(field, settings, found) for field in complete}
+        gappy = [field for field in fields if field.name not in made]
+        if gappy:
+            data = GapData(
+                [*gappy, *complete, *helpers],
+                held_out=HELD_OUT if settings.holdout else 0.0,
+                first_guess=settings.training.first_guess,
+                outputs=len(gappy),
+                seed=settings.seed,
+                device=where,
+                quiet=settings.quiet,
+            )
+            delivered = deliver(data, self.method, settings, self.report, found)
+            made |= {field.name: dataset for field, dataset in zip(gappy, delivered, strict=True)}
+        scored = next((made[field.name].attrs for field in gappy), {})
+        datasets = [made[field.name] for field in fields]
+        # The first variable may be complete; the score is that of the filled ones.
+        datasets[0] = datasets[0].assign_attrs(
+            {key: scored[key] for key in scored.keys() - datasets[0].attrs.keys()}
         )
-    beside = {"others": names[1:] or None, "auxiliary": [field.name for field in helpers] or None}
-    found = provenance(method, seed, attributes, holdout=holdout, **asdict(training), **opening, **beside)
-    gappy: list[Field] = []
-    complete: list[Field] = []
-    copied: list[xr.Dataset] = []
-    for field in fields:
-        if not field.observed[:, field.sea].all():
-            gappy.append(field)
-            continue
-        _log.warning("%s: nothing is missing, so the values are copied through", field.name)
-        complete.append(field)
-        widths, error = Calibration().half_widths_of(intervals), np.sqrt(field.error_variance)
-        copied.append(to_dataset(field, field.values, error, intervals=widths, attributes=found))
-    if not gappy:
-        return merge_filled(copied)
-    data = GapData(
-        [*gappy, *complete, *helpers],
-        held_out=HELD_OUT if holdout else 0.0,
-        first_guess=training.first_guess,
-        outputs=len(gappy),
-        seed=seed,
-        device=where,
-        quiet=quiet,
+        return merge_filled(datasets)
+
+    def needs_blocks(self, files: Inputs, opening: Opening, further: int) -> bool:
+        """Whether the inputs are filled block by block.
+
+        These are inputs that need more than the memory allowed, and global grids for methods that use
+        neighbours. Raises `InputError` where that does not go with several variables or with samples.
+        """
+        where = self.settings.resources
+        asked = where.n_workers > 1 or where.cluster is not None or where.cache is not None
+        surveys = [survey_file(entry, opening) for entry in list_inputs(files)]
+        values = sum(len(one.dates) * int(np.prod(one.shape)) for one in surveys if not one.wrong)
+        allowed = (where.memory or default_memory()) * 1e9 / (1 + further)
+        large = BYTES_TO_START + BYTES_TO_LEARN * values > allowed
+        if further:
+            if asked or large:
+                raise InputError(
+                    f"{1 + further} variables are filled together in memory and not block by block; leave out "
+                    "--workers, --cluster and --cache, choose a smaller --region or --period, or allow more "
+                    "--memory"
+                )
+            return False
+        needed = asked or large or (self.method.wraps and any(one.cyclic for one in surveys))
+        if needed and self.settings.samples:
+            raise InputError(
+                "posterior draws are made in memory and not block by block; leave out --samples, or --workers, "
+                "--cluster and --cache, choose a smaller --region or --period, or allow more --memory"
+            )
+        return needed
+
+    def fill_blocks(
+        self, files: Inputs, opening: Opening, output: str | os.PathLike[str] | None
+    ) -> xr.Dataset:
+        """Fill block by block, in a temporary folder where no output is named."""
+        settings = replace(self.settings, method=self.method)
+        with tempfile.TemporaryDirectory() as folder:
+            target = Path(folder) / "filled.zarr" if output is None else Path(output)
+            entries = [_on_disk(entry, Path(folder), k) for k, entry in enumerate(list_inputs(files))]
+            fill_inputs(entries, target, opening, settings, self.report, self.provenance(opening))
+            engine: Any = "zarr" if target.suffix == ".zarr" else "netcdf4"
+            dataset = xr.open_dataset(target, engine=engine, chunks={})
+            # A store has no order of its own: the filled variable comes first, as from memory.
+            (name,) = (str(key) for key in dataset.data_vars if f"{key}_source" in dataset)
+            parts = [name, *(f"{name}_{part}" for part in ("analysis", "error", "source"))]
+            dataset = dataset[[*parts, *sorted(set(map(str, dataset.data_vars)) - set(parts))]]
+            return dataset.load() if output is None else dataset
+
+
+def _copy(field: Field, settings: FillSettings, attributes: dict[str, Any]) -> xr.Dataset:
+    """Return the dataset of a field without gaps."""
+    _log.warning("%s: nothing is missing, so the values are copied through", field.name)
+    return to_dataset(
+        field,
+        field.values,
+        np.sqrt(field.error_variance),
+        intervals=Calibration().half_widths_of(settings.intervals),
+        attributes=attributes,
     )
-    delivered = deliver(
-        data,
-        method,
-        training,
-        analysis_everywhere=analysis_everywhere,
-        intervals=intervals,
-        samples=samples,
-        report=report,
-        attributes=found,
-    )
-    return merge_filled([*delivered, *copied])
 
 
-def deliver(
-    data: GapData,
-    method: str,
-    training: Training,
-    *,
-    analysis_everywhere: bool,
-    intervals: Sequence[int],
-    report: Callable[[list[dict[str, Any]]], None],
-    attributes: dict[str, Any],
-    samples: int = 0,
-) -> list[xr.Dataset]:
-    """Of each output the dataset of what is best on its held-out values; options as for `fill`.
-
-    Of several each score has the name of its variable.
-    """
-    found, shown = dict(attributes), []
-    chosen: list[tuple[HeldOut, Estimate, Calibration]] = []
-    for part, products in zip(data.filled_variables, METHODS[method](data, training), strict=True):
-        field = part.field
-        if part.held_out.any() and not part.is_judged:
-            _log.warning("%s: too few of its values are held out to score what is made of it", field.name)
-        best, rows, calibration = evaluate_candidates(field, part, products)
-        said = {"delivered": best.name} | calibration.attributes()
-        for row in rows:
-            if row["method"] == best.name:
-                said |= {f"held_out_{key}": value for key, value in row.items() if key != "method"}
-        of = {"variable": field.name} if data.outputs > 1 else {}
-        shown += [of | row for row in rows]
-        found |= {f"{field.name}_{key}" if of else key: value for key, value in said.items()}
-        chosen.append((part, (best.estimate[0], scale_error(part, best, calibration)), calibration))
-    report(shown)
-    made = []
-    for part, estimated, calibration in chosen:
-        dataset = to_dataset(
-            part.field,
-            *estimated,
-            intervals=calibration.half_widths_of(intervals),
-            analysis_everywhere=analysis_everywhere,
-            attributes=found,
-        )
-        made.append(add_samples(dataset, part, estimated, calibration, samples) if samples else dataset)
-    return made
-
-
-def scale_error(data: HeldOut, product: Candidate, calibration: Calibration) -> NDArray[np.float32]:
-    """(time, lat, lon) of a product, as a calibration scales it.
-
-    That of a network is no less than that of its first guess where a pixel is never observed: the first guess
-    is calibrated on more of the pixels that are hidden on all dates.
-    """
-    field, guess = data.field, product.corrects
-    error = calibration.scale_error(field, product.estimate[1])
-    unseen = field.never_observed
-    if guess is None or guess.trial is None or not unseen.any():
-        return error
-    least = scale_error(data, guess, calibrate_candidate(data, guess, "held_out"))
-    return np.where(unseen, np.maximum(error, least), error)
-
-
-def choose_device(device: str) -> str:
-    """ "cpu" or "cuda" for "auto", "cpu" or "cuda". Raises `InputError` where there is no GPU to use."""
-    if device not in ("auto", "cpu", "cuda"):
-        raise InputError(f"no device is called {device!r}; choose auto, cpu or cuda")
-    if device == "cuda" and not torch.cuda.is_available():
-        raise InputError("no CUDA device is found; leave --device out or choose cpu")
-    return "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
+def _on_disk(entry: str | xr.Dataset, folder: Path, number: int) -> str:
+    """Return the path of an input, after writing it where it is a dataset in memory."""
+    if isinstance(entry, str):
+        return entry
+    path = folder / f"input{number}.nc"
+    with open_input(entry) as (_, dataset):
+        dataset.drop_encoding().to_netcdf(path)
+    return str(path)

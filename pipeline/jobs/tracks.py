@@ -1,115 +1,91 @@
-"""Along-track files in; out comes the field on a grid, with its error and its score at the points."""
+"""Along-track points in; the field on a grid, its error and its score at the points out."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from ..errors import InputError
-from ..holdout.calibration import check_levels
 from ..io.gridding import make_grid
-from ..io.output import provenance
-from ..io.reading import Inputs, Region
+from ..io.opening import Opening
+from ..io.reading import Inputs
 from ..io.tracks import read_tracks
-from ..training.networks import Training
+from ..settings import HELD_OUT, FillSettings, choose_device
 from ..training.trackdata import TrackData
+from .deliver import Report, deliver
 from .evaluate import score_pairs
-from .fill import DEFAULTS, HELD_OUT, METHODS, choose_device, deliver
+from .methods import find_method
 
 _log = logging.getLogger(__name__)
 
 
 def fill_tracks(
     source: Inputs,
-    *,
-    grid: float | Sequence[float],
-    bounds: Region,
-    step: float = 1.0,
-    mask: str | None = None,
-    mask_variable: str | None = None,
-    hold_out_mission: str | None = None,
-    method: str = "unet",
-    training: Training = DEFAULTS,
-    holdout: bool = True,
-    analysis_everywhere: bool = False,
-    intervals: Sequence[int] = (),
-    samples: int = 0,
-    seed: int = 0,
-    device: str = "auto",
-    quiet: bool = True,
-    report: Callable[[list[dict[str, Any]]], None] = lambda rows: None,
-    attributes: dict[str, Any] | None = None,
-    cluster: str | None = None,
-    number: int = 1,
-    **opening: Any,
+    opening: Opening,
+    settings: FillSettings,
+    report: Report = lambda rows: None,
+    attributes: Mapping[str, Any] | None = None,
 ) -> xr.Dataset:
-    """Map along-track values on a grid of `gridding.make_grid`; other keywords go to `alongtrack.read_tracks`.
+    """Map along-track values on the grid of the settings' `TrackGrid`.
 
-    Whole tracks are held out, and the score is taken at their points. The points of ``hold_out_mission`` are
-    not used for anything but a score of what is delivered, which is in the attributes as ``mission_rmse``
-    and so on. All else is as in `fill.fill`, and `InputError` is raised likewise.
+    Whole tracks are held out, and the score is taken at their points. The points of the mission that is held
+    out are used for nothing but a score of the delivered maps, in the attributes ``mission_rmse`` and so on.
+    Returns and raises as `fill`.
     """
-    if method not in METHODS:
-        raise InputError(f"no method is called {method!r}; choose one of {', '.join(METHODS)}")
-    check_levels(intervals)
-    where = choose_device(device)
-    tracks = read_tracks(source, bounds=bounds, cluster=cluster, number=number, **opening)
-    apart = np.zeros(len(tracks), bool) if hold_out_mission is None else tracks.of(hold_out_mission)
+    asked, where = settings.tracks, settings.resources
+    if asked.grid is None or asked.bounds is None:
+        raise InputError(
+            "the input holds points along tracks; give the grid to map them on, as --grid 0.25 "
+            "--bounds 30,46,-6,37 (oceanfill info shows where the points are)"
+        )
+    method, device = find_method(settings.method), choose_device(settings.device)
+    tracks = read_tracks(
+        source, opening, region=asked.bounds, cluster=where.cluster, n_workers=where.n_workers
+    )
+    mission = asked.hold_out_mission
+    apart = np.zeros(len(tracks), bool) if mission is None else tracks.of(mission)
     if apart.all():
-        raise InputError(f"{hold_out_mission} is the only mission; give files of others, or hold out none")
-    made = make_grid(tracks.at(~apart), grid, bounds, step=step, mask=mask, mask_variable=mask_variable)
+        raise InputError(f"{mission} is the only mission; give files of others, or hold out none")
+    kept = tracks.at(~apart)
+    grid = make_grid(
+        kept,
+        asked.grid,
+        asked.bounds,
+        step=asked.time_step,
+        mask=asked.mask,
+        mask_variable=opening.mask_variable,
+    )
     data = TrackData(
-        tracks.at(~apart),
-        made,
-        held_out=HELD_OUT if holdout else 0.0,
-        first_guess=training.first_guess,
-        seed=seed,
-        device=where,
-        quiet=quiet,
+        kept,
+        grid,
+        held_out=HELD_OUT if settings.holdout else 0.0,
+        first_guess=settings.training.first_guess,
+        seed=settings.seed,
+        device=device,
+        quiet=settings.quiet,
     )
     field = data.field
     _log.info(
-        "%s: %d points of %s on %d dates, %.1f %% of the sea's cells; %s on %s",
+        "%s: %d points of %s on %d dates, in %.1f%% of the sea's cells; %s on %s",
         field.name,
         len(data.tracks),
-        ", ".join(name for name in tracks.missions if name != hold_out_mission),
+        ", ".join(name for name in tracks.missions if name != mission),
         len(field.days),
         100 * field.observed[:, field.sea].mean(),
-        method,
-        where,
-    )
-    places = {"grid": grid, "bounds": bounds, "step": step, "mask": mask, "mask_variable": mask_variable}
-    found = provenance(
-        method,
-        seed,
-        attributes,
-        holdout=holdout,
-        hold_out_mission=hold_out_mission,
-        **asdict(training),
-        **places,
-        **opening,
+        method.name,
+        device,
     )
     rows: list[dict[str, Any]] = []
-    (dataset,) = deliver(
-        data,
-        method,
-        training,
-        analysis_everywhere=analysis_everywhere,
-        intervals=intervals,
-        samples=samples,
-        report=rows.extend,
-        attributes=found,
-    )
-    if hold_out_mission is not None:
+    (dataset,) = deliver(data, method, settings, rows.extend, dict(attributes or {}))
+    if mission is not None:
         maps = (dataset[f"{field.name}_{part}"].to_numpy() for part in ("analysis", "error"))
         figures = score_pairs(data.pairs_of(tracks.at(apart), *maps))
-        rows.append({"method": f"delivered, at {hold_out_mission}"} | figures)
-        dataset.attrs |= {"mission_held_out": hold_out_mission}
+        rows.append({"method": f"delivered, at {mission}"} | figures)
+        dataset.attrs |= {"mission_held_out": mission}
         dataset.attrs |= {f"mission_{key}": value for key, value in figures.items()}
     report(rows)
     return dataset

@@ -9,8 +9,9 @@ from typing import NamedTuple
 import numpy as np
 
 from ..errors import InputError
-from .prepare import CELLS, DATES
 
+DATES = 16  # of a chunk of the stores
+CELLS = 256  # of a chunk, to a side
 BASE = 0.6e9  # bytes: Python, torch and the libraries
 _LEAST_HALO, _GOOD_HALO, _MOST_HALO = 8, 16, 32  # dates on each side of a block
 _ALIGNED = 12  # cells: kriging works on squares of three, folded networks on squares of four

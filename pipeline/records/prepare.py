@@ -22,20 +22,19 @@ import pandas as pd
 import xarray as xr
 
 from ..errors import InputError
-from ..io.coordinates import Layout
-from ..io.dates import Period, format_dates
-from ..io.field import check_options
-from ..io.reading import Inputs, Region, combine_parts, list_inputs, open_input, read_part
+from ..io.coordinates import Layout, find_layout
+from ..io.dates import format_dates
+from ..io.opening import Opening, make_opening
+from ..io.reading import Inputs, combine_parts, list_inputs, open_input, read_part
 from ..io.seamask import find_mask, sea_from_coverage, sea_from_mask
 from ..io.workers import Mapper, start_workers
 from ..io.writing import check_writable, replace_atomically, resume_store
 from ..progress import progress
+from .blocks import CELLS, DATES
 from .record import PREPARED, read_digest
 from .statistics import Statistics
-from .survey import FileSurvey, Request, find_request_layout, survey_files
+from .survey import FileSurvey, survey_files
 
-DATES = 16  # of a chunk
-CELLS = 256  # of a chunk, to a side
 _SAVED_EVERY = 5.0  # seconds between two states that a killed run goes on from
 _SAVING = 0.05  # share of the time that these take, at most
 _STATE = "state.npz"  # beside the unfinished store
@@ -46,28 +45,24 @@ _log = logging.getLogger(__name__)
 def prepare(
     inputs: Inputs,
     cache: str | os.PathLike[str],
+    opening: Opening | None = None,
     *,
-    variable: str | None = None,
-    mask_variable: str | None = None,
-    error_variable: str | None = None,
-    region: Region | None = None,
-    period: Period | None = None,
-    minimum_coverage: float = 0.05,
     skip_bad: bool = False,
     cluster: str | None = None,
-    number: int = 1,
+    n_workers: int = 1,
     quiet: bool = True,
+    **options: Any,
 ) -> Path:
     """Write the variable of all inputs, sorted by date, to the Zarr store ``cache``, and return its path.
 
     Beside it are its sea mask, ``V_mean``, ``V_std``, ``V_share`` (of the dates that see a pixel),
-    ``V_climatology`` (month, lat, lon) and ``V_seen`` (values of each date). Options are those of
-    `open_field`, ``cluster`` and ``number`` those of `start_workers`. Of dates that come twice the last file's is
+    ``V_climatology`` (month, lat, lon) and ``V_seen`` (values of each date). The options are
+    those of `Opening`, ``cluster`` and ``n_workers`` those of `start_workers`. Of dates that come twice the last file's is
     kept. The same call after a kill goes on where that one was. Raises `InputError` with all files that
     cannot be used, unless ``skip_bad`` leaves them out; the dates of one whose values turn out to be
     unreadable stay missing.
     """
-    check_options(error_variable, None, region, "none", minimum_coverage)
+    opening = make_opening(opening, options)
     check_writable(cache)
     target = Path(cache)
     if target.suffix != ".zarr":
@@ -75,28 +70,26 @@ def prepare(
     paths = [entry for entry in list_inputs(inputs) if isinstance(entry, str)]
     if not paths:
         raise InputError("only files can be prepared; a dataset in memory is there already")
-    wanted = Request(variable, mask_variable, error_variable, region, period)
     files = [(path, Path(path).stat().st_size, Path(path).stat().st_mtime_ns) for path in paths]
     plan = {
         "files": files,
-        "wanted": repr(wanted),
-        "minimum_coverage": minimum_coverage,
+        "opening": repr(opening),
         "skip_bad": skip_bad,
     }
     digest = hashlib.sha256(repr(plan).encode()).hexdigest()
     if target.exists() and read_digest(target) == digest:
         _log.info("%s: holds these files already", target)
         return target
-    with start_workers(cluster, number) as everywhere:
-        good = survey_files(everywhere, paths, wanted, skip_bad, quiet)
+    with start_workers(cluster, n_workers) as everywhere:
+        good = survey_files(everywhere, paths, opening, skip_bad, quiet)
         dates, chunks = _chunks(good)
-        first = next(filter(None, (_read(chunk, wanted, skip_bad)[0] for chunk in chunks)), None)
+        first = next(filter(None, (_read(chunk, opening, skip_bad)[0] for chunk in chunks)), None)
         if first is None:
             raise InputError(f"{paths[0]}: no value of {len(paths)} files can be read; check the files")
-        with resume_store(target, plan, lambda store: _make(store, first, dates, wanted)) as store:
-            write = partial(_write, store=store, wanted=wanted, skip_bad=skip_bad)
+        with resume_store(target, plan, lambda store: _make(store, first, dates, opening)) as store:
+            write = partial(_write, store=store, opening=opening, skip_bad=skip_bad)
             total = _written(everywhere, store, chunks, write, quiet)
-            _finish(store, first, total, minimum_coverage, len(dates), digest)
+            _finish(store, first, total, opening.minimum_coverage, len(dates), digest)
     return target
 
 
@@ -136,7 +129,7 @@ class _Read:
 
 
 def _read(
-    pieces: Sequence[Piece], wanted: Request, skip_bad: bool = False
+    pieces: Sequence[Piece], opening: Opening, skip_bad: bool = False
 ) -> tuple[_Read | None, dict[str, str]]:
     """The dates of a chunk in memory, in order, and what is wrong with files that were left out."""
     numbers: dict[str, list[int]] = {}
@@ -148,13 +141,13 @@ def _read(
         try:
             with open_input(path) as (file, dataset):
                 if layout is None:
-                    layout = find_request_layout(file, dataset, wanted)
-                    mask = find_mask(file, dataset, layout, wanted.mask_variable)
-                others = [name for name in (mask, wanted.error_variable) if name is not None]
+                    layout = find_layout(file, dataset, opening.variable, others=opening.names)
+                    mask = find_mask(file, dataset, layout, opening.mask_variable)
+                others = [name for name in (mask, opening.error_variable) if name is not None]
                 # Slices are read several times as fast as lists of numbers.
                 low, high = min(chosen), max(chosen) + 1
                 cut = dataset.isel({layout.t: slice(low, high)}, missing_dims="ignore")
-                part = read_part(file, cut, layout, others, wanted.region)
+                part = read_part(file, cut, layout, others, Opening(region=opening.region))
             if len(chosen) < high - low:
                 data = part.data.isel({layout.t: [number - low for number in sorted(chosen)]})
                 part = type(part)(part.file, data, part.dates)
@@ -176,11 +169,11 @@ def _read(
     return _Read(parts[0].file, combine_parts(parts, layout), layout, mask, rows), bad
 
 
-def _kept(read: _Read, wanted: Request) -> list[str]:
-    return [name for name in (read.layout.variable, wanted.error_variable) if name is not None]
+def _kept(read: _Read, opening: Opening) -> list[str]:
+    return [name for name in (read.layout.variable, opening.error_variable) if name is not None]
 
 
-def _make(store: Path, first: _Read, dates: Sequence[Any], wanted: Request) -> None:
+def _make(store: Path, first: _Read, dates: Sequence[Any], opening: Opening) -> None:
     """The empty store, with all coordinates."""
     layout = first.layout
     shape = (len(dates), *(first.data.sizes[dim] for dim in (layout.y, layout.x)))
@@ -195,10 +188,10 @@ def _make(store: Path, first: _Read, dates: Sequence[Any], wanted: Request) -> N
     index.encoding = {key: encoding[key] for key in ("units", "calendar") if key in encoding}
     index.encoding["dtype"] = np.float64  # times of day that the first file's units do not have
     template = template.assign_coords({layout.time: index})
-    for name in _kept(first, wanted):
+    for name in _kept(first, opening):
         empty = dask.array.full(shape, np.float32(np.nan), chunks=chunks)
         template[name] = xr.Variable(dims, empty, first.data[name].attrs)
-    encodings: dict[str, Any] = {name: {"chunks": chunks} for name in _kept(first, wanted)}
+    encodings: dict[str, Any] = {name: {"chunks": chunks} for name in _kept(first, opening)}
     for array in template.coords.values():
         if array is not template[layout.time]:
             array.encoding = {}
@@ -257,16 +250,16 @@ def _state(store: Path) -> tuple[int, Statistics | None]:
         return int(held["done"]), Statistics(held["number"], held["mean"], held["squares"])
 
 
-def _write(numbered: tuple[int, Sequence[Piece]], store: Path, wanted: Request, skip_bad: bool) -> _Written:
+def _write(numbered: tuple[int, Sequence[Piece]], store: Path, opening: Opening, skip_bad: bool) -> _Written:
     """Read a chunk of dates, write it, and return its statistics and the files that were left out."""
     number, pieces = numbered
-    read, bad = _read(pieces, wanted, skip_bad)
+    read, bad = _read(pieces, opening, skip_bad)
     if read is None:
         return None, bad
     layout = read.layout
     dims = (layout.t, layout.y, layout.x)
     found = xr.Dataset()
-    for name in _kept(read, wanted):
+    for name in _kept(read, opening):
         array = read.data[name].variable
         lacking = {dim: read.data.sizes[dim] for dim in dims if dim not in array.dims}
         values = array.set_dims({**lacking, **array.sizes}).transpose(*dims).to_numpy()

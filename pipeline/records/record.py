@@ -17,6 +17,7 @@ from ..errors import InputError
 from ..io.coordinates import Layout, find_layout, read_grid
 from ..io.dates import days_since_first, season_phase
 from ..io.field import Field, read_standard_error, take_logarithms
+from ..io.opening import Opening
 from ..io.reading import is_cyclic
 from ..io.seamask import sea_from_mask
 
@@ -33,29 +34,27 @@ def read_digest(path: str | os.PathLike[str]) -> str | None:
 
 @dataclass(frozen=True)
 class Record:
-    """``path`` is a store of `prepare`; the other options are those of `open_field`.
+    """A store of `prepare` at ``path``, opened with the error and the transform of an ``opening``.
 
     Raises `InputError` for another store and for one that lacks the error variable.
     """
 
     path: str
-    error_variable: str | None = None
-    observation_error: float | None = None
-    transform: str = "none"
+    opening: Opening = Opening()
 
     def __post_init__(self) -> None:
         """Check what can be checked without the values."""
         if read_digest(self.path) is None:
             raise InputError(f"{self.path}: not a store of `oceanfill prepare`; make one of it")
-        if self.error_variable is not None and self.error_variable not in self.dataset:
+        if self.opening.error_variable is not None and self.opening.error_variable not in self.dataset:
             raise InputError(
-                f"{self.path}: there is no {self.error_variable}; prepare it anew with --error-variable "
-                f"{self.error_variable}"
+                f"{self.path}: there is no {self.opening.error_variable}; prepare it anew with --error-variable "
+                f"{self.opening.error_variable}"
             )
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Sent to another process it is opened there anew."""
-        return Record, (self.path, self.error_variable, self.observation_error, self.transform)
+        return Record, (self.path, self.opening)
 
     @cached_property
     def dataset(self) -> xr.Dataset:
@@ -64,7 +63,7 @@ class Record:
 
     @cached_property
     def layout(self) -> Layout:
-        return find_layout(self.path, self.dataset, others=(self.error_variable,))
+        return find_layout(self.path, self.dataset, others=(self.opening.error_variable,))
 
     @cached_property
     def dates(self) -> pd.Index:
@@ -129,13 +128,11 @@ class Record:
         values = np.where(sea, raw, np.float32(np.nan))
         oddities: list[str] = []
         observed = np.isfinite(values)
-        if self.error_variable is not None and not observed.any():
+        if self.opening.error_variable is not None and not observed.any():
             error = np.zeros((1, 1, 1), np.float32)
         else:
-            error = read_standard_error(
-                self.path, data, self.error_variable, self.observation_error, observed, dims, oddities
-            )
-        if self.transform == "log" and observed.any():
+            error = read_standard_error(self.path, data, self.opening, observed, dims, oddities)
+        if self.opening.transform == "log" and observed.any():
             values, error = take_logarithms(self.path, name, values, error, oddities)
         lat, lon = self.grid
         turn = 360 * np.sign(lon[0, -1] - lon[0, 0])
@@ -151,7 +148,7 @@ class Record:
             lat=lat[rows, across],
             lon=lon[rows, across] + turn * turns,
             source=source,
-            transform=self.transform,
+            transform=self.opening.transform,
             dims=dims,
             mask_origin=str(self.dataset["sea_mask"].attrs.get("comment", "")),
             dataset_attrs=attrs,

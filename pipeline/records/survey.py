@@ -12,24 +12,14 @@ import numpy as np
 import xarray as xr
 
 from ..errors import InputError
-from ..io.coordinates import Layout, find_layout, read_grid
-from ..io.dates import Period, in_period
-from ..io.reading import Region, is_cyclic, open_input, read_part
+from ..io.coordinates import find_layout, read_grid
+from ..io.dates import in_period
+from ..io.opening import Opening
+from ..io.reading import is_cyclic, open_input, read_part
 from ..io.workers import Mapper
 from ..progress import progress
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Request:
-    """What is wanted of every input."""
-
-    variable: str | None = None
-    mask_variable: str | None = None
-    error_variable: str | None = None
-    region: Region | None = None
-    period: Period | None = None
 
 
 @dataclass(frozen=True)
@@ -47,12 +37,12 @@ class FileSurvey:
 
 
 def survey_files(
-    everywhere: Mapper, paths: Sequence[str], wanted: Request, skip_bad: bool, quiet: bool
+    everywhere: Mapper, paths: Sequence[str], opening: Opening, skip_bad: bool, quiet: bool
 ) -> list[FileSurvey]:
     """What each file holds that can be used. Raises `InputError` for those that cannot."""
     with progress("looking into the files", len(paths), quiet) as advance:
         found = []
-        for one in everywhere(partial(survey_file, wanted=wanted), paths):
+        for one in everywhere(partial(survey_file, opening=opening), paths):
             found.append(one)
             advance(1)
     usable = [one for one in found if not one.wrong]
@@ -86,22 +76,23 @@ def survey_files(
     return good
 
 
-def survey_file(path: str, wanted: Request) -> FileSurvey:
-    """Dates and grid of one input."""
+def survey_file(path: str | xr.Dataset, opening: Opening) -> FileSurvey:
+    """Return the dates and the grid of one input, or what is wrong with it."""
+    name = path if isinstance(path, str) else "dataset"
     try:
         with open_input(path) as (file, dataset):
-            layout = find_request_layout(file, dataset, wanted)
+            layout = find_layout(file, dataset, opening.variable, others=opening.names)
             nothing = dataset.isel({layout.t: slice(0, 0)}, missing_dims="ignore")
-            part = read_part(file, nothing, layout, region=wanted.region)
+            part = read_part(file, nothing, layout, opening=Opening(region=opening.region))
             lat, lon = read_grid(file, part.data, layout)
             dates = dataset[layout.time].to_index()
             # A date that is no date is found here, and not after hours.
             read_part(file, dataset.isel({layout.t: slice(0, 1)}, missing_dims="ignore"), layout)
             if dates.hasnans:
                 raise InputError(f"{file}: {int(dates.isna().sum())} of the dates are missing; repair them")
-            kept = np.ones(len(dates), bool) if wanted.period is None else in_period(dates, wanted.period)
+            kept = np.ones(len(dates), bool) if opening.period is None else in_period(dates, opening.period)
             return FileSurvey(
-                path,
+                name,
                 list(dates[kept]),
                 np.flatnonzero(kept).tolist(),
                 getattr(dates, "calendar", "standard"),
@@ -110,10 +101,4 @@ def survey_file(path: str, wanted: Request) -> FileSurvey:
                 is_cyclic(lon),
             )
     except InputError as error:
-        return FileSurvey(path, wrong=str(error))
-
-
-def find_request_layout(file: str, dataset: xr.Dataset, wanted: Request) -> Layout:
-    """Where the wanted variable and its coordinates are in an open file."""
-    others = (wanted.mask_variable, wanted.error_variable)
-    return find_layout(file, dataset, wanted.variable, others=others)
+        return FileSurvey(name, wrong=str(error))

@@ -14,6 +14,8 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..io.writing import replace_atomically
+from ..settings import Training
+from .data import GapData
 from .tasks import Correction
 from .trainer import Task
 
@@ -34,19 +36,19 @@ def save_checkpoint(task: pl.LightningModule, path: str | os.PathLike[str]) -> N
         torch.save(content, file)
 
 
-def load_correction(
-    path: str | os.PathLike[str], window: int | None = None, variables: int = 1, outputs: int = 1
-) -> Correction:
-    """The task in a checkpoint of `save_checkpoint` or of ``oceanfill fit``.
+def load_correction(path: str | os.PathLike[str], data: GapData, how: Training) -> Correction:
+    """Return the task in a checkpoint of `save_checkpoint` or of ``oceanfill fit``, to be used on the data.
 
-    Raises `InputError` for a file that is none, for another window or other numbers of variables and outputs.
+    Raises `InputError` for a file that is no checkpoint, and where it was trained for another window or for
+    other numbers of variables and outputs.
     """
-    options, state = read_checkpoint(path, window)
+    variables, outputs = len(data.variables), data.outputs
+    options, state = read_checkpoint(path, how.window)
     found = options.get("variables", 1), options.get("outputs", 1)
     if found != (variables, outputs):
         raise InputError(
             f"{path}: trained to fill {found[1]} of {found[0]} variables, not {outputs} of {variables}; "
-            "give the variables that it was trained on, or train anew"
+            "give the variables that it was trained on, or train another network"
         )
     return restore_task(path, Correction, options, state)
 

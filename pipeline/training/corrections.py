@@ -13,14 +13,38 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from ..settings import LOSSES, Training
 from .data import GapData
-from .networks import Training
+from .networks import has_fixed_grid
 from .tasks import Correction
 from .trainer import Saves, train_task
 
 Floats = NDArray[np.float32]
 EPOCHS = 10
 _AVERAGED_OVER = 0.05, 100  # share of the training, steps at most
+
+
+def make_correction(network: dict[str, Any], data: GapData, how: Training) -> Correction:
+    """Return the untrained task of a ``network`` (a class_path with init_args) for the data.
+
+    A network with a fixed grid gets the data's, whose patches then are whole maps. The state of torch's
+    random numbers is left as it was found.
+    """
+    patch = 512
+    if has_fixed_grid(network):
+        data.patch = patch = max(data.field.sea.shape)
+        grid = {"shape": list(data.field.sea.shape)}
+        network = network | {"init_args": network["init_args"] | grid}
+    with torch.random.fork_rng():
+        torch.manual_seed(data.seed)
+        return Correction(
+            network,
+            window=how.window or data.window,
+            patch=patch,
+            loss=LOSSES.get(how.loss, how.loss),
+            variables=len(data.variables),
+            outputs=data.outputs,
+        )
 
 
 def train_correction(task: Correction, data: GapData, how: Training) -> Correction:
@@ -34,8 +58,10 @@ def train_correction(task: Correction, data: GapData, how: Training) -> Correcti
         alone = replace(how, ensemble=None, time_budget=how.time_budget and how.time_budget / how.ensemble)
         members = []
         for data_of_one in data.members(how.ensemble):
-            torch.manual_seed(data_of_one.seed)
-            members.append(train_correction(Correction(**task.hparams), data_of_one, alone))
+            with torch.random.fork_rng():
+                torch.manual_seed(data_of_one.seed)
+                begun = Correction(**task.hparams)
+            members.append(train_correction(begun, data_of_one, alone))
         return _together(task, [network.state_dict() for member in members for network in member.networks])
     kept: deque[dict[str, Tensor]] = deque(maxlen=how.saves)
     epochs = how.epochs or EPOCHS

@@ -18,6 +18,7 @@ from ..holdout.patterns import hide_clouds_together
 from ..holdout.splits import hold_out_together
 from ..io.field import Field, open_field
 from ..progress import progress
+from ..settings import FIRST_GUESSES
 from .features import (
     NetworkInputs,
     StaticFeatures,
@@ -29,7 +30,6 @@ from .features import (
 from .firstguess import Advance, Guess, anomaly_spread
 from .heldout import HeldOut
 
-FIRST_GUESSES = ("oi", "none")
 _MANY_DATES = 30
 _CELLS_GUESSED = 3e6  # for the training, so that the first guess is not what it waits for
 _FEWEST, _MOST = 3, 5  # rehearsals

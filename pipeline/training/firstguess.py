@@ -20,7 +20,11 @@ Advance = Callable[[int], None]
 
 def anomaly_spread(field: Field) -> float:
     """Standard deviation of a field's anomalies, in its units: the unit of what a network sees."""
-    return float(np.nanstd(field.values - pixel_means(field))) if field.whole is None else field.whole.spread
+    return (
+        float(np.nanstd(field.values - pixel_means(field)))
+        if field.statistics is None
+        else field.statistics.spread
+    )
 
 
 @dataclass(frozen=True)

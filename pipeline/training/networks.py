@@ -1,15 +1,16 @@
-"""The networks by name, and how one is trained: all that can be said of them without Lightning."""
+"""The networks by name, and how they are built, without importing torch or Lightning before that."""
 
 from __future__ import annotations
 
 import inspect
-from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from torch import nn
+if TYPE_CHECKING:
+    from torch import nn
 
 from ..errors import InputError
+from ..settings import LOSSES
 
 
 def _named(family: str, name: str, **options: Any) -> dict[str, Any]:
@@ -37,28 +38,7 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "dense-autoencoder": _named("autoencoder", "DenseAutoEncoder", latent=64),
     "linear-autoencoder": _named("autoencoder", "LinearAutoEncoder", latent=64),
 }
-
-LOSSES = {
-    "gaussian": "oceanfill.models.losses.gaussian",
-    "kullback-leibler": "oceanfill.models.losses.kullback_leibler",
-}
-
-
-@dataclass(frozen=True)
-class Training:
-    """How a method learns: a network's training or where it comes from, DINEOF's points and EOFs."""
-
-    window: int | None = None  # dates; None: 5, 3 of a short record, or the checkpoint's
-    epochs: int | None = None
-    time_budget: float | None = None  # minutes
-    checkpoint: str | None = None
-    save_checkpoint: str | None = None
-    first_guess: str = "oi"  # or "none": the mean of each pixel
-    loss: str = "gaussian"  # one of `LOSSES`
-    saves: int | None = None  # networks, of the last epochs, whose predictions are averaged
-    ensemble: int | None = None  # networks of other beginnings and dates, whose predictions are mixed
-    cv_points: str | None = None  # CSV file of the values that choose DINEOF's number of modes
-    save_eofs: str | None = None  # NetCDF file for DINEOF's EOFs
+FIXED_GRID = ("autoencoder", "vae", "dense-autoencoder", "linear-autoencoder")  # dense layers: one grid only
 
 
 def build_network(

@@ -14,8 +14,9 @@ from ...models.head import Mixture, gaussian
 from ...models.losses import Loss, Penalty, weighted
 from ...models.points import Corners, to_points
 from ..errors import InputError
+from ..settings import LOSSES
 from .features import count_channels, sea_channel
-from .networks import LOSSES, NETWORKS, build_network, import_path
+from .networks import NETWORKS, build_network, import_path
 from .patches import blend_patches
 
 _LEARNING_RATE = 3e-3

@@ -30,8 +30,9 @@ from ...io.field import Field, open_field
 from ...io.output import to_dataset
 from ...io.writing import write_dataset
 from ...plots.maps import plot_fill
+from ...settings import LOSSES
 from ...training.firstguess import anomaly_spread
-from ...training.networks import LOSSES, build_network, has_fixed_grid, import_path
+from ...training.networks import build_network, has_fixed_grid, import_path
 from ...training.trainer import Saves, train_task
 from ..findings import Finding
 from .data import Clouded, Series, Shown, channels, series

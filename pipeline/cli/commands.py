@@ -1,0 +1,222 @@
+"""What each command does: it calls and prints."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from ..errors import InputError
+from .arguments import LIGHTNING
+from .checks import check_options, check_targets, refuse
+from .tables import batch_table, challenge_table, comparison_table, print_table, show_held_out
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from ..io.opening import Opening
+    from ..settings import FillSettings
+
+_log = logging.getLogger("oceanfill")
+
+
+def _info(options: argparse.Namespace) -> None:
+    from ..io.tracks import is_along_track
+    from ..io.variables import first_and_others, separate
+    from .info import describe
+    from .track_info import describe_tracks
+
+    first, others = first_and_others(options.inputs)
+    if others:
+        raise InputError(f"{others[0].files}: one variable is described at a time; leave out the others")
+    files, opening = separate(first, _opening(options))
+    if is_along_track(files):
+        refuse(
+            options, ("mask_variable", "transform", "minimum_coverage"), "points along tracks, not a field"
+        )
+        Console().print(describe_tracks(files, opening))
+    else:
+        Console().print(describe(files, opening))
+
+
+def _fill(options: argparse.Namespace) -> None:
+    from ..io.tracks import is_along_track
+    from ..io.variables import first_and_others, parse_spec, separate
+
+    first, others = first_and_others(options.inputs)
+    auxiliary = [spec for text in options.auxiliary for spec in parse_spec(text)]
+    opening, settings = _opening(options), _settings(options)
+    files, _ = separate(first, opening)
+    tracks = is_along_track(files)
+    check_options(options, tracks)
+    check_targets(options, [files, *(spec.files for spec in (*others, *auxiliary))])
+    from ..jobs.fill import fill
+
+    dataset = fill(
+        first,
+        options.output,
+        others=others,
+        auxiliary=auxiliary,
+        opening=opening,
+        settings=settings,
+        report=lambda rows: None if options.quiet else show_held_out(rows, settings.method, tracks),
+        attributes={"command": shlex.join(["oceanfill", *options.words])},
+    )
+    _log.info("wrote %s (%s)", options.output, ", ".join(map(str, dataset.data_vars)))
+    if options.plot is not None:
+        _plot(dataset, options)
+
+
+def _plot(dataset: xr.Dataset, options: argparse.Namespace) -> None:
+    if options.radial_direction is not None:
+        from ..plots.currents import plot_current
+
+        plot_current(dataset, options.plot)
+    else:
+        from ..plots.maps import plot_fill
+
+        plot_fill(dataset, str(next(iter(dataset.data_vars))), options.plot)
+    _log.info("wrote %s", options.plot)
+
+
+def _prepare(options: argparse.Namespace) -> None:
+    from ..records.prepare import prepare
+
+    target = prepare(
+        options.inputs,
+        options.output,
+        _opening(options),
+        skip_bad=options.skip_bad,
+        cluster=options.cluster,
+        n_workers=options.workers,
+        quiet=options.quiet,
+    )
+    _log.info("wrote %s; fill it with: oceanfill fill %s -o FILLED.zarr", target, target)
+
+
+def _batch(options: argparse.Namespace) -> None:
+    from ..io.writing import check_folder
+    from ..jobs.batch import read, run, write
+
+    if options.output is not None:
+        check_folder(options.output)
+    lines = run(read(options.table), number=options.workers, quiet=options.quiet, only=options.row)
+    print_table(batch_table(lines))
+    if options.output is not None:
+        write(lines, options.output)
+    failed = [line["job"] for line in lines if line["state"].startswith("failed")]
+    if failed:
+        raise InputError(f"{options.table}: {len(failed)} of {len(lines)} jobs failed ({', '.join(failed)})")
+
+
+def _score(options: argparse.Namespace) -> None:
+    from ..holdout.score_files import score_files, score_table
+
+    rows = score_files(options.filled, options.truth, variable=options.variable, by=options.by)
+    if options.json:
+        Console().print_json(data=rows)
+    else:
+        print_table(score_table(rows))
+
+
+def _compare(options: argparse.Namespace) -> None:
+    from ..holdout.score_files import read_truth
+    from ..io.field import open_field
+    from ..io.writing import check_folder
+    from ..jobs.compare import compare, usual_methods, write
+    from ..jobs.methods import find_methods
+
+    if options.output is not None:
+        check_folder(options.output)
+    if options.plot is not None:
+        from ..plots.maps import check_drawable
+
+        check_drawable(options.plot)
+    methods = {"usual": usual_methods(), "all": [name for name in find_methods() if name != "auto"]}.get(
+        options.methods, [name.strip() for name in options.methods.split(",")]
+    )
+    field = open_field(options.inputs, _opening(options))
+    comparison = compare(
+        field,
+        methods,
+        holdout=options.holdout,
+        folds=options.folds,
+        truth=None if options.truth is None else read_truth(field, options.truth),
+        settings=_settings(options),
+    )
+    print_table(comparison_table(comparison))
+    if options.output is not None:
+        written = write(comparison, Path(options.output))
+        _log.info("wrote %s", " and ".join(map(str, written)))
+    if options.plot is not None:
+        from ..plots.comparison import plot_comparison
+
+        plot_comparison(comparison, options.plot)
+        _log.info("wrote %s", options.plot)
+
+
+def _challenge(options: argparse.Namespace) -> None:
+    from ..jobs.challenge import challenge
+
+    rows = challenge(
+        options.name,
+        Path(options.data),
+        [name.strip() for name in options.methods.split(",")],
+        observations=options.observations,
+        step=options.step,
+        settings=_settings(options),
+        output=None if options.output is None else Path(options.output),
+    )
+    print_table(challenge_table(options.name, rows))
+
+
+def _reproduce(options: argparse.Namespace) -> None:
+    from ..experiments.reproduce import listing, reproduce, table
+
+    if options.name is None:
+        print_table(listing())
+        return
+    folder = Path(options.output or f"runs/{options.name}")
+    findings = reproduce(options.name, folder, options.others, quick=options.quick, quiet=options.quiet)
+    print_table(table(findings, options.name))
+    _log.info("wrote figures, checkpoints, table.md and config.yaml to %s", folder)
+
+
+def _lightning(options: argparse.Namespace) -> None:
+    from .lightning import run
+
+    run([word for word in options.words if word != "--debug"])
+
+
+def _opening(options: argparse.Namespace) -> Opening:
+    from ..io.opening import Opening
+
+    given = {name: getattr(options, name, None) for name in Opening.__dataclass_fields__}
+    return Opening(**{name: value for name, value in given.items() if value is not None})
+
+
+def _settings(options: argparse.Namespace) -> FillSettings:
+    """Return the settings of what was given; other options keep their defaults."""
+    from ..settings import make_settings, names_of_settings
+
+    given = {name: getattr(options, name, None) for name in names_of_settings()}
+    given |= {"n_workers": getattr(options, "workers", None)}
+    given |= {"holdout": False if getattr(options, "no_holdout", False) else None}
+    return make_settings(None, {name: value for name, value in given.items() if value is not None})
+
+
+COMMANDS = {
+    "info": _info,
+    "prepare": _prepare,
+    "fill": _fill,
+    "batch": _batch,
+    "score": _score,
+    "compare": _compare,
+    "challenge": _challenge,
+    "reproduce": _reproduce,
+    **dict.fromkeys(LIGHTNING, _lightning),
+}

@@ -1,0 +1,100 @@
+"""Tables for the terminal."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console, RenderableType
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from ..jobs.challenge import Row
+    from ..jobs.compare import Comparison
+
+_PRINTED_WIDTH = 120  # characters, in a file
+
+
+def print_table(table: RenderableType) -> None:
+    """Print to standard output, as wide as the terminal, or with a fixed width to a file."""
+    Console(width=None if sys.stdout.isatty() else _PRINTED_WIDTH).print(table)
+
+
+def show_held_out(rows: Sequence[Mapping[str, Any]], method: Any, tracks: bool) -> None:
+    """Print the score on held-out values to standard error."""
+    from ..jobs.methods import find_method
+
+    if not rows:
+        return
+    table = Table(title="Score on held-out values", title_justify="left", caption_justify="left")
+    if "variable" in rows[0]:
+        table.add_column("variable")
+    table.add_column("method")
+    for heading in ("n", "RMSE", "bias", "within ±1σ", "within ±2σ"):
+        table.add_column(heading, justify="right")
+    for row in rows:
+        shares = (f"{100 * row[key]:.1f}%" for key in ("coverage_1sigma", "coverage_2sigma"))
+        names = (row[key] for key in ("variable", "method") if key in row)
+        figures = str(row["n"]), f"{row['rmse']:.4g}", f"{row['bias']:+.2g}", *shares
+        table.add_row(*names, *figures, style="bold" if row.get("choice") else None)
+    table.caption = "whole tracks, at their points" if tracks else "hidden with cloud masks from other dates"
+    if find_method(method).needs_first_guess:
+        table.caption += ",\nreweighted to match the difficulty of the real gaps"
+    Console(stderr=True).print(table)
+
+
+def batch_table(lines: Sequence[Mapping[str, Any]]) -> Table:
+    """Return the lines of `batch.run` as a table."""
+    shown = Table(title="Score on held-out values", title_justify="left")
+    for heading in ("job", "state", "method", "n", "RMSE", "bias", "within ±1σ"):
+        shown.add_column(heading, justify="left" if heading in ("job", "state", "method") else "right")
+    for line in lines:
+        cells = [line["job"], line["state"], str(line.get("delivered", ""))]
+        if "held_out_rmse" in line:
+            cells += [
+                str(line["held_out_n"]),
+                f"{line['held_out_rmse']:.4g}",
+                f"{line['held_out_bias']:+.2g}",
+                f"{100 * line['held_out_coverage_1sigma']:.1f} %",
+            ]
+        shown.add_row(*cells)
+    return shown
+
+
+def comparison_table(comparison: Comparison) -> Table:
+    """Return the rows; the best is marked, with those that are statistically indistinguishable from it."""
+    from ..jobs.compare import comparison_cells
+
+    title = f"{comparison.field.name} ({comparison.field.source.attrs.get('units', '1')})"
+    shown = Table(title=title, collapse_padding=True, pad_edge=False)  # all columns in 120 characters
+    shown.title_justify = shown.caption_justify = "left"
+    shown.add_column("method")
+    headings, lines = comparison_cells(comparison)
+    for heading in headings[1:]:
+        shown.add_column(heading, justify="right")
+    for line in lines:
+        shown.add_row(*line, style="bold" if line[-1] == "best" else None)
+    shown.caption = "RMSE with its 95 % interval over dates; a tie: that of the difference has zero in it"
+    if comparison.weighted:
+        shown.caption += ";\nhidden values weighted to be as hard as the real gaps"
+    return shown
+
+
+def challenge_table(name: str, rows: Sequence[Row]) -> Table:
+    """Return our rows and, below them, those of the challenge's leaderboard."""
+    from ..jobs.challenge import CHALLENGES
+
+    task = CHALLENGES[name]
+    shown = Table(title=f"Challenge {name}", title_justify="left", caption_justify="left")
+    shown.add_column("method")
+    shown.add_column("observations")
+    for heading in ("µ", "σ", f"λx ({task.unit})", "λt (d)", "s"):
+        shown.add_column(heading, justify="right")
+    digits = (".2f", ".2f", ".2f" if task.unit == "°" else ".0f", ".3g", ".0f")
+    for number, row in enumerate((*rows, *task.published)):
+        told = zip(row[2:], digits, strict=True)
+        cells = ("" if value is None else format(value, how) for value, how in told)
+        shown.add_row(row.method, row.observations, *cells, end_section=number == len(rows) - 1)
+    shown.caption = "below: the public leaderboard"
+    return shown

@@ -1,0 +1,86 @@
+"""How inputs are opened: which variable, which part of it, what its values mean."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+
+from ..errors import InputError
+from .dates import Period, parse_period
+
+Region = Sequence[float]  # lat0, lat1, lon0, lon1 in degrees
+
+TRANSFORMS = ("none", "log")
+
+
+@dataclass(frozen=True)
+class Opening:
+    """Which variable of the inputs is opened, which part of it, and what its values mean.
+
+    ``error_variable`` and ``observation_error`` are standard errors in the variable's units; with neither the
+    error variances of a field are zero, and those of along-track points are estimated from their noise.
+    ``region`` is (lat0, lat1, lon0, lon1) in degrees, longitudes in either convention; ``period`` is
+    "start/end" or (start, end) in ISO 8601, both ends included. ``transform`` is "none", or "log" to work on
+    natural logarithms. ``minimum_coverage`` is the fraction of the dates on which a pixel must be observed to
+    count as sea, where the input has no mask.
+
+    Raises `InputError` for options that make no sense for any input.
+    """
+
+    variable: str | None = None
+    mask_variable: str | None = None
+    error_variable: str | None = None
+    observation_error: float | None = None
+    region: Region | None = None
+    period: Period | None = None
+    transform: str = "none"
+    minimum_coverage: float = 0.05
+
+    def __post_init__(self) -> None:
+        error, region, coverage = self.observation_error, self.region, self.minimum_coverage
+        if self.error_variable is not None and error is not None:
+            raise InputError("both an error variable and an observation error were given; give one of them")
+        if error is not None and not (error >= 0 and np.isfinite(error)):
+            raise InputError(f"the observation error {error} is not a standard error; give a positive number")
+        if self.transform not in TRANSFORMS:
+            raise InputError(f"there is no transform {self.transform!r}; choose none or log")
+        if not 0 <= coverage <= 1:
+            raise InputError(f"the minimum coverage {coverage} is not a fraction of the dates; give 0 to 1")
+        if region is not None and (len(region) != 4 or not np.isfinite(region).all()):
+            raise InputError(
+                f"the region {region} is not lat0, lat1, lon0, lon1; give four numbers in degrees"
+            )
+        if self.period is not None:
+            parse_period(self.period)
+
+    def given(self) -> dict[str, Any]:
+        """Return the options that differ from their defaults."""
+        values = {part.name: (getattr(self, part.name), part.default) for part in fields(self)}
+        return {name: value for name, (value, default) in values.items() if value != default}
+
+    @property
+    def names(self) -> tuple[str | None, str | None]:
+        """The variables next to the one that is opened: mask and error."""
+        return self.mask_variable, self.error_variable
+
+
+def make_opening(opening: Opening | None, options: Mapping[str, Any]) -> Opening:
+    """Return ``opening``, or the default one, with some ``options`` replaced.
+
+    Raises `InputError` for an option that does not exist, with the nearest one that does.
+    """
+    check_names(options, [part.name for part in fields(Opening)])
+    return replace(opening or Opening(), **options)
+
+
+def check_names(options: Mapping[str, Any], known: Sequence[str]) -> None:
+    """Raise `InputError` for options that are not among the ``known`` ones."""
+    for name in options:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            remedy = f"did you mean {near[0]}?" if near else f"choose among {', '.join(sorted(known))}"
+            raise InputError(f"there is no option {name!r}; {remedy}")

@@ -1,0 +1,59 @@
+"""From candidates to the datasets that are delivered: one way for fields and along-track points."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import xarray as xr
+
+from ..io.output import to_dataset
+from ..settings import FillSettings
+from ..training.data import GapData
+from .draws import add_samples
+from .evaluate import Evaluation, evaluate_candidates
+from .methods import Method
+
+_log = logging.getLogger(__name__)
+
+Report = Callable[[list[dict[str, Any]]], None]
+
+
+def deliver(
+    data: GapData, method: Method, settings: FillSettings, report: Report, attributes: Mapping[str, Any]
+) -> list[xr.Dataset]:
+    """Return a dataset of the best candidate for each variable to be filled.
+
+    Where there are several variables, the attributes of each score carry its name. ``report`` is called with
+    the rows of all scores.
+    """
+    found, rows = dict(attributes), []
+    evaluations: list[Evaluation] = []
+    for part, candidates in zip(data.filled_variables, method(data, settings), strict=True):
+        if part.held_out.any() and not part.is_judged:
+            _log.warning("%s: too few values are held out for a score", part.field.name)
+        evaluation = evaluate_candidates(part, candidates)
+        own = {"variable": part.field.name} if data.outputs > 1 else {}
+        rows += [own | row for row in evaluation.rows]
+        described = evaluation.attributes()
+        found |= {f"{part.field.name}_{key}" if own else key: value for key, value in described.items()}
+        evaluations.append(evaluation)
+    report(rows)
+    made = []
+    for part, evaluation in zip(data.filled_variables, evaluations, strict=True):
+        calibration = evaluation.scale.calibration
+        mean = evaluation.delivered.estimate[0]
+        error = evaluation.scale.of_estimate(part.field, evaluation.delivered)
+        dataset = to_dataset(
+            part.field,
+            mean,
+            error,
+            intervals=calibration.half_widths_of(settings.intervals),
+            analysis_everywhere=settings.analysis_everywhere,
+            attributes=found,
+        )
+        if settings.samples:
+            dataset = add_samples(dataset, part, (mean, error), calibration, settings.samples)
+        made.append(dataset)
+    return made

@@ -1,0 +1,338 @@
+"""The methods that fill a field: ours, those of other packages, and plain functions.
+
+A method is an object with a name, its properties and a call. Other packages add theirs through entry points of
+the group ``oceanfill.methods``, each a `Method`, a function of a field, or several of these. Nothing here
+imports torch before a method runs, so the command line can list the methods at once.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache, partial
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any
+
+from ..errors import InputError
+from ..settings import FillSettings
+from ..training.networks import FIXED_GRID, NETWORKS
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from ..holdout.calibration import Residuals
+    from ..io.field import Field
+    from ..training.data import GapData
+
+    Floats = NDArray[np.float32]
+    Estimate = tuple[Floats, Floats]  # mean and standard error (time, lat, lon), NaN outside the sea
+
+GROUP = "oceanfill.methods"  # of entry points
+AUTOMATIC = ("climatology", "linear-space-time", "dineof", "unet")  # one of each family
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One product that a method makes of a field, to be selected on validation values."""
+
+    name: str
+    estimate: Estimate  # at sea, from all observations
+    trial: Estimate | None = None  # of the held-out values, without them
+    further_residuals: Sequence[Residuals] = ()  # of values under further cloud masks
+    corrects: Candidate | None = None  # the first guess
+    method: str = ""  # that makes it, where the name is not that of a method
+
+
+Candidates = dict[str, Candidate]  # of one variable, the simplest first
+
+
+@dataclass(frozen=True)
+class Method:
+    """A method of filling gaps.
+
+    Call it with the data and the settings: it returns the candidates of each variable to be filled, by name
+    and with the simplest first.
+    """
+
+    name: str  # on the command line
+    run: Callable[[GapData, FillSettings], list[Candidates]]
+    describe: str = ""  # one line for the help
+    label: str = ""  # in words, for tables and logs
+    pointwise: bool = False  # fills each pixel from its own series alone
+    whole_maps: bool = False  # learns what does not hold for other parts of a map
+    wraps: bool = True  # uses neighbours in space, so that a global grid must be joined at its ends
+    needs_first_guess: bool = False  # so difficulty weights exist
+    trains: bool = False  # a network
+    currents: bool = False  # fills the currents of radial velocities too
+    usual: bool = True  # among the methods that `compare` tries by default
+
+    def __call__(self, data: GapData, settings: FillSettings) -> list[Candidates]:
+        return self.run(data, settings)
+
+    @property
+    def title(self) -> str:
+        """The label, or the name of a method without one."""
+        return self.label or self.name
+
+
+def make_method(function: Callable[[Field], Estimate], name: str | None = None, **properties: Any) -> Method:
+    """Return the method that a function of a field makes: it returns the estimate and its standard error."""
+    name = name or getattr(function, "__name__", type(function).__name__).replace("_", "-")
+    described = (getattr(function, "__doc__", None) or "").strip().splitlines()
+    properties = {"describe": described[0] if described else "", "usual": False} | properties
+    return Method(name, partial(_run_function, name, function), **properties)
+
+
+def find_methods() -> Mapping[str, Method]:
+    """Return all methods by name: those of the entry points of the group ``oceanfill.methods``."""
+    return _find_methods()
+
+
+def find_method(method: Any) -> Method:
+    """Return a method by its name, by ``package:attribute``, or from a `Method` or a function of a field.
+
+    Raises `InputError` where there is none.
+    """
+    if isinstance(method, Method):
+        return method
+    if callable(method):
+        return make_method(method)
+    known = _find_methods()
+    if method in known:
+        return known[method]
+    if ":" not in str(method):
+        raise InputError(f"no method is called {method!r}; choose one of {', '.join(known)}")
+    module, _, attribute = str(method).partition(":")
+    try:
+        found = getattr(import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise InputError(
+            f"the method {method!r} cannot be imported ({error}); write it as package.module:function"
+        ) from error
+    if not callable(found):
+        raise InputError(f"{method!r} is neither a function of a field nor a Method; name one that is")
+    return found if isinstance(found, Method) else make_method(found)
+
+
+@cache
+def _find_methods() -> dict[str, Method]:
+    found: dict[str, Method] = {}
+    for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name != "oceanfill"):
+        try:
+            for method in _as_methods(entry.name, entry.load()):
+                if found.setdefault(method.name, method) is not method:
+                    _log.warning("the method %s of %s is taken; it is left out", method.name, entry.value)
+        except Exception as error:  # a package that is broken must not stop the others
+            _log.warning("the methods of %s cannot be loaded (%s)", entry.value, error)
+    return found
+
+
+def _as_methods(name: str, loaded: Any) -> Iterable[Method]:
+    if isinstance(loaded, Method):
+        return [loaded]
+    if callable(loaded):
+        return [make_method(loaded, name)]
+    return [one if isinstance(one, Method) else make_method(one) for one in loaded]
+
+
+def _run_function(
+    name: str, function: Callable[[Field], Estimate], data: GapData, settings: FillSettings
+) -> list[Candidates]:
+    made = []
+    for part in data.filled_variables:
+        trial = function(part.field.hide(part.held_out)) if part.is_judged else None
+        made.append({name: Candidate(name, function(part.field), trial)})
+    return made
+
+
+def _run_library(
+    module: str, function: str, name: str, data: GapData, settings: FillSettings
+) -> list[Candidates]:
+    """Run a function of `classical`, which is imported now."""
+    found = getattr(import_module(f"..classical.{module}", __package__), function)
+    return _run_function(name, found, data, settings)
+
+
+def run_first_guess(data: GapData, settings: FillSettings) -> list[Candidates]:
+    """Local optimal interpolation in space and time, or the mean of each pixel."""
+    name = "oi" if data.first_guess == "oi" else "pixel-means"
+    made = []
+    for part in data.filled_variables:
+        part.prepare(whole=False)
+        guess = part.guess, part.error
+        candidate = Candidate(name, guess, method="oi")
+        if part.is_judged:
+            trial, further = (part.trial_guess, part.trial_error), part.further_residuals()
+            candidate = replace(candidate, trial=trial, further_residuals=further)
+        made.append({name: candidate})
+    return made
+
+
+def _run_network(name: str, data: GapData, settings: FillSettings) -> list[Candidates]:
+    """The first guess, and a network's correction of it."""
+    # Lightning takes seconds to import, which the other methods need not wait for.
+    from ..training.checkpoints import load_correction, save_checkpoint
+    from ..training.corrections import apply_correction, make_correction, train_correction
+
+    how = settings.training
+    if how.checkpoint:
+        task = load_correction(how.checkpoint, data, how)
+    else:
+        task = make_correction(NETWORKS[name], data, how)
+    data.window = task.window
+    data.setup("test" if how.checkpoint else "fit")
+    guesses = run_first_guess(data, settings)
+    if not how.checkpoint:
+        if not data.scenes:
+            _log.warning("too few values to train a network on; the first guess is delivered")
+            return guesses
+        parameters = sum(weights.numel() for weights in task.parameters())
+        message = "%s: %d parameters, a window of %d dates, patches of %d cells"
+        _log.info(message, name, parameters, task.window, data.patch)
+        task = train_correction(task, data, how)
+    if how.save_checkpoint:
+        save_checkpoint(task, how.save_checkpoint)
+    parts = data.filled_variables
+    trials: list[Estimate | None] = [None] * len(parts)
+    if any(part.is_judged for part in parts):
+        without = [(part.trial_guess, part.trial_error) for part in parts]
+        found = apply_correction(task, data.trial_dataloader(), without, data.device)
+        trials = [one if part.is_judged else None for one, part in zip(found, parts, strict=True)]
+    whole = [(part.guess, part.error) for part in parts]
+    corrected = apply_correction(task, data.predict_dataloader(), whole, data.device)
+    made = []
+    for guess, estimate, trial in zip(guesses, corrected, trials, strict=True):
+        (first,) = guess.values()
+        made.append(guess | {name: Candidate(name, estimate, trial, corrects=first)})
+    return made
+
+
+def run_dineof(data: GapData, settings: FillSettings) -> list[Candidates]:
+    """DINEOF of all variables together.
+
+    The number of modes is chosen for each variable by values of its own; the files of the settings go with
+    the first one.
+    """
+    from ..classical.dineof import decompose, dineof, estimate_from_eofs, read_points
+    from ..io.writing import write_dataset
+
+    files, made = settings.eofs, []
+    for part in data.filled_variables:
+        others = [other for other in data.variables if other is not part]
+        is_first = part is data
+        points = (
+            read_points(files.cv_points, part.field) if files.cv_points is not None and is_first else None
+        )
+        eofs = decompose([part.field, *(other.field for other in others)], held_out=points)
+        if files.save_eofs is not None and is_first:
+            write_dataset(eofs.to_dataset(part.field), files.save_eofs)
+            _log.info("wrote %s (%d modes)", files.save_eofs, len(eofs.singular))
+        trial = None
+        if part.is_judged:
+            seen, *rest = (one.field.hide(one.held_out) for one in (part, *others))
+            trial = dineof(seen, *rest)
+        made.append({"dineof": Candidate("dineof", estimate_from_eofs(part.field, eofs), trial)})
+    return made
+
+
+def run_automatic(data: GapData, settings: FillSettings) -> list[Candidates]:
+    """One method of each family."""
+    made: list[Candidates] = [{} for _ in data.filled_variables]
+    for name in AUTOMATIC:
+        _log.info("trying %s", name)
+        for candidates, more in zip(made, find_method(name)(data, settings), strict=True):
+            candidates.update(more)
+    return made
+
+
+_NETWORKS_DESCRIBED = {
+    "unet": "a U-Net that corrects optimal interpolation (the default)",
+    "resnet": "residual blocks as the steps of a flow",
+    "rednet": "convolutions and deconvolutions with symmetric skips",
+    "dincae1": "DINCAE 1, with its dense layers",
+    "dincae2": "DINCAE 2, with refinement",
+    "convlstm": "a convolutional LSTM in both directions of time",
+    "convgru": "the same with gated recurrent units",
+    "convlstm-unet": "a U-Net that is recurrent at its deepest level",
+    "4dvarnet": "a variational cost with a learned prior and a learned solver",
+    "rnn": "a plain recurrent network for each pixel's series, in both directions of time",
+    "lstm": "the same with long short-term memory",
+    "gru": "the same with gated recurrent units",
+    "autoencoder": "a convolutional auto-encoder",
+    "vae": "the same, variational: its code is random in training",
+    "dense-autoencoder": "a dense auto-encoder, for small grids",
+    "linear-autoencoder": "two matrices that span a subspace as EOFs do, for small grids",
+}
+
+
+def _baseline(name: str, describe: str, pointwise: bool = False) -> Method:
+    run = partial(_run_library, "baselines", _FUNCTIONS.get(name, name), name)
+    return Method(name, run, describe, name.replace("-", " "), pointwise=pointwise, wraps=not pointwise)
+
+
+_FUNCTIONS = {
+    "linear-time": "linear_in_time",
+    "linear-space": "linear_in_space",
+    "linear-space-time": "linear_in_space_time",
+}
+
+METHODS: tuple[Method, ...] = (
+    *(
+        Method(
+            name,
+            partial(_run_network, name),
+            describe,
+            whole_maps=name in FIXED_GRID,
+            wraps=name not in FIXED_GRID,
+            needs_first_guess=True,
+            trains=True,
+            currents=name == "unet",
+            usual=name == "unet",
+        )
+        for name, describe in _NETWORKS_DESCRIBED.items()
+    ),
+    Method(
+        "oi",
+        run_first_guess,
+        "local optimal interpolation in space and time, fitted to the field",
+        "optimal interpolation",
+        needs_first_guess=True,
+        currents=True,
+    ),
+    Method(
+        "dineof",
+        run_dineof,
+        "iterated truncated SVD, its number of modes cross-validated",
+        "DINEOF",
+        whole_maps=True,
+        wraps=False,
+    ),
+    _baseline(
+        "climatology", "the mean of each pixel, with its season where the record is long", pointwise=True
+    ),
+    _baseline("persistence", "the last observed value", pointwise=True),
+    _baseline("nearest", "the nearest value of the same date"),
+    _baseline("linear-time", "linear between the dates that observe a pixel", pointwise=True),
+    _baseline("linear-space", "linear between the pixels observed on a date"),
+    _baseline("linear-space-time", "both, each weighted by its error"),
+    Method(
+        "blend",
+        partial(_run_library, "blend", "blend", "blend"),
+        "a mean of oi, linear-time and dineof, weighted by their errors",
+        whole_maps=True,
+    ),
+    Method(
+        "auto",
+        run_automatic,
+        "the best of one method of each family on validation values",
+        whole_maps=True,
+        needs_first_guess=True,
+        trains=True,
+        usual=False,
+    ),
+)

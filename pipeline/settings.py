@@ -1,0 +1,176 @@
+"""How a field is filled: everything that a user can choose, except how the inputs are opened."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any
+
+from .errors import InputError
+
+LOSSES = {
+    "gaussian": "oceanfill.models.losses.gaussian",
+    "kullback-leibler": "oceanfill.models.losses.kullback_leibler",
+}
+FIRST_GUESSES = ("oi", "none")
+DEVICES = ("auto", "cpu", "cuda")
+FLOWS = {
+    "free": "u and v are corrected independently (the default)",
+    "low-divergence": "divergence is penalised in training",
+    "stream-function": "the current is exactly non-divergent",
+}
+LEVELS = range(1, 100)  # percent, of the prediction intervals that can be asked for
+HELD_OUT = 0.1  # share of the observed values that a fill keeps for validation and test
+_MOST_SEED = 2**32 - 1 - 10_000  # numpy's largest, with room for the seeds that are derived from it
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a network is trained, or the checkpoint it comes from."""
+
+    window: int | None = None  # dates; None: 5, 3 of a short record, or the checkpoint's
+    epochs: int | None = None
+    time_budget: float | None = None  # minutes
+    checkpoint: str | None = None
+    save_checkpoint: str | None = None
+    trust: bool = False  # import networks and losses that a checkpoint names and that are not oceanfill's
+    first_guess: str = "oi"  # or "none": the mean of each pixel
+    loss: str = "gaussian"  # one of `LOSSES`
+    saves: int | None = None  # networks, of the last epochs, whose predictions are averaged
+    ensemble: int | None = None  # networks with other seeds and validation dates, whose predictions are mixed
+
+    def __post_init__(self) -> None:
+        if self.first_guess not in FIRST_GUESSES:
+            raise InputError(
+                f"no first guess is called {self.first_guess!r}; choose one of {', '.join(FIRST_GUESSES)}"
+            )
+
+
+@dataclass(frozen=True)
+class EofFiles:
+    """Files that go with DINEOF."""
+
+    cv_points: str | None = None  # CSV file of the values that choose the number of modes
+    save_eofs: str | None = None  # NetCDF file for the EOFs
+
+
+@dataclass(frozen=True)
+class Resources:
+    """Where the work is done, and how much memory it may take."""
+
+    memory: float | None = None  # GB for all workers; half of the machine's
+    n_workers: int = 1  # processes, or jobs of a cluster
+    cluster: str | None = None  # "local", "slurm" or the address of a dask scheduler
+    cache: str | None = None  # Zarr store that a large input is prepared in, to be kept
+
+
+@dataclass(frozen=True)
+class TrackGrid:
+    """The grid that along-track points are mapped on, and the mission that is kept for validation."""
+
+    grid: float | Sequence[float] | None = None  # degrees, or those of latitude and longitude
+    bounds: Sequence[float] | None = None  # lat0, lat1, lon0, lon1 of the first and last centres
+    time_step: float = 1.0  # days
+    mask: str | None = None  # a file with a sea mask on any grid
+    hold_out_mission: str | None = None
+
+
+@dataclass(frozen=True)
+class Currents:
+    """What turns radial velocities into a current."""
+
+    radial_direction: str | None = None  # variable of directions, degrees clockwise from north
+    flow: str = "free"  # one of `FLOWS`
+
+    def __post_init__(self) -> None:
+        if self.flow not in FLOWS:
+            raise InputError(f"there is no flow {self.flow!r}; choose one of {', '.join(FLOWS)}")
+
+
+@dataclass(frozen=True)
+class FillSettings:
+    """How a field is filled. Checks itself once; raises `InputError` for settings that do not fit.
+
+    ``method`` is a name, a ``package:attribute``, a `jobs.methods.Method` or a function of a `Field` that
+    returns the estimate and its standard error. ``holdout=False`` learns from every value and leaves no
+    score. ``intervals`` are levels in percent of prediction intervals, ``samples`` the number of posterior
+    draws.
+    """
+
+    method: Any = "unet"
+    training: Training = Training()
+    eofs: EofFiles = EofFiles()
+    resources: Resources = Resources()
+    tracks: TrackGrid = TrackGrid()
+    currents: Currents = Currents()
+    holdout: bool = True
+    analysis_everywhere: bool = False
+    intervals: Sequence[int] = ()
+    samples: int = 0
+    seed: int = 0
+    device: str = "auto"
+    quiet: bool = True
+
+    def __post_init__(self) -> None:
+        wrong = [level for level in self.intervals if level not in LEVELS]
+        if wrong:
+            found = ", ".join(map(str, wrong))
+            raise InputError(f"intervals of {found} percent; ask for levels of 1 to 99 percent, as 50,90")
+        if not 0 <= self.seed <= _MOST_SEED:
+            raise InputError(f"the seed {self.seed} is not between 0 and {_MOST_SEED}; choose another")
+        if self.device != "auto":
+            choose_device(self.device)
+        object.__setattr__(self, "intervals", tuple(self.intervals))
+
+    def described(self) -> dict[str, Any]:
+        """Return the settings that differ from their defaults, flat, as plain data for the attributes."""
+        return {name: value for name, value in _flat(self) if name not in ("method", "seed", "quiet")}
+
+
+def names_of_settings() -> list[str]:
+    """Return the names that `make_settings` takes: those of `FillSettings` and of its parts."""
+    return [name for part in (FillSettings, *_PARTS.values()) for name in part.__dataclass_fields__]
+
+
+def make_settings(settings: FillSettings | None, options: Mapping[str, Any]) -> FillSettings:
+    """Return ``settings``, or the default ones, with some ``options`` of them and of their parts replaced."""
+    settings = settings or FillSettings()
+    own = {name: value for name, value in options.items() if name in FillSettings.__dataclass_fields__}
+    for part, kind in _PARTS.items():
+        inner = {name: value for name, value in options.items() if name in kind.__dataclass_fields__}
+        if inner:
+            own[part] = replace(own.get(part, getattr(settings, part)), **inner)
+    return replace(settings, **own)
+
+
+_PARTS: dict[str, Any] = {
+    "training": Training,
+    "eofs": EofFiles,
+    "resources": Resources,
+    "tracks": TrackGrid,
+    "currents": Currents,
+}
+
+
+def _flat(part: Any) -> list[tuple[str, Any]]:
+    found: list[tuple[str, Any]] = []
+    for one in fields(part):
+        value = getattr(part, one.name)
+        if is_dataclass(value):
+            found += _flat(value)
+        elif value != one.default:
+            found.append((one.name, value))
+    return found
+
+
+def choose_device(device: str) -> str:
+    """Return "cpu" or "cuda" for "auto", "cpu" or "cuda". Raises `InputError` where there is no GPU to use."""
+    if device not in DEVICES:
+        raise InputError(f"no device is called {device!r}; choose auto, cpu or cuda")
+    if device == "cpu":
+        return "cpu"
+    import torch  # seconds, for those who ask for a device
+
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InputError("no CUDA device is found; leave --device out or choose cpu")
+    return "cuda" if torch.cuda.is_available() else "cpu"
