@@ -1,5 +1,5 @@
 # make demo   fill the SST sample, score it, draw it (out/)
-# make test   the test suite      make lint   ruff and mypy      make venv   only the set-up
+# make test   the test suite      make lint   ruff, mypy and the order of imports      make venv   only the set-up
 PYTHON ?= python3
 BIN = .venv/bin
 export MPLBACKEND = Agg
@@ -21,12 +21,13 @@ demo: venv
 test: venv
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
-# mypy cannot follow an editable install's folder mapping, so it checks the installed wheel
+# mypy and import-linter cannot follow an editable install's folder mapping: they check the installed wheel
 lint: venv
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	rm -rf build/mypy && $(BIN)/pip install --quiet --no-deps --target build/mypy .
-	cd build/mypy && ../../$(BIN)/mypy --config-file ../../pyproject.toml --python-executable ../../$(BIN)/python -p oceanfill
+	rm -rf build/wheel build/lib && $(BIN)/pip install --quiet --no-deps --target build/wheel .
+	cd build/wheel && ../../$(BIN)/mypy --config-file ../../pyproject.toml --python-executable ../../$(BIN)/python -p oceanfill
+	cd build/wheel && ../../$(BIN)/lint-imports ../../pyproject.toml
 
 clean:
 	rm -rf .venv build out

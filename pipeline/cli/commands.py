@@ -33,7 +33,7 @@ def _info(options: argparse.Namespace) -> None:
     first, others = first_and_others(options.inputs)
     if others:
         raise InputError(f"{others[0].files}: one variable is described at a time; leave out the others")
-    files, opening = separate(first, _opening(options))
+    files, opening = separate(first, make_opening(options))
     if is_along_track(files):
         refuse(
             options, ("mask_variable", "transform", "minimum_coverage"), "points along tracks, not a field"
@@ -49,7 +49,7 @@ def _fill(options: argparse.Namespace) -> None:
 
     first, others = first_and_others(options.inputs)
     auxiliary = [spec for text in options.auxiliary for spec in parse_spec(text)]
-    opening, settings = _opening(options), _settings(options)
+    opening, settings = make_opening(options), make_fill_settings(options)
     files, _ = separate(first, opening)
     tracks = is_along_track(files)
     check_options(options, tracks)
@@ -89,7 +89,7 @@ def _prepare(options: argparse.Namespace) -> None:
     target = prepare(
         options.inputs,
         options.output,
-        _opening(options),
+        make_opening(options),
         skip_bad=options.skip_bad,
         cluster=options.cluster,
         n_workers=options.workers,
@@ -139,14 +139,14 @@ def _compare(options: argparse.Namespace) -> None:
     methods = {"usual": usual_methods(), "all": [name for name in find_methods() if name != "auto"]}.get(
         options.methods, [name.strip() for name in options.methods.split(",")]
     )
-    field = open_field(options.inputs, _opening(options))
+    field = open_field(options.inputs, make_opening(options))
     comparison = compare(
         field,
         methods,
         holdout=options.holdout,
         folds=options.folds,
         truth=None if options.truth is None else read_truth(field, options.truth),
-        settings=_settings(options),
+        settings=make_fill_settings(options),
     )
     print_table(comparison_table(comparison))
     if options.output is not None:
@@ -168,7 +168,7 @@ def _challenge(options: argparse.Namespace) -> None:
         [name.strip() for name in options.methods.split(",")],
         observations=options.observations,
         step=options.step,
-        settings=_settings(options),
+        settings=make_fill_settings(options),
         output=None if options.output is None else Path(options.output),
     )
     print_table(challenge_table(options.name, rows))
@@ -192,14 +192,14 @@ def _lightning(options: argparse.Namespace) -> None:
     run([word for word in options.words if word != "--debug"])
 
 
-def _opening(options: argparse.Namespace) -> Opening:
+def make_opening(options: argparse.Namespace) -> Opening:
     from ..io.opening import Opening
 
     given = {name: getattr(options, name, None) for name in Opening.__dataclass_fields__}
     return Opening(**{name: value for name, value in given.items() if value is not None})
 
 
-def _settings(options: argparse.Namespace) -> FillSettings:
+def make_fill_settings(options: argparse.Namespace) -> FillSettings:
     """Return the settings of what was given; other options keep their defaults."""
     from ..settings import make_settings, names_of_settings
 

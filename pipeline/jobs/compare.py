@@ -138,7 +138,7 @@ def compare(
             if any(method.trains for method in tried):
                 data.setup("fit")
         known = field.hide(data.held_out)
-        part = _locate(field if truth is not None else known, here)
+        part = locate(field if truth is not None else known, here)
         part.truth = (field.values if truth is None else truth)[here]  # noqa: PD011 - a Field's
         part.weight = data.weight[here] if truth is None else np.ones(part.truth.shape)
         for method in tried:
@@ -170,7 +170,7 @@ def compare(
     scored = parts[0]
     for part in parts[1:]:
         scored = scored.append(part)
-    rows = _rows(scored)
+    rows = score_rows(scored)
     for row in rows:
         row["seconds"], row["memory_gb"] = spent[row["method"]]
         if truth is not None:
@@ -227,14 +227,14 @@ def comparison_cells(comparison: Comparison) -> tuple[list[str], list[list[str]]
     return headings, lines
 
 
-def _locate(known: Field, here: NDArray[np.bool_]) -> Scored:
+def locate(known: Field, here: NDArray[np.bool_]) -> Scored:
     """Where the values at ``here`` are, and how far from what is ``known``."""
     distance, age = distance_and_age(known)
     nothing = np.zeros(0)
     return Scored(nothing, nothing, np.argwhere(here), distance[here], age[here])
 
 
-def _rows(scored: Scored) -> list[dict[str, Any]]:
+def score_rows(scored: Scored) -> list[dict[str, Any]]:
     """A row a method that did not fail, best first."""
     date = scored.cell[:, 0]
     weight = sums(date, scored.weight)

@@ -14,10 +14,12 @@ from fields import cloudy_dataset
 from oceanfill.pipeline.cli import arguments
 from oceanfill.pipeline.cli import main as cli
 from oceanfill.pipeline.cli.arguments import parser
+from oceanfill.pipeline.cli.commands import make_opening
 from oceanfill.pipeline.cli.options import with_negative_regions
 from oceanfill.pipeline.holdout.patterns import HOLDOUTS
-from oceanfill.pipeline.jobs.fill import METHODS
-from oceanfill.pipeline.training.networks import NETWORKS
+from oceanfill.pipeline.io.opening import Opening
+from oceanfill.pipeline.jobs.methods import find_methods
+from oceanfill.pipeline.training.networks import FIXED_GRID, NETWORKS, has_fixed_grid
 
 import oceanfill
 
@@ -32,8 +34,8 @@ def field_file(tmp_path: Path) -> Path:
 
 
 def test_what_is_offered_is_what_there_is() -> None:
-    assert list(arguments.METHODS) == list(METHODS)
-    assert list(arguments.NETWORKS) == list(NETWORKS)
+    assert {name for name, method in find_methods().items() if method.trains} == {*NETWORKS, "auto"}
+    assert set(FIXED_GRID) == {name for name, network in NETWORKS.items() if has_fixed_grid(network)}
     assert list(arguments.HOLDOUTS) == list(HOLDOUTS)
 
 
@@ -55,7 +57,7 @@ def test_every_opening_option_reaches_open_field() -> None:
     ]
     options = parser().parse_args(with_negative_regions(words))
     assert options.inputs == ["a.nc", "b.nc"]
-    assert cli._opening(options) == {
+    assert make_opening(options).given() == {
         "variable": "sst",
         "mask_variable": "m",
         "error_variable": "e",
@@ -65,7 +67,7 @@ def test_every_opening_option_reaches_open_field() -> None:
         "transform": "log",
         "minimum_coverage": 0.2,
     }
-    assert cli._opening(parser().parse_args(["info", "a.nc"])) == {}
+    assert make_opening(parser().parse_args(["info", "a.nc"])) == Opening()
 
 
 @pytest.mark.parametrize(
@@ -78,7 +80,6 @@ def test_every_opening_option_reaches_open_field() -> None:
         (("--epochs", "2.5"), "'2.5' is not a positive number"),
         (("--time-budget", "nan"), "'nan' is not a positive number"),
         (("--observation-error", "-1"), "'-1' is not a positive number"),
-        (("--method", "magic"), "magic"),
         (("--device", "tpu"), "tpu"),
         (("--epoch", "3"), "--epoch"),
     ],
@@ -100,7 +101,7 @@ def test_a_fault_of_ours(
     assert cli.main(["info", str(field_file)]) == 1
     error = capsys.readouterr().err
     assert error.count("\n") == 1
-    assert "a fault of ours (ZeroDivisionError: one)" in error
+    assert "internal error (ZeroDivisionError: one)" in error
     with pytest.raises(ZeroDivisionError):
         cli.main(["info", str(field_file), "--debug"])
 
@@ -118,7 +119,7 @@ def test_the_log_is_left_as_it_was(field_file: Path) -> None:
 )
 def test_quick_commands_do_without_torch(field_file: Path, words: list[str]) -> None:
     program = (
-        "import sys\nfrom oceanfill.pipeline.cli import main\n"
+        "import sys\nfrom oceanfill.pipeline.cli.main import main\n"
         f"try:\n    main({words!r})\nexcept SystemExit:\n    pass\n"
         "assert not {'torch', 'pytorch_lightning', 'matplotlib'} & set(sys.modules)"
     )
@@ -153,7 +154,7 @@ def test_interrupted_in_training(field_file: Path) -> None:
     seen = ""
     for line in iter(fill.stderr.readline, ""):  # type: ignore[union-attr]
         seen += line
-        if "further clouds" in line:  # the last thing before the training
+        if "further cloud masks" in line:  # the last thing before the training
             time.sleep(1)
             fill.send_signal(signal.SIGINT)
             break

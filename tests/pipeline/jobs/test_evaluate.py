@@ -5,13 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from fields import cloudy_field
-from oceanfill.pipeline.holdout.calibration import Calibration, Residuals
+from oceanfill.pipeline.holdout.calibration import Residuals
 from oceanfill.pipeline.jobs.evaluate import (
-    Candidate,
-    calibrate_candidate,
+    ErrorScale,
     evaluate_candidates,
+    fit_error_scale,
     select_candidate,
 )
+from oceanfill.pipeline.jobs.methods import Candidate
 from oceanfill.pipeline.training.data import GapData
 from oceanfill.pipeline.training.heldout import Pairs
 
@@ -44,8 +45,10 @@ def test_what_is_better_by_one_date_of_four_is_not(caplog):
     assert np.sqrt(np.mean(other**2)) == pytest.approx(0.979, abs=1e-3)
     best, rows = chosen(errors, other)
     assert best == 0
-    assert [row["choice"] for row in rows] == ["cannot be told from number 1", ""]
-    assert "number 0 is delivered: cannot be told from number 1 on held-out values" in caplog.text
+    assert [row["choice"] for row in rows] == ["within one standard error of number 1", ""]
+    assert (
+        "number 0 is delivered: within one standard error of number 1 on the validation values" in caplog.text
+    )
     assert chosen(other, errors)[0] == 0, "nor is what is worse by no more than that"
 
 
@@ -101,28 +104,33 @@ def product(data, name, deviation, claimed, where=None, seed=0):
     return Candidate(name, whole, (mean.astype(np.float32), error))
 
 
+def by_name(*candidates):
+    return {one.name: one for one in candidates}
+
+
 @pytest.mark.parametrize("order", [1, -1])
 def test_the_better_product_is_chosen_wherever_it_stands(data, order):
     products = [product(data, "good", 0.5, 0.1), product(data, "bad", 0.8, 0.8, seed=1)][::order]
-    chosen, rows, calibration = evaluate_candidates(data.field, data, products)
-    assert chosen.name == "good"
-    assert [row["method"] for row in rows] == [one.name for one in products]
-    assert calibration.factor == pytest.approx(5, rel=0.1)  # it claims a fifth of its error
+    found = evaluate_candidates(data, by_name(*products))
+    assert found.delivered.name == "good"
+    assert [row["method"] for row in found.rows] == [one.name for one in products]
+    assert found.scale.calibration.factor == pytest.approx(5, rel=0.1)  # it claims a fifth of its error
 
 
 def test_what_is_scored_does_not_choose(data, caplog):
     """The first is better where it is chosen and ten times worse where it is scored."""
     products = [product(data, "first", 0.3, 0.3, data.validation), product(data, "last", 0.5, 0.5, seed=1)]
-    chosen, rows, _ = evaluate_candidates(data.field, data, products)
-    assert chosen.name == "first"
+    found = evaluate_candidates(data, by_name(*products))
+    rows = found.rows
+    assert found.delivered.name == "first"
     assert rows[0]["rmse"] > 3 * rows[1]["rmse"]
     assert [row["choice"] for row in rows] == ["least RMSE", ""]
-    assert "first is delivered: least RMSE on held-out values (first 0.2" in caplog.text
+    assert "first is delivered: least RMSE on the validation values (RMSE first 0.2" in caplog.text
 
 
 def test_the_scores_are_those_of_the_scored_part_under_the_factor_of_the_other(data):
     one = product(data, "one", 0.5, 0.1, data.validation)
-    _, (row,), _ = evaluate_candidates(data.field, data, [one])
+    (row,) = evaluate_candidates(data, by_name(one)).rows
     mean, _ = one.trial
     difference = mean.astype(float) - data.field.values
     scored = difference[data.test]
@@ -138,7 +146,7 @@ def test_the_scores_are_those_of_the_scored_part_under_the_factor_of_the_other(d
 
 def test_the_factor_makes_one_standard_error_hold_68_percent_of_what_was_held_out(data):
     one = product(data, "one", 0.5, 0.01, data.validation)
-    _, _, calibration = evaluate_candidates(data.field, data, [one])
+    calibration = evaluate_candidates(data, by_name(one)).scale.calibration
     mean, error = one.trial
     inside = np.abs(mean - data.field.values)[data.held_out] <= calibration.factor * error[data.held_out] * (
         1 + 1e-6
@@ -154,11 +162,11 @@ def test_a_network_is_not_blamed_for_held_out_dates_that_are_hard_for_its_first_
     further = Residuals(
         np.abs(rng.standard_normal(len(many))), usual.covariates[many], np.ones(len(many)), usual.date[many]
     )
-    guess = replace(product(data, "guess", 0.6, 0.4), further=[further])
+    guess = replace(product(data, "guess", 0.6, 0.4), further_residuals=[further])
     network = product(data, "network", 0.3, 0.2, seed=1)
-    alone = calibrate_candidate(data, network, "held_out").factor
+    alone = fit_error_scale(data, network, "held_out").calibration.factor
     assert alone == pytest.approx(1.5, rel=0.1)
-    beside = calibrate_candidate(data, replace(network, corrects=guess), "held_out").factor
+    beside = fit_error_scale(data, replace(network, corrects=guess), "held_out").calibration.factor
     assert beside == pytest.approx(1, rel=0.1)
 
 
@@ -166,5 +174,5 @@ def test_without_a_hold_out_the_last_product_is_delivered_as_it_is():
     data = GapData(cloudy_field(dates=8), held_out=0.0)
     whole = (data.field.values, data.field.values)
     products = [Candidate("first", whole), Candidate("last", whole)]
-    chosen, rows, calibration = evaluate_candidates(data.field, data, products)
-    assert (chosen.name, rows, calibration) == ("last", [], Calibration())
+    found = evaluate_candidates(data, by_name(*products))
+    assert (found.delivered.name, found.rows, found.scale) == ("last", [], ErrorScale())

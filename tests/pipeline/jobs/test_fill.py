@@ -8,10 +8,12 @@ import torch
 from fields import cloudy_dataset, cloudy_field
 from oceanfill.pipeline.classical.baselines import linear_in_time
 from oceanfill.pipeline.errors import InputError
-from oceanfill.pipeline.jobs.evaluate import Candidate, calibrate_candidate
-from oceanfill.pipeline.jobs.fill import METHODS, choose_device, fill, scale_error
+from oceanfill.pipeline.jobs.evaluate import fit_error_scale
+from oceanfill.pipeline.jobs.fill import fill
+from oceanfill.pipeline.jobs.methods import Candidate, find_methods
+from oceanfill.pipeline.settings import Training, choose_device
 from oceanfill.pipeline.training.data import GapData
-from oceanfill.pipeline.training.networks import NETWORKS, Training
+from oceanfill.pipeline.training.networks import NETWORKS
 
 torch.set_num_threads(1)
 
@@ -21,7 +23,7 @@ def dataset():
     return cloudy_dataset(dates=8, rows=12, columns=14)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", find_methods())
 def test_every_method_fills_a_field(dataset, method):
     training = Training(epochs=1, first_guess="none") if method in NETWORKS else Training()
     filled = fill(dataset, variable="sst", method=method, training=training)
@@ -38,7 +40,7 @@ def test_every_method_fills_a_field(dataset, method):
     assert attrs["method"] == method
     assert np.isfinite([attrs["held_out_rmse"], attrs["held_out_bias"], attrs["error_factor"]]).all()
     assert 0 <= attrs["held_out_coverage_1sigma"] <= attrs["held_out_coverage_2sigma"] <= 1
-    names = {method, "pixel means"} if method in NETWORKS else {attrs["delivered"]}
+    names = {method, "pixel-means"} if method in NETWORKS else {attrs["delivered"]}
     assert attrs["delivered"] in names
 
 
@@ -49,7 +51,7 @@ def test_a_network_without_a_first_guess_beats_the_pixel_means_and_is_delivered(
     assert filled.attrs["delivered"] == "unet"
     assert json.loads(filled.attrs["configuration"])["first_guess"] == "none"
     means, network = rows
-    assert (means["method"], network["method"]) == ("pixel means", "unet")
+    assert (means["method"], network["method"]) == ("pixel-means", "unet")
     assert filled.attrs["held_out_rmse"] == network["rmse"] < means["rmse"]
     truth, gaps = dataset.truth.values, filled.sst_source.values == 2
     error = np.sqrt(np.mean((filled.sst.values - truth)[gaps] ** 2))
@@ -126,7 +128,7 @@ def test_where_a_pixel_is_never_observed_a_network_is_no_surer_than_its_first_gu
         )
 
     network = product(deviation, product(0.4))
-    error = scale_error(data, network, calibrate_candidate(data, network, "held_out"))
+    error = fit_error_scale(data, network, "held_out").of_estimate(field, network)
     np.testing.assert_allclose(error[:, 5:7, 5:7], expected, rtol=0.1)
     seen = field.observed.any(axis=0)
     np.testing.assert_allclose(error[:, seen], deviation, rtol=0.1)

@@ -6,8 +6,8 @@ import xarray as xr
 from oceanfill.pipeline.errors import InputError
 from oceanfill.pipeline.io.gridding import make_grid
 from oceanfill.pipeline.io.tracks import read_tracks
-from oceanfill.pipeline.jobs.tracks import fill_tracks
-from oceanfill.pipeline.training.networks import Training
+from oceanfill.pipeline.jobs.fill import fill
+from oceanfill.pipeline.settings import Training
 from scipy.interpolate import RegularGridInterpolator
 from tracks import BOUNDS, level, mission, write_missions
 
@@ -22,7 +22,7 @@ def files(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def by_oi(files):
-    return fill_tracks(files, method="oi", hold_out_mission="gamma", **HOW)
+    return fill(files, method="oi", hold_out_mission="gamma", **HOW)
 
 
 def test_the_field_comes_back_with_an_error_that_holds(by_oi):
@@ -34,7 +34,7 @@ def test_the_field_comes_back_with_an_error_that_holds(by_oi):
     assert np.sqrt(np.mean(error**2)) < 0.45 * truth.std(), "corners lie far from the tracks"
     assert set(by_oi.data_vars) == {f"sla_filtered{part}" for part in ("", "_analysis", "_error", "_source")}
     assert by_oi.sla_filtered.attrs["units"] == "m"
-    assert by_oi.attrs["delivered"] == "optimal interpolation"
+    assert by_oi.attrs["delivered"] == "oi"
     assert "gamma" not in by_oi.attrs["sea_mask"]
     assert by_oi.attrs["held_out_n"] > 50
 
@@ -43,14 +43,14 @@ def test_a_mission_that_is_held_out_is_never_seen(by_oi, files, tmp_path):
     changed = mission("gamma", dates=14, seed=2)
     changed["sla_filtered"] = changed.sla_filtered + 1.0
     path = write_missions(tmp_path, gamma=changed)
-    again = fill_tracks(files[:2] + path, method="oi", hold_out_mission="gamma", **HOW)
+    again = fill(files[:2] + path, method="oi", hold_out_mission="gamma", **HOW)
     xr.testing.assert_equal(again, by_oi)
     assert again.attrs["held_out_rmse"] == by_oi.attrs["held_out_rmse"]
     assert again.attrs["mission_bias"] == pytest.approx(by_oi.attrs["mission_bias"] - 1.0, abs=1e-4)
 
 
 def test_its_score_is_that_of_the_delivered_maps_at_its_points(by_oi, files):
-    tracks = read_tracks(files, bounds=BOUNDS)
+    tracks = read_tracks(files, region=BOUNDS)
     points = tracks.at(tracks.of("gamma"))
     inside = points.time < by_oi.time.to_numpy()[-1] + np.timedelta64(12, "h")
     points = points.at(inside & (points.time >= by_oi.time.to_numpy()[0] - np.timedelta64(12, "h")))
@@ -72,7 +72,7 @@ def test_its_score_is_that_of_the_delivered_maps_at_its_points(by_oi, files):
 @pytest.mark.parametrize("method", ["dineof", "linear-space-time"])
 def test_other_methods_run_unchanged(files, method):
     rows = []
-    found = fill_tracks(files, method=method, report=rows.extend, **HOW)
+    found = fill(files, method=method, report=rows.extend, **HOW)
     assert np.isfinite(found.sla_filtered_error).any()
     assert len(rows) == 1
     assert rows[0]["rmse"] < 0.15
@@ -82,28 +82,28 @@ def test_other_methods_run_unchanged(files, method):
 def test_a_network_learns_at_the_points(files):
     rows = []
     training = Training(epochs=1)
-    found = fill_tracks(files, method="unet", training=training, report=rows.extend, **HOW)
+    found = fill(files, method="unet", training=training, report=rows.extend, **HOW)
     guess, network = rows
-    assert guess["method"] == "optimal interpolation"
+    assert guess["method"] == "oi"
     assert network["method"] == "unet"
     assert network["rmse"] != guess["rmse"]
     assert network["rmse"] < 1.3 * guess["rmse"]
-    assert found.attrs["delivered"] in ("unet", "optimal interpolation")
+    assert found.attrs["delivered"] in ("unet", "oi")
 
 
 def test_refusals(files):
     with pytest.raises(InputError, match="no mission is called 'delta'; there are alpha, beta, gamma"):
-        fill_tracks(files, hold_out_mission="delta", method="oi", **HOW)
+        fill(files, hold_out_mission="delta", method="oi", **HOW)
     with pytest.raises(InputError, match="alpha is the only mission; give files of others"):
-        fill_tracks(files[:1], hold_out_mission="alpha", method="oi", **HOW)
+        fill(files[:1], hold_out_mission="alpha", method="oi", **HOW)
     with pytest.raises(InputError, match="no method is called 'magic'"):
-        fill_tracks(files, method="magic", **HOW)
+        fill(files, method="magic", **HOW)
 
 
 def test_the_score_of_points_off_the_grid_is_refused(files):
     from oceanfill.pipeline.training.trackdata import TrackData
 
-    tracks = read_tracks(files, bounds=BOUNDS)
+    tracks = read_tracks(files, region=BOUNDS)
     data = TrackData(tracks, make_grid(tracks, 0.25, BOUNDS))
     far = read_tracks(mission("far"))
     with pytest.raises(InputError, match="off the grid or on its land"):
