@@ -12,7 +12,7 @@ from rich.console import Console
 
 from ..errors import InputError
 from .arguments import LIGHTNING
-from .checks import check_options, check_targets, refuse
+from .checks import check_targets, refuse
 from .tables import batch_table, challenge_table, comparison_table, print_table, show_held_out
 
 if TYPE_CHECKING:
@@ -44,15 +44,16 @@ def _info(options: argparse.Namespace) -> None:
 
 
 def _fill(options: argparse.Namespace) -> None:
-    from ..io.tracks import is_along_track
     from ..io.variables import first_and_others, parse_spec, separate
+    from ..jobs.checks import check_settings, find_kind
+    from ..jobs.methods import find_method
 
     first, others = first_and_others(options.inputs)
     auxiliary = [spec for text in options.auxiliary for spec in parse_spec(text)]
     opening, settings = make_opening(options), make_fill_settings(options)
-    files, _ = separate(first, opening)
-    tracks = is_along_track(files)
-    check_options(options, tracks)
+    files, own = separate(first, opening)
+    kind = find_kind(files, settings)
+    check_settings(find_method(settings.method), settings, own, kind)  # before torch is imported
     check_targets(options, [files, *(spec.files for spec in (*others, *auxiliary))])
     from ..jobs.fill import fill
 
@@ -63,7 +64,7 @@ def _fill(options: argparse.Namespace) -> None:
         auxiliary=auxiliary,
         opening=opening,
         settings=settings,
-        report=lambda rows: None if options.quiet else show_held_out(rows, settings.method, tracks),
+        report=lambda rows: None if options.quiet else show_held_out(rows, settings.method, kind),
         attributes={"command": shlex.join(["oceanfill", *options.words])},
     )
     _log.info("wrote %s (%s)", options.output, ", ".join(map(str, dataset.data_vars)))

@@ -21,7 +21,7 @@ def print_table(table: RenderableType) -> None:
     Console(width=None if sys.stdout.isatty() else _PRINTED_WIDTH).print(table)
 
 
-def show_held_out(rows: Sequence[Mapping[str, Any]], method: Any, tracks: bool) -> None:
+def show_held_out(rows: Sequence[Mapping[str, Any]], method: Any, kind: str) -> None:
     """Print the score on held-out values to standard error."""
     from ..jobs.methods import find_method
 
@@ -38,7 +38,9 @@ def show_held_out(rows: Sequence[Mapping[str, Any]], method: Any, tracks: bool) 
         names = (row[key] for key in ("variable", "method") if key in row)
         figures = str(row["n"]), f"{row['rmse']:.4g}", f"{row['bias']:+.2g}", *shares
         table.add_row(*names, *figures, style="bold" if row.get("choice") else None)
-    table.caption = "whole tracks, at their points" if tracks else "hidden with cloud masks from other dates"
+    table.caption = "hidden with cloud masks from other dates"
+    if kind == "tracks":
+        table.caption = "whole tracks, at their points"
     if find_method(method).needs_first_guess:
         table.caption += ",\nreweighted to match the difficulty of the real gaps"
     Console(stderr=True).print(table)

@@ -17,13 +17,14 @@ from torch.utils.data import DataLoader
 
 from ..classical.vector_kriging import fit_vector_covariance, hide_radials
 from ..errors import InputError
+from ..holdout.calibration import Calibration, Residuals, calibrate
 from ..holdout.splits import difficulty_weights, error_groups, hold_out
 from ..io.opening import Opening
 from ..io.output import to_dataset
 from ..io.radials import Radials, open_radials
 from ..io.reading import Inputs
 from ..progress import progress
-from ..settings import HELD_OUT, FillSettings, Training, choose_device
+from ..settings import HELD_OUT, FillSettings, choose_device
 from ..training.data import usual_window
 from ..training.heldout import Pairs
 from ..training.networks import NETWORKS
@@ -35,8 +36,8 @@ from ..training.vector_scenes import (
     remove_divergence,
 )
 from .deliver import Report
-from .evaluate import score_pairs, select_candidate
-from .methods import find_method, find_methods
+from .evaluate import ErrorScale, Evaluation, score_pairs, select_candidate
+from .methods import Method, find_method, find_methods
 
 _log = logging.getLogger(__name__)
 Floats = NDArray[np.float32]
@@ -49,21 +50,21 @@ _MOST_LOG = 1.4  # of the factor that scales the errors: a quarter to four times
 
 
 @dataclass(frozen=True)
-class _Product:
+class CurrentCandidate:
     """u, v, var(u), var(v) and cov(u, v) (5, time, lat, lon)."""
 
     name: str
-    estimate: Floats  # from all that was seen
-    trial: Floats  # without what is held out
+    estimate: Floats  # from all observations
+    trial: Floats  # without those held out
 
 
 @dataclass(frozen=True)
-class _HeldOut:
+class HeldOutRadials:
     """Velocities (time, station, lat, lon) that are held out."""
 
     validation: NDArray[np.bool_]
     test: NDArray[np.bool_]
-    weight: Floats  # with which they are as hard as what is not seen; zero elsewhere
+    weight: Floats  # with which they are as difficult as the unobserved ones; zero elsewhere
     noise: Floats  # their error variance
 
 
@@ -80,7 +81,7 @@ def fill_radials(
     ``uv_covariance``. Methods are those whose ``currents`` is true. Raises `InputError` for input and settings
     that cannot be used.
     """
-    method, flow, training = find_method(settings.method), settings.currents.flow, settings.training
+    method, flow = find_method(settings.method), settings.currents.flow
     if not method.currents:
         names = [name for name, one in find_methods().items() if one.currents]
         raise InputError(
@@ -106,35 +107,34 @@ def fill_radials(
         method.name,
         device,
     )
-    seed, quiet = settings.seed, settings.quiet
-    products, held = _products(radials, method.name, flow, training, seed, device, quiet)
-    chosen, rows, factor = _judged(radials, products, held)
-    report(rows)
-    found = {"flow": flow} | dict(attributes or {})
-    for row in rows:
-        if row["method"] == chosen.name:
-            found |= {f"held_out_{key}": value for key, value in row.items() if key != "method"}
-    found |= {"delivered": chosen.name, "error_factor": factor}
-    current = chosen.estimate.copy()
-    current[2:] *= factor**2
-    return _dataset(radials, current, found)
+    candidates, held = make_candidates(radials, method, replace(settings, device=device))
+    evaluation = evaluate_currents(radials, candidates, held)
+    report(evaluation.rows)
+    found = {"flow": flow} | dict(attributes or {}) | evaluation.attributes()
+    calibration = evaluation.scale.calibration
+    current = evaluation.delivered.estimate.copy()
+    current[2:] *= calibration.factor**2
+    return _dataset(radials, current, found, calibration.half_widths_of(settings.intervals))
 
 
-def _products(
-    radials: Radials, method: str, flow: str, how: Training, seed: int, device: str, quiet: bool
-) -> tuple[list[_Product], _HeldOut]:
-    """The guess and the network's correction of it, and what is held out of both."""
+def make_candidates(
+    radials: Radials, method: Method, settings: FillSettings
+) -> tuple[dict[str, CurrentCandidate], HeldOutRadials]:
+    """Return the first guess and the network's correction of it, and what is held out of both."""
+    how, flow = settings.training, settings.currents.flow
+    seed, device, quiet = settings.seed, settings.device, settings.quiet
     rng = np.random.default_rng(seed)
-    pairs = [hold_out(station, HELD_OUT, rng) for station in radials.stations]
-    choosing, scored = (np.stack(part, 1) for part in zip(*pairs, strict=True))
-    held = choosing | scored
+    share = HELD_OUT if settings.holdout else 0.0
+    pairs = [hold_out(station, share, rng) for station in radials.stations]
+    validation, test = (np.stack(part, 1) for part in zip(*pairs, strict=True))
+    held = validation | test
     known = radials.hide(held)
     with progress("fitting the first guess", None, quiet):
         kriging = fit_vector_covariance(known, divergent=flow != "stream-function", seed=seed, device=device)
-    scales = (f"{part.length:.3g} km, {part.duration:.3g} days" for part in kriging.scales.components)
+    scales = (f"{part.length:.3g} km / {part.duration:.3g} d" for part in kriging.scales.components)
     _log.info(
-        "first guess: %s; noise %.3g; %.0f %% of the variance without divergence",
-        " and ".join(scales),
+        "fitted covariance: %s, noise %.3g; %.0f%% of the variance is non-divergent",
+        ", ".join(scales),
         float(kriging.scales.nugget) ** 0.5,
         100 * kriging.share,
     )
@@ -142,19 +142,19 @@ def _products(
     spread = float(sum(part.sill for part in kriging.scales.components)) ** 0.5
     grid = None if flow == "free" else regular_grid(radials)
 
-    def guessed(seen: Radials, hidden: NDArray[np.bool_] | None = None) -> VectorInputs:
+    def make_guess(seen: Radials, hidden: NDArray[np.bool_] | None = None) -> VectorInputs:
         with progress("first guess", int(radials.sea.sum()) * radials.shape[0], quiet) as advance:
             current = kriging(seen, device=device, advance=advance)
         # What was hidden is not in the guess, but is in the scene.
         made = make_vector_inputs(radials, current, nugget, spread, hidden)
         return remove_divergence(made, grid, radials.sea) if grid and flow == "stream-function" else made
 
-    full, trial = guessed(radials), guessed(known, held)
-    guess = _Product("oi", _moments(full, spread, radials), _moments(trial, spread, radials))
-    weight = _as_hard(radials, guess, held)
-    apart = _HeldOut(choosing, scored, weight, radials.error_variance + nugget)
-    if method == "oi":
-        return [guess], apart
+    full, trial = make_guess(radials), make_guess(known, held)
+    guess = CurrentCandidate("oi", _moments(full, spread, radials), _moments(trial, spread, radials))
+    weight = weigh_held_out(radials, guess, held)
+    apart = HeldOutRadials(validation, test, weight, radials.error_variance + nugget)
+    if not method.trains:
+        return {guess.name: guess}, apart
 
     # Lightning takes seconds to import, which optimal interpolation need not wait for.
     from ..training.checkpoints import read_checkpoint, restore_task, save_checkpoint
@@ -173,20 +173,20 @@ def _products(
         for _ in range(_REHEARSALS):
             hidden = hide_radials(known, _HIDDEN, rng)
             if hidden.any():
-                rehearsals.append(guessed(known.hide(hidden), hidden))
+                rehearsals.append(make_guess(known.hide(hidden), hidden))
         if not rehearsals:
             _log.warning("too few gaps to train a network on; the first guess is delivered")
-            return [guess], apart
+            return {guess.name: guess}, apart
         window = how.window or usual_window(radials.stations[0])
         trial = replace(trial, weight=torch.from_numpy(weight))
         batches = DataLoader(VectorDates(rehearsals, radials.sea, window), batch_size=_BATCH, shuffle=True)
         torch.manual_seed(seed)
         task = train_task(
-            make(NETWORKS[method], window, flow=flow),
+            make(NETWORKS[method.name], window, flow=flow),
             batches,
-            DataLoader(VectorDates([trial], radials.sea, window, choosing)) if choosing.any() else None,
+            DataLoader(VectorDates([trial], radials.sea, window, validation)) if validation.any() else None,
             epochs=how.epochs or _EPOCHS,
-            monitor="held_out" if choosing.any() else None,
+            monitor="held_out" if validation.any() else None,
             averaged_over=len(batches),
             time_budget=how.time_budget,
             clip=1.0,
@@ -199,7 +199,7 @@ def _products(
         save_checkpoint(task, how.save_checkpoint)
     task = task.to(device)
 
-    def corrected(one: VectorInputs) -> Floats:
+    def correct(one: VectorInputs) -> Floats:
         every = replace(one, weight=torch.zeros_like(one.weight))
         parts = []
         with torch.no_grad():
@@ -208,7 +208,8 @@ def _products(
         means, factors = (torch.cat(part) for part in zip(*parts, strict=True))
         return _moments(replace(one, guess=means, factor=factors), spread, radials)
 
-    return [guess, _Product(method, corrected(full), corrected(trial))], apart
+    network = CurrentCandidate(method.name, correct(full), correct(trial))
+    return {guess.name: guess, network.name: network}, apart
 
 
 def _moments(one: VectorInputs, spread: float, radials: Radials) -> Floats:
@@ -219,54 +220,66 @@ def _moments(one: VectorInputs, spread: float, radials: Radials) -> Floats:
     return np.where(radials.sea, found, np.float32(np.nan))
 
 
-def along(radials: Radials, current: Floats) -> tuple[Floats, Floats]:
+def project_along(radials: Radials, current: Floats) -> tuple[Floats, Floats]:
     """Velocity and its error variance (time, station, lat, lon) in each station's directions."""
     east, north = radials.towards.swapaxes(0, 1)
     u, v, uu, vv, uv = current[:, :, None]
     return u * east + v * north, uu * east**2 + vv * north**2 + 2 * uv * east * north
 
 
-def _as_hard(radials: Radials, guess: _Product, held: NDArray[np.bool_]) -> Floats:
+def weigh_held_out(radials: Radials, guess: CurrentCandidate, held: NDArray[np.bool_]) -> Floats:
     """(time, station, lat, lon) weights of what is ``held_out`` out, by the error of the guess along directions.
 
     What is not seen is each station's component where it has a direction and sees nothing: without weights
     velocities would count most that another station sees as well.
     """
     unseen = np.isnan(radials.values) & radials.towards.any(axis=1) & radials.sea
-    error, real = (np.sqrt(along(radials, one)[1]) for one in (guess.trial, guess.estimate))
+    error, real = (np.sqrt(project_along(radials, one)[1]) for one in (guess.trial, guess.estimate))
     weight = np.zeros(held.shape, np.float32)
     weight[held] = difficulty_weights(error[held], real[unseen])
     return weight
 
 
-def _judged(
-    radials: Radials,
-    products: list[_Product],
-    held: _HeldOut,
-) -> tuple[_Product, list[dict[str, Any]], float]:
-    """The product to deliver, the scores of all, and the factor of its error, as in `judging.judge`."""
+def evaluate_currents(
+    radials: Radials, candidates: Mapping[str, CurrentCandidate], held: HeldOutRadials
+) -> Evaluation[CurrentCandidate]:
+    """Select, score and calibrate as `evaluate.evaluate_candidates` does, along the stations' directions.
+
+    The scale of the error is that of the current; the noise of the velocities stays as it was fitted. The
+    half-widths of the intervals come from all held-out velocities.
+    """
+    products = list(candidates.values())
     if not (held.validation.any() and held.test.any()):
-        return products[-1], [], 1.0
-    rows, found, factors = [], [], []
+        return Evaluation(products[-1], [], ErrorScale())
+    rows, found, scales = [], [], []
     for product in products:
-        velocity, variance = along(radials, product.trial)
-        known = velocity - radials.values, variance, held.noise
+        velocity, variance = project_along(radials, product.trial)
+        off = velocity - radials.values
         chosen, every = (
-            _factor(*(one[part] for one in known)) for part in (held.validation, held.validation | held.test)
+            fit_factor(off[part], variance[part], held.noise[part])
+            for part in (held.validation, held.validation | held.test)
         )
         sigma = np.sqrt(variance * chosen**2 + held.noise)
-        choosing, scored = (
+        validation, test = (
             Pairs(velocity[part], sigma[part], radials.values[part], held.weight[part], error_groups(part))
             for part in (held.validation, held.test)
         )
-        rows.append({"method": product.name} | score_pairs(scored))
-        found.append(choosing)
-        factors.append(every)
+        rows.append({"method": product.name} | score_pairs(test))
+        found.append(validation)
+        scales.append(_calibrate(off, np.sqrt(variance * every**2 + held.noise), held, every))
     best = select_candidate(rows, found)
-    return products[best], rows, factors[best]
+    return Evaluation(products[best], rows, ErrorScale(scales[best]))
 
 
-def _factor(off: Floats, claimed: Floats, noise: Floats) -> float:
+def _calibrate(off: Floats, sigma: Floats, held: HeldOutRadials, factor: float) -> Calibration:
+    """Return the calibration of errors scaled by a factor, its half-widths from standardised residuals."""
+    part = held.validation | held.test
+    flat = np.zeros((np.count_nonzero(part), 3))
+    residuals = Residuals(np.abs(off[part]) / sigma[part], flat, held.weight[part], np.nonzero(part)[0])
+    return Calibration(factor=factor, half_widths=calibrate(residuals).half_widths)
+
+
+def fit_factor(off: Floats, claimed: Floats, noise: Floats) -> float:
     """By which errors of variances ``claimed`` (n,) are multiplied to make what is ``off`` likeliest.
 
     The ``noise`` of the velocities stays as it was fitted: the two together are hardly told apart. One each:
@@ -281,8 +294,10 @@ def _factor(off: Floats, claimed: Floats, noise: Floats) -> float:
     return float(np.exp(minimize_scalar(loss, bounds=(-_MOST_LOG, _MOST_LOG), method="bounded").x))
 
 
-def _dataset(radials: Radials, current: Floats, attributes: dict[str, Any]) -> xr.Dataset:
-    """u, v, u_error, v_error and uv_covariance on the grid of the first station, with CF's names."""
+def _dataset(
+    radials: Radials, current: Floats, attributes: Mapping[str, Any], intervals: Mapping[int, float]
+) -> xr.Dataset:
+    """Return u, v, their errors, intervals and covariance on the grid of the first station, with CF's names."""
     units = str(radials.stations[0].source.attrs.get("units", "m s-1"))
     first = radials.stations[0]
     parts = []
@@ -296,8 +311,9 @@ def _dataset(radials: Radials, current: Floats, attributes: dict[str, Any]) -> x
             sea=radials.sea,
             values=np.full_like(first.values, np.nan),
         )
-        made = to_dataset(blank, current[number], np.sqrt(current[2 + number]), attributes=attributes)
-        made = made[[name, f"{name}_error"]]
+        error = np.sqrt(current[2 + number])
+        made = to_dataset(blank, current[number], error, intervals=intervals, attributes=attributes)
+        made = made.drop_vars([f"{name}_analysis", f"{name}_source"])
         made[name].attrs |= {"ancillary_variables": f"{name}_error uv_covariance"}
         del made[name].attrs["comment"]
         made[f"{name}_error"].attrs["long_name"] = f"standard error of {name}"

@@ -13,7 +13,7 @@ from ..settings import FillSettings
 from ..training.data import GapData
 from .draws import add_samples
 from .evaluate import Evaluation, evaluate_candidates
-from .methods import Method
+from .methods import Candidate, Method
 
 _log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ def deliver(
     the rows of all scores.
     """
     found, rows = dict(attributes), []
-    evaluations: list[Evaluation] = []
+    evaluations: list[Evaluation[Candidate]] = []
     for part, candidates in zip(data.filled_variables, method(data, settings), strict=True):
         if part.held_out.any() and not part.is_judged:
             _log.warning("%s: too few values are held out for a score", part.field.name)

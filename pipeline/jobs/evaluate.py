@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,16 @@ from .methods import Candidate, Candidates
 _log = logging.getLogger(__name__)
 
 Floats = NDArray[np.floating]
+
+
+class Named(Protocol):
+    """A candidate of any kind."""
+
+    @property
+    def name(self) -> str: ...
+
+
+Kind = TypeVar("Kind", bound=Named)
 
 _ONE_STANDARD_ERROR = 0.6827  # level of the interval of a difference
 
@@ -60,10 +70,10 @@ class ErrorScale:
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class Evaluation(Generic[Kind]):
     """The candidate to deliver, the scores of all, and the scale of its error."""
 
-    delivered: Candidate
+    delivered: Kind
     rows: list[dict[str, Any]]  # one for each candidate, the simplest first; none without a hold-out
     scale: ErrorScale
 
@@ -78,7 +88,7 @@ class Evaluation:
         return found | {f"held_out_{key}": value for key, value in self.score.items() if key != "method"}
 
 
-def evaluate_candidates(data: HeldOut, candidates: Candidates) -> Evaluation:
+def evaluate_candidates(data: HeldOut, candidates: Candidates) -> Evaluation[Candidate]:
     """Select the candidate to deliver, score all, and calibrate its error.
 
     The validation set decides which candidate it is (`select_candidate`) and how its error is scaled; the

@@ -19,13 +19,13 @@ from ..io.field import Field
 from ..io.opening import Opening, check_names, make_opening
 from ..io.output import provenance, to_dataset
 from ..io.reading import Inputs, list_inputs, open_input
-from ..io.tracks import is_along_track
 from ..io.variables import Source, Spec, first_and_others, merge_filled, open_variables, separate
 from ..io.writing import check_writable, write_dataset
 from ..records.survey import survey_file
 from ..settings import HELD_OUT, FillSettings, choose_device, make_settings, names_of_settings
 from ..training.data import GapData
 from .blockwise import BYTES_TO_LEARN, BYTES_TO_START, default_memory, fill_inputs
+from .checks import check_settings, find_kind
 from .currents import fill_radials
 from .deliver import Report, deliver
 from .methods import Method, find_method
@@ -74,16 +74,18 @@ def fill(
         source, more = first_and_others([source])
         others = [*more, *others]
     if isinstance(source, Field):
+        check_settings(method, settings, opening, "field")
         dataset = job.fill_variables(source, others, auxiliary)
     else:
         files, own = separate(source, opening)
+        kind = find_kind(files, settings)
+        check_settings(method, settings, own, kind)
         further = len(others) + len(auxiliary)
-        if settings.currents.radial_direction is not None or is_along_track(files):
+        if kind != "field":
             if further:
                 raise InputError("further variables go with a field on a grid; leave them out")
-            found = job.provenance(own)
-            run = fill_tracks if settings.currents.radial_direction is None else fill_radials
-            dataset = run(files, own, settings, report, found)
+            run = fill_tracks if kind == "tracks" else fill_radials
+            dataset = run(files, own, settings, report, job.provenance(own))
         elif job.needs_blocks(files, own, further):
             return job.fill_blocks(files, own, output)
         else:

@@ -37,11 +37,7 @@ def fill_tracks(
     Returns and raises as `fill`.
     """
     asked, where = settings.tracks, settings.resources
-    if asked.grid is None or asked.bounds is None:
-        raise InputError(
-            "the input holds points along tracks; give the grid to map them on, as --grid 0.25 "
-            "--bounds 30,46,-6,37 (oceanfill info shows where the points are)"
-        )
+    assert asked.grid is not None and asked.bounds is not None  # noqa: PT018 - `check_settings` came before
     method, device = find_method(settings.method), choose_device(settings.device)
     tracks = read_tracks(
         source, opening, region=asked.bounds, cluster=where.cluster, n_workers=where.n_workers

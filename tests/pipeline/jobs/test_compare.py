@@ -218,7 +218,7 @@ def test_the_picture_has_a_line_a_method_and_a_map_each(comparison, tmp_path, mo
 def test_names_that_are_not_there_are_refused(field):
     with pytest.raises(InputError, match=r"no method is called .krig.; choose one of .*oi"):
         compare(field, ["krig"])
-    with pytest.raises(InputError, match="there is no hold-out .swaths.; choose one of clouds, tracks"):
+    with pytest.raises(InputError, match=r"there is no hold-out .swaths.; choose one of clouds, tracks"):
         compare(field, ["nearest"], holdout="swaths")
 
 

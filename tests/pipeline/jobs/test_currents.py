@@ -10,10 +10,17 @@ from fields import eddies, seen_by_radars
 from oceanfill.pipeline.cli.main import main
 from oceanfill.pipeline.errors import InputError
 from oceanfill.pipeline.io.radials import open_radials
-from oceanfill.pipeline.jobs import currents as vectors
-from oceanfill.pipeline.jobs.currents import _as_hard, _factor, _Product, along, fill_radials
-from oceanfill.pipeline.training.checkpoints import load_correction, save_checkpoint
-from oceanfill.pipeline.training.networks import NETWORKS, Training
+from oceanfill.pipeline.jobs.currents import (
+    CurrentCandidate,
+    fit_factor,
+    make_candidates,
+    project_along,
+    weigh_held_out,
+)
+from oceanfill.pipeline.jobs.fill import fill
+from oceanfill.pipeline.jobs.methods import find_method
+from oceanfill.pipeline.settings import Currents, FillSettings, Training
+from oceanfill.pipeline.training.checkpoints import save_checkpoint
 from oceanfill.pipeline.training.tasks import Correction
 from oceanfill.pipeline.training.vector_scenes import regular_grid
 from oceanfill.pipeline.training.vector_tasks import _DIVERGENCE, VectorCorrection
@@ -28,7 +35,7 @@ SEEN = seen_by_radars(TRUTH)
 @pytest.fixture(scope="module")
 def interpolated():
     rows = []
-    return fill_radials(SEEN, "direction", method="oi", report=rows.extend), rows
+    return fill(SEEN, radial_direction="direction", method="oi", report=rows.extend), rows
 
 
 def divergence(filled):
@@ -49,7 +56,7 @@ def test_the_current_is_on_the_sea_with_its_names(interpolated):
     assert filled.v_error.standard_name == "northward_sea_water_velocity standard_error"
     assert filled.uv_covariance.units == "(m s-1)2"
     assert (filled.uv_covariance**2 < filled.u_error**2 * filled.v_error**2).where(sea, True).all()
-    assert filled.attrs["delivered"] == rows[0]["method"] == "optimal interpolation"
+    assert filled.attrs["delivered"] == rows[0]["method"] == "oi"
     assert filled.attrs["held_out_rmse"] == rows[0]["rmse"]
 
 
@@ -64,36 +71,59 @@ def test_the_current_is_that_of_the_truth(interpolated):
 
 
 def test_a_stream_function_has_no_divergence(interpolated):
-    filled = fill_radials(SEEN, "direction", method="oi", flow="stream-function")
+    filled = fill(SEEN, radial_direction="direction", method="oi", flow="stream-function")
     assert divergence(filled) < 1e-3 * divergence(interpolated[0])
 
 
-def test_a_network_is_trained_and_judged_on_hidden_components(monkeypatch):
-    monkeypatch.setitem(NETWORKS, "unet", SMALL)
+def test_a_network_is_trained_and_scored_on_hidden_components():
     rows = []
-    how = Training(window=3, epochs=2)
-    filled = fill_radials(SEEN, "direction", training=how, report=rows.extend)
-    assert [row["method"] for row in rows] == ["optimal interpolation", "unet"]
+    filled = fill(SEEN, radial_direction="direction", window=3, epochs=2, report=rows.extend)
+    assert [row["method"] for row in rows] == ["oi", "unet"]
     assert 0 < abs(rows[1]["rmse"] / rows[0]["rmse"] - 1) < 0.05
-    assert filled.attrs["delivered"] in ("optimal interpolation", "unet")
+    best = min(rows, key=lambda row: bool(row["choice"]) is False)
+    assert filled.attrs["delivered"] == best["method"]
+    assert filled.attrs["held_out_rmse"] == best["rmse"]
 
 
-def test_a_checkpoint_fills_as_the_network_that_left_it(monkeypatch, tmp_path):
-    monkeypatch.setitem(NETWORKS, "unet", SMALL)
-    made = []
-    monkeypatch.setattr(vectors, "choose", lambda rows, found: len(rows) - 1)
+def test_a_checkpoint_fills_as_the_network_that_was_saved(tmp_path):
     path = str(tmp_path / "net.ckpt")
+    radials = open_radials(SEEN, "direction")
+    made = []
     for how in (Training(window=3, epochs=1, save_checkpoint=path), Training(checkpoint=path)):
-        made.append(fill_radials(SEEN, "direction", flow="stream-function", training=how))
-    xr.testing.assert_allclose(made[0], made[1], rtol=0, atol=1e-6)
-    assert made[1].attrs["delivered"] == "unet"
+        settings = FillSettings(training=how, currents=Currents(flow="stream-function"), device="cpu")
+        candidates, _ = make_candidates(radials, find_method("unet"), settings)
+        assert list(candidates) == ["oi", "unet"]
+        made.append(candidates)
+    np.testing.assert_allclose(made[1]["unet"].estimate, made[0]["unet"].estimate, rtol=0, atol=1e-6)
+    change = (made[0]["unet"].estimate - made[0]["oi"].estimate)[:2]
+    assert np.nanmax(np.abs(change)) > 1e-3
     with pytest.raises(InputError, match="trained with --flow stream-function, not with --flow free"):
-        fill_radials(SEEN, "direction", training=Training(checkpoint=path))
-    with pytest.raises(InputError, match="weights and configuration do not belong together"):
-        load_correction(path)
+        fill(SEEN, radial_direction="direction", training=Training(checkpoint=path))
     save_checkpoint(Correction(SMALL, window=3), path)
     with pytest.raises(InputError, match="trained on a field, not with --flow free"):
-        fill_radials(SEEN, "direction", training=Training(checkpoint=path))
+        fill(SEEN, radial_direction="direction", training=Training(checkpoint=path))
+
+
+def test_without_a_hold_out_there_is_no_score_and_all_velocities_are_used(interpolated):
+    filled = fill(SEEN, radial_direction="direction", method="oi", holdout=False)
+    assert filled.attrs["error_factor"] == 1
+    assert not [name for name in filled.attrs if name.startswith("held_out_")]
+    off = [float(((one.u - TRUTH.u) ** 2).mean() ** 0.5) for one in (filled, interpolated[0])]
+    assert off[0] == pytest.approx(off[1], rel=0.1)
+
+
+def test_intervals_of_the_components_hold_what_they_promise():
+    filled = fill(SEEN, radial_direction="direction", method="oi", intervals=(50, 90))
+    factors = [float(((filled.u_upper_90 - filled.u) / filled.u_error).mean())]
+    factors.append(float(((filled.v - filled.v_lower_90) / filled.v_error).mean()))
+    assert factors[0] == pytest.approx(factors[1], rel=1e-5)
+    assert 1.3 < factors[0] < 2.2  # 1.645 for a Gaussian
+    inside = [
+        float(((filled[f"u_lower_{level}"] <= TRUTH.u) & (TRUTH.u <= filled[f"u_upper_{level}"])).mean())
+        for level in (50, 90)
+    ]
+    sea = float(np.isfinite(filled.u).mean())
+    assert np.array(inside) / sea == pytest.approx([0.5, 0.9], abs=0.1)
 
 
 def task(flow, seed=0):
@@ -162,7 +192,7 @@ def test_errors_are_scaled_so_that_held_out_values_are_likely():
     rng = np.random.default_rng(0)
     variance = rng.uniform(0.5, 8, 40_000)
     off = rng.standard_normal(40_000) * np.sqrt(0.7**2 * variance + 1.1)
-    assert _factor(off, variance, np.full(40_000, 1.1)) == pytest.approx(0.7, rel=0.02)
+    assert fit_factor(off, variance, np.full(40_000, 1.1)) == pytest.approx(0.7, rel=0.02)
 
 
 def test_held_out_velocities_weigh_as_what_is_not_seen():
@@ -173,7 +203,7 @@ def test_held_out_velocities_weigh_as_what_is_not_seen():
     error = rng.uniform([[[[1]]], [[[2]]]], 3, (2, 12, ROWS, COLUMNS))
     trial, whole = np.zeros((2, 5, 12, ROWS, COLUMNS))
     trial[2:4], whole[2:4] = error**2
-    weight = _as_hard(radials, _Product("guess", whole, trial), held)[held]
+    weight = weigh_held_out(radials, CurrentCandidate("guess", whole, trial), held)[held]
     of_held = np.broadcast_to(error[0][:, None], held.shape)[held]
     assert np.average(of_held, weights=weight) == pytest.approx(2.5, abs=0.05)
     assert weight[of_held < 1.99].max() < 0.1
@@ -182,7 +212,7 @@ def test_held_out_velocities_weigh_as_what_is_not_seen():
 def test_along_projects_current_and_covariance():
     radials = open_radials(SEEN, "direction")
     current = np.random.default_rng(0).random((5, *radials.shape)).astype(np.float32)
-    velocity, variance = along(radials, current)
+    velocity, variance = project_along(radials, current)
     h = radials.towards[1, :, 9, 7]
     u, v, uu, vv, uv = current[:, 4, 9, 7]
     assert velocity[4, 1, 9, 7] == pytest.approx(h @ [u, v], rel=1e-5)
@@ -204,9 +234,9 @@ def test_the_command_writes_the_current(tmp_path, interpolated):
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["--memory", "1", "--workers", "2"], "filled without --memory, --workers"),
-        (["--transform", "log"], "filled without --transform"),
-        (["--first-guess", "none"], "filled without --first-guess"),
+        (["--memory", "1", "--workers", "2"], "without these options; leave out --memory, --workers"),
+        (["--transform", "log"], "without these options; leave out --transform"),
+        (["--first-guess", "none"], "without these options; leave out --first-guess"),
         (["--method", "dineof"], "choose oi or unet"),
         (["--method", "oi", "--flow", "low-divergence"], "trains no network"),
     ],
@@ -222,4 +252,4 @@ def test_a_flow_needs_radial_velocities(capsys):
     assert main(["fill", "sample:sst_clouds.nc", "--flow", "free", "-o", "out.nc"]) == 2
     assert "give --radial-direction too" in capsys.readouterr().err
     with pytest.raises(InputError, match="no flow 'rough'"):
-        fill_radials(SEEN, "direction", flow="rough")
+        fill(SEEN, radial_direction="direction", flow="rough")

@@ -1,0 +1,63 @@
+"""Which options go with each other and with the kind of input, checked before anything is computed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..errors import InputError
+from ..io.opening import Opening
+from ..io.reading import Inputs
+from ..io.tracks import is_along_track
+from ..settings import FillSettings
+from .methods import Method
+
+_OF_TRAINING = ("window", "epochs", "time_budget", "checkpoint", "save_checkpoint", "saves", "ensemble")
+_NOT_WITH_A_CHECKPOINT = ("epochs", "time_budget", "saves", "ensemble")
+_OF_EOFS = ("cv_points", "save_eofs")
+_OF_TRACKS = ("grid", "bounds", "time_step", "mask", "hold_out_mission")
+_NOT_OF_TRACKS = ("region", "transform", "minimum_coverage", "memory", "cache")
+_NOT_OF_RADIALS = (
+    *("transform", "memory", "n_workers", "cluster", "cache", "samples", "analysis_everywhere"),
+    *("first_guess", "loss", "saves", "ensemble"),
+)
+_WORDS = {"n_workers": "workers"}  # as the command line calls them
+
+
+def find_kind(files: Inputs, settings: FillSettings) -> str:
+    """Return what the inputs hold: a "field", points along "tracks" or "radials" (radial velocities)."""
+    if settings.currents.radial_direction is not None:
+        return "radials"
+    return "tracks" if is_along_track(files) else "field"
+
+
+def check_settings(method: Method, settings: FillSettings, opening: Opening, kind: str) -> None:
+    """Raise `InputError` for options that do not go with each other or with the ``kind`` of input.
+
+    The kind is "field", "tracks" or "radials".
+    """
+    given = settings.described() | opening.given()
+    if not method.trains:
+        _refuse(given, _OF_TRAINING, f"--method {method.name} trains no network")
+    if method.name != "dineof":
+        _refuse(given, _OF_EOFS, f"--method {method.name} has no EOFs")
+    if "checkpoint" in given:
+        _refuse(given, _NOT_WITH_A_CHECKPOINT, "a network from --checkpoint is not trained further")
+    if kind != "tracks":
+        _refuse(given, _OF_TRACKS, "the input holds a field, not points along tracks")
+    if kind != "radials" and "flow" in given:
+        raise InputError("--flow is for radial velocities; give --radial-direction too, or leave it out")
+    if kind == "tracks":
+        _refuse(given, _NOT_OF_TRACKS, "the input holds points along tracks, not a field")
+        if settings.tracks.grid is None or settings.tracks.bounds is None:
+            raise InputError(
+                "the input holds points along tracks; give the grid to map them on, as --grid 0.25 "
+                "--bounds 30,46,-6,37 (oceanfill info shows where the points are)"
+            )
+    if kind == "radials":
+        _refuse(given, _NOT_OF_RADIALS, "radial velocities are filled without these options")
+
+
+def _refuse(given: dict[str, object], names: Sequence[str], why: str) -> None:
+    found = [f"--{_WORDS.get(name, name).replace('_', '-')}" for name in names if name in given]
+    if found:
+        raise InputError(f"{why}; leave out {', '.join(found)}")
