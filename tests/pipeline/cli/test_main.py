@@ -52,7 +52,7 @@ def test_help_has_an_example(command: str, capsys: pytest.CaptureFixture[str]) -
 def test_every_opening_option_reaches_open_field() -> None:
     words = [
         *("fill", "a.nc", "b.nc", "-o", "o.nc", "--variable", "sst", "--mask-variable", "m"),
-        *("--error-variable", "e", "--observation-error", "0.3", "--region", "-10,10,-30.5,20"),
+        *("--error-variable", "e", "--region", "-10,10,-30.5,20"),
         *("--period", "2017-05-14/2017-05-20", "--transform", "log", "--minimum-coverage", "0.2"),
     ]
     options = parser().parse_args(with_negative_regions(words))
@@ -61,13 +61,14 @@ def test_every_opening_option_reaches_open_field() -> None:
         "variable": "sst",
         "mask_variable": "m",
         "error_variable": "e",
-        "observation_error": 0.3,
         "region": (-10.0, 10.0, -30.5, 20.0),
         "period": "2017-05-14/2017-05-20",
         "transform": "log",
         "minimum_coverage": 0.2,
     }
     assert make_opening(parser().parse_args(["info", "a.nc"])) == Opening()
+    given = parser().parse_args(["info", "a.nc", "--observation-error", "0.3"])
+    assert make_opening(given) == Opening(observation_error=0.3)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 """Filling: every method on a small field."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from oceanfill.pipeline.errors import InputError
 from oceanfill.pipeline.jobs.evaluate import fit_error_scale
 from oceanfill.pipeline.jobs.fill import fill
 from oceanfill.pipeline.jobs.methods import Candidate, find_methods
-from oceanfill.pipeline.settings import Training, choose_device
+from oceanfill.pipeline.settings import FillSettings, Training, choose_device
 from oceanfill.pipeline.training.data import GapData
 from oceanfill.pipeline.training.networks import NETWORKS
 
@@ -132,3 +134,60 @@ def test_where_a_pixel_is_never_observed_a_network_is_no_surer_than_its_first_gu
     np.testing.assert_allclose(error[:, 5:7, 5:7], expected, rtol=0.1)
     seen = field.observed.any(axis=0)
     np.testing.assert_allclose(error[:, seen], deviation, rtol=0.1)
+
+
+def test_the_first_variable_stays_first_though_it_is_complete(dataset):
+    """The gappy one is filled after it, and the score in the attributes is that of the gappy one."""
+    whole = dataset.truth.to_dataset(name="whole").assign(mask=dataset.mask)
+    filled = fill(whole, others=[dataset.drop_vars("truth")], variable="whole", method="linear-time")
+    assert [name for name in filled.data_vars if "_" not in name] == ["whole", "sst"]
+    assert next(iter(filled.data_vars)) == "whole"
+    assert filled.attrs["delivered"] == "linear-time"
+    alone = fill(dataset, variable="sst", method="linear-time")
+    assert filled.attrs["held_out_n"] == alone.attrs["held_out_n"]
+
+
+def test_random_numbers_of_others_are_left_alone(dataset):
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    fill(dataset, variable="sst", method="unet", epochs=1, first_guess="none")
+    torch.testing.assert_close(torch.rand(3), expected, rtol=0, atol=0)
+
+
+def test_a_misspelt_option_is_answered_with_the_nearest_one(dataset):
+    with pytest.raises(InputError, match=r"there is no option 'epoch'; did you mean epochs\?"):
+        fill(dataset, variable="sst", epoch=1)
+    with pytest.raises(InputError, match=r"there is no option 'varable'; did you mean variable\?"):
+        fill(dataset, varable="sst")
+
+
+def test_options_replace_those_of_the_settings(dataset):
+    settings = FillSettings(method="oi", seed=3, training=Training(window=3))
+    filled = fill(dataset, variable="sst", settings=settings, method="linear-time", window=None)
+    assert (filled.attrs["method"], filled.attrs["seed"]) == ("linear-time", 3)
+
+
+def test_a_global_grid_in_memory_has_no_seam():
+    """A wave around the globe, hidden at its ends on every second date: the other end is next to it."""
+    dataset = cloudy_dataset(dates=16, rows=10, columns=36).drop_vars(["mask", "truth"])
+    lon = np.arange(36) * 10.0
+    phase = np.radians(lon) - 0.2 * np.arange(16)[:, None]
+    truth = np.broadcast_to(np.sin(phase)[:, None, :], (16, 10, 36))
+    hidden = np.zeros(truth.shape, bool)
+    hidden[:, :, :3] = hidden[:, :, 15:18] = True
+    hidden[::4] = False
+    noise = 0.01 * np.random.default_rng(0).standard_normal(truth.shape)
+    dataset["sst"] = dataset.sst.dims, np.where(hidden, np.nan, truth + noise)
+    dataset = dataset.assign_coords(lon=lon, lat=np.linspace(-40, 40, 10))
+    filled = fill(dataset, method="oi")
+    off = np.abs(filled.sst.values - truth)
+    seam, inside = off[:, :, :3][hidden[:, :, :3]], off[:, :, 15:18][hidden[:, :, 15:18]]
+    assert np.sqrt(np.mean(seam**2)) < 1.3 * np.sqrt(np.mean(inside**2))
+    assert np.sqrt(np.mean(inside**2)) < 0.1
+
+
+def test_settings_do_not_import_torch():
+    made = "oceanfill.Training(); oceanfill.FillSettings()"
+    program = f"import sys, oceanfill; {made}; assert 'torch' not in sys.modules"
+    assert subprocess.run([sys.executable, "-c", program]).returncode == 0
