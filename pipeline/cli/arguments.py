@@ -1,4 +1,4 @@
-"""The command line: what can be asked, and how it is explained."""
+"""The arguments of the command line and their help."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from .options import add_opening, add_training, add_workers, degrees, levels, po
 
 LIGHTNING = {
     "fit": "train a network from a configuration",
-    "validate": "score it on the half of the held-out values that chooses the epoch",
-    "test": "score it on the other half",
-    "predict": "run it for callbacks of your own; `fill --checkpoint` is what writes a file",
+    "validate": "score a trained network on the validation values",
+    "test": "score a trained network on the test values",
+    "predict": "fill a file with a trained network",
 }
 HOLDOUTS = {
-    "clouds": "of other dates; the default",
+    "clouds": "cloud masks of other dates (the default)",
     "tracks": "whole tracks or swaths",
     "random": "single values",
     "dates": "whole dates",
-    "altimeters": "what simulated satellites pass over",
+    "altimeters": "ground tracks of simulated altimeters",
 }
 _HELP = argparse.RawDescriptionHelpFormatter
 
 
 def parser() -> argparse.ArgumentParser:
-    """The parser of all commands; the one that was given is its ``command``."""
+    """Return the parser of all commands; it stores the name of the command in ``command``."""
     root = argparse.ArgumentParser(
         prog="oceanfill",
         description="Fills the gaps of satellite ocean fields, with an honest error for each pixel.",
@@ -62,8 +62,9 @@ def _add_info(commands: Any) -> None:
     info = _command(
         commands,
         "info",
-        help="say what a file holds and what would be filled",
-        description="Variables, grid, dates, missing values by date, what would be filled, and every oddity.",
+        help="describe a file and what would be filled in it",
+        description="List variables, grid, dates, missing values by date, the variable to fill, and every "
+        "oddity.",
         epilog="example:\n  oceanfill info sst_clouds.nc",
     )
     add_opening(info)
@@ -75,15 +76,16 @@ def _add_prepare(commands: Any) -> None:
         "prepare",
         help="put many or large files into one store, for `fill`",
         description="Read the files in parallel, check them, sort their dates, and write one chunked Zarr "
-        "store\nwith a sea mask, means, deviations and a climatology. Run it again after a kill: it goes on.",
+        "store\nwith a sea mask, means, deviations and a climatology. If it is interrupted, run it again: "
+        "it resumes.",
         epilog="examples:\n"
         "  oceanfill prepare 'sst_*.nc' -o sst.zarr --workers 8\n"
         "  oceanfill prepare 'sst_*.nc' -o sst.zarr --cluster slurm --workers 20 --skip-bad\n"
         "  oceanfill fill sst.zarr -o filled.zarr",
     )
     add_opening(prepare, prepared=True)
-    prepare.add_argument("-o", "--output", required=True, metavar="CACHE.zarr", help="the store")
-    prepare.add_argument("--skip-bad", action="store_true", help="leave out files that cannot be used")
+    prepare.add_argument("-o", "--output", required=True, metavar="CACHE.zarr", help="Zarr store to write")
+    prepare.add_argument("--skip-bad", action="store_true", help="skip files that cannot be read")
     add_workers(prepare)
 
 
@@ -92,15 +94,18 @@ def _add_fill(commands: Any) -> None:
         commands,
         "fill",
         help="fill the gaps of a field",
-        description="Fill the gaps of a field and write it with its error, its sources and its score.",
+        description="Fill the gaps of a field and write it with its standard error, the origin of each "
+        "value and its score.",
         epilog="methods:\n"
         + "\n".join(f"  {name:18} {method.describe}" for name, method in find_methods().items())
         + "\n  PACKAGE:FUNCTION   a function of your own: a Field in, estimate and standard error out"
-        + "\n\nseveral variables, each in its own file (or its files: a pattern in quotes):\n"
+        + "\n\nseveral variables, each in a file of its own, or in several (a pattern in quotes):\n"
         "  FILE:NAME[:log][,NAME ...][,error=NUMBER or NAME][,jitter=NUMBER]\n"
-        "The further ones are brought to the grid and the dates of the first. `log` fills logarithms,\n"
-        "`error` is the observation error (a standard error, or the variable that holds them), `jitter`\n"
-        "the standard deviation of noise that is added to what a network sees in training.\n"
+        "The others are regridded to the grid and the dates of the first. `log` fills logarithms, `error` "
+        "is\n"
+        "the observation error (a number, or the variable that holds it), `jitter` the standard deviation "
+        "of\n"
+        "noise added to the network inputs in training.\n"
         "\nexamples:\n"
         "  oceanfill fill sst_clouds.nc -o filled.nc --plot filled.png\n"
         "  oceanfill fill sst.nc:sst 'chl_*.nc:CHL:log,error=0.3' --auxiliary wind.nc:u,v -o both.nc\n"
@@ -109,108 +114,130 @@ def _add_fill(commands: Any) -> None:
         "  oceanfill fill 'dt_*_phy_l3_*.nc' -o sla.nc --grid 0.25 --bounds 30,46,-6,37",
     )
     add_opening(fill)
-    fill.add_argument("-o", "--output", required=True, metavar="OUT.nc", help="the filled file")
+    fill.add_argument("-o", "--output", required=True, metavar="OUT.nc", help="file or Zarr store to write")
     fill.add_argument(
         "--auxiliary",
         nargs="+",
         action="extend",
         default=[],
         metavar="FILE:NAME",
-        help="variables that help to fill the others and are not filled",
+        help="further variables used as inputs only",
     )
     fill.add_argument(
-        "--method", default="unet", metavar="METHOD", help="how to fill, see below (default: unet)"
+        "--method",
+        default="unet",
+        metavar="METHOD",
+        help="method of filling, see the list below (default: unet)",
     )
     fill.add_argument(
         "--plot",
         metavar="OUT.png",
-        help="a map of input, filled field and error (of several, the first), or of a current",
+        help="draw a map of the input, the filled field and its error",
     )
-    fill.add_argument("--analysis-everywhere", action="store_true", help="replace observed values too")
+    fill.add_argument(
+        "--analysis-everywhere", action="store_true", help="replace observed values by the analysis too"
+    )
     fill.add_argument(
         "--intervals",
         type=levels,
         default=(),
         metavar="50,90",
-        help="also write the bounds of the intervals that hold so many percent",
+        help="also write prediction intervals at these levels (percent)",
     )
     fill.add_argument(
-        "--samples", type=positive(int), default=0, metavar="N", help="also write N plausible fields"
+        "--samples", type=positive(int), default=0, metavar="N", help="also write N posterior draws"
     )
-    fill.add_argument("--no-holdout", action="store_true", help="train on everything, without a score")
+    fill.add_argument(
+        "--no-holdout", action="store_true", help="use every value for the filling; there is no score then"
+    )
     tracks = fill.add_argument_group("along-track files (altimeters, any points)")
     tracks.add_argument(
-        "--grid", type=degrees, metavar="STEP[,STEP]", help="degrees of latitude and longitude"
+        "--grid",
+        type=degrees,
+        metavar="STEP[,STEP]",
+        help="spacing of the grid in degrees, one number or latitude,longitude",
     )
     tracks.add_argument(
-        "--bounds", type=region, metavar="LAT0,LAT1,LON0,LON1", help="the first and last centres of cells"
-    )
-    tracks.add_argument("--time-step", type=positive(float), metavar="DAYS", help="of the maps; default 1")
-    tracks.add_argument(
-        "--mask", metavar="FILE", help="a file on any grid that knows the sea; default a coarse coastline"
+        "--bounds", type=region, metavar="LAT0,LAT1,LON0,LON1", help="first and last cell centres of the grid"
     )
     tracks.add_argument(
-        "--hold-out-mission", metavar="NAME", help="use it for nothing but a score of what is delivered"
+        "--time-step", type=positive(float), metavar="DAYS", help="days from one map to the next (default: 1)"
+    )
+    tracks.add_argument(
+        "--mask", metavar="FILE", help="file with a sea mask on any grid (default: a coarse coastline)"
+    )
+    tracks.add_argument(
+        "--hold-out-mission",
+        metavar="NAME",
+        help="exclude this mission from the analysis and use it only for validation",
     )
     large = add_workers(fill)
     large.add_argument(
         "--memory",
         type=positive(float),
         metavar="GB",
-        help="what is larger is filled block by block; default half of the machine's",
+        help="memory that all workers may use together; larger inputs are filled block by block (default: "
+        "half "
+        "of the machine's)",
     )
     large.add_argument(
-        "--cache", metavar="CACHE.zarr", help="keep the store that a large input is prepared in"
+        "--cache", metavar="CACHE.zarr", help="keep the store that a large input is prepared in, here"
     )
     training = add_training(fill)
     training.add_argument(
         "--window",
         type=positive(int),
         metavar="DATES",
-        help="that are seen at once; default 5, or 3 of a short record",
+        help="number of dates that a network uses at once (default: 5, or 3 for a short record)",
     )
     training.add_argument(
-        "--checkpoint", metavar="FILE", help="fill with this trained network, without training"
+        "--checkpoint", metavar="FILE", help="fill with this trained network; nothing is trained"
     )
-    training.add_argument("--save-checkpoint", metavar="FILE", help="keep the trained network")
+    training.add_argument("--save-checkpoint", metavar="FILE", help="save the trained network to this file")
     training.add_argument(
         "--trust",
         action="store_true",
         default=None,
-        help="import the networks and losses of other packages that the checkpoint names",
+        help="import networks and losses from other packages if the checkpoint names them",
     )
     training.add_argument(
         "--first-guess",
         choices=("oi", "none"),
         default="oi",
-        help="what a network corrects: optimal interpolation (the default), or nothing, as in the papers",
+        help="field that a network corrects: oi (optimal interpolation, the default) or none (the mean of "
+        "each "
+        "pixel, as in the papers)",
     )
     training.add_argument(
         "--loss",
         choices=("gaussian", "kullback-leibler"),
         default="gaussian",
-        help="the likelihood (the default), or the divergence from observations with an error of their own",
+        help="loss of a network: gaussian likelihood (the default) or the Kullback-Leibler divergence from "
+        "observations with their own errors",
     )
     training.add_argument(
         "--saves",
         type=positive(int),
         metavar="N",
-        help="mix what the networks of the last N epochs say; default: averaged weights of the best epoch",
+        help="average the predictions of the networks of the last N epochs (default: the averaged weights "
+        "of the "
+        "best epoch)",
     )
     training.add_argument(
         "--ensemble",
         type=positive(int),
         metavar="N",
-        help="mix what N networks of other seeds and held-out dates say; they share the time budget, "
-        "in which one network alone was better where that was measured (docs/errors.md)",
+        help="average N networks trained with different seeds and validation dates. They share "
+        "--time-budget; "
+        "for the same total time a single network scored better (docs/errors.md)",
     )
     modes = fill.add_argument_group("DINEOF")
     modes.add_argument(
         "--cv-points",
         metavar="POINTS.csv",
-        help="date,row,column (from zero) of the values that choose the number of modes",
+        help="CSV file with date,row,column (from zero) of the values that select the number of modes",
     )
-    modes.add_argument("--save-eofs", metavar="EOFS.nc", help="keep the EOFs")
+    modes.add_argument("--save-eofs", metavar="EOFS.nc", help="write the EOFs to this file")
     _add_vectors(fill)
 
 
@@ -219,14 +246,15 @@ def _add_vectors(fill: argparse.ArgumentParser) -> None:
     vectors.add_argument(
         "--radial-direction",
         metavar="NAME",
-        help="the variable with the direction, degrees clockwise from north, in which velocities are "
-        "positive; files, or a dimension `station`, are the stations; u and v come out",
+        help="variable with the direction of positive velocities, in degrees clockwise from north. Each "
+        "file, or "
+        "each index of a dimension `station`, is a station; the output has u and v",
     )
     vectors.add_argument(
         "--flow",
         choices=FLOWS,
         metavar="FLOW",
-        help="what is asked of it: " + ", ".join(f"{name} ({what})" for name, what in FLOWS.items()),
+        help="constraint on the current: " + ", ".join(f"{name} ({what})" for name, what in FLOWS.items()),
     )
 
 
@@ -235,8 +263,9 @@ def _add_batch(commands: Any) -> None:
         commands,
         "batch",
         help="fill many files, regions or variables in one go",
-        description="Run the rows of a table. A row that fails does not stop the others, one that is done is "
-        "not\ndone again; what a row says is in OUTPUT.log. The scores of all come at the end.",
+        description="Run the rows of a table. A row that fails does not stop the others; a row that is up "
+        "to date is\n"
+        "skipped. The log of each row is in OUTPUT.log. The scores of all rows are printed at the end.",
         epilog="a table; its keys are the options of `oceanfill fill`:\n"
         "  defaults: {method: unet, time_budget: 10}\n"
         "  jobs:\n"
@@ -247,13 +276,17 @@ def _add_batch(commands: Any) -> None:
         "  oceanfill batch jobs.yaml --row $SLURM_ARRAY_TASK_ID",
     )
     batch.add_argument("table", metavar="JOBS.yaml")
-    batch.add_argument("-o", "--output", metavar="SCORES.csv", help="write the scores there")
-    batch.add_argument("--row", type=int, metavar="K", help="only this one, counted from 0")
+    batch.add_argument("-o", "--output", metavar="SCORES.csv", help="also write the scores to this file")
+    batch.add_argument("--row", type=int, metavar="K", help="run only row K, counted from 0")
     batch.add_argument(
-        "--workers", type=positive(int), default=1, metavar="N", help="rows at a time; default 1"
+        "--workers",
+        type=positive(int),
+        default=1,
+        metavar="N",
+        help="number of rows to run at the same time (default: 1)",
     )
-    batch.add_argument("--quiet", action="store_true", help="only warnings and errors")
-    batch.add_argument("--debug", action="store_true", help="show where a fault of ours happened")
+    batch.add_argument("--quiet", action="store_true", help="log only warnings and errors")
+    batch.add_argument("--debug", action="store_true", help="show the traceback of an internal error")
 
 
 def _add_score(commands: Any) -> None:
@@ -261,14 +294,16 @@ def _add_score(commands: Any) -> None:
         commands,
         "score",
         help="score a filled file on values that were hidden",
-        description="RMSE, bias, MAE, CRPS and coverage over the cells where the truth file is finite.",
+        description="Print RMSE, bias, MAE, CRPS and coverage over the cells where the truth file is finite.",
         epilog="example:\n  oceanfill score filled.nc sst_clouds_truth.nc",
     )
     score.add_argument("filled", metavar="FILLED")
     score.add_argument("truth", metavar="TRUTH")
-    score.add_argument("--variable", metavar="NAME", help="which one, where both files have several")
-    score.add_argument("--by", metavar="FLAG", help="a row for each value of this flag of the truth file")
-    score.add_argument("--json", action="store_true", help="the rows as JSON")
+    score.add_argument("--variable", metavar="NAME", help="variable to score, where both files have several")
+    score.add_argument(
+        "--by", metavar="FLAG", help="score each value of this flag of the truth file separately"
+    )
+    score.add_argument("--json", action="store_true", help="print the rows as JSON")
     score.add_argument("--debug", action="store_true", help=argparse.SUPPRESS)
 
 
@@ -276,7 +311,7 @@ def _add_compare(commands: Any) -> None:
     compare = _command(
         commands,
         "compare",
-        help="find the method that is best on a file",
+        help="find the best method for a file",
         description="Hide values of a field and score every method on them.",
         epilog="The methods are those of `oceanfill fill --help`.\n\nexamples:\n"
         "  oceanfill compare sst_clouds.nc -o comparison --plot comparison.png\n"
@@ -288,21 +323,31 @@ def _add_compare(commands: Any) -> None:
         "--methods",
         default="usual",
         metavar="A,B,...",
-        help="which; `all`, or `usual` (the default): the classical ones and the U-Net",
+        help="methods to compare: names, `all`, or `usual` (the classical methods and the U-Net; the "
+        "default)",
     )
     compare.add_argument(
         "--holdout",
         choices=HOLDOUTS,
         default="clouds",
         metavar="HOLDOUT",
-        help="what is hidden: " + ", ".join(f"{name} ({what})" for name, what in HOLDOUTS.items()),
+        help="pattern of the hidden values: "
+        + ", ".join(f"{name} ({what})" for name, what in HOLDOUTS.items()),
     )
     compare.add_argument(
-        "--folds", type=positive(int), default=1, metavar="K", help="repeat with other hidden values"
+        "--folds",
+        type=positive(int),
+        default=1,
+        metavar="K",
+        help="repeat K times with other hidden values (default: 1)",
     )
-    compare.add_argument("--truth", metavar="FILE", help="score the gaps themselves on what this file knows")
+    compare.add_argument(
+        "--truth", metavar="FILE", help="score the gaps themselves against the truth in this file"
+    )
     compare.add_argument("-o", "--output", metavar="OUT", help="write the table to OUT.csv and OUT.md")
-    compare.add_argument("--plot", metavar="OUT.png", help="errors by date, distance and age, and their maps")
+    compare.add_argument(
+        "--plot", metavar="OUT.png", help="draw errors by date, distance and age of the gap, and their maps"
+    )
     add_training(compare)
 
 
@@ -312,7 +357,7 @@ def _add_challenge(commands: Any) -> None:
         "challenge",
         help="map a public sea level challenge and print a leaderboard row",
         description="Map the observations of a public SSH mapping challenge from its own files and score the "
-        "maps\nby its definitions, beside its leaderboard.",
+        "maps\nby its definitions, next to its leaderboard.",
         epilog="The methods are those of `oceanfill fill --help`, and `baseline`, the challenge's own.\n\n"
         "examples:\n"
         "  oceanfill challenge 2020a --data 2020a --methods baseline,oi,4dvarnet\n"
@@ -320,19 +365,29 @@ def _add_challenge(commands: Any) -> None:
         "  oceanfill challenge 2021a --data 2021a --methods oi,unet --time-budget 60",
     )
     challenge.add_argument("name", metavar="2020a|2021a")
-    challenge.add_argument("--data", required=True, metavar="FOLDER", help="with dc_obs, dc_ref or dc_maps")
     challenge.add_argument(
-        "--methods", default="baseline,oi", metavar="A,B,...", help="which; default baseline,oi"
+        "--data", required=True, metavar="FOLDER", help="folder with dc_obs, dc_ref or dc_maps"
     )
     challenge.add_argument(
-        "--observations", metavar="NAME", help="of 2020a: 4-nadirs (default), 1-nadir, swot, swot+4-nadirs"
+        "--methods", default="baseline,oi", metavar="A,B,...", help="methods to score (default: baseline,oi)"
     )
     challenge.add_argument(
-        "--step", type=positive(float), default=0.1, metavar="DEGREES", help="of the grid; default 0.1"
+        "--observations",
+        metavar="NAME",
+        help="observations of 2020a: 4-nadirs (default), 1-nadir, swot or swot+4-nadirs",
     )
-    challenge.add_argument("-o", "--output", metavar="FOLDER", help="that the maps of each method go to")
-    challenge.add_argument("--quiet", action="store_true", help="only warnings and errors")
-    challenge.add_argument("--debug", action="store_true", help="show where a fault of ours happened")
+    challenge.add_argument(
+        "--step",
+        type=positive(float),
+        default=0.1,
+        metavar="DEGREES",
+        help="spacing of the grid (default: 0.1)",
+    )
+    challenge.add_argument(
+        "-o", "--output", metavar="FOLDER", help="write the maps of each method to this folder"
+    )
+    challenge.add_argument("--quiet", action="store_true", help="log only warnings and errors")
+    challenge.add_argument("--debug", action="store_true", help="show the traceback of an internal error")
     add_training(challenge)
 
 
@@ -341,15 +396,16 @@ def _add_reproduce(commands: Any) -> None:
         commands,
         "reproduce",
         help="run an experiment of the course or of a paper",
-        description="Run an experiment: its table beside the figures to reach, pictures, checkpoints.\n"
-        "Without a name: the list.",
+        description="Run an experiment and print its table next to the published figures; write pictures "
+        "and checkpoints.\n"
+        "Without a name, list the experiments.",
         epilog="An experiment's own options follow its name (`--print_config` shows them):\n"
         "  oceanfill reproduce mnist-autoencoder --epochs 20 -o runs/longer",
     )
     again.add_argument("name", nargs="?", metavar="NAME")
     again.add_argument(
-        "--quick", action="store_true", help="a look in seconds: too short to reach the figures"
+        "--quick", action="store_true", help="run a small version in seconds, too short to reach the figures"
     )
-    again.add_argument("-o", "--output", metavar="FOLDER", help="default runs/NAME")
-    again.add_argument("--quiet", action="store_true", help="only warnings and errors")
-    again.add_argument("--debug", action="store_true", help="show where a fault of ours happened")
+    again.add_argument("-o", "--output", metavar="FOLDER", help="folder for the results (default: runs/NAME)")
+    again.add_argument("--quiet", action="store_true", help="log only warnings and errors")
+    again.add_argument("--debug", action="store_true", help="show the traceback of an internal error")

@@ -1,4 +1,4 @@
-"""Options that several commands have, and how their values are read."""
+"""Options shared by several commands, and how their values are parsed."""
 
 from __future__ import annotations
 
@@ -7,56 +7,87 @@ from typing import Any
 
 
 def add_opening(command: argparse.ArgumentParser, prepared: bool = False) -> None:
-    """Which field; what ``prepare`` leaves to ``fill`` is left out for it."""
-    command.add_argument("inputs", nargs="+", metavar="INPUT", help="NetCDF files, a glob or a Zarr store")
-    command.add_argument("--quiet", action="store_true", help="only warnings and errors")
-    command.add_argument("--debug", action="store_true", help="show where a fault of ours happened")
+    """Add the options of `Opening`, without those that ``prepare`` leaves to ``fill`` if ``prepared``."""
+    command.add_argument(
+        "inputs", nargs="+", metavar="INPUT", help="NetCDF files, a pattern in quotes or a Zarr store"
+    )
+    command.add_argument("--quiet", action="store_true", help="log only warnings and errors")
+    command.add_argument("--debug", action="store_true", help="show the traceback of an internal error")
     field = command.add_argument_group("the field")
-    field.add_argument("--variable", metavar="NAME", help="what to fill, where there are several")
-    field.add_argument("--mask-variable", metavar="NAME", help="the sea mask")
-    field.add_argument("--error-variable", metavar="NAME", help="observation error (standard error)")
+    field.add_argument("--variable", metavar="NAME", help="variable to fill, where there are several")
+    field.add_argument("--mask-variable", metavar="NAME", help="variable with the sea mask")
+    field.add_argument(
+        "--error-variable", metavar="NAME", help="variable with the standard error of each observation"
+    )
     if not prepared:
         field.add_argument(
-            "--observation-error", type=positive(float), metavar="E", help="one for all values"
+            "--observation-error",
+            type=positive(float),
+            metavar="E",
+            help="one standard error for all observations",
         )
-        field.add_argument("--transform", choices=("none", "log"), help="log: fill logarithms (chlorophyll)")
+        field.add_argument(
+            "--transform",
+            choices=("none", "log"),
+            help="space to fill in: none (the default) or log, for lognormal quantities such as chlorophyll",
+        )
     field.add_argument(
-        "--region", type=region, metavar="LAT0,LAT1,LON0,LON1", help="only this part, in degrees"
+        "--region", type=region, metavar="LAT0,LAT1,LON0,LON1", help="fill only this region (degrees)"
     )
-    field.add_argument("--period", metavar="START/END", help="only these dates, as 2017-05-14/2017-05-20")
+    field.add_argument(
+        "--period", metavar="START/END", help="fill only these dates, as 2017-05-14/2017-05-20"
+    )
     field.add_argument(
         "--minimum-coverage",
         type=float,
-        metavar="SHARE",
-        help="of the dates with a value that makes a pixel sea, without a mask; default 0.05",
+        metavar="FRACTION",
+        help="if the file has no mask, treat a pixel as sea when it is observed on at least this fraction "
+        "of dates "
+        "(default: 0.05)",
     )
 
 
 def add_workers(command: argparse.ArgumentParser) -> Any:
-    """Where the work is done; the group, for more."""
+    """Add the options of where the work is done, and return their group."""
     large = command.add_argument_group("large records")
     large.add_argument(
-        "--workers", type=positive(int), default=1, metavar="N", help="processes, or jobs of a cluster"
+        "--workers",
+        type=positive(int),
+        default=1,
+        metavar="N",
+        help="number of processes, or of jobs on a cluster (default: 1)",
     )
     large.add_argument(
         "--cluster",
         metavar="local|slurm|ADDRESS",
-        help="of dask: on this machine, in a queue (dask-jobqueue's configuration), or one that runs",
+        help="Dask cluster to use: local, slurm (configured through dask-jobqueue) or the address of a "
+        "running "
+        "scheduler",
     )
     return large
 
 
 def add_training(command: argparse.ArgumentParser) -> Any:
-    """The options that every command that trains has; their group, for more."""
+    """Add the options of every command that trains, and return their group."""
     training = command.add_argument_group("training")
     training.add_argument(
-        "--time-budget", type=positive(float), metavar="MINUTES", help="of training a network at most"
+        "--time-budget",
+        type=positive(float),
+        metavar="MINUTES",
+        help="train each network for at most this long",
     )
-    training.add_argument("--epochs", type=positive(int), metavar="N", help="at most; default 10")
     training.add_argument(
-        "--seed", type=int, default=0, help="the same seed gives the same result; default 0"
+        "--epochs", type=positive(int), metavar="N", help="train for at most N epochs (default: 10)"
     )
-    training.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default auto")
+    training.add_argument(
+        "--seed",
+        type=int,
+        default=0,
+        help="seed of all random numbers; the same seed gives the same result (default: 0)",
+    )
+    training.add_argument(
+        "--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to compute (default: auto)"
+    )
     return training
 
 
@@ -98,7 +129,7 @@ def positive(kind: type) -> Any:
 
 
 def with_negative_regions(words: list[str]) -> list[str]:
-    """argparse takes the ``-10,...`` of a region for an option; ``--region=-10,...`` it understands."""
+    """Join options and values such as ``--region -10,...``, which argparse takes for two options."""
     joined: list[str] = []
     for word in words:
         if joined and joined[-1] in ("--region", "--bounds"):
