@@ -18,10 +18,10 @@ from fill_cases import found
 from oceanfill.pipeline.holdout.calibration import standardised_residuals
 from oceanfill.pipeline.holdout.score_files import read_truth
 from oceanfill.pipeline.io.field import open_field
-from oceanfill.pipeline.jobs.evaluate import Candidate, calibrate_candidate
-from oceanfill.pipeline.jobs.fill import HELD_OUT, METHODS, scale_error
+from oceanfill.pipeline.jobs.evaluate import fit_error_scale
+from oceanfill.pipeline.jobs.methods import Candidate, find_method
+from oceanfill.pipeline.settings import HELD_OUT, FillSettings, Training
 from oceanfill.pipeline.training.data import GapData
-from oceanfill.pipeline.training.networks import Training
 from scipy.stats import norm
 
 # input, truth, error of an observation that the truth is without: the intervals are of a new observation
@@ -47,16 +47,16 @@ def reached(
     assert product.trial is not None  # values are held out
     field, here = data.field, np.isfinite(truth)
     there = standardised_residuals(field, truth, *product.estimate, np.ones(truth.shape))
-    held, law = data.residuals("held_out", *product.trial), calibrate_candidate(data, product, "held_out")
+    held, scale = data.residuals("held_out", *product.trial), fit_error_scale(data, product, "held_out")
     level = norm.cdf(1) - norm.cdf(-1)
     factor = np.quantile(held.miss, level, weights=held.weight, method="inverted_cdf")
     fifths = np.array_split(np.argsort(there.covariates[:, 1], kind="stable"), 5)
     unseen = (field.observed.any(axis=0) < here)[here]
-    scaled = scale_error(data, product, law) / product.estimate[1]
+    scaled = scale.of_estimate(field, product) / product.estimate[1]
     lines = {}
     for name, z, widths in (
         ("one factor", there.miss / factor, norm.ppf((1 + np.array(LEVELS) / 100) / 2)),
-        ("calibrated", there.miss / scaled[here], [law.half_width(one) for one in LEVELS]),
+        ("calibrated", there.miss / scaled[here], [scale.calibration.half_width(one) for one in LEVELS]),
     ):
         by_distance = [shares(z[fifth], widths[1:2])[0] for fifth in fifths]
         lines[name] = shares(z, widths), by_distance, shares(z[unseen], widths[1:2]) if unseen.any() else []
@@ -76,8 +76,9 @@ def main() -> None:
         truth = read_truth(field, found(CASES[name][1]))
         truth = truth + CASES[name][2] * np.random.default_rng(0).standard_normal(truth.shape)
         data = GapData(field, held_out=HELD_OUT)
-        (products,) = METHODS["unet"](data, Training(epochs=1000, time_budget=minutes))
-        for product, method in zip(products, ("oi", "unet"), strict=True):
+        settings = FillSettings(training=Training(epochs=1000, time_budget=minutes))
+        (candidates,) = find_method("unet")(data, settings)
+        for method, product in candidates.items():
             for error, (all_of_it, by_distance, never) in reached(truth, data, product).items():
                 cells = [f"{share:.1f}" for share in (*all_of_it, by_distance[0], by_distance[-1], *never)]
                 cells += [""] * (not never)

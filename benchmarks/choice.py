@@ -18,10 +18,10 @@ from pathlib import Path
 import numpy as np
 from oceanfill.pipeline.holdout.scores import rmse, rmse_interval, sums
 from oceanfill.pipeline.io.field import open_field
-from oceanfill.pipeline.jobs.fill import METHODS
+from oceanfill.pipeline.jobs.methods import find_method
+from oceanfill.pipeline.settings import FillSettings, Training
 from oceanfill.pipeline.training.data import GapData
 from oceanfill.pipeline.training.heldout import Pairs
-from oceanfill.pipeline.training.networks import Training
 
 HERE = Path(__file__).resolve().parents[1]
 SST = HERE / "sample_data" / "sst_clouds.nc"
@@ -45,9 +45,9 @@ def main() -> None:
         path, south, west, tall, wide, seed = CASES[case]
         field = open_field(str(path), region=(south, south + tall, west, west + wide))
         data = GapData(field, held_out=0.2, rehearsals=4, seed=seed)
-        (products,) = METHODS["unet"](data, Training(epochs=epochs))
+        (candidates,) = find_method("unet")(data, FillSettings(training=Training(epochs=epochs)))
         chosen, scored = (
-            [data.pairs(part, *one.trial) for one in products] for part in ("validation", "test")
+            [data.pairs(part, *one.trial) for one in candidates.values()] for part in ("validation", "test")
         )
         dates, by, other = np.count_nonzero(data.validation.any(axis=(1, 2))), ahead(*chosen), ratio(*scored)
         found.append((by, other))

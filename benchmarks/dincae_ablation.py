@@ -19,9 +19,9 @@ from oceanfill.pipeline.experiments.dincae.experiment import dincae
 from oceanfill.pipeline.holdout.score_files import read_truth
 from oceanfill.pipeline.holdout.scores import coverage, crps_gaussian, rmse
 from oceanfill.pipeline.io.field import open_field
-from oceanfill.pipeline.jobs.fill import HELD_OUT, METHODS
+from oceanfill.pipeline.jobs.methods import find_method
+from oceanfill.pipeline.settings import HELD_OUT, FillSettings, Training
 from oceanfill.pipeline.training.data import GapData
-from oceanfill.pipeline.training.networks import Training
 
 LOSSES = "oceanfill.models.losses."
 CHANGES: dict[str, dict[str, Any]] = {
@@ -55,7 +55,8 @@ def corrected(first_guess: str, seed: int, minutes: float = 1.0) -> dict[str, fl
     start = time.process_time()
     data = GapData(field, held_out=HELD_OUT, first_guess=first_guess, seed=seed)
     how = Training(epochs=1000, time_budget=minutes, first_guess=first_guess)
-    mean, error = METHODS["dincae2"](data, how)[0][-1].estimate
+    (candidates,) = find_method("dincae2")(data, FillSettings(training=how))
+    mean, error = candidates["dincae2"].estimate
     return {
         "saves: RMSE": rmse(mean, truth),
         "saves: within 1 sigma": coverage(mean, error, truth),

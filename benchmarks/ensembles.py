@@ -16,10 +16,10 @@ from fill_cases import found
 from oceanfill.pipeline.holdout.score_files import read_truth
 from oceanfill.pipeline.holdout.scores import coverage, crps_gaussian, rmse
 from oceanfill.pipeline.io.field import open_field
-from oceanfill.pipeline.jobs.evaluate import Candidate, calibrate_candidate, score_pairs
-from oceanfill.pipeline.jobs.fill import HELD_OUT, METHODS, scale_error
+from oceanfill.pipeline.jobs.evaluate import fit_error_scale, score_pairs
+from oceanfill.pipeline.jobs.methods import Candidate, find_method
+from oceanfill.pipeline.settings import HELD_OUT, FillSettings, Training
 from oceanfill.pipeline.training.data import GapData
-from oceanfill.pipeline.training.networks import Training
 
 MEMBERS = 4
 
@@ -27,8 +27,8 @@ MEMBERS = 4
 def trained(data: GapData, minutes: float, members: int | None) -> list[Candidate]:
     """The first guess and what one network, or so many, make of it."""
     how = Training(epochs=1000, time_budget=minutes, ensemble=members)
-    (products,) = METHODS["unet"](data, how)
-    return products
+    (candidates,) = find_method("unet")(data, FillSettings(training=how))
+    return list(candidates.values())
 
 
 def main() -> None:
@@ -47,12 +47,12 @@ def main() -> None:
             for called, product in (("oi", guess), ("one", one), ("four", four)):
                 assert product.trial is not None  # values are held out
                 mean, _ = product.estimate
-                sigma = scale_error(data, product, calibrate_candidate(data, product, "held_out"))
+                sigma = fit_error_scale(data, product, "held_out").of_estimate(field, product)
                 cells = [
                     f"{rmse(mean, truth):.4g}",
                     f"{crps_gaussian(mean, sigma, truth):.4g}",
                     f"{100 * coverage(mean, sigma, truth):.1f} %",
-                    f"{score_pairs(data.pairs('held', *product.trial))['rmse']:.4g}",
+                    f"{score_pairs(data.pairs('held_out', *product.trial))['rmse']:.4g}",
                 ]
                 print("| " + " | ".join([name, str(seed), called, *cells]) + " |", flush=True)
 

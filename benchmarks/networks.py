@@ -16,10 +16,11 @@ import numpy as np
 import xarray as xr
 from oceanfill.pipeline.holdout.scores import coverage, rmse
 from oceanfill.pipeline.io.field import open_field
-from oceanfill.pipeline.jobs.evaluate import calibrate_candidate
-from oceanfill.pipeline.jobs.fill import HELD_OUT, METHODS
+from oceanfill.pipeline.jobs.evaluate import fit_error_scale
+from oceanfill.pipeline.jobs.methods import find_method
+from oceanfill.pipeline.settings import HELD_OUT, FillSettings, Training
 from oceanfill.pipeline.training.data import GapData
-from oceanfill.pipeline.training.networks import NETWORKS, Training
+from oceanfill.pipeline.training.networks import NETWORKS
 
 SAMPLES = Path(__file__).resolve().parents[1] / "sample_data"
 
@@ -48,10 +49,11 @@ def main() -> None:
     first = 0.0
     for name in sys.argv[2:] or NETWORKS:
         data.patch = patch
-        (products,) = METHODS[name](data, Training(epochs=1000, time_budget=minutes))
-        for product in products[0 if not first else 1 :]:
-            mean, error = product.estimate
-            sigma = calibrate_candidate(data, product, "held_out").scale_error(data.field, error)
+        settings = FillSettings(training=Training(epochs=1000, time_budget=minutes))
+        (candidates,) = find_method(name)(data, settings)
+        for product in list(candidates.values())[0 if not first else 1 :]:
+            mean, _ = product.estimate
+            sigma = fit_error_scale(data, product, "held_out").of_estimate(data.field, product)
             found = rmse(np.where(np.isfinite(truth), mean, np.nan), truth)
             first = first or found
             ours = product.name in NETWORKS

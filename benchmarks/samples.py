@@ -17,7 +17,7 @@ from fill_cases import found
 from numpy.lib.stride_tricks import sliding_window_view
 from oceanfill.pipeline.holdout.score_files import read_truth
 from oceanfill.pipeline.holdout.scores import crps_ensemble, crps_gaussian, energy_score, rank_histogram
-from oceanfill.pipeline.training.networks import Training
+from oceanfill.pipeline.settings import Training
 from scipy.signal import welch
 
 import oceanfill

@@ -19,10 +19,10 @@ import xarray as xr
 from numpy.typing import NDArray
 from oceanfill.pipeline.holdout.scores import coverage, rmse
 from oceanfill.pipeline.io.variables import open_variables
-from oceanfill.pipeline.jobs.evaluate import calibrate_candidate, evaluate_candidates
-from oceanfill.pipeline.jobs.fill import HELD_OUT, METHODS
+from oceanfill.pipeline.jobs.evaluate import evaluate_candidates, fit_error_scale
+from oceanfill.pipeline.jobs.methods import find_method
+from oceanfill.pipeline.settings import HELD_OUT, FillSettings, Training
 from oceanfill.pipeline.training.data import GapData
-from oceanfill.pipeline.training.networks import Training
 from scipy.ndimage import gaussian_filter
 
 DATES, ROWS, COLUMNS = 30, 32, 32
@@ -72,14 +72,14 @@ def main() -> None:
         start = time.perf_counter()
         (field,), helpers = open_variables(first, (), auxiliary)
         data = GapData([field, *helpers], held_out=HELD_OUT)
-        (products,) = METHODS["unet"](data, Training(epochs=epochs))
-        best, _, _ = evaluate_candidates(field, data, products)
-        for product in products if name == "one" else products[1:]:
-            mean, error = product.estimate
+        (candidates,) = find_method("unet")(data, FillSettings(training=Training(epochs=epochs)))
+        best = evaluate_candidates(data, candidates).delivered
+        for product in list(candidates.values())[0 if name == "one" else 1 :]:
+            mean, _ = product.estimate
             errors[name] = rmse(mean, truth)
             parts = (rmse(mean, np.where(where, truth, np.nan)) for where in (through, ~through))
             cells = [name, product.name, f"{errors[name]:.3f}", *(f"{part:.3f}" for part in parts)]
-            sigma = calibrate_candidate(data, product, "held_out").scale_error(field, error)
+            sigma = fit_error_scale(data, product, "held_out").of_estimate(field, product)
             cells += [f"{100 * coverage(mean, sigma, truth):.0f} %", "delivered" if product is best else ""]
             print("| " + " | ".join([*cells, f"{time.perf_counter() - start:.0f}"]) + " |", flush=True)
     print(f"two over one: {errors['two'] / errors['one']:.3f} (bar 0.8)")

@@ -19,10 +19,10 @@ import torch
 import xarray as xr
 from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse
-from oceanfill.pipeline.jobs.currents import fill_radials
+from oceanfill.pipeline.jobs.fill import fill
+from oceanfill.pipeline.settings import Training
 from oceanfill.pipeline.simulators.radar import Station, observe
 from oceanfill.pipeline.simulators.two_layer import TwoLayer
-from oceanfill.pipeline.training.networks import Training
 
 STATIONS = (Station(43.02, 5.2, 75), Station(43.02, 5.9, 75), Station(43.45, 4.93, 60))
 SHOWN = {"optimal interpolation": "oi:free", "with a stream function": "oi:stream-function"}
@@ -45,7 +45,7 @@ def main() -> None:
         method, flow = way.split(":")
         how = Training(epochs=1000, time_budget=minutes)
         start = time.perf_counter()
-        filled = fill_radials(radials, "direction", method=method, flow=flow, training=how)
+        filled = fill(radials, radial_direction="direction", method=method, flow=flow, training=how)
         print(f"{way}: {time.perf_counter() - start:.0f} s", file=sys.stderr)
         filled.to_netcdf(folder / f"{method}-{flow}.nc")
         off = np.stack([filled[name] - current[name] for name in ("u", "v")])

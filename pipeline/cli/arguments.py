@@ -8,20 +8,13 @@ from typing import Any
 
 from ..jobs.methods import find_methods
 from ..settings import FLOWS
-from .options import add_opening, add_training, add_workers, degrees, levels, positive, region
+from .options import HOLDOUTS, add_opening, add_training, add_workers, degrees, levels, positive, region
 
 LIGHTNING = {
     "fit": "train a network from a configuration",
     "validate": "score a trained network on the validation values",
     "test": "score a trained network on the test values",
     "predict": "fill a file with a trained network",
-}
-HOLDOUTS = {
-    "clouds": "cloud masks of other dates (the default)",
-    "tracks": "whole tracks or swaths",
-    "random": "single values",
-    "dates": "whole dates",
-    "altimeters": "ground tracks of simulated altimeters",
 }
 _HELP = argparse.RawDescriptionHelpFormatter
 

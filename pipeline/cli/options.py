@@ -5,6 +5,14 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+HOLDOUTS = {
+    "clouds": "cloud masks of other dates (the default)",
+    "tracks": "whole tracks or swaths",
+    "random": "single values",
+    "dates": "whole dates",
+    "altimeters": "ground tracks of simulated altimeters",
+}
+
 
 def add_opening(command: argparse.ArgumentParser, prepared: bool = False) -> None:
     """Add the options of `Opening`, without those that ``prepare`` leaves to ``fill`` if ``prepared``."""

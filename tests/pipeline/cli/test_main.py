@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 from fields import cloudy_dataset
-from oceanfill.pipeline.cli import arguments
 from oceanfill.pipeline.cli import main as cli
 from oceanfill.pipeline.cli.arguments import parser
 from oceanfill.pipeline.cli.commands import make_opening
+from oceanfill.pipeline.cli.options import HOLDOUTS as DESCRIBED
 from oceanfill.pipeline.cli.options import with_negative_regions
 from oceanfill.pipeline.holdout.patterns import HOLDOUTS
 from oceanfill.pipeline.io.opening import Opening
@@ -36,7 +36,7 @@ def field_file(tmp_path: Path) -> Path:
 def test_what_is_offered_is_what_there_is() -> None:
     assert {name for name, method in find_methods().items() if method.trains} == {*NETWORKS, "auto"}
     assert set(FIXED_GRID) == {name for name, network in NETWORKS.items() if has_fixed_grid(network)}
-    assert list(arguments.HOLDOUTS) == list(HOLDOUTS)
+    assert list(DESCRIBED) == list(HOLDOUTS)
 
 
 @pytest.mark.parametrize("command", ["info", "fill", "score", "compare", "challenge", "reproduce"])
