@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -102,6 +104,22 @@ def test_a_checkpoint_fills_as_the_network_that_was_saved(tmp_path):
     save_checkpoint(Correction(SMALL, window=3), path)
     with pytest.raises(InputError, match="trained on a field, not with --flow free"):
         fill(SEEN, radial_direction="direction", training=Training(checkpoint=path))
+
+
+def test_held_out_velocities_reach_neither_first_guess_nor_masked_copies():
+    """Velocities that are spoilt where they are held out leave both candidates' trials as they were."""
+    radials = open_radials(SEEN, "direction")
+    settings = FillSettings(training=Training(window=3, epochs=1), device="cpu")
+    before, held = make_candidates(radials, find_method("unet"), settings)
+    hidden = held.validation | held.test
+    spoilt = [
+        replace(one, values=np.where(hidden[:, k], one.values + 5, one.values).astype(np.float32))
+        for k, one in enumerate(radials.stations)
+    ]
+    after, _ = make_candidates(replace(radials, stations=tuple(spoilt)), find_method("unet"), settings)
+    for name in ("oi", "unet"):
+        np.testing.assert_array_equal(after[name].trial, before[name].trial)
+    assert np.nanmax(np.abs(after["oi"].estimate - before["oi"].estimate)) > 0.5
 
 
 def test_without_a_hold_out_there_is_no_score_and_all_velocities_are_used(interpolated):
