@@ -144,44 +144,6 @@ def test_intervals_of_the_components_hold_what_they_promise():
         assert filled[f"{name}_upper_90"].attrs["units"] == "m s-1"
 
 
-def test_held_out_velocities_reach_neither_first_guess_nor_masked_copies():
-    """Velocities that are spoilt where they are held out leave both candidates' trials as they were."""
-    radials = open_radials(SEEN, "direction")
-    settings = FillSettings(training=Training(window=3, epochs=1), device="cpu")
-    before, held = make_candidates(radials, find_method("unet"), settings)
-    hidden = held.validation | held.test
-    spoilt = [
-        replace(one, values=np.where(hidden[:, k], one.values + 5, one.values).astype(np.float32))
-        for k, one in enumerate(radials.stations)
-    ]
-    after, _ = make_candidates(replace(radials, stations=tuple(spoilt)), find_method("unet"), settings)
-    for name in ("oi", "unet"):
-        np.testing.assert_array_equal(after[name].trial, before[name].trial)
-    assert np.nanmax(np.abs(after["oi"].estimate - before["oi"].estimate)) > 0.5
-
-
-def test_without_a_hold_out_there_is_no_score_and_all_velocities_are_used(interpolated):
-    filled = fill(SEEN, radial_direction="direction", method="oi", holdout=False)
-    assert filled.attrs["error_factor"] == 1
-    assert not [name for name in filled.attrs if name.startswith("held_out_")]
-    off = [float(((one.u - TRUTH.u) ** 2).mean() ** 0.5) for one in (filled, interpolated[0])]
-    assert off[0] == pytest.approx(off[1], rel=0.1)
-
-
-def test_intervals_of_the_components_hold_what_they_promise():
-    filled = fill(SEEN, radial_direction="direction", method="oi", intervals=(50, 90))
-    factors = [float(((filled.u_upper_90 - filled.u) / filled.u_error).mean())]
-    factors.append(float(((filled.v - filled.v_lower_90) / filled.v_error).mean()))
-    assert factors[0] == pytest.approx(factors[1], rel=1e-5)
-    assert 1.3 < factors[0] < 2.2  # 1.645 for a Gaussian
-    inside = [
-        float(((filled[f"u_lower_{level}"] <= TRUTH.u) & (TRUTH.u <= filled[f"u_upper_{level}"])).mean())
-        for level in (50, 90)
-    ]
-    sea = float(np.isfinite(filled.u).mean())
-    assert np.array(inside) / sea == pytest.approx([0.5, 0.9], abs=0.1)
-
-
 def task(flow, seed=0):
     radials = open_radials(SEEN, "direction")
     torch.manual_seed(seed)
