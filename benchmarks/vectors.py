@@ -20,7 +20,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse
 from oceanfill.pipeline.jobs.currents import fill_radials
-from oceanfill.pipeline.simulators.radar import Station, observe
+from oceanfill.pipeline.simulators.radar import Station, observe_radials
 from oceanfill.pipeline.simulators.two_layer import TwoLayer
 from oceanfill.pipeline.training.networks import Training
 
@@ -37,7 +37,7 @@ def main() -> None:
     kept = folder / "truth.nc"
     current = xr.load_dataset(kept) if kept.exists() else truth()
     current.to_netcdf(kept)
-    radials = observe(current, STATIONS, np.random.default_rng(0))
+    radials = observe_radials(current, STATIONS, np.random.default_rng(0))
     count = np.isfinite(radials.radial.transpose("station", ...).to_numpy()).sum(axis=0)
     print("| | seen by none | by one | by two or three | all | 1-sigma ellipse | 2-sigma | divergence |")
     print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |", flush=True)

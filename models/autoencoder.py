@@ -30,15 +30,15 @@ class LatentAutoEncoder(nn.Module):
         super().__init__()
         self.encoder, self.latent, self.decoder = encoder, latent, decoder
         self.shape = tuple(shape)
-        self.grid = rounded(shape, unit)
+        self.grid = round_up(shape, unit)
 
-    def features(self, x: Tensor) -> Tensor:
+    def extract_features(self, x: Tensor) -> Tensor:
         """What the encoder says of images, padded to its grid. Raises ValueError for a larger grid."""
-        return self.encoder(padded(x, self.shape, self.grid))
+        return self.encoder(pad_to_grid(x, self.shape, self.grid))
 
     def encode(self, x: Tensor) -> Tensor:
         """(batch, latent) of images (batch, inputs, y, x)."""
-        return self.latent(self.features(x))
+        return self.latent(self.extract_features(x))
 
     def decode(self, code: Tensor) -> Tensor:
         """Images (batch, outputs, *shape) of (batch, latent)."""
@@ -50,13 +50,13 @@ class LatentAutoEncoder(nn.Module):
         return self.decode(self.encode(x))[..., :rows, :columns]
 
 
-def rounded(shape: Sequence[int], unit: int) -> tuple[int, int]:
+def round_up(shape: Sequence[int], unit: int) -> tuple[int, int]:
     """The shape (y, x), its sides rounded up to multiples of ``unit``."""
     rows, columns = (-(-extent // unit) * unit for extent in shape)
     return rows, columns
 
 
-def padded(x: Tensor, shape: Sequence[int], grid: Sequence[int]) -> Tensor:
+def pad_to_grid(x: Tensor, shape: Sequence[int], grid: Sequence[int]) -> Tensor:
     """Images (..., y, x) with zeros at their ends up to ``grid``. Raises ValueError beyond ``shape``."""
     rows, columns = x.shape[-2:]
     if rows > shape[0] or columns > shape[1]:
@@ -67,7 +67,7 @@ def padded(x: Tensor, shape: Sequence[int], grid: Sequence[int]) -> Tensor:
     return functional.pad(x, (0, grid[1] - columns, 0, grid[0] - rows))
 
 
-def dense_encoder(
+def make_dense_encoder(
     inputs: int, shape: Sequence[int], widths: Sequence[int], dropout: float = 0.0
 ) -> nn.Sequential:
     """(batch, inputs, *shape) to features (batch, widths[-1]): dense layers, ReLU, dropout."""
@@ -99,11 +99,11 @@ class DenseAutoEncoder(LatentAutoEncoder):
             zero_weights(nn.Linear(widths[0], outputs * rows * columns)),
             nn.Unflatten(1, (outputs, rows, columns)),
         ]
-        encoder = dense_encoder(inputs, shape, widths, dropout)
+        encoder = make_dense_encoder(inputs, shape, widths, dropout)
         super().__init__(encoder, nn.Linear(widths[-1], latent), nn.Sequential(*back), shape)
 
 
-def convolutional_encoder(
+def make_convolutional_encoder(
     inputs: int,
     shape: Sequence[int],
     widths: Sequence[int],
@@ -121,7 +121,7 @@ def convolutional_encoder(
     for before, after in pairwise((inputs, *widths)):
         layers.append(nn.Conv2d(before, after, 3, stride=1 if pooled else 2, padding=1))
         layers += [nn.BatchNorm2d(after)] * norm + [nn.ReLU()] + [nn.AvgPool2d(2)] * pooled
-    rows, columns = _deepest(shape, widths)
+    rows, columns = _compute_bottom_grid(shape, widths)
     size = widths[-1] * rows * columns
     layers += [nn.Flatten(), nn.Dropout(dropout), nn.Linear(size, dense), nn.ReLU(), nn.Dropout(dropout)]
     return nn.Sequential(*layers)
@@ -130,7 +130,7 @@ def convolutional_encoder(
 class ConvolutionalAutoEncoder(LatentAutoEncoder):
     """Convolutions that halve the grid, a dense layer, ``latent`` numbers, and the mirrored way back.
 
-    The options are those of `convolutional_encoder`; on the way back the grid is doubled by transposed
+    The options are those of `make_convolutional_encoder`; on the way back the grid is doubled by transposed
     convolutions of stride 2, or with ``pooled`` by nearest cells and a convolution.
     """
 
@@ -146,26 +146,26 @@ class ConvolutionalAutoEncoder(LatentAutoEncoder):
         norm: bool = False,
         dropout: float = 0.0,
     ) -> None:
-        rows, columns = _deepest(shape, widths)
+        rows, columns = _compute_bottom_grid(shape, widths)
         size = widths[-1] * rows * columns
         back: list[nn.Module] = [nn.Linear(latent, dense), nn.ReLU(), nn.Dropout(dropout)]
         back += [nn.Linear(dense, size), nn.ReLU(), nn.Unflatten(1, (widths[-1], rows, columns))]
         for below, above in pairwise((*widths[::-1], widths[0])):
-            back += [_doubling(below, above, pooled), *[nn.BatchNorm2d(above)] * norm, nn.ReLU()]
+            back += [_make_doubling(below, above, pooled), *[nn.BatchNorm2d(above)] * norm, nn.ReLU()]
         back.append(zero_weights(nn.Conv2d(widths[0], outputs, 3, padding=1)))
-        encoder = convolutional_encoder(inputs, shape, widths, dense, pooled, norm, dropout)
+        encoder = make_convolutional_encoder(inputs, shape, widths, dense, pooled, norm, dropout)
         unit = 2 ** len(widths)
         super().__init__(encoder, nn.Linear(dense, latent), nn.Sequential(*back), shape, unit)
 
 
-def _deepest(shape: Sequence[int], widths: Sequence[int]) -> tuple[int, int]:
+def _compute_bottom_grid(shape: Sequence[int], widths: Sequence[int]) -> tuple[int, int]:
     """The grid below all levels."""
     unit = 2 ** len(widths)
-    rows, columns = rounded(shape, unit)
+    rows, columns = round_up(shape, unit)
     return rows // unit, columns // unit
 
 
-def _doubling(below: int, above: int, pooled: bool) -> nn.Module:
+def _make_doubling(below: int, above: int, pooled: bool) -> nn.Module:
     """(batch, below, y, x) to (batch, above, 2 y, 2 x)."""
     if pooled:
         return nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(below, above, 3, padding=1))
@@ -223,14 +223,14 @@ class LinearAutoEncoder(nn.Module):
             register_parametrization(decoder, "weight", _Orthonormal())
         self.decoder = decoder if tied else zero_weights(decoder)
 
-    def weighted(self, x: Tensor) -> Tensor:
+    def flatten_weighted(self, x: Tensor) -> Tensor:
         """(batch, inputs, y, x) as (batch, inputs * cells), times the root of area, without the masked."""
-        x = padded(x, self.shape, self.shape).flatten(2)
+        x = pad_to_grid(x, self.shape, self.shape).flatten(2)
         return (x[..., self.cells] * self.root).flatten(1)
 
     def encode(self, x: Tensor) -> Tensor:
         """(batch, latent) of anomalies (batch, inputs, y, x)."""
-        weighted = self.weighted(x)
+        weighted = self.flatten_weighted(x)
         return weighted @ self.decoder.weight if self.latent is None else self.latent(weighted)
 
     def decode(self, code: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from .autoencoder import convolutional_encoder, dense_encoder, padded, rounded
+from .autoencoder import make_convolutional_encoder, make_dense_encoder, pad_to_grid, round_up
 
 
 class Classifier(nn.Module):
@@ -28,14 +28,14 @@ class Classifier(nn.Module):
         super().__init__()
         self.encoder = encoder
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(features, classes))
-        self.shape, self.grid = tuple(shape), rounded(shape, unit)
+        self.shape, self.grid = tuple(shape), round_up(shape, unit)
 
-    def features(self, x: Tensor) -> Tensor:
+    def extract_features(self, x: Tensor) -> Tensor:
         """(batch, features) of images (batch, inputs, y, x). Raises ValueError for a larger grid."""
-        return self.encoder(padded(x, self.shape, self.grid))
+        return self.encoder(pad_to_grid(x, self.shape, self.grid))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.features(x))
+        return self.head(self.extract_features(x))
 
 
 class DenseClassifier(Classifier):
@@ -49,12 +49,12 @@ class DenseClassifier(Classifier):
         widths: Sequence[int] = (256, 128),
         dropout: float = 0.0,
     ) -> None:
-        encoder = dense_encoder(inputs, shape, widths, dropout)
+        encoder = make_dense_encoder(inputs, shape, widths, dropout)
         super().__init__(encoder, widths[-1], classes, shape)  # the encoder ends with a dropout
 
 
 class ConvolutionalClassifier(Classifier):
-    """Convolutions that halve the grid and a dense layer; see `convolutional_encoder` for the options."""
+    """Convolutions that halve the grid and a dense layer; see `make_convolutional_encoder` for the options."""
 
     def __init__(
         self,
@@ -67,5 +67,5 @@ class ConvolutionalClassifier(Classifier):
         norm: bool = True,
         dropout: float = 0.0,
     ) -> None:
-        encoder = convolutional_encoder(inputs, shape, widths, dense, pooled, norm, dropout)
+        encoder = make_convolutional_encoder(inputs, shape, widths, dense, pooled, norm, dropout)
         super().__init__(encoder, dense, classes, shape, 2 ** len(widths))

@@ -12,17 +12,17 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .head import zero_weights
-from .unet import ResidualBlock, UNet, padded
+from .unet import ResidualBlock, UNet, pad_to_multiple
 
 
-def channels_of_each(inputs: int, dates: int, variables: int = 1) -> int:
-    """How many channels each date of a `sequence` has. Raises ValueError for inputs that are no window."""
+def count_channels_per_date(inputs: int, dates: int, variables: int = 1) -> int:
+    """How many channels each date of a `split_dates` has. Raises ValueError for inputs that are no window."""
     if dates < 1 or dates % 2 == 0 or inputs < 2 * variables * dates:
         raise ValueError(f"{inputs} inputs are not an odd number of dates ({dates}), each with its error")
     return inputs - 2 * variables * (dates - 1)
 
 
-def sequence(x: Tensor, dates: int, variables: int = 1) -> Tensor:
+def split_dates(x: Tensor, dates: int, variables: int = 1) -> Tensor:
     """(batch, dates, 2 variables + rest, y, x): anomaly and log error of each date, and what all share.
 
     A network's input (batch, 2 variables dates + rest, y, x) has for each variable the anomalies of dates
@@ -56,16 +56,16 @@ class Recurrent(nn.Module):
         nothing = first.new_zeros(len(first), self.hidden, *first.shape[2:])
         bias = self.of_state.bias
         assert bias is not None  # all that is recalled at first
-        state = self.gated(first, bias.reshape(1, -1, *[1] * nothing[0, 0].dim()), nothing, nothing)
+        state = self.apply_gates(first, bias.reshape(1, -1, *[1] * nothing[0, 0].dim()), nothing, nothing)
         for date in others:
             state = self.step(date, *state)
         return state[0]
 
     def step(self, driven: Tensor, output: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
         """Output and memory (batch, hidden, y, x) after a date whose input was convolved to ``driven``."""
-        return self.gated(driven, self.of_state(output), output, memory)
+        return self.apply_gates(driven, self.of_state(output), output, memory)
 
-    def gated(
+    def apply_gates(
         self, driven: Tensor, recalled: Tensor, output: Tensor, memory: Tensor
     ) -> tuple[Tensor, Tensor]:
         """The same of the output convolved to ``recalled`` (batch, GATES x hidden, y, x)."""
@@ -89,7 +89,7 @@ class ConvLSTM(Recurrent):
         one = torch.zeros(3, hidden, *[1] * dimensions)
         self.peephole = nn.Parameter(one) if peephole else None
 
-    def gated(
+    def apply_gates(
         self, driven: Tensor, recalled: Tensor, output: Tensor, memory: Tensor
     ) -> tuple[Tensor, Tensor]:
         enter, forget, new, leave = (driven + recalled).chunk(4, dim=1)
@@ -110,7 +110,7 @@ class ConvGRU(Recurrent):
 
     GATES = 3
 
-    def gated(
+    def apply_gates(
         self, driven: Tensor, recalled: Tensor, output: Tensor, memory: Tensor
     ) -> tuple[Tensor, Tensor]:
         of_input, of_state = driven.chunk(3, dim=1), recalled.chunk(3, dim=1)
@@ -149,7 +149,7 @@ class Bidirectional(nn.Module):
 class RecurrentFiller(nn.Module):
     """(batch, inputs, y, x) to (batch, outputs, y, x) of the middle one of ``dates``, for any y and x.
 
-    The input is that of `sequence`. Two ``cell``s, ``lstm`` or ``gru``, each with ``hidden`` channels, read
+    The input is that of `split_dates`. Two ``cell``s, ``lstm`` or ``gru``, each with ``hidden`` channels, read
     the anomaly and error of each date; a residual block of ``width`` channels joins what both say with the
     window itself and with what is common to all dates. With ``fold`` above one all work on a coarser grid,
     as those of a `UNet`. Raises ValueError for another cell, a gru with ``peephole`` and a fold below one.
@@ -171,7 +171,7 @@ class RecurrentFiller(nn.Module):
         super().__init__()
         if fold < 1:
             raise ValueError(f"a fold of {fold} is below one")
-        channels_of_each(inputs, dates, variables)  # refuses what is no window
+        count_channels_per_date(inputs, dates, variables)  # refuses what is no window
         self.dates, self.variables, self.fold = dates, variables, fold
         self.both = Bidirectional(2 * variables * fold**2, hidden, cell, kernel, peephole)
         self.join = ResidualBlock(2 * hidden + inputs * fold**2, width)
@@ -179,7 +179,7 @@ class RecurrentFiller(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         rows, columns = x.shape[-2:]
-        x = functional.pixel_unshuffle(padded(x, self.fold), self.fold)
+        x = functional.pixel_unshuffle(pad_to_multiple(x, self.fold), self.fold)
         kinds, square = 2 * self.variables, self.fold**2
         each = x[:, : kinds * self.dates * square].unflatten(1, (kinds, self.dates, square))
         said = self.both(each.transpose(1, 2).flatten(2, 3))
@@ -190,7 +190,7 @@ class RecurrentFiller(nn.Module):
 class RecurrentUNet(UNet):
     """A U-Net through time: (batch, inputs, y, x) to (batch, outputs, y, x) of the middle one of ``dates``.
 
-    The input is that of `sequence`, for any y and x. Every date goes down with the same weights. A recurrent
+    The input is that of `split_dates`, for any y and x. Every date goes down with the same weights. A recurrent
     ``cell`` (``lstm`` or ``gru``) joins the dates at the deepest level, or at ``every`` level; from the other
     levels the middle date alone goes on. ``widths`` are even numbers; ``skips`` and ``fold`` are those of a
     `UNet`. Raises ValueError for another cell.
@@ -208,7 +208,9 @@ class RecurrentUNet(UNet):
         fold: int = 1,
         variables: int = 1,
     ) -> None:
-        super().__init__(channels_of_each(inputs, dates, variables), outputs, widths, skips=skips, fold=fold)
+        super().__init__(
+            count_channels_per_date(inputs, dates, variables), outputs, widths, skips=skips, fold=fold
+        )
         self.dates, self.variables = dates, variables
         self.through_time = nn.ModuleList(
             Bidirectional(width, width // 2, cell) for width in (widths if every else widths[-1:])
@@ -218,7 +220,7 @@ class RecurrentUNet(UNet):
         rows, columns = x.shape[-2:]
         levels = [
             level.unflatten(0, (-1, self.dates))
-            for level in self.encode(sequence(x, self.dates, self.variables).flatten(0, 1))
+            for level in self.encode(split_dates(x, self.dates, self.variables).flatten(0, 1))
         ]
         alone = len(levels) - len(self.through_time)
         middle = [level[:, self.dates // 2] for level in levels[:alone]]

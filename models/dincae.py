@@ -3,7 +3,7 @@
 Version 1 (Barth et al. 2020, doi:10.5194/gmd-13-1609-2020) and version 2 (Barth et al. 2022,
 doi:10.5194/gmd-15-2183-2022). Ours to differ: the last layer starts at zero; the inputs are those of every
 network here, anomaly and log error, where theirs are anomaly over variance and inverse variance; likewise the
-outputs (see `head.gaussian`).
+outputs (see `head.read_gaussian`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .convolutional_recurrent import channels_of_each, sequence
+from .convolutional_recurrent import count_channels_per_date, split_dates
 from .head import zero_weights
 
 
@@ -65,24 +65,24 @@ class AutoEncoder(nn.Module):
         skips = []
         for convolution in self.down:
             skips.append(x)
-            x = self._shrunk(self._activation(convolution(x)))
+            x = self._shrink(self._activate(convolution(x)))
         x = self.bottom(x)
         for convolution in self.up:
             skip = skips.pop()
-            x = self._activation(convolution(self._above(x, skip)))
+            x = self._activate(convolution(self._join_above(x, skip)))
             x = x if self.concatenate else x + skip
-        return self.head(self._above(x, skips.pop()))
+        return self.head(self._join_above(x, skips.pop()))
 
-    def _activation(self, x: Tensor) -> Tensor:
+    def _activate(self, x: Tensor) -> Tensor:
         return functional.leaky_relu(x, self.slope)
 
-    def _above(self, x: Tensor, skip: Tensor) -> Tensor:
+    def _join_above(self, x: Tensor, skip: Tensor) -> Tensor:
         """``x`` on the grid of the level above, beside its input where that is asked for."""
         rows, columns = skip.shape[-2:]
         x = self.enlarge(x)[..., :rows, :columns]
         return torch.cat([x, skip], dim=1) if self.concatenate else x
 
-    def _shrunk(self, x: Tensor) -> Tensor:
+    def _shrink(self, x: Tensor) -> Tensor:
         """One of 2 x 2 cells of (..., y, x), of fewer at an odd end."""
         shrunk = self.pool(x.flatten(1, -3), 2, ceil_mode=True)
         return shrunk.reshape(*x.shape[:-2], *shrunk.shape[-2:])
@@ -143,7 +143,7 @@ class DINCAE1(AutoEncoder):
 class DINCAE2(nn.Module):
     """Version 2: (batch, inputs, y, x) to (batch, outputs, y, x), for any y and x.
 
-    In 3 ``dimensions`` the window's ``dates`` are the third (see `sequence`), and the output is that of their
+    In 3 ``dimensions`` the window's ``dates`` are the third (see `split_dates`), and the output is that of their
     middle. With ``refinement`` a second network of the same shape sees the first one's output beside the
     input. Raises ValueError for other dimensions.
     """
@@ -165,7 +165,7 @@ class DINCAE2(nn.Module):
         if dimensions not in (2, 3):
             raise ValueError(f"{dimensions} dimensions are neither 2 nor 3")
         if dimensions == 3:
-            inputs = channels_of_each(inputs, dates, variables)
+            inputs = count_channels_per_date(inputs, dates, variables)
         self.dimensions, self.dates, self.variables = dimensions, dates, variables
         self.networks = nn.ModuleList(
             AutoEncoder(
@@ -180,7 +180,7 @@ class DINCAE2(nn.Module):
         The authors' loss weighs the two with 0.3 and 0.7.
         """
         if self.dimensions == 3:
-            x = sequence(x, self.dates, self.variables).transpose(1, 2)
+            x = split_dates(x, self.dates, self.variables).transpose(1, 2)
         said: list[Tensor] = []
         for network in self.networks:
             said.append(network(torch.cat([*said, x], dim=1)))

@@ -33,7 +33,7 @@ def rk4(tendency: Step, state: Tensor, dt: float) -> Tensor:
     return state + dt / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
 
 
-def roll(step: Step, state: Tensor, steps: int) -> Tensor:
+def roll_out(step: Step, state: Tensor, steps: int) -> Tensor:
     """The ``steps`` states that follow a state (batch, n): (batch, steps, n)."""
     states = []
     for _ in range(steps):
@@ -46,7 +46,7 @@ class OneStep(nn.Module):
     """A learnt tendency made a step by an ``integrator``; time counts in steps.
 
     The linear autoregressive model is `euler` of ``nn.Linear(n, n)``; a residual network is `euler` of an
-    `mlp`.
+    `make_mlp`.
     """
 
     def __init__(self, tendency: nn.Module, integrator: Integrator = rk4) -> None:
@@ -61,7 +61,7 @@ class OneStep(nn.Module):
         return self.integrator(self.tendency, state, 1.0)
 
 
-def mlp(size: int, hidden: int = 64, layers: int = 2) -> nn.Sequential:
+def make_mlp(size: int, hidden: int = 64, layers: int = 2) -> nn.Sequential:
     """A tendency (batch, size) to (batch, size) of ``layers`` hidden layers, zero at first."""
     widths = [size] + [hidden] * layers
     inner = [part for before, after in pairwise(widths) for part in (nn.Linear(before, after), nn.Tanh())]

@@ -20,7 +20,7 @@ from torch.utils.checkpoint import checkpoint
 from .convolutional_recurrent import ConvLSTM
 from .dynamics import Step
 from .head import zero_weights
-from .unet import padded
+from .unet import pad_to_multiple
 
 Memory = tuple[Tensor, ...]
 _LEAST = 1e-8  # of a gradient's root mean square
@@ -114,7 +114,7 @@ class RecurrentSolver(nn.Module):
     ) -> None:
         super().__init__()
         self.cell = ConvLSTM(channels, hidden, kernel, dimensions=dimensions)
-        self.out = zero_weights(_convolution(dimensions)(hidden, channels, 1))
+        self.out = zero_weights(_get_convolution(dimensions)(hidden, channels, 1))
         self.log_rate = nn.Parameter(torch.tensor(rate).log())
 
     def forward(self, gradient: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
@@ -171,7 +171,7 @@ class BilinearPrior(nn.Module):
 
     def __init__(self, channels: int, hidden: int, dimensions: int = 1, kernel: int = 11) -> None:
         super().__init__()
-        convolution = _convolution(dimensions)
+        convolution = _get_convolution(dimensions)
         self.around = convolution(channels, hidden, kernel, padding=kernel // 2)
         self.parts = convolution(hidden, 3 * hidden, 1)
         self.join = convolution(2 * hidden, channels, 1)
@@ -212,7 +212,7 @@ class AutoEncoderPrior(nn.Module):
         self, channels: int, hidden: int, dimensions: int = 1, kernel: int = 5, scale: int = 4
     ) -> None:
         super().__init__()
-        convolution = _convolution(dimensions)
+        convolution = _get_convolution(dimensions)
         padding = kernel // 2
         self.scale = scale
         self.down = nn.Sequential(
@@ -274,7 +274,7 @@ class VariationalFiller(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         rows, columns = x.shape[-2:]
-        x = functional.pixel_unshuffle(padded(x, self.fold), self.fold)
+        x = functional.pixel_unshuffle(pad_to_multiple(x, self.fold), self.fold)
         blocks = x.split(self.dates * self.fold**2, dim=1)
         anomaly, log_error = (torch.cat(blocks[k : 2 * self.variables : 2], dim=1) for k in (0, 1))
         variance = torch.exp(2 * log_error).clamp(min=_LEAST_VARIANCE)
@@ -284,22 +284,22 @@ class VariationalFiller(nn.Module):
         return functional.pixel_shuffle(said, self.fold)[..., :rows, :columns]
 
 
-def closed(network: nn.Module) -> nn.Module:
+def make_periodic_along_y(network: nn.Module) -> nn.Module:
     """The network, its convolutions of maps closed along y as around a ring: changed in place."""
     for part in network.modules():
         if isinstance(part, nn.Conv2d) and part.padding != (0, 0):
             rows, columns = map(int, part.padding)
             part.padding = (0, columns)
-            part.register_forward_pre_hook(partial(_turned, rows))
+            part.register_forward_pre_hook(partial(_pad_periodically, rows))
     return network
 
 
-def _turned(rows: int, convolution: nn.Module, inputs: tuple[Tensor]) -> Tensor:
+def _pad_periodically(rows: int, convolution: nn.Module, inputs: tuple[Tensor]) -> Tensor:
     return functional.pad(inputs[0], (0, 0, rows, rows), mode="circular")
 
 
 _POOL: tuple[Callable[..., Tensor], ...] = (functional.avg_pool1d, functional.avg_pool2d)
 
 
-def _convolution(dimensions: int) -> Any:
+def _get_convolution(dimensions: int) -> Any:
     return (nn.Conv1d, nn.Conv2d)[dimensions - 1]

@@ -18,7 +18,7 @@ def zero_weights(layer: Layer) -> Layer:
     return layer
 
 
-def mixture(means: Tensor, variances: Tensor) -> tuple[Tensor, Tensor]:
+def mix_gaussians(means: Tensor, variances: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and variance (...) of an even mixture of n Gaussians of ``means`` and ``variances`` (n, ...).
 
     The variance is the mean of theirs and the variance of their means (the law of total variance): where they
@@ -35,12 +35,12 @@ class Mixture(nn.Module):
         self.networks = nn.ModuleList(networks)
 
     def forward(self, x: Tensor) -> Tensor:
-        means, log_variances = zip(*(gaussian(network(x)) for network in self.networks), strict=True)
-        mean, variance = mixture(torch.stack(means), torch.stack(log_variances).exp())
+        means, log_variances = zip(*(read_gaussian(network(x)) for network in self.networks), strict=True)
+        mean, variance = mix_gaussians(torch.stack(means), torch.stack(log_variances).exp())
         return torch.cat([mean, variance.log() / 2], dim=1)
 
 
-def gaussian(
+def read_gaussian(
     channels: Tensor, least_log_error: float = -4.0, most_log_error: float = 4.0
 ) -> tuple[Tensor, Tensor]:
     """Mean and log-variance (batch, variables, y, x) in the channels (batch, 2 variables, y, x) of a network.
@@ -49,7 +49,7 @@ def gaussian(
     without the lower one a likelihood has no bound where a value is met exactly. DINCAE 2
     (doi:10.5194/gmd-15-2183-2022) has ``least_log_error`` -5. Ours to differ from it: the second channel is
     log(error), not log(1 / error^2), and the first is the mean itself, not the mean over the variance, as
-    `by_precision` has them.
+    `read_gaussian_by_precision` has them.
 
     The units are the caller's. Of a network that corrects a first guess g with error s the truth is
     g + s mean, with log-variance 2 log s + log-variance; without a first guess both are of the anomaly.
@@ -63,7 +63,9 @@ def gaussian(
     return mean, 2 * log_error.clamp(least_log_error, most_log_error)
 
 
-def by_precision(channels: Tensor, most: float = 10.0, least: float = -6.9078) -> tuple[Tensor, Tensor]:
+def read_gaussian_by_precision(
+    channels: Tensor, most: float = 10.0, least: float = -6.9078
+) -> tuple[Tensor, Tensor]:
     """The same as DINCAE has it: the first channels are means over variances, the second log-precisions.
 
     The logarithm of 1 / variance is held between ``least`` and ``most``, by default from a variance of a

@@ -39,7 +39,7 @@ def kullback_leibler(mean: Tensor, log_variance: Tensor, truth: Tensor, variance
     return gaussian(mean, log_variance, truth, variance) + own
 
 
-def weighted(
+def average_loss(
     loss: Loss,
     stages: Sequence[tuple[Tensor, Tensor]],
     truth: Tensor,
@@ -61,12 +61,12 @@ def weighted(
 
 def absolute_weights(network: nn.Module, mean: Tensor, log_variance: Tensor) -> Tensor:
     """L1: the sum of the weights' sizes. Biases are free."""
-    return torch.stack([weight.abs().sum() for weight in _weights(network)]).sum()
+    return torch.stack([weight.abs().sum() for weight in _list_weights(network)]).sum()
 
 
 def squared_weights(network: nn.Module, mean: Tensor, log_variance: Tensor) -> Tensor:
     """L2: the sum of the weights' squares. Biases are free."""
-    return torch.stack([weight.square().sum() for weight in _weights(network)]).sum()
+    return torch.stack([weight.square().sum() for weight in _list_weights(network)]).sum()
 
 
 def laplacian(network: nn.Module, mean: Tensor, log_variance: Tensor) -> Tensor:
@@ -79,7 +79,7 @@ def laplacian_of_error(network: nn.Module, mean: Tensor, log_variance: Tensor) -
     return _roughness(torch.exp(log_variance / 2))
 
 
-def _weights(network: nn.Module) -> list[Tensor]:
+def _list_weights(network: nn.Module) -> list[Tensor]:
     return [weight for weight in network.parameters() if weight.dim() > 1]
 
 

@@ -18,7 +18,7 @@ class Corners(NamedTuple):
     weight: Tensor  # (..., points, 4) which add up to one; all zero where a point lies outside
 
 
-def corners(
+def find_corners(
     date: Tensor, row: Tensor, column: Tensor, sea: Tensor, dates: int = 1, cyclic: bool = False
 ) -> Corners:
     """The corners of points (n,) in a series (dates, rows, columns), its cells numbered in this order.

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 _RADIUS = 6.371e6  # m, of the Earth
 
 
-def bivariate(channels: Tensor, most_log: float = 4.0) -> tuple[Tensor, Tensor]:
+def read_bivariate(channels: Tensor, most_log: float = 4.0) -> tuple[Tensor, Tensor]:
     """Mean (batch, 2, y, x) and factor (batch, 3, y, x) in five channels (batch, 5, y, x) of a network.
 
     The diagonal is an exponential; channels at zero are a mean of zero and the identity.
@@ -75,23 +75,23 @@ class Grid(nn.Module):
         self.register_buffer("eastward", _RADIUS * torch.deg2rad(lon), persistent=False)
 
     @property
-    def metres(self) -> float:
+    def row_spacing(self) -> float:
         """From row to row."""
         return float(self.northward.diff().abs().mean())
 
-    def north(self, field: Tensor) -> Tensor:
+    def differentiate_north(self, field: Tensor) -> Tensor:
         """d/dy of (..., y, x)."""
         return torch.gradient(field, spacing=(self.northward,), dim=(-2,))[0]
 
-    def east(self, field: Tensor) -> Tensor:
+    def differentiate_east(self, field: Tensor) -> Tensor:
         """d/dx of (..., y, x)."""
         return torch.gradient(field, spacing=(self.eastward,), dim=(-1,))[0] / self.latitude
 
-    def divergence(self, current: Tensor) -> Tensor:
+    def compute_divergence(self, current: Tensor) -> Tensor:
         """(batch, y, x) of (batch, 2, y, x), 1/s: du/dx + d(v cos lat)/dy / cos lat."""
         u, v = current.unbind(1)
-        return self.east(u) + self.north(v * self.latitude) / self.latitude
+        return self.differentiate_east(u) + self.differentiate_north(v * self.latitude) / self.latitude
 
-    def flow(self, psi: Tensor) -> Tensor:
+    def compute_flow(self, psi: Tensor) -> Tensor:
         """u = -dpsi/dy, v = dpsi/dx (batch, 2, y, x), m/s, of a stream function (batch, y, x), m2/s."""
-        return torch.stack([-self.north(psi), self.east(psi)], 1)
+        return torch.stack([-self.differentiate_north(psi), self.differentiate_east(psi)], 1)

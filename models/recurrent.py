@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from .convolutional_recurrent import channels_of_each, sequence
+from .convolutional_recurrent import count_channels_per_date, split_dates
 from .head import zero_weights
 
 
@@ -133,7 +133,7 @@ class PixelFiller(nn.Module):
     """(batch, inputs, y, x) to (batch, outputs, y, x) of the middle one of ``dates``, for any y and x.
 
     Each pixel by itself, from its own series in both directions; the input is that of
-    `convolutional_recurrent.sequence`. ``cell`` is ``rnn``, ``lstm`` or ``gru``. Raises ValueError for
+    `convolutional_recurrent.split_dates`. ``cell`` is ``rnn``, ``lstm`` or ``gru``. Raises ValueError for
     another.
     """
 
@@ -151,11 +151,13 @@ class PixelFiller(nn.Module):
         if cell not in kinds:
             raise ValueError(f"cell {cell!r} is none of {', '.join(kinds)}")
         self.dates, self.variables = dates, variables
-        ahead, back = (kinds[cell](channels_of_each(inputs, dates, variables), hidden) for _ in range(2))
+        ahead, back = (
+            kinds[cell](count_channels_per_date(inputs, dates, variables), hidden) for _ in range(2)
+        )
         self.both = BothWays(ahead, back, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         # (batch, y, x, channels, dates)
-        pixels = sequence(x, self.dates, self.variables).permute(0, 3, 4, 2, 1)
+        pixels = split_dates(x, self.dates, self.variables).permute(0, 3, 4, 2, 1)
         said = self.both(pixels.flatten(0, 2))[..., self.dates // 2]
         return said.unflatten(0, pixels.shape[:3]).movedim(-1, 1)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .head import zero_weights
-from .unet import padded
+from .unet import pad_to_multiple
 
 
 class ResNet(nn.Module):
@@ -49,7 +49,7 @@ class ResNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         rows, columns = x.shape[-2:]
-        x = self.lift(functional.pixel_unshuffle(padded(x, self.fold), self.fold))
+        x = self.lift(functional.pixel_unshuffle(pad_to_multiple(x, self.fold), self.fold))
         for step in range(self.steps):
             x = x + self.velocities[step % len(self.velocities)](x) / self.steps
         return functional.pixel_shuffle(self.head(x), self.fold)[..., :rows, :columns]

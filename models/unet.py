@@ -101,13 +101,13 @@ class UNet(nn.Module):
         self.up = nn.ModuleList(
             ResidualBlock(width if self.added else below + width, width, norm) for below, width in upwards
         )
-        self.enlarge = nn.ModuleList(_doubling(up, below) for below, _ in upwards)
+        self.enlarge = nn.ModuleList(_make_upsampling(up, below) for below, _ in upwards)
         self.gates = nn.ModuleList(AttentionGate(width, below) for below, width in upwards if attention)
         self.head = zero_weights(nn.Conv2d(widths[0], outputs, 1))
 
     def encode(self, x: Tensor) -> list[Tensor]:
         """The features of each level, from the finest down, the grid padded to fold and halve evenly."""
-        x = padded(x, self.fold * 2 ** len(self.up))
+        x = pad_to_multiple(x, self.fold * 2 ** len(self.up))
         levels = [self.down[0](functional.pixel_unshuffle(x, self.fold))]
         for block in self.down[1:]:
             levels.append(block(functional.avg_pool2d(levels[-1], 2)))
@@ -128,13 +128,13 @@ class UNet(nn.Module):
         return self.decode(self.encode(x))[..., :rows, :columns]
 
 
-def padded(x: Tensor, unit: int) -> Tensor:
+def pad_to_multiple(x: Tensor, unit: int) -> Tensor:
     """(..., y, x) with zeros after the last row and column, up to whole units of cells."""
     rows, columns = x.shape[-2:]
     return functional.pad(x, (0, -columns % unit, 0, -rows % unit))
 
 
-def _doubling(up: str, width: int) -> nn.Module:
+def _make_upsampling(up: str, width: int) -> nn.Module:
     """(batch, width, y, x) to (batch, width, 2 y, 2 x)."""
     if up == "transposed":
         return nn.ConvTranspose2d(width, width, 2, stride=2)

@@ -29,23 +29,23 @@ class VariationalAutoEncoder(ConvolutionalAutoEncoder):
         super().__init__(inputs, outputs, shape, latent, dense=dense, **options)
         self.log_variance = nn.Linear(dense, latent)
 
-    def gaussian(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def encode_gaussian(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance (batch, latent) of images (batch, inputs, y, x)."""
-        features = self.features(x)
+        features = self.extract_features(x)
         return self.latent(features), self.log_variance(features)
 
     def forward(self, x: Tensor) -> Tensor:
-        mean, log_variance = self.gaussian(x)
-        code = draw(mean, log_variance) if self.training else mean
+        mean, log_variance = self.encode_gaussian(x)
+        code = draw_gaussian(mean, log_variance) if self.training else mean
         rows, columns = x.shape[-2:]
         return self.decode(code)[..., :rows, :columns]
 
 
-def draw(mean: Tensor, log_variance: Tensor) -> Tensor:
+def draw_gaussian(mean: Tensor, log_variance: Tensor) -> Tensor:
     """One value of each Gaussian, with a gradient to its mean and log-variance."""
     return mean + torch.exp(log_variance / 2) * torch.randn_like(mean)
 
 
-def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
+def compute_kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
     """Kullback-Leibler divergence (batch,) of Gaussians (batch, latent) from the standard one, in nats."""
     return (mean.square() + log_variance.exp() - 1 - log_variance).sum(1) / 2

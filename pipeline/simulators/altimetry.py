@@ -64,64 +64,66 @@ MISSIONS = {
 }
 
 
-def nadir(mission: Mission, time: ArrayLike) -> tuple[Floats, Floats]:
+def locate_nadir(mission: Mission, time: ArrayLike) -> tuple[Floats, Floats]:
     """Latitude and longitude, degrees, of the point under the satellite at ``time``, days, of any shape."""
     phase = np.mod(np.asarray(time, np.float64) / mission.days, 1.0)
     u = 2 * np.pi * np.mod(mission.revolutions * phase, 1.0)  # the argument of latitude
     inclination = np.radians(mission.inclination)
     lat = np.degrees(np.arcsin(np.sin(inclination) * np.sin(u)))
     from_node = np.degrees(np.arctan2(np.cos(inclination) * np.sin(u), np.cos(u)))
-    return lat, _wrapped(mission.first_longitude + from_node - 360.0 * mission.nodal_days * phase)
+    return lat, _wrap_longitude(mission.first_longitude + from_node - 360.0 * mission.nodal_days * phase)
 
 
-def ground_track(mission: Mission, start_day: float, end_day: float) -> tuple[Floats, Floats, Floats]:
+def sample_ground_track(mission: Mission, start_day: float, end_day: float) -> tuple[Floats, Floats, Floats]:
     """Time in days, latitude and longitude in degrees of the nadir points in [start, end), each (n,).
 
     The points of a cycle are those of every other, and windows that join share none.
     """
-    first, end, step = _numbers(mission, start_day, end_day)
+    first, end, step = _number_points(mission, start_day, end_day)
     time = np.arange(first, end) * step
-    return time, *nadir(mission, time)
+    return time, *locate_nadir(mission, time)
 
 
-def swath(mission: Mission, time: ArrayLike) -> tuple[Floats, Floats]:
+def locate_swath(mission: Mission, time: ArrayLike) -> tuple[Floats, Floats]:
     """Latitude and longitude (n, across), degrees, of the points beside the track at the times (n,), days.
 
     They lie on the great circle at right angles to the track, at the distances ``mission.across``.
     """
     days, second = np.asarray(time, np.float64), 1 / 86400
-    under = unit_vectors(*nadir(mission, days))
-    ahead = unit_vectors(*nadir(mission, days + second)) - unit_vectors(*nadir(mission, days - second))
+    under = unit_vectors(*locate_nadir(mission, days))
+    ahead = unit_vectors(*locate_nadir(mission, days + second)) - unit_vectors(
+        *locate_nadir(mission, days - second)
+    )
     right = np.cross(ahead, under)
     right /= np.linalg.norm(right, axis=-1, keepdims=True)
     angle = np.array(mission.across)[:, None] / EARTH_RADIUS
     points = under[:, None] * np.cos(angle) + right[:, None] * np.sin(angle)
-    return np.degrees(np.arcsin(points[..., 2].clip(-1, 1))), _wrapped(
+    return np.degrees(np.arcsin(points[..., 2].clip(-1, 1))), _wrap_longitude(
         np.degrees(np.arctan2(points[..., 1], points[..., 0]))
     )
 
 
-def overflown(
+def find_points_in_circle(
     mission: Mission, start_day: float, end_day: float, circle: tuple[Floats, float]
 ) -> tuple[Floats, Floats, Floats]:
-    """Time, latitude and longitude (n,) of the points, swath included, in [start, end) in a `circle`.
+    """Time, latitude and longitude (n,) of the points, swath included, in [start, end) in a `find_bounding_circle`.
 
     Some points around it come with them; what is far from a small domain costs next to nothing.
     """
     centre, radius = circle
-    first, end, step = _numbers(mission, start_day, end_day)
+    first, end, step = _number_points(mission, start_day, end_day)
     coarse = np.arange(first, end, _STRIDE)
     reach = (_FASTER * _STRIDE * mission.spacing + np.abs(mission.across).max()) / EARTH_RADIUS
-    near = unit_vectors(*nadir(mission, coarse * step)) @ centre >= np.cos(min(np.pi, radius + reach))
+    near = unit_vectors(*locate_nadir(mission, coarse * step)) @ centre >= np.cos(min(np.pi, radius + reach))
     number = (coarse[near, None] + np.arange(_STRIDE)).ravel()
     time = number[number < end] * step
     if mission.across == (0.0,):
-        return time, *nadir(mission, time)
-    latitude, longitude = swath(mission, time)
+        return time, *locate_nadir(mission, time)
+    latitude, longitude = locate_swath(mission, time)
     return np.repeat(time, len(mission.across)), latitude.ravel(), longitude.ravel()
 
 
-def circle(lat: ArrayLike, lon: ArrayLike) -> tuple[Floats, float]:
+def find_bounding_circle(lat: ArrayLike, lon: ArrayLike) -> tuple[Floats, float]:
     """The mean direction (3,) of places in degrees, and the angle from it, radians, that holds them all."""
     places = unit_vectors(np.ravel(lat), np.ravel(lon))
     middle = places.mean(axis=0)
@@ -132,7 +134,7 @@ def circle(lat: ArrayLike, lon: ArrayLike) -> tuple[Floats, float]:
     return centre, float(np.arccos((places @ centre).min().clip(-1, 1)))
 
 
-def observed_cells(
+def find_observed_cells(
     lat: ArrayLike, lon: ArrayLike, days: ArrayLike, missions: Iterable[Mission]
 ) -> NDArray[np.bool_]:
     """(time, lat, lon) True at the cells with a point of a mission on each date.
@@ -150,18 +152,20 @@ def observed_cells(
             f"the grid has {y.shape[0]} rows and {y.shape[1]} columns, and altimeters are laid on cells "
             "with a height and a width; give two of each or more"
         )
-    tree, cells, far = _tree(y, x)
-    domain = circle(y, x)
+    tree, cells, far = _build_tree(y, x)
+    domain = find_bounding_circle(y, x)
     dates = np.asarray(days, np.float64)
     seen = np.zeros((len(dates), y.size + 1), np.bool_)  # the last one is for what lies outside
     for mission in missions:
         for date, day in zip(seen, dates, strict=True):
-            _, *points = overflown(mission, day - 0.5, day + 0.5, domain)
+            _, *points = find_points_in_circle(mission, day - 0.5, day + 0.5, domain)
             date[cells[tree.query(unit_vectors(*points), distance_upper_bound=far)[1]]] = True
     return seen[:, :-1].reshape(len(dates), *y.shape)
 
 
-def observe(field: xr.DataArray, missions: Iterable[Mission], rng: np.random.Generator) -> xr.Dataset:
+def observe_along_tracks(
+    field: xr.DataArray, missions: Iterable[Mission], rng: np.random.Generator
+) -> xr.Dataset:
     """What missions would measure of a sea level in metres (time, lat, lon): a series along their tracks.
 
     The ``field`` has its dimensions in this order, and their coordinates: times (`numpy.datetime64`; the
@@ -188,18 +192,18 @@ def observe(field: xr.DataArray, missions: Iterable[Mission], rng: np.random.Gen
     if lon[-1] + 1.5 * (lon[-1] - lon[-2]) > lon[0] + 360:  # a whole circle of latitude is closed
         lon, values = np.append(lon, lon[0] + 360), np.concatenate([values, values[..., :1]], axis=2)
     sample = RegularGridInterpolator((days, lat, lon), values, bounds_error=False, fill_value=np.nan)
-    domain = circle(*np.meshgrid(lat, lon))
+    domain = find_bounding_circle(*np.meshgrid(lat, lon))
     series = []
     for mission in missions:
         for day in np.arange(days[0], days[-1], 1.0):  # a day at a time: swaths have millions of points
             until = min(day + 1.0, days[-1])
-            time, *place = overflown(mission, day, until, domain)
+            time, *place = find_points_in_circle(mission, day, until, domain)
             latitude, longitude = place[0], lon[0] + np.mod(place[1] - lon[0], 360.0)
             level = sample(np.stack([time, latitude, longitude], axis=-1))
             kept = np.isfinite(level)
             level = level[kept] + mission.noise * rng.standard_normal(np.count_nonzero(kept))
             names = np.full(level.size, mission.name, dtype=object)
-            series.append((time[kept], latitude[kept], _wrapped(longitude[kept]), level, names))
+            series.append((time[kept], latitude[kept], _wrap_longitude(longitude[kept]), level, names))
     time, latitude, longitude, level, names = (np.concatenate(part) for part in zip(*series, strict=True))
     order = np.argsort(time, kind="stable")
     times = dates[0] + pd.to_timedelta(time[order], unit="D")
@@ -220,14 +224,14 @@ def observe(field: xr.DataArray, missions: Iterable[Mission], rng: np.random.Gen
     )
 
 
-def _numbers(mission: Mission, start_day: float, end_day: float) -> tuple[int, int, float]:
+def _number_points(mission: Mission, start_day: float, end_day: float) -> tuple[int, int, float]:
     """First and end of the numbers of the points in [start, end), and the days from one to the next."""
     length = 2 * np.pi * EARTH_RADIUS * mission.revolutions
     step = mission.days / round(length / mission.spacing)  # a whole number of points in a cycle
     return int(np.ceil(start_day / step)), int(np.ceil(end_day / step)), step
 
 
-def _tree(lat: Floats, lon: Floats) -> tuple[KDTree, NDArray[np.int64], float]:
+def _build_tree(lat: Floats, lon: Floats) -> tuple[KDTree, NDArray[np.int64], float]:
     """A search tree of the cells and a ring around them, the cell of each of its places, and how far to look.
 
     The places of the ring, and what is too far from any, have the number of cells for a number. The ring is
@@ -245,6 +249,6 @@ def _tree(lat: Floats, lon: Floats) -> tuple[KDTree, NDArray[np.int64], float]:
     return KDTree(places), np.minimum(np.arange(len(places) + 1), lat.size), diagonal
 
 
-def _wrapped(lon: Floats) -> Floats:
+def _wrap_longitude(lon: Floats) -> Floats:
     """Degrees in [-180, 180)."""
     return np.mod(lon + 180.0, 360.0) - 180.0

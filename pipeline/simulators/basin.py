@@ -33,7 +33,7 @@ from .running import State, adams_bashforth
 _DENSITY = 1000.0  # kg m-3, of what the wind drives
 
 
-def arakawa(a: Tensor, b: Tensor, spacing: float) -> Tensor:
+def compute_jacobian(a: Tensor, b: Tensor, spacing: float) -> Tensor:
     """a_x b_y - a_y b_x of fields (..., y, x) at all but their outermost points (..., y - 2, x - 2).
 
     The sum of a times it is 0 where a is 0 on the edge, that of b times it where b is 0 there too.
@@ -55,14 +55,14 @@ def arakawa(a: Tensor, b: Tensor, spacing: float) -> Tensor:
     return total / (12 * spacing**2)
 
 
-def laplacian(psi: Tensor, spacing: float) -> Tensor:
+def apply_laplacian(psi: Tensor, spacing: float) -> Tensor:
     """Of a field (..., y, x), by five points, at all but its outermost points (..., y - 2, x - 2)."""
     middle = psi[..., 1:-1, 1:-1]
     around = psi[..., 2:, 1:-1] + psi[..., :-2, 1:-1] + psi[..., 1:-1, 2:] + psi[..., 1:-1, :-2]
     return (around - 4 * middle) / spacing**2
 
 
-def sine_transform(x: Tensor) -> Tensor:
+def apply_sine_transform(x: Tensor) -> Tensor:
     """The sine transform of the first kind over the last two axes (..., y, x); done twice it gives x back.
 
     On n - 1 points it has the factor (2/n)^(1/2) an axis. On a GPU by the Fourier transform of the odd
@@ -70,10 +70,10 @@ def sine_transform(x: Tensor) -> Tensor:
     """
     if x.device.type == "cpu":
         return torch.from_numpy(dstn(x.numpy(), type=1, axes=(-2, -1), norm="ortho"))
-    return odd_fourier(odd_fourier(x))
+    return transform_odd_extension(transform_odd_extension(x))
 
 
-def odd_fourier(x: Tensor) -> Tensor:
+def transform_odd_extension(x: Tensor) -> Tensor:
     """The sine transform over the last axis of (..., y, x), as (..., x, y)."""
     n = x.shape[-1] + 1
     wall = torch.zeros_like(x[..., :1])
@@ -81,7 +81,7 @@ def odd_fourier(x: Tensor) -> Tensor:
     return (torch.fft.rfft(odd).imag[..., 1:n] * -math.sqrt(1 / (2 * n))).transpose(-1, -2)
 
 
-def _mixed(matrix: Tensor, x: Tensor) -> Tensor:
+def _mix_layers(matrix: Tensor, x: Tensor) -> Tensor:
     """The matrix times the layers of x (batch, layers, y, x)."""
     return (matrix @ x.flatten(-2)).reshape(x.shape)
 
@@ -170,18 +170,18 @@ class Basin:
         return self._tensor(-1 / (square[:, None] + square + self._modes[0][:, None, None]))
 
     @cached_property
-    def _walled(self) -> Tensor:
+    def _wall_response(self) -> Tensor:
         """(modes, y, x) without vorticity, 1 on the walls; 0 for the barotropic mode, which needs none."""
         values = self._tensor(self._modes[0])[:, None, None]
         inside = values.expand(-1, self.cells - 1, self.cells - 1)
-        inside = sine_transform(sine_transform(inside) * self._inverse)
+        inside = apply_sine_transform(apply_sine_transform(inside) * self._inverse)
         whole = 1 + pad(inside, (1, 1, 1, 1))
         whole[0] = 0
         return whole
 
     @cached_property
-    def _walled_mean(self) -> Tensor:
-        mean = self.mean(self._walled)
+    def _wall_response_mean(self) -> Tensor:
+        mean = self.mean(self._wall_response)
         mean[0] = 1  # what divides the barotropic mode's 0
         return mean
 
@@ -210,25 +210,27 @@ class Basin:
 
     def psi(self, q: Tensor) -> Tensor:
         """The stream function (batch, layers, cells + 1, cells + 1), in m2 s-1, of a potential vorticity."""
-        modes = _mixed(self._to_modes, q)
-        psi = pad(sine_transform(sine_transform(modes) * self._inverse), (1, 1, 1, 1))
-        wall = self.mean(psi) / self._walled_mean  # no baroclinic mode has a mean: each layer keeps its mass
+        modes = _mix_layers(self._to_modes, q)
+        psi = pad(apply_sine_transform(apply_sine_transform(modes) * self._inverse), (1, 1, 1, 1))
+        wall = (
+            self.mean(psi) / self._wall_response_mean
+        )  # no baroclinic mode has a mean: each layer keeps its mass
         wall[:, 0] = 0
-        psi = psi - wall[..., None, None] * self._walled
-        return _mixed(self._to_layers, psi)
+        psi = psi - wall[..., None, None] * self._wall_response
+        return _mix_layers(self._to_layers, psi)
 
     def vorticity(self, psi: Tensor) -> Tensor:
         """The potential vorticity without beta y, off the walls, of a stream function."""
-        return laplacian(psi, self.spacing) - self._stretching(psi[..., 1:-1, 1:-1])
+        return apply_laplacian(psi, self.spacing) - self._stretching(psi[..., 1:-1, 1:-1])
 
     def tendency(self, q: Tensor) -> Tensor:
         """dq/dt, in s-2."""
         psi = self.psi(q)
         stretching = self._stretching(psi)
         zeta = pad(q + stretching[..., 1:-1, 1:-1], (1, 1, 1, 1))
-        total = -arakawa(psi, zeta - stretching + self.planetary, self.spacing)
+        total = -compute_jacobian(psi, zeta - stretching + self.planetary, self.spacing)
         if self.viscosity:
-            total += self.viscosity * laplacian(zeta, self.spacing)
+            total += self.viscosity * apply_laplacian(zeta, self.spacing)
         total[:, 0] += self.curl
         total[:, -1] -= self.drag * zeta[:, -1, 1:-1, 1:-1]
         return total
@@ -242,7 +244,7 @@ class Basin:
         potential = (over * self.mean(psi.diff(dim=1).square())).sum(-1)
         return _DENSITY / 2 * (kinetic + potential)
 
-    def perturbed(self, members: int = 1, seed: int = 0, size: float = 1e-8) -> State:
+    def start(self, members: int = 1, seed: int = 0, size: float = 1e-8) -> State:
         """A basin at rest but for noise of ``size`` s-1, other noise for each of ``members``."""
         shape = (members, len(self.depths), self.cells - 1, self.cells - 1)
         noise = torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
@@ -278,7 +280,7 @@ class Basin:
         )
 
     def _stretching(self, psi: Tensor) -> Tensor:
-        return _mixed(self.coupling, psi)
+        return _mix_layers(self.coupling, psi)
 
     def _tensor(self, values: np.ndarray) -> Tensor:
         return torch.tensor(values, dtype=self.dtype, device=self.device)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ...models.dynamics import Step, rk4, roll
+from ...models.dynamics import Step, rk4, roll_out
 
 _NEAR = 1e-6  # of a neighbour: far above double precision, far below what bends
 
@@ -20,7 +20,7 @@ def tendency(state: Tensor, sigma: float = 10.0, rho: float = 28.0, beta: float 
     return torch.stack([sigma * (y - x), x * (rho - z) - y, x * y - beta * z], dim=-1)
 
 
-def snapshots(
+def integrate(
     state: Tensor, steps: int, dt: float = 0.01, substeps: int = 2, system: Step = tendency
 ) -> Tensor:
     """A state (batch, n) and the ``steps`` that follow it every ``dt``: (batch, 1 + steps, n).
@@ -34,10 +34,10 @@ def snapshots(
             state = rk4(system, state, dt / substeps)
         return state
 
-    return torch.cat([state[:, None], roll(step, state, steps)], dim=1)
+    return torch.cat([state[:, None], roll_out(step, state, steps)], dim=1)
 
 
-def largest_lyapunov(step: Step, state: Tensor, steps: int, dt: float) -> float:
+def estimate_lyapunov_exponent(step: Step, state: Tensor, steps: int, dt: float) -> float:
     """The mean exponential growth, per unit of time, of small errors of a step (batch, n) to (batch, n).
 
     A neighbour follows each state and is brought back to a distance of 1e-6 at every step (Benettin et al.

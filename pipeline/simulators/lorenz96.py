@@ -1,4 +1,4 @@
-"""The system of Lorenz 1996 (Predictability: a problem partly solved, ECMWF), for `lorenz63.snapshots`.
+"""The system of Lorenz 1996 (Predictability: a problem partly solved, ECMWF), for `lorenz63.integrate`.
 
 A ring of variables, dx_i/dt = (x_{i+1} - x_{i-2}) x_{i-1} - x_i + F. With 40 of them and F = 8 its largest
 Lyapunov exponent is about 1.67 (Lorenz and Emanuel 1998, doi:10.1175/1520-0469(1998)055<0399:OSFSWO>2.0.CO;2:

@@ -27,7 +27,9 @@ class Station:
     noise: float = 0.05  # m/s, standard deviation of an observation's error
 
 
-def bearing(station: Station, lat: NDArray[np.floating], lon: NDArray[np.floating]) -> NDArray[np.float64]:
+def compute_bearing(
+    station: Station, lat: NDArray[np.floating], lon: NDArray[np.floating]
+) -> NDArray[np.float64]:
     """Direction at each place away from the station along the great circle, degrees clockwise from north."""
     (y, x), (y0, x0) = np.radians([lat, lon]), np.radians([station.lat, station.lon])
     east = np.sin(x0 - x) * np.cos(y0)
@@ -35,7 +37,7 @@ def bearing(station: Station, lat: NDArray[np.floating], lon: NDArray[np.floatin
     return np.degrees(np.arctan2(-east, -north)) % 360
 
 
-def observe(current: xr.Dataset, stations: Sequence[Station], rng: np.random.Generator) -> xr.Dataset:
+def observe_radials(current: xr.Dataset, stations: Sequence[Station], rng: np.random.Generator) -> xr.Dataset:
     """``radial`` (time, station, lat, lon), m/s, positive away from the radar, and its ``direction``.
 
     ``current`` has ``u`` and ``v`` (time, lat, lon), m/s, missing on land. Observations have their station's
@@ -45,7 +47,7 @@ def observe(current: xr.Dataset, stations: Sequence[Station], rng: np.random.Gen
     u, v = (current[name].transpose("time", "lat", "lon").to_numpy() for name in ("u", "v"))
     radial, direction = [], []
     for station in stations:
-        away = bearing(station, lat, lon)
+        away = compute_bearing(station, lat, lon)
         angle = np.radians(away)
         between = unit_vectors(lat, lon) @ unit_vectors(station.lat, station.lon)
         far = EARTH_RADIUS * np.arccos(between.clip(-1, 1)) / station.reach

@@ -58,12 +58,12 @@ class TwoLayer:
         noise = torch.randn(members, 2, self.cells, self.cells, dtype=torch.float64, generator=rng)
         scale = self._squared.cpu().sqrt() * self.deformation_radius
         psi_hat = torch.fft.rfft2(noise) * (scale * torch.exp(-(scale**2)))
-        square = self._total(self._squared.cpu() * psi_hat.abs() ** 2).mean(1)
-        return (self._of_psi(psi_hat * (speed / square.sqrt()).view(-1, 1, 1, 1)),)
+        square = self._average_square(self._squared.cpu() * psi_hat.abs() ** 2).mean(1)
+        return (self._q_hat(psi_hat * (speed / square.sqrt()).view(-1, 1, 1, 1)),)
 
-    def of_psi(self, psi: Tensor) -> State:
+    def make_state(self, psi: Tensor) -> State:
         """The state with stream functions (member, 2, y, x), m2/s."""
-        return (self._of_psi(torch.fft.rfft2(psi.double())),)
+        return (self._q_hat(torch.fft.rfft2(psi.double())),)
 
     def psi(self, state: State) -> Tensor:
         """Stream functions (member, 2, y, x), m2/s."""
@@ -79,11 +79,11 @@ class TwoLayer:
     def tendency(self, q: Tensor) -> Tensor:
         """dq/dt of transforms (member, 2, y, x wavenumber)."""
         psi = self._psi_hat(q)
-        flow = torch.cat([psi * self._u_of_psi, psi * self._ik, q], dim=1)
+        flow = torch.cat([psi * self._u_from_psi, psi * self._ik, q], dim=1)
         u, v, vorticity = torch.fft.irfft2(flow, s=(self.cells, self.cells)).chunk(3, dim=1)
         fluxes = torch.fft.rfft2(torch.cat([(u + self._mean_flow) * vorticity, v * vorticity], dim=1))
         along, across = fluxes.chunk(2, dim=1)
-        return self._linear * psi - self._ik * along + self._u_of_psi * across
+        return self._linear * psi - self._ik * along + self._u_from_psi * across
 
     def energy(self, state: State) -> Tensor:
         """(member,) kinetic and potential energy, m2/s2: the mean over both layers."""
@@ -91,11 +91,11 @@ class TwoLayer:
         share = self._shares.view(2, 1, 1)
         kinetic = (share * self._squared * psi.abs() ** 2).sum(1)
         stretching = self._shares[0] * self._f1 * (psi[:, 0] - psi[:, 1]).abs() ** 2
-        return self._total(kinetic + stretching) / 2
+        return self._average_square(kinetic + stretching) / 2
 
     def enstrophy(self, state: State) -> Tensor:
         """(member, 2) of each layer, 1/s2."""
-        return self._total(state[0].abs() ** 2) / 2
+        return self._average_square(state[0].abs() ** 2) / 2
 
     def growth_rates(self) -> Tensor:
         """(y, x wavenumber) 1/s: the faster growth of the two small waves, of the linear equations."""
@@ -123,7 +123,7 @@ class TwoLayer:
             {"y": ("y", centres, place), "x": ("x", centres, place)},
         )
 
-    def _of_psi(self, psi_hat: Tensor) -> Tensor:
+    def _q_hat(self, psi_hat: Tensor) -> Tensor:
         upper, lower = psi_hat.to(self.device).unbind(1)
         squared = self._squared.to(self.device)
         q = [
@@ -135,7 +135,7 @@ class TwoLayer:
     def _psi_hat(self, q: Tensor) -> Tensor:
         return (self._inverse * q[:, None]).sum(2)
 
-    def _total(self, density: Tensor) -> Tensor:
+    def _average_square(self, density: Tensor) -> Tensor:
         """The mean over the square of a quadratic quantity (..., y, x wavenumber)."""
         twice = torch.full((self.cells // 2 + 1,), 2.0, dtype=density.dtype, device=density.device)
         twice[[0, -1]] = 1.0
@@ -185,7 +185,7 @@ class TwoLayer:
         return (1j * self._wavenumbers[1]).to(self.device, self._complex)
 
     @cached_property
-    def _u_of_psi(self) -> Tensor:
+    def _u_from_psi(self) -> Tensor:
         return (-1j * self._wavenumbers[0]).to(self.device, self._complex)
 
     @cached_property

@@ -43,6 +43,6 @@ def test_the_encoder_of_an_autoencoder_will_do():
     module = Classifier(coder.encoder, 128, 10, (28, 28), unit=8).eval()
     x = torch.rand(2, 1, 28, 28)
     with torch.no_grad():
-        torch.testing.assert_close(module.features(x), coder.features(x), rtol=0, atol=0)
-        expected = coder.features(x) @ module.head[1].weight.T + module.head[1].bias
+        torch.testing.assert_close(module.extract_features(x), coder.extract_features(x), rtol=0, atol=0)
+        expected = coder.extract_features(x) @ module.head[1].weight.T + module.head[1].bias
         torch.testing.assert_close(module(x), expected)

@@ -8,7 +8,7 @@ from oceanfill.models.convolutional_recurrent import (
     ConvLSTM,
     RecurrentFiller,
     RecurrentUNet,
-    sequence,
+    split_dates,
 )
 
 torch.set_num_threads(1)
@@ -16,7 +16,7 @@ torch.set_num_threads(1)
 
 def test_a_sequence_has_the_channels_of_each_date():
     x = torch.arange(9.0)[None, :, None, None].expand(2, 9, 4, 3)  # three anomalies, three errors, three more
-    assert sequence(x, 3)[1, :, :, 2, 1].tolist() == [[0, 3, 6, 7, 8], [1, 4, 6, 7, 8], [2, 5, 6, 7, 8]]
+    assert split_dates(x, 3)[1, :, :, 2, 1].tolist() == [[0, 3, 6, 7, 8], [1, 4, 6, 7, 8], [2, 5, 6, 7, 8]]
 
 
 @pytest.mark.parametrize(("cell", "layer"), [(ConvLSTM, torch.nn.LSTM), (ConvGRU, torch.nn.GRU)])

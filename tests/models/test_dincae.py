@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from oceanfill.models.convolutional_recurrent import sequence
+from oceanfill.models.convolutional_recurrent import split_dates
 from oceanfill.models.dincae import DINCAE1, DINCAE2
 from torch.nn.functional import avg_pool2d, interpolate, leaky_relu, relu
 
@@ -97,7 +97,7 @@ def test_the_second_network_sees_what_the_first_said_and_the_input(dimensions):
     for network in net.networks:
         torch.nn.init.normal_(network.head.weight)
     x = torch.randn(2, 8, 6, 5)
-    seen = sequence(x, 3).transpose(1, 2) if dimensions == 3 else x
+    seen = split_dates(x, 3).transpose(1, 2) if dimensions == 3 else x
     first = net.networks[0](seen)
     second = net.networks[1](torch.cat([first, seen], 1))
     stages = net.stages(x)

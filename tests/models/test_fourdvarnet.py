@@ -16,7 +16,7 @@ from oceanfill.models.fourdvarnet import (
     TwoScalePrior,
     VariationalFiller,
 )
-from oceanfill.pipeline.simulators.lorenz63 import snapshots, tendency
+from oceanfill.pipeline.simulators.lorenz63 import integrate, tendency
 from torch import nn
 
 torch.set_num_threads(1)
@@ -158,7 +158,7 @@ def test_two_scales_see_the_smooth_part_and_the_rest():
 
 
 def test_the_true_equations_expect_what_comes_and_know_normalised_states():
-    truth = snapshots(torch.tensor([[8.0, 0.0, 30.0]], dtype=torch.float64), 30, substeps=1).movedim(-1, 1)
+    truth = integrate(torch.tensor([[8.0, 0.0, 30.0]], dtype=torch.float64), 30, substeps=1).movedim(-1, 1)
     prior = Evolution(lambda state: rk4(tendency, state, 0.01))
     torch.testing.assert_close(prior(truth), truth)
     normalised = Evolution(prior.step, scale=8.0, offset=20.0)

@@ -6,12 +6,12 @@ import pytest
 import torch
 from oceanfill.models.losses import (
     absolute_weights,
+    average_loss,
     gaussian,
     kullback_leibler,
     laplacian,
     laplacian_of_error,
     squared_weights,
-    weighted,
 )
 from torch.distributions import Normal, kl_divergence
 
@@ -70,10 +70,10 @@ def test_the_mean_is_weighted_and_stages_have_their_parts(said):
     stages = [(mean, log_variance), (truth + 1, 0 * log_variance)]
     first = (gaussian(mean, log_variance, truth, variance) * weight).sum() / weight.sum()
     blind = truth.where(weight > 0, torch.nan), variance.where(weight > 0, torch.nan)
-    torch.testing.assert_close(weighted(gaussian, stages[:1], *blind, weight), first)
-    torch.testing.assert_close(weighted(gaussian, stages, *blind, weight), 0.3 * first + 0.7 * 0.5)
-    torch.testing.assert_close(weighted(gaussian, stages, *blind, weight, (2, 1)), 2 * first + 0.5)
-    assert weighted(gaussian, stages, *blind, 0 * weight) == 0
+    torch.testing.assert_close(average_loss(gaussian, stages[:1], *blind, weight), first)
+    torch.testing.assert_close(average_loss(gaussian, stages, *blind, weight), 0.3 * first + 0.7 * 0.5)
+    torch.testing.assert_close(average_loss(gaussian, stages, *blind, weight, (2, 1)), 2 * first + 0.5)
+    assert average_loss(gaussian, stages, *blind, 0 * weight) == 0
 
 
 def test_penalties_of_weights_leave_biases_out():

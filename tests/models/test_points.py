@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from oceanfill.models.points import Corners, corners, to_cells, to_points
+from oceanfill.models.points import Corners, find_corners, to_cells, to_points
 from scipy.interpolate import RegularGridInterpolator
 
 SHAPE = 3, 5, 7
@@ -18,7 +18,7 @@ def scattered(count: int, cyclic: bool = False, kind: torch.dtype = torch.float6
         (torch.rand(count, generator=random, dtype=torch.float64) * (extent + 1) - 1).to(kind)
         for extent in SHAPE[1:]
     )
-    return corners(date, row, column, sea, SHAPE[0], cyclic)
+    return find_corners(date, row, column, sea, SHAPE[0], cyclic)
 
 
 def matrix(at: Corners, cells: int) -> np.ndarray:
@@ -62,7 +62,7 @@ def test_it_is_the_interpolation_of_scipy_up_to_the_last_row_and_column():
     row = np.concatenate([random.uniform(0, 4, 50), [0, 4, 4, 2.5]])
     column = np.concatenate([random.uniform(0, 6, 50), [0, 6, 3.25, 6]])
     made = (torch.from_numpy(part) for part in (np.ones(54, np.int64), row, column, np.ones(SHAPE[1:], bool)))
-    found = to_points(torch.from_numpy(maps).flatten(), corners(*made, dates=3))
+    found = to_points(torch.from_numpy(maps).flatten(), find_corners(*made, dates=3))
     expected = RegularGridInterpolator((np.arange(5), np.arange(7)), maps[1])(np.stack([row, column], 1))
     np.testing.assert_allclose(found, expected, atol=1e-14)
 
@@ -71,14 +71,14 @@ def test_between_the_last_column_and_the_first_both_count():
     maps = torch.arange(35.0, dtype=torch.float64)
     sea = torch.ones(5, 7, dtype=torch.bool)
     where = torch.tensor([0]), torch.tensor([2.0]), torch.tensor([6.25])
-    around = corners(*where, sea, cyclic=True)
+    around = find_corners(*where, sea, cyclic=True)
     assert to_points(maps, around).item() == pytest.approx(0.75 * 20 + 0.25 * 14)
-    assert not corners(*where, sea).weight.any(), "outside of a grid that is not a circle"
+    assert not find_corners(*where, sea).weight.any(), "outside of a grid that is not a circle"
 
 
 def test_the_weight_of_land_goes_to_the_sea_beside_it():
     sea = torch.tensor([[True, False], [True, False]])
-    at = corners(torch.tensor([0, 0]), torch.tensor([0.25, 0.5]), torch.tensor([0.5, 1.0]), sea)
+    at = find_corners(torch.tensor([0, 0]), torch.tensor([0.25, 0.5]), torch.tensor([0.5, 1.0]), sea)
     np.testing.assert_allclose(at.weight[0], [0.75, 0, 0.25, 0])
     assert not at.weight[1].any(), "on land"
 
@@ -87,7 +87,7 @@ def test_points_outside_and_without_a_place_count_nothing():
     sea = torch.ones(4, 4, dtype=torch.bool)
     date = torch.tensor([0, -1, 1, 0, 0, 0])
     row = torch.tensor([1, 1, 1, -0.1, 3.01, torch.nan])
-    at = corners(date, row, torch.ones(6), sea)
+    at = find_corners(date, row, torch.ones(6), sea)
     assert at.weight.sum(1).tolist() == [1, 0, 0, 0, 0, 0]
     assert not torch.isnan(to_points(torch.ones(16), at)).any()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from oceanfill.models.dynamics import roll
+from oceanfill.models.dynamics import roll_out
 from oceanfill.models.recurrent import GRU, LSTM, RNN, BothWays, PixelFiller, RecurrentStep, unroll
 from torch import nn
 
@@ -63,8 +63,8 @@ def _stirred(model):
 @pytest.mark.parametrize("kind", CELLS)
 def test_a_forecast_goes_on_as_if_its_own_states_had_been_observed(kind):
     model, past = _stirred(RecurrentStep(kind(3, 5), 3)), _series(2, 4, 3)
-    future = roll(model, model.start(past), 3)[..., :3]
-    again = roll(model, model.start(torch.cat([past, future[:, :2]], dim=1)), 1)[..., :3]
+    future = roll_out(model, model.start(past), 3)[..., :3]
+    again = roll_out(model, model.start(torch.cat([past, future[:, :2]], dim=1)), 1)[..., :3]
     torch.testing.assert_close(again[:, 0], future[:, 2], atol=1e-6, rtol=0)
 
 
@@ -74,7 +74,7 @@ def test_counts_shapes_and_gradients(kind):
     cell = GATES[kind] * (3 * 5 + 5 * 5 + 5 + 5)
     assert sum(parameter.numel() for parameter in step.parameters()) == cell + 5 * 3 + 3
     assert sum(parameter.numel() for parameter in both.parameters()) == 2 * cell + 10 * 2 + 2
-    forecast, filled = roll(step, step.start(_series(2, 4, 3)), 3)[..., :3], both(_series(2, 3, 11))
+    forecast, filled = roll_out(step, step.start(_series(2, 4, 3)), 3)[..., :3], both(_series(2, 3, 11))
     assert forecast.shape == (2, 3, 3)
     assert filled.shape == (2, 2, 11)
     (forecast.square().sum() + filled.square().sum()).backward()

@@ -14,7 +14,7 @@ def test_potential_vorticity_gives_its_stream_function_back():
     model = TwoLayer(cells=16, dtype=DOUBLE, filter="none")
     psi = torch.randn(2, 2, 16, 16, dtype=DOUBLE, generator=torch.Generator().manual_seed(0))
     psi -= psi.mean((-2, -1), keepdim=True)
-    np.testing.assert_allclose(model.psi(model.of_psi(psi)), psi, atol=1e-12)
+    np.testing.assert_allclose(model.psi(model.make_state(psi)), psi, atol=1e-12)
 
 
 @pytest.mark.parametrize("wave", [(0, 3), (0, 7), (2, 6)])
@@ -31,7 +31,7 @@ def test_a_wave_grows_as_phillips_says(wave):
     both = torch.from_numpy(1e-6 * np.stack([np.cos(along * x + across * y), np.sin(along * x + across * y)]))
     # The growing wave is left when the decaying one is gone.
     days = 5 / expected / 86400
-    state = model.advance(model.of_psi(both[None]), int(days * 24))
+    state = model.advance(model.make_state(both[None]), int(days * 24))
     later = model.advance(state, 240)
     grown = (later[0][0, :, wave[0], wave[1]].abs() / state[0][0, :, wave[0], wave[1]].abs()).log() / (
         10 * 86400
@@ -44,7 +44,7 @@ def test_drag_and_beta_enter_the_growth_rate_that_the_equations_have():
     fastest = model.growth_rates()[0].argmax()
     x = torch.arange(32, dtype=DOUBLE) * 2 * np.pi / 32 * fastest
     wave = 1e-6 * torch.stack([torch.cos(x), torch.sin(x)])[None, :, None].expand(1, 2, 32, 32)
-    state = model.advance(model.of_psi(wave), 48 * 60)
+    state = model.advance(model.make_state(wave), 48 * 60)
     later = model.advance(state, 480)
     grown = (later[0][0, :, 0, fastest].abs() / state[0][0, :, 0, fastest].abs()).log() / (10 * 86400)
     np.testing.assert_allclose(grown, model.growth_rates()[0, fastest], rtol=0.01)
