@@ -1,4 +1,4 @@
-"""Classifiers of images: an encoder, dropout (Srivastava et al. 2014) and one linear layer."""
+"""Image classifiers: an encoder, dropout (Srivastava et al. 2014) and one linear layer."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from .autoencoder import make_convolutional_encoder, make_dense_encoder, pad_to_
 
 
 class Classifier(nn.Module):
-    """Scores (batch, classes), before the softmax, of images (batch, inputs, y, x) of ``shape``.
+    """Classifier of images (batch, inputs, y, x) up to ``shape``; returns logits (batch, classes).
 
-    ``encoder`` takes images, their sides padded to multiples of ``unit``, to (batch, features); that of an
-    auto-encoder will do.
+    ``encoder`` maps images, padded so that their sides are multiples of ``unit``, to (batch, features). The
+    encoder of an auto-encoder may be used.
     """
 
     def __init__(
@@ -31,7 +31,10 @@ class Classifier(nn.Module):
         self.shape, self.grid = tuple(shape), round_up(shape, unit)
 
     def extract_features(self, x: Tensor) -> Tensor:
-        """(batch, features) of images (batch, inputs, y, x). Raises ValueError for a larger grid."""
+        """Map images (batch, inputs, y, x) to (batch, features).
+
+        Raises ValueError for a grid larger than ``shape``.
+        """
         return self.encoder(pad_to_grid(x, self.shape, self.grid))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -39,7 +42,7 @@ class Classifier(nn.Module):
 
 
 class DenseClassifier(Classifier):
-    """A multi-layer perceptron: dense layers of ``widths`` with ReLU and dropout."""
+    """Multi-layer perceptron: dense layers of ``widths`` with ReLU and dropout."""
 
     def __init__(
         self,
@@ -50,11 +53,14 @@ class DenseClassifier(Classifier):
         dropout: float = 0.0,
     ) -> None:
         encoder = make_dense_encoder(inputs, shape, widths, dropout)
-        super().__init__(encoder, widths[-1], classes, shape)  # the encoder ends with a dropout
+        super().__init__(encoder, widths[-1], classes, shape)  # dropout is already the encoder's last layer
 
 
 class ConvolutionalClassifier(Classifier):
-    """Convolutions that halve the grid and a dense layer; see `make_convolutional_encoder` for the options."""
+    """Convolutions that halve the grid and a dense layer.
+
+    `make_convolutional_encoder` describes the options.
+    """
 
     def __init__(
         self,
