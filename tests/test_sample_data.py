@@ -237,9 +237,9 @@ def test_ground_track_of_jason():
     """It turns at the latitude of its inclination; ascending passes lie 360 / 127 degrees apart."""
     script = runpy.run_path(str(SAMPLES / "make_ssh_med.py"))
     jason = script["ORBITS"]["Jason-1"]
-    days, lat, lon = script["track"](jason, 0)
+    days, lat, lon = script["compute_track"](jason, 0)
     assert lat.max() == pytest.approx(66.04, abs=0.01)
     assert days[-1] * 24 * 60 == pytest.approx(112.43, abs=0.01)  # minutes of a revolution
-    crossings = np.sort([script["track"](jason, revolution)[2][0] % 360 for revolution in range(127)])
+    crossings = np.sort([script["compute_track"](jason, revolution)[2][0] % 360 for revolution in range(127)])
     np.testing.assert_allclose(np.diff(crossings), 360 / 127, atol=1e-6)
     assert lon[0] == pytest.approx(99.92)
