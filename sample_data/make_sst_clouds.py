@@ -108,9 +108,7 @@ def simulate_temperature(rng: np.random.Generator) -> Array:
         day = step / STEPS_A_DAY - SPIN_UP
         if step % STEPS_A_DAY == 0:
             weather = 0.75 * weather + np.sqrt(1 - 0.75**2) * draw_red_noise(rng, 3.0, 900.0)
-            field = gaussian_filter(
-                field, 0.45, mode="wrap"
-            )  # mixing; also damps ripples of the interpolation
+            field = gaussian_filter(field, 0.45, mode="wrap")  # mixing, which also damps ripples
             if day >= 0:
                 dates.append(field.copy())
         east, north, _ = flow.compute_velocity(day)

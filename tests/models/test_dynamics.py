@@ -1,4 +1,4 @@
-"""The one-step models and their integrators."""
+"""One-step models and their integrators."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_the_error_of_an_integrator_falls_at_its_order(integrator, order):
     assert torch.log2(error(20) / error(40)).item() == pytest.approx(order, abs=0.1)
 
 
-def test_a_step_of_a_linear_tendency_is_the_series_of_its_exponential():
+def test_a_step_of_a_linear_tendency_is_the_truncated_exponential_series():
     tendency = nn.Linear(3, 3, bias=False).double()
     matrix = tendency.weight.detach()
     state = torch.randn(5, 3, generator=torch.Generator().manual_seed(0)).double()
@@ -38,7 +38,7 @@ def test_a_step_of_a_linear_tendency_is_the_series_of_its_exponential():
     torch.testing.assert_close(OneStep(tendency, rk4)(state), state @ fourth_order.T)
 
 
-def test_the_bilinear_tendency_holds_lorenz_1963_exactly():
+def test_the_bilinear_tendency_represents_lorenz_1963_exactly():
     model = Bilinear(3)
     with torch.no_grad():
         for parameter in model.parameters():

@@ -1,4 +1,4 @@
-"""Lorenz 1963, against what is known of it."""
+"""Lorenz 1963 against its fixed points, scipy and its known Lyapunov exponent."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from scipy.integrate import solve_ivp
 START = torch.tensor([[8.0, 0.0, 30.0]], dtype=torch.float64)
 
 
-def test_the_three_fixed_points_stay():
+def test_the_tendency_is_zero_at_the_three_fixed_points():
     wing = (8 / 3 * 27) ** 0.5
     points = torch.tensor([[0.0, 0, 0], [wing, wing, 27], [-wing, -wing, 27]], dtype=torch.float64)
     assert tendency(points).abs().max() < 1e-12
@@ -25,7 +25,7 @@ def test_trajectory_agrees_with_scipy():
     assert found.numpy() == pytest.approx(expected, abs=1e-5)
 
 
-def test_the_error_falls_by_the_fourth_power():
+def test_the_error_decreases_with_the_fourth_power_of_the_step():
     truth = integrate(START, 100, substeps=40)[:, -1]
     coarse, fine = ((integrate(START, 100, substeps=n)[:, -1] - truth).norm() for n in (2, 4))
     assert torch.log2(coarse / fine).item() == pytest.approx(4, abs=0.15)
