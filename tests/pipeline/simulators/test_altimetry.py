@@ -126,8 +126,8 @@ def test_a_swath_lies_at_its_distances_to_the_right_and_left():
     behind, ahead = locate_nadir(SWOT, time - 1e-4), locate_nadir(SWOT, time + 1e-4)
     to_both = [compute_distance(*(axis[:, None] for axis in point), lat, lon) for point in (behind, ahead)]
     np.testing.assert_allclose(*to_both, rtol=1e-4)  # at right angles
-    northwards = lon[0] - under[1][0]  # at the equator, so that right is east
-    assert (np.sign(northwards) == np.sign(SWATH)).all()
+    eastwards = lon[0] - under[1][0]  # at the equator on a northward pass, where right is east
+    assert (np.sign(eastwards) == np.sign(SWATH)).all()
 
 
 def test_cells_agree_with_binning_across_the_date_line():
