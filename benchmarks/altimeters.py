@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 from oceanfill.pipeline.cli import main as cli
-from oceanfill.pipeline.simulators.altimetry import MISSIONS, observed_cells
+from oceanfill.pipeline.simulators.altimetry import MISSIONS, find_observed_cells
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 FOLDER = Path("runs/altimeters")
@@ -29,7 +29,7 @@ def tracks(noise: float) -> tuple[Path, Path]:
         latitude=slice(32, 36), longitude=slice(20, 34)
     )
     days = (maps.time - maps.time[0]) / np.timedelta64(1, "D")
-    seen = observed_cells(maps.latitude, maps.longitude, days, [MISSIONS[name] for name in NADIRS])
+    seen = find_observed_cells(maps.latitude, maps.longitude, days, [MISSIONS[name] for name in NADIRS])
     errors = noise * np.random.default_rng(0).standard_normal(seen.shape)
     files = FOLDER / "tracks.nc", FOLDER / "between.nc"
     mask = maps.adt.notnull().any("time").astype(np.int8).rename("mask")

@@ -26,9 +26,9 @@ from pathlib import Path
 import numpy as np
 import torch
 import xarray as xr
-from oceanfill.models.points import corners, to_cells, to_points
+from oceanfill.models.points import find_corners, to_cells, to_points
 from oceanfill.pipeline.holdout.scores import coverage, rmse
-from oceanfill.pipeline.simulators.altimetry import MISSIONS, observe
+from oceanfill.pipeline.simulators.altimetry import MISSIONS, observe_along_tracks
 
 HERE = Path(__file__).resolve().parents[1]
 TRUTH = Path(os.environ.get("OCEANFILL_SHARED", HERE.parent / "shared" / "data")) / "duacs_med_adt_2005q2.nc"
@@ -39,7 +39,7 @@ POINTS, SHAPE = 7_450_000, (100, 69, 177)
 
 def write_tracks(truth: xr.DataArray, folder: Path) -> None:
     """A file a mission and month, in the layout of Copernicus Marine."""
-    seen = observe(truth, [MISSIONS[name] for name in FLYING], np.random.default_rng(0))
+    seen = observe_along_tracks(truth, [MISSIONS[name] for name in FLYING], np.random.default_rng(0))
     for name, own in seen.groupby("mission"):
         for month, part in own.groupby("time.month"):
             file = part.drop_vars("mission").assign_attrs(platform=str(name))
@@ -72,7 +72,7 @@ def speed() -> str:
     """Millions of points a second, there and back, in single precision."""
     random = torch.Generator().manual_seed(0)
     date, row, column = (torch.rand(POINTS, generator=random) * (extent - 1) for extent in SHAPE)
-    at = corners(date.long(), row, column, torch.ones(SHAPE[1:], dtype=torch.bool), SHAPE[0])
+    at = find_corners(date.long(), row, column, torch.ones(SHAPE[1:], dtype=torch.bool), SHAPE[0])
     maps = torch.randn(int(np.prod(SHAPE)), generator=random)
     start = time.perf_counter()
     values = to_points(maps, at)

@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse
 from oceanfill.pipeline.jobs.fill import fill
 from oceanfill.pipeline.settings import Training
-from oceanfill.pipeline.simulators.radar import Station, observe
+from oceanfill.pipeline.simulators.radar import Station, observe_radials
 from oceanfill.pipeline.simulators.two_layer import TwoLayer
 
 STATIONS = (Station(43.02, 5.2, 75), Station(43.02, 5.9, 75), Station(43.45, 4.93, 60))
@@ -37,7 +37,7 @@ def main() -> None:
     kept = folder / "truth.nc"
     current = xr.load_dataset(kept) if kept.exists() else truth()
     current.to_netcdf(kept)
-    radials = observe(current, STATIONS, np.random.default_rng(0))
+    radials = observe_radials(current, STATIONS, np.random.default_rng(0))
     count = np.isfinite(radials.radial.transpose("station", ...).to_numpy()).sum(axis=0)
     print("| | seen by none | by one | by two or three | all | 1-sigma ellipse | 2-sigma | divergence |")
     print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |", flush=True)

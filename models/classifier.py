@@ -1,4 +1,4 @@
-"""Classifiers of images: an encoder, dropout (Srivastava et al. 2014) and one linear layer."""
+"""Image classifiers: an encoder, dropout (Srivastava et al. 2014) and one linear layer."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from .autoencoder import convolutional_encoder, dense_encoder, padded, rounded
+from .autoencoder import make_convolutional_encoder, make_dense_encoder, pad_to_grid, round_up
 
 
 class Classifier(nn.Module):
-    """Scores (batch, classes), before the softmax, of images (batch, inputs, y, x) of ``shape``.
+    """Classifier of images (batch, inputs, y, x) up to ``shape``; returns logits (batch, classes).
 
-    ``encoder`` takes images, their sides padded to multiples of ``unit``, to (batch, features); that of an
-    auto-encoder will do.
+    ``encoder`` maps images, padded so that their sides are multiples of ``unit``, to (batch, features). The
+    encoder of an auto-encoder may be used.
     """
 
     def __init__(
@@ -28,18 +28,21 @@ class Classifier(nn.Module):
         super().__init__()
         self.encoder = encoder
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(features, classes))
-        self.shape, self.grid = tuple(shape), rounded(shape, unit)
+        self.shape, self.grid = tuple(shape), round_up(shape, unit)
 
-    def features(self, x: Tensor) -> Tensor:
-        """(batch, features) of images (batch, inputs, y, x). Raises ValueError for a larger grid."""
-        return self.encoder(padded(x, self.shape, self.grid))
+    def extract_features(self, x: Tensor) -> Tensor:
+        """Map images (batch, inputs, y, x) to (batch, features).
+
+        Raises ValueError for a grid larger than ``shape``.
+        """
+        return self.encoder(pad_to_grid(x, self.shape, self.grid))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.features(x))
+        return self.head(self.extract_features(x))
 
 
 class DenseClassifier(Classifier):
-    """A multi-layer perceptron: dense layers of ``widths`` with ReLU and dropout."""
+    """Multi-layer perceptron: dense layers of ``widths`` with ReLU and dropout."""
 
     def __init__(
         self,
@@ -49,12 +52,15 @@ class DenseClassifier(Classifier):
         widths: Sequence[int] = (256, 128),
         dropout: float = 0.0,
     ) -> None:
-        encoder = dense_encoder(inputs, shape, widths, dropout)
-        super().__init__(encoder, widths[-1], classes, shape)  # the encoder ends with a dropout
+        encoder = make_dense_encoder(inputs, shape, widths, dropout)
+        super().__init__(encoder, widths[-1], classes, shape)  # dropout is already the encoder's last layer
 
 
 class ConvolutionalClassifier(Classifier):
-    """Convolutions that halve the grid and a dense layer; see `convolutional_encoder` for the options."""
+    """Convolutions that halve the grid and a dense layer.
+
+    `make_convolutional_encoder` describes the options.
+    """
 
     def __init__(
         self,
@@ -67,5 +73,5 @@ class ConvolutionalClassifier(Classifier):
         norm: bool = True,
         dropout: float = 0.0,
     ) -> None:
-        encoder = convolutional_encoder(inputs, shape, widths, dense, pooled, norm, dropout)
+        encoder = make_convolutional_encoder(inputs, shape, widths, dense, pooled, norm, dropout)
         super().__init__(encoder, dense, classes, shape, 2 ** len(widths))

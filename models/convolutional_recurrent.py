@@ -1,4 +1,4 @@
-"""Recurrent networks of convolutions that read the dates of a window from both ends towards its middle.
+"""Convolutional recurrent networks that read a window of dates from both ends towards its middle.
 
 ConvLSTM (Shi et al. 2015, arXiv 1506.04214) and ConvGRU (after Ballas et al. 2015, arXiv 1511.06432).
 """
@@ -12,21 +12,28 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .head import zero_weights
-from .unet import ResidualBlock, UNet, padded
+from .unet import ResidualBlock, UNet, pad_to_multiple
 
 
-def channels_of_each(inputs: int, dates: int, variables: int = 1) -> int:
-    """How many channels each date of a `sequence` has. Raises ValueError for inputs that are no window."""
+def count_channels_per_date(inputs: int, dates: int, variables: int = 1) -> int:
+    """Count the channels that `split_dates` gives each date.
+
+    Raises ValueError for inputs that are not a window.
+    """
     if dates < 1 or dates % 2 == 0 or inputs < 2 * variables * dates:
-        raise ValueError(f"{inputs} inputs are not an odd number of dates ({dates}), each with its error")
+        raise ValueError(
+            f"{inputs} inputs are not a window of an odd number of dates ({dates}), each with its anomaly "
+            "and log error"
+        )
     return inputs - 2 * variables * (dates - 1)
 
 
-def sequence(x: Tensor, dates: int, variables: int = 1) -> Tensor:
-    """(batch, dates, 2 variables + rest, y, x): anomaly and log error of each date, and what all share.
+def split_dates(x: Tensor, dates: int, variables: int = 1) -> Tensor:
+    """Split the channels of a window by date: (batch, dates, 2 variables + rest, y, x).
 
-    A network's input (batch, 2 variables dates + rest, y, x) has for each variable the anomalies of dates
-    and their log errors, then the rest.
+    The network inputs (batch, 2 variables dates + rest, y, x) hold, for each variable, the anomalies of all
+    dates and then their log errors; the remaining channels follow. Each date gets its own anomalies and log
+    errors and a copy of the remaining channels.
     """
     dated = 2 * variables * dates
     each = x[:, :dated].unflatten(1, (2 * variables, dates)).transpose(1, 2)
@@ -35,10 +42,10 @@ def sequence(x: Tensor, dates: int, variables: int = 1) -> Tensor:
 
 
 class Recurrent(nn.Module):
-    """Reads dates in turn: (batch, dates, inputs, y, x) to the state after the last (batch, hidden, y, x).
+    """Reads dates in order: (batch, dates, inputs, y, x) to the state after the last (batch, hidden, y, x).
 
-    A kind of cell gives the number of its ``GATES`` and the `step` of its state from one date to the next.
-    In one of the ``dimensions`` there is x alone.
+    A subclass defines the number of its ``GATES`` and `apply_gates`. With one of the ``dimensions`` the grid
+    is x alone.
     """
 
     GATES: int
@@ -51,33 +58,36 @@ class Recurrent(nn.Module):
         self.of_state = convolution(hidden, self.GATES * hidden, kernel, padding=kernel // 2)
 
     def forward(self, x: Tensor) -> Tensor:
-        # All dates in one convolution, date after date: to part them moves nothing in memory.
+        # One convolution for all dates, with the dates outermost: splitting them copies nothing.
         first, *others = self.of_input(x.transpose(0, 1).flatten(0, 1)).split(len(x))
         nothing = first.new_zeros(len(first), self.hidden, *first.shape[2:])
         bias = self.of_state.bias
-        assert bias is not None  # all that is recalled at first
-        state = self.gated(first, bias.reshape(1, -1, *[1] * nothing[0, 0].dim()), nothing, nothing)
+        assert bias is not None  # the convolution of an output of zero
+        state = self.apply_gates(first, bias.reshape(1, -1, *[1] * nothing[0, 0].dim()), nothing, nothing)
         for date in others:
             state = self.step(date, *state)
         return state[0]
 
     def step(self, driven: Tensor, output: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
-        """Output and memory (batch, hidden, y, x) after a date whose input was convolved to ``driven``."""
-        return self.gated(driven, self.of_state(output), output, memory)
+        """Advance output and memory (batch, hidden, y, x) by one date with the convolved input ``driven``."""
+        return self.apply_gates(driven, self.of_state(output), output, memory)
 
-    def gated(
+    def apply_gates(
         self, driven: Tensor, recalled: Tensor, output: Tensor, memory: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """The same of the output convolved to ``recalled`` (batch, GATES x hidden, y, x)."""
+        """Advance output and memory with the convolved input and the convolved output ``recalled``.
+
+        Both are (batch, GATES x hidden, y, x).
+        """
         raise NotImplementedError
 
 
 class ConvLSTM(Recurrent):
-    """Equations 3 of Shi et al.: input, forget and output gates, and a memory.
+    """Input, forget and output gates and a memory (Shi et al., eq. 3).
 
-    With ``peephole`` the gates see the memory. Ours to differ: a peephole has one weight a channel, theirs
-    one a channel and pixel, which fixes the grid. The order of the gates is that of torch.nn.LSTM: input,
-    forget, new, output.
+    With ``peephole`` the gates also depend on the memory. Difference here: a peephole has one weight per
+    channel, where the paper has one per channel and pixel, which fixes the grid. The gates are in the order
+    of torch.nn.LSTM: input, forget, new, output.
     """
 
     GATES = 4
@@ -89,7 +99,7 @@ class ConvLSTM(Recurrent):
         one = torch.zeros(3, hidden, *[1] * dimensions)
         self.peephole = nn.Parameter(one) if peephole else None
 
-    def gated(
+    def apply_gates(
         self, driven: Tensor, recalled: Tensor, output: Tensor, memory: Tensor
     ) -> tuple[Tensor, Tensor]:
         enter, forget, new, leave = (driven + recalled).chunk(4, dim=1)
@@ -102,15 +112,15 @@ class ConvLSTM(Recurrent):
 
 
 class ConvGRU(Recurrent):
-    """Reset and update gates, and no memory but the output.
+    """Reset and update gates; the output is the only memory.
 
-    Ours to differ from Ballas et al.: the reset acts on the convolved state, as in torch.nn.GRU, so that one
-    convolution of the state serves all gates. Gates are in its order: reset, update, new.
+    Difference from Ballas et al.: the reset gate acts on the convolved state, as in torch.nn.GRU, so one
+    convolution of the state serves all gates. The gates are in the order of torch.nn.GRU: reset, update, new.
     """
 
     GATES = 3
 
-    def gated(
+    def apply_gates(
         self, driven: Tensor, recalled: Tensor, output: Tensor, memory: Tensor
     ) -> tuple[Tensor, Tensor]:
         of_input, of_state = driven.chunk(3, dim=1), recalled.chunk(3, dim=1)
@@ -121,25 +131,27 @@ class ConvGRU(Recurrent):
 
 
 class Bidirectional(nn.Module):
-    """What a window says of its middle date: (batch, dates, inputs, y, x) to (batch, 2 hidden, y, x).
+    """State at the middle date of a window: (batch, dates, inputs, y, x) to (batch, 2 hidden, y, x).
 
-    One cell reads from the first date to the middle, another from the last date to the middle; neither reads
-    on, since only the middle is asked for.
+    One cell reads from the first date to the middle, the other from the last date to the middle. Raises
+    ValueError for a ``cell`` other than ``lstm`` and ``gru``, and for a ``gru`` with ``peephole``.
     """
 
     def __init__(self, inputs: int, hidden: int, cell: str, kernel: int = 3, peephole: bool = False) -> None:
         super().__init__()
         if cell not in ("lstm", "gru") or (cell == "gru" and peephole):
-            raise ValueError(f"cell {cell!r} is not lstm, with or without peephole, nor gru without")
+            raise ValueError(
+                f"cell must be lstm, or gru without peephole, not {cell!r} (peephole: {peephole})"
+            )
 
-        def one() -> Recurrent:
+        def make_cell() -> Recurrent:
             return (
                 ConvGRU(inputs, hidden, kernel)
                 if cell == "gru"
                 else ConvLSTM(inputs, hidden, kernel, peephole)
             )
 
-        self.forwards, self.backwards = one(), one()
+        self.forwards, self.backwards = make_cell(), make_cell()
 
     def forward(self, x: Tensor) -> Tensor:
         middle = x.shape[1] // 2
@@ -147,12 +159,13 @@ class Bidirectional(nn.Module):
 
 
 class RecurrentFiller(nn.Module):
-    """(batch, inputs, y, x) to (batch, outputs, y, x) of the middle one of ``dates``, for any y and x.
+    """Recurrent gap filler: (batch, inputs, y, x) to (batch, outputs, y, x), for any y and x.
 
-    The input is that of `sequence`. Two ``cell``s, ``lstm`` or ``gru``, each with ``hidden`` channels, read
-    the anomaly and error of each date; a residual block of ``width`` channels joins what both say with the
-    window itself and with what is common to all dates. With ``fold`` above one all work on a coarser grid,
-    as those of a `UNet`. Raises ValueError for another cell, a gru with ``peephole`` and a fold below one.
+    It fills the middle one of ``dates``; `split_dates` describes the network inputs. Two cells (``lstm`` or
+    ``gru``) of ``hidden`` channels read the anomaly and log error of each date. A residual block of ``width``
+    channels combines their states with the full inputs. With ``fold`` above one all layers work on a coarser
+    grid, as in `UNet`. Raises ValueError for another cell, for a ``gru`` with ``peephole`` and for a fold
+    below one.
     """
 
     def __init__(
@@ -170,8 +183,8 @@ class RecurrentFiller(nn.Module):
     ) -> None:
         super().__init__()
         if fold < 1:
-            raise ValueError(f"a fold of {fold} is below one")
-        channels_of_each(inputs, dates, variables)  # refuses what is no window
+            raise ValueError(f"fold must be at least 1, not {fold}")
+        count_channels_per_date(inputs, dates, variables)  # raises if the inputs are not a window
         self.dates, self.variables, self.fold = dates, variables, fold
         self.both = Bidirectional(2 * variables * fold**2, hidden, cell, kernel, peephole)
         self.join = ResidualBlock(2 * hidden + inputs * fold**2, width)
@@ -179,21 +192,21 @@ class RecurrentFiller(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         rows, columns = x.shape[-2:]
-        x = functional.pixel_unshuffle(padded(x, self.fold), self.fold)
+        x = functional.pixel_unshuffle(pad_to_multiple(x, self.fold), self.fold)
         kinds, square = 2 * self.variables, self.fold**2
         each = x[:, : kinds * self.dates * square].unflatten(1, (kinds, self.dates, square))
-        said = self.both(each.transpose(1, 2).flatten(2, 3))
-        x = self.head(self.join(torch.cat([said, x], dim=1)))
+        states = self.both(each.transpose(1, 2).flatten(2, 3))
+        x = self.head(self.join(torch.cat([states, x], dim=1)))
         return functional.pixel_shuffle(x, self.fold)[..., :rows, :columns]
 
 
 class RecurrentUNet(UNet):
-    """A U-Net through time: (batch, inputs, y, x) to (batch, outputs, y, x) of the middle one of ``dates``.
+    """U-Net through time: (batch, inputs, y, x) to (batch, outputs, y, x), for any y and x.
 
-    The input is that of `sequence`, for any y and x. Every date goes down with the same weights. A recurrent
-    ``cell`` (``lstm`` or ``gru``) joins the dates at the deepest level, or at ``every`` level; from the other
-    levels the middle date alone goes on. ``widths`` are even numbers; ``skips`` and ``fold`` are those of a
-    `UNet`. Raises ValueError for another cell.
+    It fills the middle one of ``dates``; `split_dates` describes the network inputs. Every date is encoded
+    with the same weights. A recurrent ``cell`` (``lstm`` or ``gru``) combines the dates at the deepest level,
+    or at ``every`` level; the remaining levels pass on the middle date only. ``widths`` must be even.
+    ``skips`` and ``fold`` are those of `UNet`. Raises ValueError for another cell.
     """
 
     def __init__(
@@ -208,7 +221,9 @@ class RecurrentUNet(UNet):
         fold: int = 1,
         variables: int = 1,
     ) -> None:
-        super().__init__(channels_of_each(inputs, dates, variables), outputs, widths, skips=skips, fold=fold)
+        super().__init__(
+            count_channels_per_date(inputs, dates, variables), outputs, widths, skips=skips, fold=fold
+        )
         self.dates, self.variables = dates, variables
         self.through_time = nn.ModuleList(
             Bidirectional(width, width // 2, cell) for width in (widths if every else widths[-1:])
@@ -218,7 +233,7 @@ class RecurrentUNet(UNet):
         rows, columns = x.shape[-2:]
         levels = [
             level.unflatten(0, (-1, self.dates))
-            for level in self.encode(sequence(x, self.dates, self.variables).flatten(0, 1))
+            for level in self.encode(split_dates(x, self.dates, self.variables).flatten(0, 1))
         ]
         alone = len(levels) - len(self.through_time)
         middle = [level[:, self.dates // 2] for level in levels[:alone]]

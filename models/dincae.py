@@ -1,9 +1,9 @@
-"""DINCAE, the convolutional auto-encoder that says how well it knows what it fills.
+"""DINCAE, the convolutional auto-encoder that estimates its own error.
 
 Version 1 (Barth et al. 2020, doi:10.5194/gmd-13-1609-2020) and version 2 (Barth et al. 2022,
-doi:10.5194/gmd-15-2183-2022). Ours to differ: the last layer starts at zero; the inputs are those of every
-network here, anomaly and log error, where theirs are anomaly over variance and inverse variance; likewise the
-outputs (see `head.gaussian`).
+doi:10.5194/gmd-15-2183-2022). Differences here: the last layer starts at zero; the inputs are those of every
+network in this package, anomaly and log error, where DINCAE has anomaly over variance and inverse variance;
+the outputs differ likewise (see `head.read_gaussian`).
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .convolutional_recurrent import channels_of_each, sequence
+from .convolutional_recurrent import count_channels_per_date, split_dates
 from .head import zero_weights
 
 
 class AutoEncoder(nn.Module):
-    """(batch, inputs, y, x) to (batch, outputs, y, x), for any y and x.
+    """Convolutional auto-encoder: (batch, inputs, y, x) to (batch, outputs, y, x), for any y and x.
 
-    In 3 ``dimensions`` (batch, inputs, dates, y, x), whose dates are convolved and never pooled. Each level
-    is a 3 x 3 convolution to its width, the mean of 2 x 2 cells, the levels below, the nearest of those cells
-    and a 3 x 3 convolution back. Its input is added to its output, from the second level down; with
-    ``concatenate`` it goes into the convolution back instead, at every level. ``pooling`` may be "max"
-    instead, ``upsampling`` "bilinear". ``slope`` is that of the leaky ReLU below zero; ``bottom`` acts at the
-    deepest level. Raises ValueError for other kinds of pooling and upsampling.
+    With 3 ``dimensions`` its images are (batch, inputs, dates, y, x), and dates are convolved but never
+    pooled. Each level consists of a 3 x 3 convolution to its width, pooling of 2 x 2 cells, the levels below,
+    upsampling and a 3 x 3 convolution back. From the second level down the input of a level is added to its
+    output; with ``concatenate`` it enters the convolution back instead, at every level. ``pooling`` is "mean"
+    or "max", ``upsampling`` "nearest" or "bilinear". ``slope`` is the negative slope of the leaky ReLU;
+    ``bottom`` is applied at the deepest level. Raises ValueError for other kinds of pooling and upsampling.
     """
 
     def __init__(
@@ -45,7 +45,8 @@ class AutoEncoder(nn.Module):
         super().__init__()
         if pooling not in ("mean", "max") or upsampling not in ("nearest", "bilinear"):
             raise ValueError(
-                f"pooling {pooling!r} is mean or max, upsampling {upsampling!r} nearest or bilinear"
+                f"pooling must be mean or max, not {pooling!r}, and upsampling nearest or bilinear, not "
+                f"{upsampling!r}"
             )
         self.concatenate, self.slope = concatenate, slope
         flat = dimensions == 2
@@ -65,35 +66,35 @@ class AutoEncoder(nn.Module):
         skips = []
         for convolution in self.down:
             skips.append(x)
-            x = self._shrunk(self._activation(convolution(x)))
+            x = self._shrink(self._activate(convolution(x)))
         x = self.bottom(x)
         for convolution in self.up:
             skip = skips.pop()
-            x = self._activation(convolution(self._above(x, skip)))
+            x = self._activate(convolution(self._join_above(x, skip)))
             x = x if self.concatenate else x + skip
-        return self.head(self._above(x, skips.pop()))
+        return self.head(self._join_above(x, skips.pop()))
 
-    def _activation(self, x: Tensor) -> Tensor:
+    def _activate(self, x: Tensor) -> Tensor:
         return functional.leaky_relu(x, self.slope)
 
-    def _above(self, x: Tensor, skip: Tensor) -> Tensor:
-        """``x`` on the grid of the level above, beside its input where that is asked for."""
+    def _join_above(self, x: Tensor, skip: Tensor) -> Tensor:
+        """Upsample to the grid of the level above and, if ``concatenate``, append that level's input."""
         rows, columns = skip.shape[-2:]
         x = self.enlarge(x)[..., :rows, :columns]
         return torch.cat([x, skip], dim=1) if self.concatenate else x
 
-    def _shrunk(self, x: Tensor) -> Tensor:
-        """One of 2 x 2 cells of (..., y, x), of fewer at an odd end."""
+    def _shrink(self, x: Tensor) -> Tensor:
+        """Pool 2 x 2 cells of (..., y, x), fewer at an odd end."""
         shrunk = self.pool(x.flatten(1, -3), 2, ceil_mode=True)
         return shrunk.reshape(*x.shape[:-2], *shrunk.shape[-2:])
 
 
 class DINCAE1(AutoEncoder):
-    """Version 1: (batch, inputs, y, x) to (batch, outputs, y, x) for y, x = ``shape`` alone.
+    """Version 1: (batch, inputs, y, x) to (batch, outputs, y, x), only for y, x = ``shape``.
 
-    Concatenated skips at every level, and two dense layers with dropout at the deepest, from all its numbers
-    to a fifth of them and back, which see the whole domain. The slope of the leaky ReLU is that of the
-    authors' code, TensorFlow's default. Forward raises ValueError for another shape.
+    Skips are concatenated at every level. At the deepest level two dense layers with dropout, from all its
+    numbers to a fifth of them and back, connect the whole domain. The slope of the leaky ReLU is that of the
+    authors' code, TensorFlow's default. Calling it raises ValueError for another shape.
     """
 
     def __init__(
@@ -134,8 +135,8 @@ class DINCAE1(AutoEncoder):
     def forward(self, x: Tensor) -> Tensor:
         if x.shape[-2:] != self.shape:
             raise ValueError(
-                f"DINCAE 1 was made for {self.shape} cells and sees {tuple(x.shape[-2:])}; its dense layers "
-                "take one size: cut the domain to patches of it, or use DINCAE2"
+                f"this DINCAE 1 was built for {self.shape} cells, but the input has {tuple(x.shape[-2:])}; "
+                "its dense layers accept one size: cut the domain into patches of that size, or use DINCAE2"
             )
         return super().forward(x)
 
@@ -143,9 +144,9 @@ class DINCAE1(AutoEncoder):
 class DINCAE2(nn.Module):
     """Version 2: (batch, inputs, y, x) to (batch, outputs, y, x), for any y and x.
 
-    In 3 ``dimensions`` the window's ``dates`` are the third (see `sequence`), and the output is that of their
-    middle. With ``refinement`` a second network of the same shape sees the first one's output beside the
-    input. Raises ValueError for other dimensions.
+    With 3 ``dimensions`` the ``dates`` of the window are the third (see `split_dates`), and the output is
+    that of the middle date. With ``refinement`` a second network of the same shape receives the first one's
+    output together with the inputs. Raises ValueError for other dimensions.
     """
 
     def __init__(
@@ -163,28 +164,28 @@ class DINCAE2(nn.Module):
     ) -> None:
         super().__init__()
         if dimensions not in (2, 3):
-            raise ValueError(f"{dimensions} dimensions are neither 2 nor 3")
+            raise ValueError(f"dimensions must be 2 or 3, not {dimensions}")
         if dimensions == 3:
-            inputs = channels_of_each(inputs, dates, variables)
+            inputs = count_channels_per_date(inputs, dates, variables)
         self.dimensions, self.dates, self.variables = dimensions, dates, variables
         self.networks = nn.ModuleList(
             AutoEncoder(
-                seen, outputs, widths, dimensions, concatenate, pooling=pooling, upsampling=upsampling
+                channels, outputs, widths, dimensions, concatenate, pooling=pooling, upsampling=upsampling
             )
-            for seen in ([inputs, outputs + inputs] if refinement else [inputs])
+            for channels in ([inputs, outputs + inputs] if refinement else [inputs])
         )
 
     def stages(self, x: Tensor) -> list[Tensor]:
-        """What each network says (batch, outputs, y, x), the last one being the answer.
+        """Return the output (batch, outputs, y, x) of each network; the last one is the result.
 
-        The authors' loss weighs the two with 0.3 and 0.7.
+        The authors' loss weights the two with 0.3 and 0.7.
         """
         if self.dimensions == 3:
-            x = sequence(x, self.dates, self.variables).transpose(1, 2)
-        said: list[Tensor] = []
+            x = split_dates(x, self.dates, self.variables).transpose(1, 2)
+        stages: list[Tensor] = []
         for network in self.networks:
-            said.append(network(torch.cat([*said, x], dim=1)))
-        return said if self.dimensions == 2 else [stage[:, :, self.dates // 2] for stage in said]
+            stages.append(network(torch.cat([*stages, x], dim=1)))
+        return stages if self.dimensions == 2 else [stage[:, :, self.dates // 2] for stage in stages]
 
     def forward(self, x: Tensor) -> Tensor:
         return self.stages(x)[-1]

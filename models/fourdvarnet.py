@@ -1,8 +1,8 @@
-"""4DVarNet: a variational cost with a learnt prior, and a learnt solver that descends it (Fablet et al. 2021,
-doi:10.1029/2021MS002572).
+"""4DVarNet: a variational cost with a learnt prior, and a learnt solver that minimises it.
 
-States are (batch, channels, *place): of a series the channels are its components and the place is time; of
-maps the channels are dates (and variables), the place y and x. ``dimensions`` are those of the place.
+Fablet et al. 2021, doi:10.1029/2021MS002572. States are (batch, channels, *space). For a time series the
+channels are its components and the space is time; for maps the channels are dates (and variables) and the
+space is y and x. ``dimensions`` is the number of space axes.
 """
 
 from __future__ import annotations
@@ -20,22 +20,23 @@ from torch.utils.checkpoint import checkpoint
 from .convolutional_recurrent import ConvLSTM
 from .dynamics import Step
 from .head import zero_weights
-from .unet import padded
+from .unet import pad_to_multiple
 
 Memory = tuple[Tensor, ...]
-_LEAST = 1e-8  # of a gradient's root mean square
-_LEAST_VARIANCE = 1e-2  # of what states are fitted to: the steeper the cost, the shorter the steps
+_LEAST = 1e-8  # smallest root mean square that a gradient is divided by
+_LEAST_VARIANCE = 1e-2  # of the data: the steeper the cost, the shorter the steps must be
 
 
 class FourDVarNet(nn.Module):
-    """States from a first guess and observations, all (batch, channels, *place): ``iterations`` of a solver.
+    """Estimates states from a first guess and observations, all (batch, channels, *space).
 
-    The cost of states x is exp(a) sum(m (H(x) - y)^2 / R) + exp(b) sum((x - prior(x))^2) (eq. 7 of the
-    paper), with the observations y where known (m), their error variance R over the usual one, H the
-    ``operator`` (the identity without one), and learnt a and b. ``prior`` maps states to those it expects.
-    ``solver`` makes of the cost's gradient a step, and what it remembers. ``iterations`` can be changed at
-    any time. With ``recomputed`` training keeps only the states between iterations and makes the rest again:
-    memory hardly grows with them, time by a third.
+    The cost of the states x is exp(a) sum(m (H(x) - y)^2 / R) + exp(b) sum((x - prior(x))^2) (eq. 7 of the
+    paper): y are the observations, m marks where they are known, R is their error variance relative to the
+    usual one, H is the ``operator`` (the identity by default), and a and b are learnt. ``prior`` maps states
+    to the states it expects. ``solver`` maps the gradient of the cost and its own memory to a step and the
+    new memory. It takes ``iterations`` steps; their number may be changed at any time. With ``recomputed``,
+    training keeps only the states between iterations and recomputes the rest: memory hardly grows with the
+    iterations, and time grows by a third.
     """
 
     def __init__(
@@ -52,7 +53,7 @@ class FourDVarNet(nn.Module):
         self.log_weights = nn.Parameter(torch.zeros(2))  # of the observations and of the prior
 
     def cost(self, states: Tensor, observed: Tensor, known: Tensor, variance: Tensor | float = 1.0) -> Tensor:
-        """(batch,) the variational cost. ``known`` is boolean, in the shape of ``observed``."""
+        """Compute the variational cost (batch,). ``known`` is boolean, in the shape of ``observed``."""
         misfit = torch.where(known, self.operator(states) - observed, 0.0).square() / variance
         residual = (states - self.prior(states)).square()
         observations, prior = self.log_weights.exp()
@@ -66,16 +67,16 @@ class FourDVarNet(nn.Module):
         for _ in range(self.iterations):
             arguments: tuple[Any, ...] = (states, observed, known, variance, *memory)
             if self.recomputed and self.training:
-                states, *rest = checkpoint(self._iteration, *arguments, use_reentrant=False)
+                states, *rest = checkpoint(self._iterate, *arguments, use_reentrant=False)
             else:
-                states, *rest = self._iteration(*arguments)
+                states, *rest = self._iterate(*arguments)
             memory = tuple(rest)
         return states
 
-    def _iteration(
+    def _iterate(
         self, states: Tensor, observed: Tensor, known: Tensor, variance: Tensor | float, *memory: Tensor
     ) -> tuple[Tensor, ...]:
-        """States and the solver's memory, an iteration later."""
+        """Return the states and the solver's memory one iteration later."""
         with torch.enable_grad():
             states = states if states.requires_grad else states.detach().requires_grad_()
             total = self.cost(states, observed, known, variance).sum()
@@ -86,7 +87,7 @@ class FourDVarNet(nn.Module):
 
 
 class Descent(nn.Module):
-    """Gradient descent with a learnt ``rate``, and with ``momentum`` (Polyak 1964) where that is not 0."""
+    """Gradient descent with a learnt ``rate`` and, unless it is 0, fixed ``momentum`` (Polyak 1964)."""
 
     def __init__(self, rate: float = 0.1, momentum: float = 0.0) -> None:
         super().__init__()
@@ -102,11 +103,11 @@ class Descent(nn.Module):
 
 
 class RecurrentSolver(nn.Module):
-    """A step from the gradients so far: a convolutional LSTM of ``hidden`` channels and a 1 x 1 convolution.
+    """Steps from the gradients so far: a convolutional LSTM of ``hidden`` channels and a 1 x 1 convolution.
 
-    Fablet et al., eq. 10; the LSTM sees each gradient divided by its root mean square. Ours to differ: a
-    plain step of a learnt ``rate`` is added, and the last layer starts at zero, so that an untrained solver
-    is `Descent`.
+    Fablet et al., eq. 10; each gradient is divided by its root mean square before the LSTM. Difference here:
+    a plain gradient step with a learnt ``rate`` is added, and the last layer starts at zero, so an untrained
+    solver is `Descent`.
     """
 
     def __init__(
@@ -114,7 +115,7 @@ class RecurrentSolver(nn.Module):
     ) -> None:
         super().__init__()
         self.cell = ConvLSTM(channels, hidden, kernel, dimensions=dimensions)
-        self.out = zero_weights(_convolution(dimensions)(hidden, channels, 1))
+        self.out = zero_weights(_get_convolution(dimensions)(hidden, channels, 1))
         self.log_rate = nn.Parameter(torch.tensor(rate).log())
 
     def forward(self, gradient: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
@@ -128,10 +129,10 @@ class RecurrentSolver(nn.Module):
 
 
 class Evolution(nn.Module):
-    """The prior of a known or learnt ``step`` (batch, n) to (batch, n): each time after the one before.
+    """Prior from a known or learnt ``step`` (batch, n) to (batch, n): each time follows from the one before.
 
-    Of states (batch, n, time), or (batch, 1, n, time); the first is as it is. ``scale`` and ``offset`` bring
-    normalised states to the units of the step.
+    The states are (batch, n, time) or (batch, 1, n, time); the first time is returned unchanged. ``scale``
+    and ``offset`` convert normalised states to the units of the step.
     """
 
     def __init__(self, step: Step, scale: float = 1.0, offset: float = 0.0) -> None:
@@ -145,7 +146,7 @@ class Evolution(nn.Module):
 
 
 class Components(nn.Module):
-    """The prior of principal components: ``mean`` (channels, *place) and orthonormal ``modes`` (n, count)."""
+    """Prior of principal components: ``mean`` (channels, *space) and orthonormal ``modes`` (n, count)."""
 
     mean: Tensor
     modes: Tensor
@@ -163,15 +164,15 @@ class Components(nn.Module):
 class BilinearPrior(nn.Module):
     """One unit of the paper's bilinear prior.
 
-    A convolution of ``kernel`` cells without its centre, so that no value tells of itself; ReLU; a linear
-    part and a product of two linear parts side by side; and a 1 x 1 convolution that joins them.
+    A convolution of ``kernel`` cells without its centre, so that no value is predicted from itself; ReLU; a
+    linear part and the product of two linear parts, concatenated; and a 1 x 1 convolution.
     """
 
     centre: Tensor
 
     def __init__(self, channels: int, hidden: int, dimensions: int = 1, kernel: int = 11) -> None:
         super().__init__()
-        convolution = _convolution(dimensions)
+        convolution = _get_convolution(dimensions)
         self.around = convolution(channels, hidden, kernel, padding=kernel // 2)
         self.parts = convolution(hidden, 3 * hidden, 1)
         self.join = convolution(2 * hidden, channels, 1)
@@ -186,7 +187,7 @@ class BilinearPrior(nn.Module):
 
 
 class TwoScalePrior(nn.Module):
-    """The paper's prior of two `BilinearPrior`: of means over ``scale`` cells, and of what these leave."""
+    """The paper's sum of two `BilinearPrior`: one on means over ``scale`` cells, one on the remainder."""
 
     def __init__(
         self, channels: int, hidden: int, dimensions: int = 1, kernel: int = 11, scale: int = 4
@@ -198,21 +199,21 @@ class TwoScalePrior(nn.Module):
 
     def forward(self, states: Tensor) -> Tensor:
         pooled = _POOL[states.ndim - 3](states, self.scale, ceil_mode=True, count_include_pad=False)
-        place = states.shape[2:]
+        space = states.shape[2:]
         smooth, expected = (
-            functional.interpolate(part, place, mode="nearest") for part in (pooled, self.coarse(pooled))
+            functional.interpolate(part, space, mode="nearest") for part in (pooled, self.coarse(pooled))
         )
         return expected + self.fine(states - smooth)
 
 
 class AutoEncoderPrior(nn.Module):
-    """A small convolutional auto-encoder: down to a grid ``scale`` times coarser with ``hidden`` channels."""
+    """A small convolutional auto-encoder with ``hidden`` channels on a grid ``scale`` times coarser."""
 
     def __init__(
         self, channels: int, hidden: int, dimensions: int = 1, kernel: int = 5, scale: int = 4
     ) -> None:
         super().__init__()
-        convolution = _convolution(dimensions)
+        convolution = _get_convolution(dimensions)
         padding = kernel // 2
         self.scale = scale
         self.down = nn.Sequential(
@@ -234,14 +235,13 @@ class AutoEncoderPrior(nn.Module):
 class VariationalFiller(nn.Module):
     """4DVarNet as a gap filler: (batch, inputs, y, x) to (batch, outputs, y, x), for any y and x.
 
-    Of the inputs the first ``dates`` are anomalies, the next their log errors, and so for each of the
-    ``variables``: observations, and a first guess where there is none, each with its error variance, which
-    are what the states (the anomalies of all dates and variables) are fitted to, under a `TwoScalePrior` of
-    ``prior`` channels, by ``iterations`` of a `RecurrentSolver` of ``hidden`` ones. A head that starts at
-    zero reads the states and what they changed. With ``fold`` above one all of it is on a coarser grid, as a
-    `UNet` is. Ours to differ from the 4DVarNet of the mapping challenges: the first guess is one of the data,
-    with its error.
-    Raises ValueError for a fold below one.
+    For each of the ``variables`` the inputs hold the anomalies of all ``dates`` and then their log errors.
+    They are observations or, where there are none, the first guess, each with its error variance. The states
+    (the anomalies of all dates and variables) are fitted to them under a `TwoScalePrior` of ``prior``
+    channels, by ``iterations`` of a `RecurrentSolver` of ``hidden`` channels. A head that starts at zero
+    reads the inputs and the changes of the states. With ``fold`` above one all layers work on a coarser grid,
+    as in `UNet`. Difference from the 4DVarNet of the mapping challenges: the first guess is treated as data
+    with an error. Raises ValueError for a fold below one.
     """
 
     learning_rate = 1e-3
@@ -260,7 +260,7 @@ class VariationalFiller(nn.Module):
     ) -> None:
         super().__init__()
         if fold < 1:
-            raise ValueError(f"a fold of {fold} is below one")
+            raise ValueError(f"fold must be at least 1, not {fold}")
         self.dates, self.variables, self.fold = dates, variables, fold
         states = dates * variables
         channels = states * fold**2
@@ -274,32 +274,32 @@ class VariationalFiller(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         rows, columns = x.shape[-2:]
-        x = functional.pixel_unshuffle(padded(x, self.fold), self.fold)
+        x = functional.pixel_unshuffle(pad_to_multiple(x, self.fold), self.fold)
         blocks = x.split(self.dates * self.fold**2, dim=1)
         anomaly, log_error = (torch.cat(blocks[k : 2 * self.variables : 2], dim=1) for k in (0, 1))
         variance = torch.exp(2 * log_error).clamp(min=_LEAST_VARIANCE)
         states = self.assimilation(anomaly, anomaly, torch.ones_like(anomaly, dtype=torch.bool), variance)
-        changed = (states - anomaly) / variance.sqrt()
-        said = self.head(functional.relu(self.read(torch.cat([x, changed], dim=1))))
-        return functional.pixel_shuffle(said, self.fold)[..., :rows, :columns]
+        changes = (states - anomaly) / variance.sqrt()
+        output = self.head(functional.relu(self.read(torch.cat([x, changes], dim=1))))
+        return functional.pixel_shuffle(output, self.fold)[..., :rows, :columns]
 
 
-def closed(network: nn.Module) -> nn.Module:
-    """The network, its convolutions of maps closed along y as around a ring: changed in place."""
+def make_periodic_along_y(network: nn.Module) -> nn.Module:
+    """Change a network's 2-D convolutions in place to be periodic along y, and return it."""
     for part in network.modules():
         if isinstance(part, nn.Conv2d) and part.padding != (0, 0):
             rows, columns = map(int, part.padding)
             part.padding = (0, columns)
-            part.register_forward_pre_hook(partial(_turned, rows))
+            part.register_forward_pre_hook(partial(_pad_periodically, rows))
     return network
 
 
-def _turned(rows: int, convolution: nn.Module, inputs: tuple[Tensor]) -> Tensor:
+def _pad_periodically(rows: int, convolution: nn.Module, inputs: tuple[Tensor]) -> Tensor:
     return functional.pad(inputs[0], (0, 0, rows, rows), mode="circular")
 
 
 _POOL: tuple[Callable[..., Tensor], ...] = (functional.avg_pool1d, functional.avg_pool2d)
 
 
-def _convolution(dimensions: int) -> Any:
+def _get_convolution(dimensions: int) -> Any:
     return (nn.Conv1d, nn.Conv2d)[dimensions - 1]

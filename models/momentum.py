@@ -1,18 +1,19 @@
-"""The network of Bolton and Zanna 2019 (doi:10.1029/2018MS001472): what smaller scales do to the flow."""
+"""The network of Bolton and Zanna 2019 (doi:10.1029/2018MS001472), which predicts eddy momentum forcing."""
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 
-SIDE = 40  # cells of a tile
+SIDE = 40  # cells along each side of a tile
 
 
 class BoltonZanna(nn.Module):
-    """A tile of the target (batch, 1, 40, 40) from a tile of the filtered stream function, both standardised.
+    """Maps tiles of the filtered stream function to tiles of the target, both standardised.
 
-    Convolutions without padding, 16 of 8 x 8 every two cells and twice 8 of 4 x 4, each with SELU; the
-    largest of 2 x 2; one linear layer to all cells: 325,728 parameters. With ``centred`` the spatial mean of
-    the tile is taken away at the end, so that no momentum is made in it (their variant A).
+    All tiles are (batch, 1, 40, 40). Convolutions without padding, 16 of 8 x 8 with stride 2 and twice 8 of 4
+    x 4, each followed by SELU; maximum pooling over 2 x 2 cells; one linear layer to all cells: 325,728
+    parameters. With ``centred`` the spatial mean of the output tile is subtracted, so no net momentum is
+    added to it (variant A of the paper). Calling it raises ValueError for tiles of another size.
     """
 
     def __init__(self, centred: bool = False) -> None:
@@ -33,6 +34,6 @@ class BoltonZanna(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if x.shape[1:] != (1, SIDE, SIDE):
-            raise ValueError(f"the network sees tiles of 1 x {SIDE} x {SIDE}, not {tuple(x.shape[1:])}")
-        said = self.layers(x)
-        return said - said.mean((-2, -1), keepdim=True) if self.centred else said
+            raise ValueError(f"the network needs tiles of 1 x {SIDE} x {SIDE}, not {tuple(x.shape[1:])}")
+        output = self.layers(x)
+        return output - output.mean((-2, -1), keepdim=True) if self.centred else output

@@ -1,6 +1,6 @@
-"""Bilinear interpolation from maps to points, and its adjoint, which spreads points over maps.
+"""Bilinear interpolation from maps to points, and its adjoint, which spreads point values over maps.
 
-As in DINCAE 2 (Barth et al. 2022, doi:10.5194/gmd-15-2183-2022, section 2.3).
+After DINCAE 2 (Barth et al. 2022, doi:10.5194/gmd-15-2183-2022, section 2.3).
 """
 
 from __future__ import annotations
@@ -12,21 +12,22 @@ from torch import Tensor
 
 
 class Corners(NamedTuple):
-    """The four cells around each point, and their weights: a sparse matrix with four numbers a row."""
+    """The four cells around each point and their weights: a sparse matrix with four entries per row."""
 
-    cell: Tensor  # (..., points, 4) flat index of the map, or of the series of maps
-    weight: Tensor  # (..., points, 4) which add up to one; all zero where a point lies outside
+    cell: Tensor  # (..., points, 4) flat index into the map or the series of maps
+    weight: Tensor  # (..., points, 4) that sum to one, or all zero for a point outside
 
 
-def corners(
+def find_corners(
     date: Tensor, row: Tensor, column: Tensor, sea: Tensor, dates: int = 1, cyclic: bool = False
 ) -> Corners:
-    """The corners of points (n,) in a series (dates, rows, columns), its cells numbered in this order.
+    """Find the cells around points (n,) in a series of maps (dates, rows, columns), and their weights.
 
-    ``date`` are whole numbers, ``row`` and ``column`` fractions of indices; outside are points beyond the
-    centres of the rim's cells, and those that are not a number. With ``cyclic`` the first column is the last
-    one's neighbour. The weights of land are given to the ``sea`` (rows, columns) beside it; a point among
-    four cells of land is outside. Both sides of the map need two cells or more.
+    Cells are numbered in this order. ``date`` holds whole numbers, ``row`` and ``column`` fractional indices.
+    Points are outside, with zero weights, beyond the centres of the outermost cells and where they are NaN.
+    With ``cyclic`` the first column is next to the last. The weights of land cells are redistributed to the
+    ``sea`` cells (rows, columns) around the point; a point among four land cells is outside. The map needs at
+    least two rows and two columns.
     """
     rows, columns = sea.shape
     inside = (date >= 0) & (date < dates) & (row >= 0) & (row <= rows - 1)
@@ -45,12 +46,12 @@ def corners(
 
 
 def to_points(maps: Tensor, at: Corners) -> Tensor:
-    """The maps (..., cells) at the points (..., n); one set of points for all maps, or one for each."""
-    found = maps.gather(-1, at.cell.flatten(-2).expand(*maps.shape[:-1], -1))
-    return (found.unflatten(-1, at.cell.shape[-2:]) * at.weight).sum(-1)
+    """Interpolate maps (..., cells) to points (..., n), the same for all maps or different for each."""
+    values = maps.gather(-1, at.cell.flatten(-2).expand(*maps.shape[:-1], -1))
+    return (values.unflatten(-1, at.cell.shape[-2:]) * at.weight).sum(-1)
 
 
 def to_cells(values: Tensor, at: Corners, cells: int) -> Tensor:
-    """The adjoint of `to_points`: (cells,) the values (n,) of points, spread."""
+    """Spread point values (n,) over (cells,), the adjoint of `to_points`."""
     shares = values[:, None] * at.weight
     return shares.new_zeros(cells).index_add_(0, at.cell.flatten(), shares.flatten())

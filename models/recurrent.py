@@ -1,9 +1,9 @@
-"""Recurrent networks, each a cell and one loop over time.
+"""Recurrent networks for time series: cells and one loop over time.
 
 RNN (Elman 1990, doi:10.1207/s15516709cog1402_1), LSTM (Hochreiter and Schmidhuber 1997,
-doi:10.1162/neco.1997.9.8.1735, with the forget gate of Gers et al. 2000) and GRU (Cho et al. 2014,
-arXiv 1406.1078), with the equations and the order of gates of torch.nn, so that weights can be exchanged. A
-cell is the folded form; `unroll` makes the unfolded one of it.
+doi:10.1162/neco.1997.9.8.1735, with the forget gate of Gers et al. 2000) and GRU (Cho et al. 2014, arXiv
+1406.1078), with the equations and the gate order of torch.nn, so weights can be exchanged. A cell is the
+folded form of a network; `unroll` unfolds it in time.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from .convolutional_recurrent import channels_of_each, sequence
+from .convolutional_recurrent import count_channels_per_date, split_dates
 from .head import zero_weights
 
 
 class Cell(nn.Module):
-    """One step: an input (batch, inputs) and a state (batch, STATES x hidden) to the next state.
+    """One time step: input (batch, inputs) and state (batch, STATES x hidden) to the next state.
 
-    The first ``hidden`` values of a state are the output. A kind of cell gives the number of its ``GATES``
-    and of the tensors in its state, and the `step`.
+    The first ``hidden`` values of the state are the output. A subclass defines the number of its ``GATES``,
+    the number of tensors in its state (``STATES``), and `step`.
     """
 
     GATES: int
@@ -35,12 +35,12 @@ class Cell(nn.Module):
         return self.step(self.of_input(x), state)
 
     def step(self, driven: Tensor, state: Tensor) -> Tensor:
-        """The next state, of what the input drives (batch, GATES x hidden)."""
+        """Return the next state, given the transformed input ``driven`` (batch, GATES x hidden)."""
         raise NotImplementedError
 
 
 class RNN(Cell):
-    """h' = f(W x + U h + b), f the hyperbolic tangent or, with ``sigmoid``, the sigmoid."""
+    """h' = f(W x + U h + b), with f the hyperbolic tangent or, with ``sigmoid``, the sigmoid."""
 
     GATES = 1
 
@@ -53,7 +53,7 @@ class RNN(Cell):
 
 
 class LSTM(Cell):
-    """Input, forget, candidate and output gates; the state is the output and the memory."""
+    """Input, forget, candidate and output gates; the state consists of output and memory."""
 
     GATES = 4
     STATES = 2
@@ -66,7 +66,7 @@ class LSTM(Cell):
 
 
 class GRU(Cell):
-    """Reset and update gates and a candidate; the reset acts after the matrix, as in torch.nn."""
+    """Reset and update gates and a candidate; as in torch.nn, the reset acts after the matrix product."""
 
     GATES = 3
 
@@ -79,20 +79,23 @@ class GRU(Cell):
 
 
 def unroll(cell: Cell, x: Tensor) -> Tensor:
-    """The states (batch, time, STATES x hidden) after each input (batch, time, inputs), from a state of 0."""
+    """Return the states (batch, time, STATES x hidden) after each input (batch, time, inputs).
+
+    The first state is zero.
+    """
     state = x.new_zeros(len(x), cell.STATES * cell.hidden)
     states = []
-    for driven in cell.of_input(x).unbind(1):  # all times in one product; only the state needs the loop
+    for driven in cell.of_input(x).unbind(1):  # one product for all times: only the state needs the loop
         state = cell.step(driven, state)
         states.append(state)
     return torch.stack(states, dim=1)
 
 
 class RecurrentStep(nn.Module):
-    """A one-step model with memory: the state is x (batch, size) and behind it the cell's state.
+    """A one-step model with memory: its state is x (batch, size) followed by the state of the cell.
 
-    x' = x + W h', of the cell's output h' after it has read x; W starts at zero, as persistence. `start`
-    reads observed states.
+    x' = x + W h', where h' is the output of the cell after reading x. W starts at zero, i.e. as persistence.
+    `start` builds the state from observed states.
     """
 
     def __init__(self, cell: Cell, size: int) -> None:
@@ -101,7 +104,7 @@ class RecurrentStep(nn.Module):
         self.change = zero_weights(nn.Linear(cell.hidden, size))
 
     def start(self, past: Tensor) -> Tensor:
-        """The state after the observed states (batch, time, size), of which there must be two or more."""
+        """Build the state that follows at least two observed states (batch, time, size)."""
         return torch.cat([past[:, -1], unroll(self.cell, past[:, :-1])[:, -1]], dim=-1)
 
     def forward(self, state: Tensor) -> Tensor:
@@ -113,7 +116,7 @@ class RecurrentStep(nn.Module):
 class BothWays(nn.Module):
     """Reads a series from both ends: (batch, inputs, time) to (batch, outputs, time).
 
-    Schuster and Paliwal 1997 (doi:10.1109/78.650093); ``ahead`` and ``back`` are cells of the same inputs.
+    Schuster and Paliwal 1997 (doi:10.1109/78.650093). The cells ``ahead`` and ``back`` have the same inputs.
     The last layer starts at zero.
     """
 
@@ -130,11 +133,11 @@ class BothWays(nn.Module):
 
 
 class PixelFiller(nn.Module):
-    """(batch, inputs, y, x) to (batch, outputs, y, x) of the middle one of ``dates``, for any y and x.
+    """Pixelwise gap filler: (batch, inputs, y, x) to (batch, outputs, y, x), for any y and x.
 
-    Each pixel by itself, from its own series in both directions; the input is that of
-    `convolutional_recurrent.sequence`. ``cell`` is ``rnn``, ``lstm`` or ``gru``. Raises ValueError for
-    another.
+    It fills the middle one of ``dates`` in each pixel from that pixel's own series, read in both directions.
+    `convolutional_recurrent.split_dates` describes the network inputs. ``cell`` is ``rnn``, ``lstm`` or
+    ``gru``. Raises ValueError for another cell.
     """
 
     def __init__(
@@ -149,13 +152,15 @@ class PixelFiller(nn.Module):
         super().__init__()
         kinds: dict[str, type[Cell]] = {"rnn": RNN, "lstm": LSTM, "gru": GRU}
         if cell not in kinds:
-            raise ValueError(f"cell {cell!r} is none of {', '.join(kinds)}")
+            raise ValueError(f"cell {cell!r} is not one of {', '.join(kinds)}")
         self.dates, self.variables = dates, variables
-        ahead, back = (kinds[cell](channels_of_each(inputs, dates, variables), hidden) for _ in range(2))
+        ahead, back = (
+            kinds[cell](count_channels_per_date(inputs, dates, variables), hidden) for _ in range(2)
+        )
         self.both = BothWays(ahead, back, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         # (batch, y, x, channels, dates)
-        pixels = sequence(x, self.dates, self.variables).permute(0, 3, 4, 2, 1)
-        said = self.both(pixels.flatten(0, 2))[..., self.dates // 2]
-        return said.unflatten(0, pixels.shape[:3]).movedim(-1, 1)
+        pixels = split_dates(x, self.dates, self.variables).permute(0, 3, 4, 2, 1)
+        filled = self.both(pixels.flatten(0, 2))[..., self.dates // 2]
+        return filled.unflatten(0, pixels.shape[:3]).movedim(-1, 1)

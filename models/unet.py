@@ -1,8 +1,8 @@
 """U-Net (Ronneberger, Fischer and Brox 2015, arXiv 1505.04597) for fields of any size.
 
-Ours to differ: padded convolutions, so that the output has the input's size; residual blocks (He et al. 2015,
-arXiv 1512.03385); normalisation over the channels of each pixel, so that a patch and the whole domain give
-the same values; a last layer that starts at zero, so that an untrained network changes nothing.
+Differences here: padded convolutions, so the output has the size of the input; residual blocks (He et al.
+2015, arXiv 1512.03385); normalisation over the channels of each pixel, so a patch and the whole domain give
+the same values; a last layer that starts at zero, so an untrained network changes nothing.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from .head import zero_weights
 
 
 class ResidualBlock(nn.Module):
-    """Two 3 x 3 convolutions beside the identity: (batch, inputs, y, x) to (batch, outputs, y, x).
+    """Two 3 x 3 convolutions in parallel with the identity: (batch, inputs, y, x) to (batch, outputs, y, x).
 
-    ``norm`` between them: ``rms``, the root mean square over the channels of each pixel (Zhang and Sennrich
-    2019, arXiv 1910.07467), ``batch`` or ``none``.
+    ``norm``, between them, is ``rms``, the root mean square over the channels of each pixel (Zhang and
+    Sennrich 2019, arXiv 1910.07467), ``batch`` or ``none``. Raises ValueError for another norm.
     """
 
     def __init__(self, inputs: int, outputs: int, norm: str = "rms") -> None:
         super().__init__()
         if norm not in ("rms", "batch", "none"):
-            raise ValueError(f"norm {norm!r} is none of rms, batch, none")
+            raise ValueError(f"norm {norm!r} is not one of rms, batch, none")
         self.scale = nn.Parameter(torch.ones(outputs, 1, 1)) if norm == "rms" else None
         self.first = nn.Conv2d(inputs, outputs, 3, padding=1)
         self.batch = nn.BatchNorm2d(outputs) if norm == "batch" else nn.Identity()
@@ -37,7 +37,7 @@ class ResidualBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         inner = self.batch(self.first(x))
         if self.scale is not None:
-            # In channels-last memory a pixel's channels lie side by side: moving the axis copies nothing.
+            # In channels-last memory the channels of a pixel are contiguous: moving the axis copies nothing.
             inner = functional.rms_norm(
                 inner.movedim(1, -1), self.scale.shape[:1], self.scale.flatten(), eps=1e-6
             ).movedim(-1, 1)
@@ -45,10 +45,10 @@ class ResidualBlock(nn.Module):
 
 
 class AttentionGate(nn.Module):
-    """How much of a skip passes (batch, 1, y, x), from 0 to 1 (Oktay et al. 2018, arXiv 1804.03999).
+    """Attention gate for skips (Oktay et al. 2018, arXiv 1804.03999): weights (batch, 1, y, x) in [0, 1].
 
-    Of a skip (batch, skip, y, x) and the signal (batch, signal, y, x) from below. Ours to differ: the signal
-    comes enlarged to the skip's grid, where theirs brings the skip down to the signal's.
+    The weights depend on a skip (batch, skip, y, x) and the signal (batch, signal, y, x) from below.
+    Difference here: the signal is upsampled to the grid of the skip, where the paper downsamples the skip.
     """
 
     def __init__(self, skip: int, signal: int) -> None:
@@ -62,15 +62,15 @@ class AttentionGate(nn.Module):
 
 
 class UNet(nn.Module):
-    """(batch, inputs, y, x) to (batch, outputs, y, x), for any y and x.
+    """U-Net: (batch, inputs, y, x) to (batch, outputs, y, x), for any y and x.
 
-    ``widths`` are the channels of the levels, from the finest down; each level halves the grid.
-    ``norm`` is that of the blocks; ``up`` is how a grid is doubled: ``nearest``, ``bilinear`` or
-    ``transposed`` (a convolution of stride 2); ``attention`` weighs the skips; ``skips`` says whether they
-    ``concatenate`` with what comes from below, or are ``added`` to it, brought to their width: nearly twice
-    as fast. With ``fold`` above one the network works on a grid so many times coarser, on which the cells of
-    a square are channels (Shi et al. 2016, arXiv 1609.05158): it sees farther and costs less. Raises
-    ValueError for a norm, an up or skips that are none of these, and for a fold below one.
+    ``widths`` are the channels of the levels, from the finest down; each level halves the grid. ``norm`` is
+    that of the `ResidualBlock`. ``up`` is the upsampling: ``nearest``, ``bilinear`` or ``transposed`` (a
+    convolution of stride 2). ``attention`` adds an `AttentionGate` to each skip. ``skips`` are joined to the
+    signal from below with ``concatenate``, or with ``added``, after a convolution to the same width, which is
+    nearly twice as fast. With ``fold`` above one the network works on a grid coarser by that factor, with the
+    cells of each square as channels (Shi et al. 2016, arXiv 1609.05158), which widens its reach and lowers
+    its cost. Raises ValueError for any other norm, up or skips, and for a fold below one.
     """
 
     def __init__(
@@ -86,12 +86,12 @@ class UNet(nn.Module):
     ) -> None:
         super().__init__()
         if fold < 1:
-            raise ValueError(f"a fold of {fold} is below one")
+            raise ValueError(f"fold must be at least 1, not {fold}")
         inputs, outputs, self.fold = inputs * fold**2, outputs * fold**2, fold
         if skips not in ("concatenate", "added"):
-            raise ValueError(f"skips {skips!r} are none of concatenate, added")
+            raise ValueError(f"skips {skips!r} is not one of concatenate, added")
         self.added = skips == "added"
-        upwards = list(pairwise(widths[::-1]))  # channels of a level, and of the one above
+        upwards = list(pairwise(widths[::-1]))  # channels of a level and of the one above
         self.down = nn.ModuleList(
             ResidualBlock(above, width, norm) for above, width in pairwise((inputs, *widths))
         )
@@ -101,20 +101,20 @@ class UNet(nn.Module):
         self.up = nn.ModuleList(
             ResidualBlock(width if self.added else below + width, width, norm) for below, width in upwards
         )
-        self.enlarge = nn.ModuleList(_doubling(up, below) for below, _ in upwards)
+        self.enlarge = nn.ModuleList(_make_upsampling(up, below) for below, _ in upwards)
         self.gates = nn.ModuleList(AttentionGate(width, below) for below, width in upwards if attention)
         self.head = zero_weights(nn.Conv2d(widths[0], outputs, 1))
 
     def encode(self, x: Tensor) -> list[Tensor]:
-        """The features of each level, from the finest down, the grid padded to fold and halve evenly."""
-        x = padded(x, self.fold * 2 ** len(self.up))
+        """Compute the features of each level, from the finest down, on a padded grid."""
+        x = pad_to_multiple(x, self.fold * 2 ** len(self.up))
         levels = [self.down[0](functional.pixel_unshuffle(x, self.fold))]
         for block in self.down[1:]:
             levels.append(block(functional.avg_pool2d(levels[-1], 2)))
         return levels
 
     def decode(self, levels: list[Tensor]) -> Tensor:
-        """(batch, outputs, y, x) of the features of each level, on the padded grid."""
+        """Compute the output (batch, outputs, y, x), on the padded grid, from the features of each level."""
         *skips, x = levels
         for number, (enlarge, block) in enumerate(zip(self.enlarge, self.up, strict=True)):
             x, skip = enlarge(self.narrow[number](x) if self.added else x), skips.pop()
@@ -128,16 +128,16 @@ class UNet(nn.Module):
         return self.decode(self.encode(x))[..., :rows, :columns]
 
 
-def padded(x: Tensor, unit: int) -> Tensor:
-    """(..., y, x) with zeros after the last row and column, up to whole units of cells."""
+def pad_to_multiple(x: Tensor, unit: int) -> Tensor:
+    """Pad (..., y, x) with zeros after the last row and column, up to multiples of ``unit`` cells."""
     rows, columns = x.shape[-2:]
     return functional.pad(x, (0, -columns % unit, 0, -rows % unit))
 
 
-def _doubling(up: str, width: int) -> nn.Module:
-    """(batch, width, y, x) to (batch, width, 2 y, 2 x)."""
+def _make_upsampling(up: str, width: int) -> nn.Module:
+    """Build a layer from (batch, width, y, x) to (batch, width, 2 y, 2 x)."""
     if up == "transposed":
         return nn.ConvTranspose2d(width, width, 2, stride=2)
     if up in ("nearest", "bilinear"):
         return nn.Upsample(scale_factor=2, mode=up)
-    raise ValueError(f"up {up!r} is none of nearest, bilinear, transposed")
+    raise ValueError(f"up {up!r} is not one of nearest, bilinear, transposed")

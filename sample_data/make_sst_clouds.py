@@ -1,8 +1,9 @@
-"""Make sst_clouds.nc and sst_clouds_truth.nc: a sea surface temperature of our own, seen through clouds.
+"""Make sst_clouds.nc and sst_clouds_truth.nc: a simulated sea surface temperature, observed through clouds.
 
-A front and its filaments are stirred for 90 days by a turbulent flow (a random stream function with a steep
-spectrum, eddies of 60 to 200 km that drift and change within days to weeks) off a coast with two islands,
-while the season warms the sea and the weather heats and cools it. Every number follows from one seed:
+A front and its filaments are stirred for 90 days by a turbulent flow off a coast with two islands, while the
+season warms the sea and the weather heats and cools it. The flow is a random stream function with a steep
+spectrum, whose eddies of 60 to 200 km drift and change within days to weeks. One seed determines every
+number:
 
     python sample_data/make_sst_clouds.py FOLDER
 """
@@ -22,26 +23,26 @@ SEED = 20240321
 DATES, ROWS, COLUMNS = 90, 96, 128
 STEP = 0.05  # degrees
 CELL = 5.0  # km, roughly
-RIM = 24  # cells of the periodic computing domain around what is kept
+RIM = 24  # cells of the periodic computing domain around the part that is kept
 SPIN_UP = 30  # days
 STEPS_A_DAY = 8
 SPEED = 0.18  # m/s, standard deviation of each component of the flow
 JET = 0.30  # m/s, the mean current along the front
-WARM_LAYER = 0.35  # degree_Celsius, standard deviation of what a day's wind and sun add to the surface
-NOISE = 0.07  # degree_Celsius, of one observation
+WARM_LAYER = 0.35  # degree_Celsius, standard deviation of the one-day surface anomaly due to wind and sun
+NOISE = 0.07  # degree_Celsius, standard deviation of an observation's error
 Array = NDArray[np.float64]
 
 
-def wavenumbers() -> tuple[Array, Array, Array]:
-    """East, north and total wavenumber (rad/km) of the periodic domain."""
+def compute_wavenumbers() -> tuple[Array, Array, Array]:
+    """Compute the east, north and total wavenumber (rad/km) of the periodic domain."""
     shape = ROWS + 2 * RIM, COLUMNS + 2 * RIM
     north, east = np.meshgrid(*(2 * np.pi * np.fft.fftfreq(n, CELL) for n in shape), indexing="ij")
     return east, north, np.hypot(east, north)
 
 
-def red_noise(rng: np.random.Generator, slope: float, longest: float) -> Array:
-    """A random field of unit variance, amplitude k^-slope below the wavelength ``longest`` (km)."""
-    _, _, total = wavenumbers()
+def draw_red_noise(rng: np.random.Generator, slope: float, longest: float) -> Array:
+    """Draw a random field of unit variance, with amplitude k^-slope below the wavelength ``longest`` (km)."""
+    _, _, total = compute_wavenumbers()
     amplitude = (total**2 + (2 * np.pi / longest) ** 2) ** (-slope / 2)
     amplitude[0, 0] = 0
     field = np.fft.ifft2(np.fft.fft2(rng.standard_normal(total.shape)) * amplitude).real
@@ -49,21 +50,21 @@ def red_noise(rng: np.random.Generator, slope: float, longest: float) -> Array:
 
 
 class Flow:
-    """A stream function whose waves turn at their own frequencies: eddies drift, merge and fade."""
+    """A stream function whose waves turn at their own frequencies, so eddies drift, merge and fade."""
 
     def __init__(self, rng: np.random.Generator, shore: Array) -> None:
-        east, _, total = wavenumbers()
-        self.waves = [np.fft.fft2(red_noise(rng, 5.0, 180.0)) for _ in range(3)]
+        east, _, total = compute_wavenumbers()
+        self.waves = [np.fft.fft2(draw_red_noise(rng, 5.0, 180.0)) for _ in range(3)]
         drift = -0.04 * 86.4 * east  # 4 cm/s to the west, in rad/day
         self.turning = [drift + rng.standard_normal(total.shape) * 2 * np.pi / 60 for _ in self.waves]
         self.shore = shore
         across = (np.arange(ROWS + 2 * RIM) - RIM - ROWS / 2)[:, None] / 14
         self.jet = JET * np.exp(-(across**2)) * shore
         self.scale = 1.0
-        self.scale = SPEED / self.velocity(0.0)[2]
+        self.scale = SPEED / self.compute_velocity(0.0)[2]
 
-    def velocity(self, day: float) -> tuple[Array, Array, float]:
-        """Eastward and northward velocity (m/s) and their standard deviation."""
+    def compute_velocity(self, day: float) -> tuple[Array, Array, float]:
+        """Compute the eastward and northward velocity (m/s) and their standard deviation."""
         waves = zip(self.waves, self.turning, strict=True)
         stream = np.sum(
             [np.fft.ifft2(wave * np.exp(1j * turning * day)).real for wave, turning in waves], axis=0
@@ -73,8 +74,8 @@ class Flow:
         return -north + self.jet, east, speed
 
 
-def land() -> NDArray[np.bool_]:
-    """The computing domain's land: a coast in the south-east and two islands."""
+def make_land() -> NDArray[np.bool_]:
+    """Return the land mask of the computing domain: a coast in the south-east and two islands."""
     y, x = np.mgrid[: ROWS + 2 * RIM, : COLUMNS + 2 * RIM].astype(float)
     y, x = y - RIM, x - RIM
     coast = 8 + 6 * np.sin(x / 9) + 4 * np.sin(x / 23 + 1) + 26 / (1 + np.exp(-(x - 104) / 7))
@@ -83,46 +84,49 @@ def land() -> NDArray[np.bool_]:
     return (y < coast) & (y > -RIM) | islands
 
 
-def front(day: float) -> Array:
-    """What the temperature is drawn to: warm in the south, cold in the north, warming from spring on."""
+def compute_front(day: float) -> Array:
+    """Compute the temperature that the field relaxes to.
+
+    It is warm in the south and cold in the north, and rises from spring on.
+    """
     y = np.arange(ROWS + 2 * RIM)[:, None] - RIM
     across = np.sin(2 * np.pi * (y - ROWS / 2) / (ROWS + 2 * RIM))
     season = 15.5 + 6.5 * np.sin(np.pi / 2 * min(max(day, 0.0), DATES) / DATES)
     return season - 2.2 * np.tanh(across / 0.35) + np.zeros((1, COLUMNS + 2 * RIM))
 
 
-def temperature(rng: np.random.Generator) -> Array:
-    """(90, rows, columns) of the computing domain, degree_Celsius, at noon of each day."""
-    shore = 1 - np.exp(-((distance_transform_edt(~land()) / 4) ** 2))
+def simulate_temperature(rng: np.random.Generator) -> Array:
+    """Simulate (90, rows, columns) of the computing domain, degree_Celsius, at noon of each day."""
+    shore = 1 - np.exp(-((distance_transform_edt(~make_land()) / 4) ** 2))
     flow = Flow(rng, shore)
     y, x = np.mgrid[: ROWS + 2 * RIM, : COLUMNS + 2 * RIM].astype(float)
-    weather = red_noise(rng, 3.0, 900.0)
-    field = front(0.0)
+    weather = draw_red_noise(rng, 3.0, 900.0)
+    field = compute_front(0.0)
     dates = []
-    cells = 86400 / STEPS_A_DAY / (1000 * CELL)  # cells a metre per second covers in a step
+    cells = 86400 / STEPS_A_DAY / (1000 * CELL)  # cells per step at 1 m/s
     for step in range((SPIN_UP + DATES) * STEPS_A_DAY):
         day = step / STEPS_A_DAY - SPIN_UP
         if step % STEPS_A_DAY == 0:
-            weather = 0.75 * weather + np.sqrt(1 - 0.75**2) * red_noise(rng, 3.0, 900.0)
-            field = gaussian_filter(field, 0.45, mode="wrap")  # mixing, and no ripples of the interpolation
+            weather = 0.75 * weather + np.sqrt(1 - 0.75**2) * draw_red_noise(rng, 3.0, 900.0)
+            field = gaussian_filter(field, 0.45, mode="wrap")  # mixing, which also damps ripples
             if day >= 0:
                 dates.append(field.copy())
-        east, north, _ = flow.velocity(day)
-        # The midpoint of each path, then its start (Staniforth and Cote 1991, Mon. Wea. Rev. 119, 2206).
+        east, north, _ = flow.compute_velocity(day)
+        # Find the midpoint of each path, then its start (Staniforth and Cote 1991, Mon. Wea. Rev. 119, 2206).
         middle = [y - north * cells / 2, x - east * cells / 2]
         north, east = (map_coordinates(part, middle, order=1, mode="grid-wrap") for part in (north, east))
         field = map_coordinates(field, [y - north * cells, x - east * cells], order=3, mode="grid-wrap")
-        field += (front(day) - field) / (40 * STEPS_A_DAY) + 0.12 * weather / STEPS_A_DAY
+        field += (compute_front(day) - field) / (40 * STEPS_A_DAY) + 0.12 * weather / STEPS_A_DAY
     return np.stack(dates)
 
 
-def clouds(rng: np.random.Generator, sea: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """(90, rows, columns) True where the sea is hidden: 30 to 80 % of it, in weather systems that stay."""
+def draw_clouds(rng: np.random.Generator, sea: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Draw masks (90, rows, columns), True under clouds: persistent systems over 30% to 80% of the sea."""
     inside = np.s_[RIM:-RIM, RIM:-RIM]
-    system, cover = red_noise(rng, 2.2, 400.0), 0.0
+    system, cover = draw_red_noise(rng, 2.2, 400.0), 0.0
     hidden = []
     for _ in range(DATES):
-        fresh = red_noise(rng, 2.2, 400.0)
+        fresh = draw_red_noise(rng, 2.2, 400.0)
         system = np.roll(0.65 * system + np.sqrt(1 - 0.65**2) * fresh, (1, 6), axis=(0, 1))
         cover = 0.8 * cover + 0.6 * rng.standard_normal()
         share = 0.30 + 0.50 / (1 + np.exp(-1.5 * cover))
@@ -131,10 +135,10 @@ def clouds(rng: np.random.Generator, sea: NDArray[np.bool_]) -> NDArray[np.bool_
     return np.stack(hidden)
 
 
-def packed(
+def pack_temperature(
     values: Array, name: str, attributes: dict[str, str], coordinates: Mapping[str, object]
 ) -> xr.DataArray:
-    """Celsius in steps of 0.002 as 16-bit integers."""
+    """Encode Celsius in steps of 0.002 as 16-bit integers."""
     array = xr.DataArray(values, coordinates, ("time", "lat", "lon"), name=name, attrs=attributes)
     array.encoding = {
         "dtype": "int16",
@@ -150,13 +154,13 @@ def packed(
 
 
 def main(folder: Path) -> None:
-    """Write the two files into ``folder``."""
+    """Write the two files to ``folder``."""
     rng = np.random.default_rng(SEED)
     inside = np.s_[..., RIM:-RIM, RIM:-RIM]
-    truth = temperature(rng)[inside]
-    truth += WARM_LAYER * np.stack([red_noise(rng, 3.0, 400.0) for _ in range(DATES)])[inside]
-    sea = ~land()[inside]
-    hidden = clouds(rng, sea)
+    truth = simulate_temperature(rng)[inside]
+    truth += WARM_LAYER * np.stack([draw_red_noise(rng, 3.0, 400.0) for _ in range(DATES)])[inside]
+    sea = ~make_land()[inside]
+    hidden = draw_clouds(rng, sea)
     observed = truth + NOISE * rng.standard_normal(truth.shape)
     coordinates = {
         "time": (
@@ -199,31 +203,31 @@ def main(folder: Path) -> None:
             "flag_meanings": "land sea",
         },
     )
-    seen = packed(
+    observations = pack_temperature(
         np.where(hidden | ~sea, np.nan, observed),
         "sst",
         about | {"long_name": "sea surface temperature"},
         coordinates,
     )
-    answer = packed(
+    hidden_truth = pack_temperature(
         np.where(hidden & sea, truth, np.nan),
         "sst",
         about | {"long_name": "sea surface temperature where clouds hid it, without noise"},
         coordinates,
     )
-    whole = packed(
+    full_truth = pack_temperature(
         np.where(sea, truth, np.nan),
         "sst_full",
         about | {"long_name": "sea surface temperature without noise"},
         coordinates,
     )
     title = "Idealised sea surface temperature"
-    xr.Dataset({"sst": seen, "mask": mask}, attrs=common | {"title": f"{title} under clouds"}).to_netcdf(
-        folder / "sst_clouds.nc"
-    )
-    xr.Dataset({"sst": answer, "sst_full": whole}, attrs=common | {"title": f"{title}: the truth"}).to_netcdf(
-        folder / "sst_clouds_truth.nc"
-    )
+    xr.Dataset(
+        {"sst": observations, "mask": mask}, attrs=common | {"title": f"{title} under clouds"}
+    ).to_netcdf(folder / "sst_clouds.nc")
+    xr.Dataset(
+        {"sst": hidden_truth, "sst_full": full_truth}, attrs=common | {"title": f"{title}: the truth"}
+    ).to_netcdf(folder / "sst_clouds_truth.nc")
 
 
 if __name__ == "__main__":

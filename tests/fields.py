@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 from oceanfill.pipeline.io.field import Field, open_field
-from oceanfill.pipeline.simulators.radar import Station, observe
+from oceanfill.pipeline.simulators.radar import Station, observe_radials
 from scipy.ndimage import gaussian_filter
 
 
@@ -61,7 +61,7 @@ def eddies(dates: int = 16, rows: int = 18, columns: int = 20, seed: int = 0) ->
 def seen_by_radars(current: xr.Dataset, noise: float = 0.03, seed: int = 0) -> xr.Dataset:
     """The radial velocities of two stations of ``eddies``, south and west of it."""
     stations = [Station(43.0, 5.5, 70, noise), Station(43.3, 4.95, 60, noise)]
-    return observe(current, stations, np.random.default_rng(seed))
+    return observe_radials(current, stations, np.random.default_rng(seed))
 
 
 def unit(values: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What the two samples promise to those who score on them."""
+"""Properties of the two samples that scores on them rely on."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ SAMPLES = Path(str(files("oceanfill.sample_data")))
 NAMES = {"sst_clouds": "sst", "ssh_med": "adt"}
 
 
-def sample(name: str, **options: bool) -> xr.Dataset:
-    with xr.open_dataset(SAMPLES / f"{name}.nc", **options) as data:
+def load_sample(name: str) -> xr.Dataset:
+    with xr.open_dataset(SAMPLES / f"{name}.nc") as data:
         return data.load()
 
 
 def assert_same_values(made: Path, shipped: Path) -> None:
-    """Names, types, packed values and attributes agree exactly."""
+    """Assert that names, types, packed values and attributes agree exactly."""
     with (
         xr.open_dataset(made, decode_cf=False) as new,
         xr.open_dataset(shipped, decode_cf=False) as old,
@@ -37,15 +37,15 @@ def assert_same_values(made: Path, shipped: Path) -> None:
 @pytest.fixture(scope="module")
 def sst() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Observed and true temperature (time, lat, lon) and the sea (lat, lon)."""
-    seen, truth = sample("sst_clouds"), sample("sst_clouds_truth")
-    return seen.sst.values, truth.sst_full.values, seen["mask"].values == 1
+    observed, truth = load_sample("sst_clouds"), load_sample("sst_clouds_truth")
+    return observed.sst.values, truth.sst_full.values, observed["mask"].values == 1
 
 
-def test_all_of_it_is_small():
+def test_the_folder_is_small():
     assert sum(path.stat().st_size for path in SAMPLES.iterdir() if path.is_file()) < 6e6
 
 
-def test_checksums_are_those_of_the_readme():
+def test_checksums_agree_with_the_readme():
     stated = dict(
         re.findall(r"^\| (\S+\.nc) \| `([0-9a-f]{64})` \|$", (SAMPLES / "README.md").read_text(), re.M)
     )
@@ -56,10 +56,10 @@ def test_checksums_are_those_of_the_readme():
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_truth_is_where_the_input_is_missing_over_sea(name):
-    seen, truth = sample(name), sample(f"{name}_truth")
-    sea = seen["mask"].values == 1
-    observed, hidden = (np.isfinite(data[NAMES[name]].values) for data in (seen, truth))
+def test_the_truth_covers_the_missing_input_over_sea(name):
+    data, truth = load_sample(name), load_sample(f"{name}_truth")
+    sea = data["mask"].values == 1
+    observed, hidden = (np.isfinite(part[NAMES[name]].values) for part in (data, truth))
     np.testing.assert_array_equal(hidden, ~observed & sea)
     assert not observed[:, ~sea].any()
 
@@ -89,7 +89,7 @@ def test_truth_is_where_the_input_is_missing_over_sea(name):
 )
 def test_cf_attributes_and_grid(name, standard_name, units, start, dates, shape, corner):
     variable = NAMES[name]
-    for data in (sample(name), sample(f"{name}_truth")):
+    for data in (load_sample(name), load_sample(f"{name}_truth")):
         array = data[variable]
         assert (array.attrs["standard_name"], array.attrs["units"]) == (standard_name, units)
         assert array.encoding["dtype"] == np.int16
@@ -107,21 +107,21 @@ def test_cf_attributes_and_grid(name, standard_name, units, start, dates, shape,
 @pytest.mark.parametrize("name", NAMES)
 def test_the_mask_is_read_as_sea(name):
     field = open_field(SAMPLES / f"{name}.nc")
-    np.testing.assert_array_equal(field.sea, sample(name)["mask"].values == 1)
+    np.testing.assert_array_equal(field.sea, load_sample(name)["mask"].values == 1)
     assert field.name == NAMES[name]
 
 
-def test_clouds_hide_30_to_80_percent_of_each_date_and_stay(sst):
-    seen, _, sea = sst
-    missing = ~np.isfinite(seen[:, sea])
+def test_clouds_hide_30_to_80_percent_of_each_date_and_persist(sst):
+    observed, _, sea = sst
+    missing = ~np.isfinite(observed[:, sea])
     share = missing.mean(axis=1)
     assert 0.30 <= share.min() < 0.35
     assert 0.70 < share.max() <= 0.80
     assert 0.45 < share.mean() < 0.55
-    # The clouds of the next day cover what they cover today more often than those of two weeks later do.
-    stays, returns = ((missing[lag:] & missing[:-lag]).mean() / missing.mean() for lag in (1, 14))
-    assert stays > 0.65
-    assert returns < 0.55
+    # Clouds overlap more with those of the next day than with those two weeks later.
+    next_day, later = ((missing[lag:] & missing[:-lag]).mean() / missing.mean() for lag in (1, 14))
+    assert next_day > 0.65
+    assert later < 0.55
     edges = np.diff(np.pad(missing.astype(np.int8), ((1, 1), (0, 0))), axis=0)
     lengths = np.argwhere(edges.T == -1)[:, 1] - np.argwhere(edges.T == 1)[:, 1]
     assert 0.15 < (lengths >= 5).mean() < 0.35
@@ -129,18 +129,18 @@ def test_clouds_hide_30_to_80_percent_of_each_date_and_stay(sst):
 
 
 def test_noise_of_the_observations(sst):
-    seen, truth, _ = sst
-    error = (seen - truth)[np.isfinite(seen)]
+    observed, truth, _ = sst
+    error = (observed - truth)[np.isfinite(observed)]
     assert error.std() == pytest.approx(0.07, abs=0.001)
     assert abs(error.mean()) < 0.001
-    # Independent from cell to cell, and of the clouds' truth: the truth has none.
-    beside = (seen - truth)[:, :, 1:] * (seen - truth)[:, :, :-1]
-    assert abs(np.nanmean(beside)) < 0.01 * 0.07**2
+    # Independent from cell to cell.
+    product = (observed - truth)[:, :, 1:] * (observed - truth)[:, :, :-1]
+    assert abs(np.nanmean(product)) < 0.01 * 0.07**2
 
 
-def test_the_hidden_truth_is_the_whole_field_there(sst):
+def test_the_hidden_truth_equals_the_full_field(sst):
     _, whole, sea = sst
-    hidden = sample("sst_clouds_truth").sst.values
+    hidden = load_sample("sst_clouds_truth").sst.values
     np.testing.assert_array_equal(hidden[np.isfinite(hidden)], whole[np.isfinite(hidden)])
     np.testing.assert_array_equal(np.isfinite(whole), np.broadcast_to(sea, whole.shape))
 
@@ -156,24 +156,22 @@ def test_structures_move_from_day_to_day(sst):
         for y in range(reach, 96 - size - reach, size):
             for x in range(reach, 128 - size - reach, size):
                 box = anomaly[date, y : y + size, x : x + size]
-                there = boxes[y - reach : y + reach + 1, x - reach : x + reach + 1]
-                if not (np.isfinite(box).all() and np.isfinite(there).all()):
+                later = boxes[y - reach : y + reach + 1, x - reach : x + reach + 1]
+                if not (np.isfinite(box).all() and np.isfinite(later).all()):
                     continue
-                box, there = box - box.mean(), there - there.mean(axis=(2, 3), keepdims=True)
-                match = (box * there).sum(axis=(2, 3)) / np.sqrt((box**2).sum() * (there**2).sum(axis=(2, 3)))
+                box, later = box - box.mean(), later - later.mean(axis=(2, 3), keepdims=True)
+                match = (box * later).sum(axis=(2, 3)) / np.sqrt((box**2).sum() * (later**2).sum(axis=(2, 3)))
                 dy, dx = np.unravel_index(match.argmax(), match.shape)
                 shifts.append(np.hypot(dy - reach, dx - reach))
                 matches.append(match.max() - match[reach, reach])
     assert len(shifts) > 100
     assert np.mean(np.array(shifts) >= 1) > 0.9
     assert 2 <= np.median(shifts) <= 4
-    assert (
-        np.median(matches) > 0.05
-    )  # it is the same structure elsewhere, not the same place a little changed
+    assert np.median(matches) > 0.05  # the structure has moved, rather than changed in place
 
 
-def test_spectrum_falls_as_in_the_ocean(sst):
-    """Between 30 and 160 km the zonal spectrum of temperature falls as k^-2 to k^-3."""
+def test_the_spectral_slope_is_that_of_the_ocean(sst):
+    """Between 30 and 160 km the zonal spectrum of temperature follows k^-2 to k^-3."""
     _, truth, sea = sst
     rows = truth[:, sea.all(axis=1)]
     rows = (rows - rows.mean(axis=2, keepdims=True)) * np.hanning(rows.shape[2])
@@ -183,23 +181,22 @@ def test_spectrum_falls_as_in_the_ocean(sst):
     assert -3 < slope < -2
 
 
-def test_sst_is_hard_enough(sst):
-    """Linear interpolation in time leaves more than half a degree: a network has something to find."""
-    seen, _, sea = sst
-    hidden = sample("sst_clouds_truth").sst.values[:, sea]
-    day = np.arange(len(seen))
-    linear = [np.interp(day, day[there := np.isfinite(pixel)], pixel[there]) for pixel in seen[:, sea].T]
+def test_linear_interpolation_in_time_has_the_stated_error(sst):
+    observed, _, sea = sst
+    hidden = load_sample("sst_clouds_truth").sst.values[:, sea]
+    day = np.arange(len(observed))
+    linear = [np.interp(day, day[known := np.isfinite(pixel)], pixel[known]) for pixel in observed[:, sea].T]
     assert np.sqrt(np.nanmean((np.transpose(linear) - hidden) ** 2)) == pytest.approx(0.667, abs=0.01)
 
 
-def test_sst_is_remade(tmp_path):
+def test_the_script_reproduces_sst(tmp_path):
     runpy.run_path(str(SAMPLES / "make_sst_clouds.py"))["main"](tmp_path)
     for name in ("sst_clouds.nc", "sst_clouds_truth.nc"):
         assert_same_values(tmp_path / name, SAMPLES / name)
 
 
 @pytest.mark.shared
-def test_ssh_is_remade(tmp_path, shared):
+def test_the_script_reproduces_ssh(tmp_path, shared):
     source = shared / "duacs_med_adt_2005q2.nc"
     stated = (SAMPLES / "README.md").read_text()
     assert hashlib.sha256(source.read_bytes()).hexdigest() in stated
@@ -209,37 +206,38 @@ def test_ssh_is_remade(tmp_path, shared):
 
 
 @pytest.mark.shared
-def test_ssh_is_the_analysis_itself(shared):
-    """Together input and truth are the source, without noise."""
-    seen, truth = sample("ssh_med").adt, sample("ssh_med_truth").adt
+def test_ssh_equals_the_analysis(shared):
+    """Input and truth together are the source, without noise."""
+    observed, truth = load_sample("ssh_med").adt, load_sample("ssh_med_truth").adt
     with xr.open_dataset(shared / "duacs_med_adt_2005q2.nc") as source:
-        real = source.adt.sel(time=seen.time, latitude=seen.latitude, longitude=seen.longitude)
-        real = real.transpose(*seen.dims).values
-    both = seen.fillna(truth).values
+        real = source.adt.sel(time=observed.time, latitude=observed.latitude, longitude=observed.longitude)
+        real = real.transpose(*observed.dims).values
+    both = observed.fillna(truth).values
     np.testing.assert_allclose(both, np.where(np.isfinite(both), real, np.nan), atol=1e-7)
     # Three sea pixels of the source are missing on some dates and count as land.
     assert np.isfinite(real).any(axis=0).sum() - np.isfinite(both).all(axis=0).sum() == 3
 
 
-def test_tracks_repeat_and_lie_apart():
-    """Jason's tracks return after 10 days; four altimeters see a few percent of the sea a day."""
-    data = sample("ssh_med")
-    seen = np.isfinite(data.adt.values)[:, data["mask"].values == 1]
-    share = seen.mean(axis=1)
-    assert 0.01 < share.min() < share.max() < 0.09
-    alike = {lag: (seen[lag:] & seen[:-lag]).sum() / seen[lag:].sum() for lag in (5, 10)}
-    assert alike[10] > 0.4
-    assert alike[5] < 0.1
-    assert (~seen.any(axis=0)).mean() == pytest.approx(0.336, abs=0.001)
+def test_tracks_repeat_after_ten_days():
+    """Jason's tracks return after 10 days; four altimeters cover a few percent of the sea each day."""
+    data = load_sample("ssh_med")
+    observed = np.isfinite(data.adt.values)[:, data["mask"].values == 1]
+    share = observed.mean(axis=1)
+    assert 0.015 < share.min() < 0.025
+    assert 0.075 < share.max() < 0.085
+    overlap = {lag: (observed[lag:] & observed[:-lag]).sum() / observed[lag:].sum() for lag in (5, 10)}
+    assert overlap[10] > 0.4
+    assert overlap[5] < 0.1
+    assert (~observed.any(axis=0)).mean() == pytest.approx(0.336, abs=0.001)
 
 
 def test_ground_track_of_jason():
-    """It turns at the latitude of its inclination; ascending passes lie 360 / 127 degrees apart."""
+    """It turns at the latitude of its inclination; ascending passes are 360 / 127 degrees apart."""
     script = runpy.run_path(str(SAMPLES / "make_ssh_med.py"))
     jason = script["ORBITS"]["Jason-1"]
-    days, lat, lon = script["track"](jason, 0)
+    days, lat, lon = script["compute_track"](jason, 0)
     assert lat.max() == pytest.approx(66.04, abs=0.01)
     assert days[-1] * 24 * 60 == pytest.approx(112.43, abs=0.01)  # minutes of a revolution
-    crossings = np.sort([script["track"](jason, revolution)[2][0] % 360 for revolution in range(127)])
+    crossings = np.sort([script["compute_track"](jason, revolution)[2][0] % 360 for revolution in range(127)])
     np.testing.assert_allclose(np.diff(crossings), 360 / 127, atol=1e-6)
     assert lon[0] == pytest.approx(99.92)

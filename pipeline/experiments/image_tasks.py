@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from ...models.autoencoder import LinearAutoEncoder
 from ...models.fourdvarnet import FourDVarNet
-from ...models.variational import VariationalAutoEncoder, divergence, draw
+from ...models.variational import VariationalAutoEncoder, compute_kl_divergence, draw_gaussian
 from ..training.tasks import build_network
 from ..training.trainer import History, Task, train_task
 
@@ -83,7 +83,7 @@ class Eofs(Reconstruction):
     network: LinearAutoEncoder
 
     def loss(self, inputs: Tensor, target: Tensor) -> Tensor:
-        truth = self.network.weighted(target)
+        truth = self.network.flatten_weighted(target)
         left = self.network.decoder(self.network.encode(inputs)) - truth
         return left.square().sum() / truth.square().sum()
 
@@ -116,11 +116,11 @@ class Generation(Reconstruction):
         self.beta, self.moments = beta, moments
 
     def loss(self, inputs: Tensor, target: Tensor) -> Tensor:
-        mean, log_variance = self.network.gaussian(inputs)
-        left = (self.network.decode(draw(mean, log_variance)) - target).square().mean()
+        mean, log_variance = self.network.encode_gaussian(inputs)
+        left = (self.network.decode(draw_gaussian(mean, log_variance)) - target).square().mean()
         covariance = torch.cov(mean.T) + torch.diag(log_variance.exp().mean(0))
         uneven = (covariance - torch.eye(len(covariance)).to(covariance)).square().sum()
-        nats = self.beta * divergence(mean, log_variance).mean() + self.moments * uneven
+        nats = self.beta * compute_kl_divergence(mean, log_variance).mean() + self.moments * uneven
         return left.log() / 2 + nats / target[0].numel()
 
 

@@ -220,7 +220,7 @@ def hide_altimeters(field: Field, share: float, rng: np.random.Generator) -> Mas
     Missions of random longitudes and starts hide what they pass over in a day, in random order, until
     ``share`` of the values is hidden. At least a tenth of what a date shows is kept.
     """
-    from ..simulators.altimetry import MISSIONS, SWATH, observed_cells  # search trees: slow to import
+    from ..simulators.altimetry import MISSIONS, SWATH, find_observed_cells  # search trees: slow to import
 
     nadirs = [mission for mission in MISSIONS.values() if mission.across != SWATH]
     observed = field.observed
@@ -231,7 +231,7 @@ def hide_altimeters(field: Field, share: float, rng: np.random.Generator) -> Mas
         mission = nadirs[rng.integers(len(nadirs))]
         turned = replace(mission, first_longitude=rng.uniform(-180, 180))
         days = field.days + rng.uniform(0, mission.days)
-        under = observed_cells(field.lat, field.lon, days, [turned]) & observed & ~hidden
+        under = find_observed_cells(field.lat, field.lon, days, [turned]) & observed & ~hidden
         under[(observed & ~hidden & ~under).sum(axis=(1, 2)) < 0.1 * number] = False
         order = rng.permutation(len(under))
         new = under.sum(axis=(1, 2))[order]

@@ -10,7 +10,7 @@ import torch
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from ...models.points import Corners, corners, to_cells
+from ...models.points import Corners, find_corners, to_cells
 from ..errors import InputError
 from .coordinates import EARTH_RADIUS, unit_vectors
 from .field import Field, open_field
@@ -52,7 +52,7 @@ class Grid:
         east = np.mod(tracks.lon - axis[0] + _NEAR, 360) - _NEAR + axis[0]
         east = np.where(east < axis[0], axis[0], east)
         column = np.interp(east, axis, np.arange(len(axis)), left=np.nan, right=np.nan)
-        return corners(
+        return find_corners(
             torch.from_numpy(date),
             torch.from_numpy(row),
             torch.from_numpy(column),

@@ -1,17 +1,17 @@
-"""Quasi-geostrophic layers in a closed square basin that wind drives, batched over members, in torch.
+"""Quasi-geostrophic layers in a closed, wind-driven square basin, batched over members, in torch.
 
-Layer k, from the top, of thickness H_k has the stream function psi_k and the potential vorticity
+Layer k, counted from the top, has thickness H_k, stream function psi_k and potential vorticity
 
     q_k = zeta_k + beta y - (A psi)_k,    zeta = Laplacian psi,    dq_k/dt = -J(psi_k, q_k) + D_k,
 
-where A couples neighbours by f0^2 / (g'_i H_k) over the interface i with reduced gravity g'_i, and D is
-Laplacian viscosity, wind on the top layer and linear drag on the lowest one (Vallis 2017,
-doi:10.1017/9781107588417, sections 5.3 and 19.4). Walls are free-slip: psi_k is the same all along them and
-zeta is 0. The wind is a double gyre. Fields are on the corners of the cells, the walls included.
+where A couples neighbouring layers by f0^2 / (g'_i H_k) across the interface i with reduced gravity g'_i, and
+D is Laplacian viscosity, wind on the top layer and linear drag on the lowest layer (Vallis 2017,
+doi:10.1017/9781107588417, sections 5.3 and 19.4). Walls are free-slip: psi_k is constant along them and zeta
+is 0. The wind drives a double gyre. Fields are given at the corners of the cells, walls included.
 
-Differences are those of Arakawa (1966, doi:10.1016/0021-9991(66)90015-5) for J, which keep energy and
-enstrophy, and five points for the Laplacian, which sine transforms invert exactly. What psi is on the walls
-follows from the mass of each layer, which stays (McWilliams 1977, doi:10.1016/0377-0265(77)90002-1).
+J is discretised after Arakawa (1966, doi:10.1016/0021-9991(66)90015-5), which conserves energy and enstrophy,
+and the Laplacian with five points, which sine transforms invert exactly. The value of psi on the walls
+follows from conservation of mass in each layer (McWilliams 1977, doi:10.1016/0377-0265(77)90002-1).
 """
 
 from __future__ import annotations
@@ -30,20 +30,21 @@ from torch.nn.functional import pad
 from ..errors import InputError
 from .running import State, adams_bashforth
 
-_DENSITY = 1000.0  # kg m-3, of what the wind drives
+_DENSITY = 1000.0  # kg m-3, of sea water
 
 
-def arakawa(a: Tensor, b: Tensor, spacing: float) -> Tensor:
-    """a_x b_y - a_y b_x of fields (..., y, x) at all but their outermost points (..., y - 2, x - 2).
+def compute_jacobian(a: Tensor, b: Tensor, spacing: float) -> Tensor:
+    """Compute a_x b_y - a_y b_x of fields (..., y, x) at interior points (..., y - 2, x - 2).
 
-    The sum of a times it is 0 where a is 0 on the edge, that of b times it where b is 0 there too.
+    The sum of a times the Jacobian is 0 if a is 0 on the edge; that of b times it is 0 if b is 0 there as
+    well.
     """
     along = a[..., 2:] - a[..., :-2]
     along = along[..., 1:, :] + along[..., :-1, :]
     across = a[..., 2:, :] - a[..., :-2, :]
     across = across[..., 1:] + across[..., :-1]
-    falling = a[..., :-1, 1:] - a[..., 1:, :-1]  # of each cell, south-east minus north-west
-    rising = a[..., 1:, 1:] - a[..., :-1, :-1]  # and north-east minus south-west
+    falling = a[..., :-1, 1:] - a[..., 1:, :-1]  # in each cell, south-east minus north-west
+    rising = a[..., 1:, 1:] - a[..., :-1, :-1]  # in each cell, north-east minus south-west
     total = along[..., 1:, :] * b[..., 2:, 1:-1]
     total.addcmul_(along[..., :-1, :], b[..., :-2, 1:-1], value=-1)
     total.addcmul_(across[..., 1:], b[..., 1:-1, 2:], value=-1)
@@ -55,34 +56,34 @@ def arakawa(a: Tensor, b: Tensor, spacing: float) -> Tensor:
     return total / (12 * spacing**2)
 
 
-def laplacian(psi: Tensor, spacing: float) -> Tensor:
-    """Of a field (..., y, x), by five points, at all but its outermost points (..., y - 2, x - 2)."""
+def apply_laplacian(psi: Tensor, spacing: float) -> Tensor:
+    """Apply the five-point Laplacian to a field (..., y, x), at interior points (..., y - 2, x - 2)."""
     middle = psi[..., 1:-1, 1:-1]
     around = psi[..., 2:, 1:-1] + psi[..., :-2, 1:-1] + psi[..., 1:-1, 2:] + psi[..., 1:-1, :-2]
     return (around - 4 * middle) / spacing**2
 
 
-def sine_transform(x: Tensor) -> Tensor:
-    """The sine transform of the first kind over the last two axes (..., y, x); done twice it gives x back.
+def apply_sine_transform(x: Tensor) -> Tensor:
+    """Apply the sine transform of the first kind to the last two axes (..., y, x); it is its own inverse.
 
-    On n - 1 points it has the factor (2/n)^(1/2) an axis. On a GPU by the Fourier transform of the odd
-    extension, on the processor by scipy, which is three times as fast there.
+    Its factor is (2/n)^(1/2) per axis of n - 1 points. On a GPU it uses the Fourier transform of the odd
+    extension, on a CPU scipy, which is three times as fast there.
     """
     if x.device.type == "cpu":
         return torch.from_numpy(dstn(x.numpy(), type=1, axes=(-2, -1), norm="ortho"))
-    return odd_fourier(odd_fourier(x))
+    return transform_odd_extension(transform_odd_extension(x))
 
 
-def odd_fourier(x: Tensor) -> Tensor:
-    """The sine transform over the last axis of (..., y, x), as (..., x, y)."""
+def transform_odd_extension(x: Tensor) -> Tensor:
+    """Apply the sine transform to the last axis of (..., y, x) and swap the axes: (..., x, y)."""
     n = x.shape[-1] + 1
     wall = torch.zeros_like(x[..., :1])
     odd = torch.cat([wall, x, wall, -x.flip(-1)], -1)
     return (torch.fft.rfft(odd).imag[..., 1:n] * -math.sqrt(1 / (2 * n))).transpose(-1, -2)
 
 
-def _mixed(matrix: Tensor, x: Tensor) -> Tensor:
-    """The matrix times the layers of x (batch, layers, y, x)."""
+def _mix_layers(matrix: Tensor, x: Tensor) -> Tensor:
+    """Multiply the layers of x (batch, layers, y, x) by a matrix."""
     return (matrix @ x.flatten(-2)).reshape(x.shape)
 
 
@@ -90,9 +91,9 @@ def _mixed(matrix: Tensor, x: Tensor) -> Tensor:
 class Basin:
     """A square basin of ``cells`` x ``cells`` over ``length`` metres; a `Simulator` and its parameters.
 
-    The state is the potential vorticity without beta y, in s-1, at the (batch, layers, y, x) points off the
-    walls, cells - 1 a side. The defaults are those of Bolton and Zanna 2019 (doi:10.1029/2018MS001472).
-    Raises `InputError` for parameters that describe no basin.
+    The state is the potential vorticity without beta y, in s-1, at the (batch, layers, y, x) interior points,
+    cells - 1 along each side. The defaults are those of Bolton and Zanna 2019 (doi:10.1029/2018MS001472).
+    Raises `InputError` for invalid parameters.
     """
 
     cells: int = 512
@@ -110,29 +111,29 @@ class Basin:
 
     def __post_init__(self) -> None:
         if self.cells < 3:
-            raise InputError(f"a basin has 3 cells a side or more, not {self.cells}")
+            raise InputError(f"a basin needs at least 3 cells along each side, not {self.cells}")
         if len(self.gravities) != len(self.depths) - 1:
             raise InputError(
-                f"{len(self.depths)} layers have {len(self.depths) - 1} interfaces between them; "
+                f"{len(self.depths)} layers have {len(self.depths) - 1} interfaces, but "
                 f"{len(self.gravities)} reduced gravities are given"
             )
         for name in ("length", "depths", "gravities", "f0", "dt"):
             if np.min(getattr(self, name), initial=1.0) <= 0:
-                raise InputError(f"the {name} of a basin is above 0, not {getattr(self, name)}")
+                raise InputError(f"the {name} of a basin must be above 0, not {getattr(self, name)}")
 
     @property
     def spacing(self) -> float:
-        """Metres between points."""
+        """Distance between points in metres."""
         return self.length / self.cells
 
     @property
     def deformation_radii(self) -> tuple[float, ...]:
-        """Of the baroclinic modes, in metres, the largest first."""
+        """Deformation radii of the baroclinic modes in metres, the largest first."""
         return tuple(float(value) ** -0.5 for value in self._modes[0][1:])
 
     @cached_property
     def coupling(self) -> Tensor:
-        """A (layers, layers) in m-2: the potential vorticity has minus A psi."""
+        """A (layers, layers) in m-2, which enters the potential vorticity as -A psi."""
         return self._tensor(self._coupling)
 
     @cached_property
@@ -148,10 +149,10 @@ class Basin:
 
     @cached_property
     def _modes(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Eigenvalues of A, the barotropic 0 first, layers to modes, and back."""
+        """Eigenvalues of A, the barotropic 0 first, and the matrices from layers to modes and back."""
         root = np.sqrt(np.asarray(self.depths))
         values, vectors = np.linalg.eigh(root[:, None] * self._coupling / root)  # symmetric
-        values[0] = 0.0  # exactly, which rounding leaves a little off
+        values[0] = 0.0  # exactly, without the rounding error
         return values, vectors.T * root, vectors / root[:, None]
 
     @cached_property
@@ -164,25 +165,25 @@ class Basin:
 
     @cached_property
     def _inverse(self) -> Tensor:
-        """1 / (eigenvalue of the Laplacian - that of A), (modes, y, x) of sine waves."""
+        """1 / (eigenvalue of the Laplacian - eigenvalue of A), (modes, y, x), for sine waves."""
         number = np.arange(1, self.cells)
         square = (2 / self.spacing * np.sin(np.pi * number / (2 * self.cells))) ** 2
         return self._tensor(-1 / (square[:, None] + square + self._modes[0][:, None, None]))
 
     @cached_property
-    def _walled(self) -> Tensor:
-        """(modes, y, x) without vorticity, 1 on the walls; 0 for the barotropic mode, which needs none."""
+    def _wall_response(self) -> Tensor:
+        """(modes, y, x) with no vorticity and 1 on the walls; 0 for the barotropic mode, which needs none."""
         values = self._tensor(self._modes[0])[:, None, None]
         inside = values.expand(-1, self.cells - 1, self.cells - 1)
-        inside = sine_transform(sine_transform(inside) * self._inverse)
+        inside = apply_sine_transform(apply_sine_transform(inside) * self._inverse)
         whole = 1 + pad(inside, (1, 1, 1, 1))
         whole[0] = 0
         return whole
 
     @cached_property
-    def _walled_mean(self) -> Tensor:
-        mean = self.mean(self._walled)
-        mean[0] = 1  # what divides the barotropic mode's 0
+    def _wall_response_mean(self) -> Tensor:
+        mean = self.mean(self._wall_response)
+        mean[0] = 1  # any divisor but 0 will do for the barotropic mode
         return mean
 
     @cached_property
@@ -193,48 +194,50 @@ class Basin:
 
     @cached_property
     def curl(self) -> Tensor:
-        """What the wind adds to the vorticity of the top layer (y, 1), in s-2, off the walls.
+        """Vorticity tendency (y, 1) of the wind in the top layer, in s-2, at interior points.
 
-        The stress is to the east and minus ``wind`` cos(2 pi y / length): a subtropical gyre in the south.
+        The eastward stress is -``wind`` cos(2 pi y / length), with a subtropical gyre in the south.
         """
         y = np.arange(1, self.cells) / self.cells
         curl = -self.wind * 2 * np.pi / self.length * np.sin(2 * np.pi * y)
         return self._tensor(curl / (_DENSITY * self.depths[0]))[:, None]
 
     def mean(self, field: Tensor) -> Tensor:
-        """The mean over the basin of (..., y, x), walls included: by the trapezoidal rule."""
+        """Average (..., y, x) over the basin, walls included, with the trapezoidal rule."""
         weight = torch.ones(self.cells + 1, dtype=field.dtype, device=field.device)
         weight[[0, -1]] = 0.5
         weight /= self.cells
         return (field @ weight) @ weight
 
     def psi(self, q: Tensor) -> Tensor:
-        """The stream function (batch, layers, cells + 1, cells + 1), in m2 s-1, of a potential vorticity."""
-        modes = _mixed(self._to_modes, q)
-        psi = pad(sine_transform(sine_transform(modes) * self._inverse), (1, 1, 1, 1))
-        wall = self.mean(psi) / self._walled_mean  # no baroclinic mode has a mean: each layer keeps its mass
+        """Invert a potential vorticity: stream function (batch, layers, cells + 1, cells + 1), in m2 s-1."""
+        modes = _mix_layers(self._to_modes, q)
+        psi = pad(apply_sine_transform(apply_sine_transform(modes) * self._inverse), (1, 1, 1, 1))
+        wall = (
+            self.mean(psi) / self._wall_response_mean
+        )  # each layer keeps its mass: baroclinic modes have no mean
         wall[:, 0] = 0
-        psi = psi - wall[..., None, None] * self._walled
-        return _mixed(self._to_layers, psi)
+        psi = psi - wall[..., None, None] * self._wall_response
+        return _mix_layers(self._to_layers, psi)
 
     def vorticity(self, psi: Tensor) -> Tensor:
-        """The potential vorticity without beta y, off the walls, of a stream function."""
-        return laplacian(psi, self.spacing) - self._stretching(psi[..., 1:-1, 1:-1])
+        """Compute the potential vorticity without beta y, at interior points, of a stream function."""
+        return apply_laplacian(psi, self.spacing) - self._stretching(psi[..., 1:-1, 1:-1])
 
     def tendency(self, q: Tensor) -> Tensor:
-        """dq/dt, in s-2."""
+        """Compute dq/dt, in s-2."""
         psi = self.psi(q)
         stretching = self._stretching(psi)
         zeta = pad(q + stretching[..., 1:-1, 1:-1], (1, 1, 1, 1))
-        total = -arakawa(psi, zeta - stretching + self.planetary, self.spacing)
+        total = -compute_jacobian(psi, zeta - stretching + self.planetary, self.spacing)
         if self.viscosity:
-            total += self.viscosity * laplacian(zeta, self.spacing)
+            total += self.viscosity * apply_laplacian(zeta, self.spacing)
         total[:, 0] += self.curl
         total[:, -1] -= self.drag * zeta[:, -1, 1:-1, 1:-1]
         return total
 
     def energy(self, psi: Tensor) -> Tensor:
-        """Kinetic and available potential energy (batch,) of a stream function, in J m-2."""
+        """Compute kinetic plus available potential energy (batch,), in J m-2, of a stream function."""
         depths = self._tensor(np.asarray(self.depths))
         slopes = psi.diff(dim=-1).square().sum((-2, -1)) + psi.diff(dim=-2).square().sum((-2, -1))
         kinetic = (depths * slopes).sum(-1) / self.length**2
@@ -242,25 +245,25 @@ class Basin:
         potential = (over * self.mean(psi.diff(dim=1).square())).sum(-1)
         return _DENSITY / 2 * (kinetic + potential)
 
-    def perturbed(self, members: int = 1, seed: int = 0, size: float = 1e-8) -> State:
-        """A basin at rest but for noise of ``size`` s-1, other noise for each of ``members``."""
+    def start(self, members: int = 1, seed: int = 0, size: float = 1e-8) -> State:
+        """Return a state of rest plus noise of ``size`` s-1, different for each of ``members``."""
         shape = (members, len(self.depths), self.cells - 1, self.cells - 1)
         noise = torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
         return ((size * noise).to(self.device, self.dtype),)
 
     def advance(self, state: State, steps: int) -> State:
-        """The state ``steps`` later. Raises `InputError` where it is no longer finite."""
+        """Advance the state by ``steps``. Raises `InputError` if it is no longer finite."""
         for _ in range(steps):
             state = adams_bashforth(self.tendency, state, self.dt)
         if not bool(state[0].isfinite().all()):
             raise InputError(
                 f"the flow in the basin is no longer finite with steps of {self.dt:g} s and a viscosity of "
-                f"{self.viscosity:g} m2 s-1; take a shorter step or more viscosity"
+                f"{self.viscosity:g} m2 s-1; use a shorter step or a larger viscosity"
             )
         return state
 
     def snapshot(self, state: State) -> xr.Dataset:
-        """psi (layer, y, x), with ``member`` before them where there are several, in single precision."""
+        """Return psi (layer, y, x), preceded by ``member`` if there are several, in single precision."""
         psi = self.psi(state[0]).float().cpu().numpy()
         dims: tuple[str, ...] = ("layer", "y", "x")
         if len(psi) == 1:
@@ -278,7 +281,7 @@ class Basin:
         )
 
     def _stretching(self, psi: Tensor) -> Tensor:
-        return _mixed(self.coupling, psi)
+        return _mix_layers(self.coupling, psi)
 
     def _tensor(self, values: np.ndarray) -> Tensor:
         return torch.tensor(values, dtype=self.dtype, device=self.device)

@@ -1,4 +1,4 @@
-"""What coastal high-frequency radars would see of a current: its component along the line of sight."""
+"""Simulated coastal high-frequency radars, which measure the current along the line of sight."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from scipy.special import ndtri
 
 from ..io.coordinates import EARTH_RADIUS, unit_vectors
 
-_LOST = (0.15, 0.75)  # share of the values that is missing beside the radar, and at its reach
-_SMOOTH = (1.5, 3.0, 3.0)  # dates, rows and columns over which gaps are alike
+_MISSING = (0.15, 0.75)  # fraction of missing values next to the radar and at its reach
+_GAP_SCALES = (1.5, 3.0, 3.0)  # dates, rows and columns over which gaps are correlated
 
 
 @dataclass(frozen=True)
@@ -27,33 +27,35 @@ class Station:
     noise: float = 0.05  # m/s, standard deviation of an observation's error
 
 
-def bearing(station: Station, lat: NDArray[np.floating], lon: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Direction at each place away from the station along the great circle, degrees clockwise from north."""
+def compute_bearing(
+    station: Station, lat: NDArray[np.floating], lon: NDArray[np.floating]
+) -> NDArray[np.float64]:
+    """Compute the direction away from the station along the great circle, degrees clockwise from north."""
     (y, x), (y0, x0) = np.radians([lat, lon]), np.radians([station.lat, station.lon])
     east = np.sin(x0 - x) * np.cos(y0)
     north = np.cos(y) * np.sin(y0) - np.sin(y) * np.cos(y0) * np.cos(x0 - x)
     return np.degrees(np.arctan2(-east, -north)) % 360
 
 
-def observe(current: xr.Dataset, stations: Sequence[Station], rng: np.random.Generator) -> xr.Dataset:
-    """``radial`` (time, station, lat, lon), m/s, positive away from the radar, and its ``direction``.
+def observe_radials(current: xr.Dataset, stations: Sequence[Station], rng: np.random.Generator) -> xr.Dataset:
+    """Simulate ``radial`` velocities (time, station, lat, lon), m/s, positive away from the radar.
 
-    ``current`` has ``u`` and ``v`` (time, lat, lon), m/s, missing on land. Observations have their station's
-    noise and gaps, more of them far away.
+    ``current`` has ``u`` and ``v`` (time, lat, lon), m/s, missing on land. Observations have the noise of
+    their station, and gaps that become more frequent with distance. The result also has their ``direction``.
     """
     lat, lon = np.meshgrid(current.lat, current.lon, indexing="ij")
     u, v = (current[name].transpose("time", "lat", "lon").to_numpy() for name in ("u", "v"))
     radial, direction = [], []
     for station in stations:
-        away = bearing(station, lat, lon)
+        away = compute_bearing(station, lat, lon)
         angle = np.radians(away)
         between = unit_vectors(lat, lon) @ unit_vectors(station.lat, station.lon)
-        far = EARTH_RADIUS * np.arccos(between.clip(-1, 1)) / station.reach
-        smooth = gaussian_filter(rng.standard_normal(u.shape), _SMOOTH, mode="wrap")
-        lost = _LOST[0] + (_LOST[1] - _LOST[0]) * far.clip(max=1) ** 2
-        seen = ((smooth - smooth.mean()) / smooth.std() > ndtri(lost)) & (far <= 1)
+        distance = EARTH_RADIUS * np.arccos(between.clip(-1, 1)) / station.reach  # 1 at the reach
+        smooth = gaussian_filter(rng.standard_normal(u.shape), _GAP_SCALES, mode="wrap")
+        missing = _MISSING[0] + (_MISSING[1] - _MISSING[0]) * distance.clip(max=1) ** 2
+        observed = ((smooth - smooth.mean()) / smooth.std() > ndtri(missing)) & (distance <= 1)
         noisy = u * np.sin(angle) + v * np.cos(angle) + station.noise * rng.standard_normal(u.shape)
-        radial.append(np.where(seen, noisy, np.nan))
+        radial.append(np.where(observed, noisy, np.nan))
         direction.append(away)
     away_from = "away_from_instrument"
     return xr.Dataset(

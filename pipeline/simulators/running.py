@@ -1,4 +1,4 @@
-"""Run a simulator: its snapshots go to a Zarr store, and a run that was killed goes on where it was."""
+"""Run a simulator, write its snapshots to a Zarr store, and resume an interrupted run."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from ..errors import InputError
 from ..io.writing import check_writable, replace_atomically, resume_store
 from ..progress import progress
 
-State = tuple[Tensor, ...]  # the state, then the tendencies of the steps before, the latest first
-_STATE = "state.pt"  # beside the unfinished store: how many snapshots are written, and the state then
-_TOGETHER = 16  # snapshots of a chunk
+State = tuple[Tensor, ...]  # the state, then the tendencies of previous steps, the latest first
+_STATE = "state.pt"  # next to the unfinished store: the number of snapshots written, and the last state
+_CHUNK = 16  # snapshots per chunk
 _WEIGHTS = {1: (1.0,), 2: (3 / 2, -1 / 2), 3: (23 / 12, -16 / 12, 5 / 12)}
 
 
 class Simulator(Protocol):
-    """What can be run."""
+    """A model that `simulate` can run."""
 
     @property
     def dt(self) -> float:
-        """Seconds."""
+        """Time step in seconds."""
 
     def advance(self, state: State, steps: int) -> State:
-        """The state ``steps`` later."""
+        """Advance the state by ``steps``."""
 
     def snapshot(self, state: State) -> xr.Dataset:
-        """What is kept of a state: variables without time, with their attributes and coordinates."""
+        """Convert a state to the variables to be written, without time, with attributes and coordinates."""
 
 
 def adams_bashforth(tendency: Callable[[Tensor], Tensor], state: State, dt: float) -> State:
-    """The state after ``dt`` by the scheme of third order; the first steps are of order one and two.
+    """Advance the state by ``dt`` with the third-order scheme; the first two steps are of order one and two.
 
     Durran 1991, doi:10.1175/1520-0493(1991)119<0702:TTOABM>2.0.CO;2.
     """
@@ -59,27 +59,27 @@ def simulate(
     attributes: Mapping[str, Any] | None = None,
     quiet: bool = True,
 ) -> Path:
-    """Write the state and what follows it every ``every`` steps to a Zarr store, ``snapshots`` in all.
+    """Write the state, and then a snapshot ``every`` so many steps, to a Zarr store: ``snapshots`` in all.
 
-    ``time`` is in days from the first. ``plan`` says in plain values what is run: the same call after a kill
-    goes on from the last chunk that was written, and the store is that of an undisturbed run; one with
-    another plan begins anew. Raises `InputError` where the path cannot be written and where the flow is no
-    longer finite.
+    ``time`` is in days since the first snapshot. ``plan`` describes the run in plain values. After an
+    interruption the same call resumes from the last chunk written, and the store equals that of an
+    uninterrupted run; with another plan it starts from the beginning. Raises `InputError` if the path cannot
+    be written or the flow is no longer finite.
     """
     check_writable(path)
     first = simulator.snapshot(state)
     days = np.arange(snapshots) * (every * simulator.dt / 86400)
 
-    def make(store: Path) -> None:
+    def create_store(store: Path) -> None:
         whole = first.expand_dims(time=days).chunk()
         whole.attrs = dict(attributes or {})
         whole["time"].attrs = {"units": "days", "long_name": "time since the first snapshot"}
-        chunks = {name: (min(_TOGETHER, snapshots), *array.shape) for name, array in first.data_vars.items()}
+        chunks = {name: (min(_CHUNK, snapshots), *array.shape) for name, array in first.data_vars.items()}
         encoding: Any = {name: {"chunks": chunk} for name, chunk in chunks.items()}
         whole.to_zarr(store, mode="w", compute=False, consolidated=False, encoding=encoding)
 
     plan = {**plan, "snapshots": snapshots, "every": every, "dt": simulator.dt}
-    with resume_store(path, plan, make) as store:
+    with resume_store(path, plan, create_store) as store:
         done, held = 0, store.parent / _STATE
         if held.exists():
             kept = torch.load(held, map_location=state[0].device, weights_only=True)
@@ -87,15 +87,15 @@ def simulate(
         with progress("simulating", snapshots, quiet) as advance:
             advance(done)
             while done < snapshots:
-                number = min(_TOGETHER, snapshots - done)
+                number = min(_CHUNK, snapshots - done)
                 written = []
                 for k in range(number):
                     if done + k:
                         state = simulator.advance(state, every)
                     if not torch.isfinite(state[0]).all():
                         raise InputError(
-                            f"{path}: the flow has no finite values after {days[done + k]:.3g} days; take a "
-                            f"shorter time step than {simulator.dt:g} s"
+                            f"{path}: the flow is no longer finite after {days[done + k]:.3g} days; use a "
+                            f"time step shorter than {simulator.dt:g} s"
                         )
                     written.append(simulator.snapshot(state).drop_vars(list(first.coords)))
                     advance(1)

@@ -10,8 +10,8 @@ import torch
 from pytorch_lightning.callbacks import Timer
 from torch import Tensor, nn
 
-from ...models.head import Mixture, gaussian
-from ...models.losses import Loss, Penalty, weighted
+from ...models.head import Mixture, read_gaussian
+from ...models.losses import Loss, Penalty, average_loss
 from ...models.points import Corners, to_points
 from ..errors import InputError
 from ..settings import LOSSES
@@ -84,7 +84,7 @@ class Correction(pl.LightningModule):
         inputs = inputs.contiguous(memory_format=torch.channels_last)
         stages: Callable[[Tensor], list[Tensor]] | None = getattr(self.network, "stages", None)
         said = [self.network(inputs)] if stages is None else stages(inputs)
-        return [(mean, log_variance / 2) for mean, log_variance in map(gaussian, said)]
+        return [(mean, log_variance / 2) for mean, log_variance in map(read_gaussian, said)]
 
     def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
         """(batch, outputs, y, x) m and d of (batch, channels, y, x)."""
@@ -98,7 +98,7 @@ class Correction(pl.LightningModule):
         known = [_known(stage, at) for stage in stages]
         apart = zip(*(part.unbind(1) for part in (residual, variance, weight)), strict=True)
         losses = [
-            weighted(
+            average_loss(
                 self.loss, [(mean[:, k], log_variance[:, k]) for mean, log_variance in known], *of_output
             )
             for k, of_output in enumerate(apart)

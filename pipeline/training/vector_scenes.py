@@ -138,6 +138,6 @@ def _rotation(grid: Grid) -> Any:
     """(2 cells, cells) u and v of a stream function, by the differences of the grid, in units of its rows."""
     north = torch.gradient(torch.eye(len(grid.northward)), spacing=(grid.northward,), dim=(0,))[0]
     east = torch.gradient(torch.eye(len(grid.eastward)), spacing=(grid.eastward,), dim=(0,))[0]
-    rows, columns = (grid.metres * part.double().numpy() for part in (north, east))
+    rows, columns = (grid.row_spacing * part.double().numpy() for part in (north, east))
     across = diags_array(1 / grid.latitude[:, 0].double().numpy())
     return vstack([-kron(coo_array(rows), eye_array(len(columns))), kron(across, coo_array(columns))])

@@ -8,7 +8,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from ...models.projection import Grid, apply_factor, bivariate, compose_factors, project, projected_loss
+from ...models.projection import Grid, apply_factor, compose_factors, project, projected_loss, read_bivariate
 from .networks import build_network
 from .tasks import warmup_cosine
 from .vector_scenes import count_channels
@@ -49,9 +49,9 @@ class VectorCorrection(pl.LightningModule):
 
     def forward(self, inputs: Tensor, guess: Tensor, factor: Tensor) -> tuple[Tensor, Tensor]:
         """Current (batch, 2, y, x) and the factor of its covariance (batch, 3, y, x)."""
-        mean, relative = bivariate(self.network(inputs.contiguous(memory_format=torch.channels_last)))
+        mean, relative = read_bivariate(self.network(inputs.contiguous(memory_format=torch.channels_last)))
         if self.flow == "stream-function" and self.grid is not None:
-            change = self.grid.flow(mean[:, 0] * self.grid.metres)
+            change = self.grid.compute_flow(mean[:, 0] * self.grid.row_spacing)
         else:
             change = apply_factor(factor, mean)
         return guess + change, compose_factors(factor, relative)
@@ -63,7 +63,7 @@ class VectorCorrection(pl.LightningModule):
         self.log("likelihood", loss, prog_bar=True)
         if self.flow == "low-divergence" and self.grid is not None:
             offshore = nn.functional.max_pool2d(1 - inputs[:, -1:], 3, 1, 1)[:, 0] == 0
-            divergence = self.grid.divergence(mean)[offshore] * self.grid.metres
+            divergence = self.grid.compute_divergence(mean)[offshore] * self.grid.row_spacing
             loss = loss + _DIVERGENCE * divergence.square().mean()
         return loss
 

@@ -1,4 +1,4 @@
-"""What holds of every network: sizes, a start at zero, gradients, the same values in a patch."""
+"""Properties of every network: size, a start at zero, gradients, and the same values in a patch."""
 
 import pytest
 import torch
@@ -15,8 +15,8 @@ INPUTS = 15  # a window of 5 dates: 5 anomalies, 5 log errors, 5 more
 
 # Class, options, number of parameters, reach and unit. A block of ``unit`` cells is one cell at the deepest
 # level; its values depend on ``reach`` cells beyond it, or on the whole domain (None). A U-Net of four
-# levels, from the full resolution down and back, reaches 2, (1) + 2, (2) + 2, (2) + 2, (8) + 2, (20) + 2 and
-# (44) + 2 cells: two convolutions a level, and in brackets the cells before, counted in those of this level.
+# levels, from full resolution down and back, reaches 2, (1) + 2, (2) + 2, (2) + 2, (8) + 2, (20) + 2 and
+# (44) + 2 cells: two convolutions per level plus, in brackets, the reach so far in cells of this level.
 NETWORKS = [
     pytest.param(UNet, {}, 411_266, 46, 8, id="U-Net"),
     pytest.param(UNet, {"norm": "batch"}, 411_586, 46, 8, id="U-Net, batch"),
@@ -59,8 +59,8 @@ each = pytest.mark.parametrize(("network", "options", "parameters", "reach", "un
 local = pytest.mark.parametrize(("network", "options", "parameters", "reach", "unit"), LOCAL)
 
 
-def started(network, options, seed=0):
-    """The network, its last layer not at zero."""
+def make_network(network, options, seed=0):
+    """Build the network and replace zero weights, such as those of the last layer."""
     torch.manual_seed(seed)
     module = network(inputs=INPUTS, **options)
     for layer in module.modules():
@@ -70,7 +70,7 @@ def started(network, options, seed=0):
     return module
 
 
-def field(*shape, seed=1):
+def draw_field(*shape, seed=1):
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
@@ -85,28 +85,28 @@ def test_an_untrained_network_changes_nothing_on_any_grid(network, options, para
     if network is DINCAE1:
         options = {"shape": shape, "widths": (4, 4, 4, 4)}
     with torch.no_grad():
-        said = network(inputs=INPUTS, outputs=4, **options).eval()(field(1, INPUTS, *shape))
-    assert said.shape == (1, 4, *shape)
-    assert not said.any()
+        output = network(inputs=INPUTS, outputs=4, **options).eval()(draw_field(1, INPUTS, *shape))
+    assert output.shape == (1, 4, *shape)
+    assert not output.any()
 
 
 @each
-def test_every_parameter_learns(network, options, parameters, reach, unit):
-    module = started(network, options)
+def test_every_parameter_has_a_gradient(network, options, parameters, reach, unit):
+    module = make_network(network, options)
     size = 64 if network is DINCAE1 else 17
-    module(field(2, INPUTS, size, size)).square().sum().backward()
-    still = [
+    module(draw_field(2, INPUTS, size, size)).square().sum().backward()
+    without = [
         name for name, tensor in module.named_parameters() if tensor.grad is None or not tensor.grad.any()
     ]
-    assert still == []
+    assert without == []
 
 
 @local
-def test_a_value_depends_on_what_its_convolutions_reach(network, options, parameters, reach, unit):
-    """The farthest cell with an influence on the cell in the middle, by automatic differentiation."""
-    module = started(network, options).double().eval()
+def test_a_value_depends_on_the_cells_within_reach(network, options, parameters, reach, unit):
+    """The farthest cell that influences the middle block, by automatic differentiation."""
+    module = make_network(network, options).double().eval()
     middle = 16 * (reach // 16 + 1)
-    x = field(1, INPUTS, 5, 2 * middle + 16).double().requires_grad_()
+    x = draw_field(1, INPUTS, 5, 2 * middle + 16).double().requires_grad_()
     influence = (
         torch.autograd.grad(module(x)[..., 2, middle : middle + unit].sum(), x)[0].abs().sum((0, 1, 2))
     )
@@ -115,10 +115,10 @@ def test_a_value_depends_on_what_its_convolutions_reach(network, options, parame
 
 
 @local
-def test_a_patch_has_the_values_of_the_whole(network, options, parameters, reach, unit):
-    module = started(network, options).eval()
+def test_a_patch_has_the_values_of_the_domain(network, options, parameters, reach, unit):
+    module = make_network(network, options).eval()
     shift = 3 * unit
-    whole = field(1, INPUTS, 8, shift + 2 * reach + 9)
+    whole = draw_field(1, INPUTS, 8, shift + 2 * reach + 9)
     with torch.no_grad():
         expected, patch = module(whole), module(whole[..., shift:])
     torch.testing.assert_close(patch[..., reach : reach + 9], expected[..., shift:][..., reach : reach + 9])

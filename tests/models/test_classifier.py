@@ -1,4 +1,4 @@
-"""Classifiers: parameters, grids, gradients, an encoder that is shared."""
+"""Classifiers: parameters, grids, gradients and a shared encoder."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ def test_parameters_shape_and_gradient(network, parameters):
 
 
 @each
-def test_odd_grids(network, parameters):
+def test_a_smaller_odd_grid_is_padded_with_zeros(network, parameters):
     module = network(2, 3, (201, 301)).eval()
     small = torch.rand(1, 2, 150, 301)
     with torch.no_grad():
         torch.testing.assert_close(module(small), module(torch.nn.functional.pad(small, (0, 0, 0, 51))))
-    with pytest.raises(ValueError, match=r"sees \(202, 301\)"):
+    with pytest.raises(ValueError, match=r"built for \(201, 301\) cells, but the input has \(202, 301\)"):
         module(torch.rand(1, 2, 202, 301))
 
 
-def test_the_encoder_of_an_autoencoder_will_do():
+def test_an_autoencoder_can_share_its_encoder():
     coder = ConvolutionalAutoEncoder(1, 1, (28, 28), 4).eval()
     module = Classifier(coder.encoder, 128, 10, (28, 28), unit=8).eval()
     x = torch.rand(2, 1, 28, 28)
     with torch.no_grad():
-        torch.testing.assert_close(module.features(x), coder.features(x), rtol=0, atol=0)
-        expected = coder.features(x) @ module.head[1].weight.T + module.head[1].bias
+        torch.testing.assert_close(module.extract_features(x), coder.extract_features(x), rtol=0, atol=0)
+        expected = coder.extract_features(x) @ module.head[1].weight.T + module.head[1].bias
         torch.testing.assert_close(module(x), expected)

@@ -1,4 +1,4 @@
-"""Cells against torch's own recurrent layers, pixel by pixel, and the two directions of a window."""
+"""Convolutional cells against torch's recurrent layers in each pixel, and the two directions of a window."""
 
 import pytest
 import torch
@@ -8,19 +8,19 @@ from oceanfill.models.convolutional_recurrent import (
     ConvLSTM,
     RecurrentFiller,
     RecurrentUNet,
-    sequence,
+    split_dates,
 )
 
 torch.set_num_threads(1)
 
 
-def test_a_sequence_has_the_channels_of_each_date():
+def test_a_window_is_split_into_the_channels_of_each_date():
     x = torch.arange(9.0)[None, :, None, None].expand(2, 9, 4, 3)  # three anomalies, three errors, three more
-    assert sequence(x, 3)[1, :, :, 2, 1].tolist() == [[0, 3, 6, 7, 8], [1, 4, 6, 7, 8], [2, 5, 6, 7, 8]]
+    assert split_dates(x, 3)[1, :, :, 2, 1].tolist() == [[0, 3, 6, 7, 8], [1, 4, 6, 7, 8], [2, 5, 6, 7, 8]]
 
 
 @pytest.mark.parametrize(("cell", "layer"), [(ConvLSTM, torch.nn.LSTM), (ConvGRU, torch.nn.GRU)])
-def test_with_kernels_of_one_cell_every_pixel_is_torchs_layer(cell, layer):
+def test_with_kernels_of_one_cell_every_pixel_equals_torchs_layer(cell, layer):
     torch.manual_seed(0)
     ours, theirs = cell(3, 5, kernel=1), layer(3, 5, batch_first=True)
     with torch.no_grad():
@@ -33,7 +33,7 @@ def test_with_kernels_of_one_cell_every_pixel_is_torchs_layer(cell, layer):
     torch.testing.assert_close(ours(x), expected.reshape(2, 4, 7, 5).permute(0, 3, 1, 2))
 
 
-def test_peepholes_are_the_papers_equations():
+def test_peepholes_follow_the_papers_equations():
     torch.manual_seed(0)
     cell = ConvLSTM(3, 5, peephole=True)
     torch.nn.init.normal_(cell.peephole)
@@ -49,13 +49,13 @@ def test_peepholes_are_the_papers_equations():
     torch.testing.assert_close(cell(x), h)
 
 
-def test_one_direction_reads_the_past_the_other_the_future():
+def test_one_direction_reads_the_past_and_the_other_the_future():
     torch.manual_seed(0)
     both = Bidirectional(2, 3, "gru")
     x = torch.randn(1, 5, 2, 4, 4, requires_grad=True)
     for part, dates in ((slice(0, 3), [0, 1, 2]), (slice(3, 6), [2, 3, 4])):
-        seen = torch.autograd.grad(both(x)[:, part].sum(), x)[0].abs().sum((0, 2, 3, 4))
-        assert seen.nonzero().flatten().tolist() == dates
+        influence = torch.autograd.grad(both(x)[:, part].sum(), x)[0].abs().sum((0, 2, 3, 4))
+        assert influence.nonzero().flatten().tolist() == dates
 
 
 @pytest.mark.parametrize("network", [RecurrentFiller, RecurrentUNet])
@@ -72,9 +72,9 @@ def test_a_reversed_window_is_read_by_exchanged_cells(network, cell):
     joined, after = (net.both, net.join) if network is RecurrentFiller else (net.through_time[0], net.up[0])
     joined.forwards, joined.backwards = joined.backwards, joined.forwards
     hidden = joined.forwards.hidden
-    with torch.no_grad():  # what follows takes its channels in the new order
+    with torch.no_grad():  # reorder the input channels of the following layers likewise
         for layer in [after.first, after.across]:
-            if network is RecurrentFiller:  # the window follows
+            if network is RecurrentFiller:  # these also read the window itself
                 layer.weight[:, 2 * hidden :] = layer.weight[:, 2 * hidden :][:, order]
             weight = layer.weight.clone()
             layer.weight[:, :hidden], layer.weight[:, hidden : 2 * hidden] = (
@@ -87,19 +87,19 @@ def test_a_reversed_window_is_read_by_exchanged_cells(network, cell):
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"cell": "rnn"}, "not lstm"),
-        ({"cell": "gru", "peephole": True}, "nor gru without"),
-        ({"fold": 0}, "a fold of 0 is below one"),
-        ({"dates": 4}, "not an odd number of dates"),
+        ({"cell": "rnn"}, "must be lstm, or gru without peephole, not 'rnn'"),
+        ({"cell": "gru", "peephole": True}, r"not 'gru' \(peephole: True\)"),
+        ({"fold": 0}, "fold must be at least 1, not 0"),
+        ({"dates": 4}, r"not a window of an odd number of dates \(4\)"),
         ({"dates": 9}, "15 inputs"),
     ],
 )
-def test_what_is_not_offered_is_refused(options, sentence):
+def test_invalid_options_are_refused(options, sentence):
     with pytest.raises(ValueError, match=sentence):
         RecurrentFiller(15, **options)
 
 
-def test_what_a_folded_filler_says_and_sees():
+def test_a_folded_filler_written_out():
     torch.manual_seed(0)
     filler = RecurrentFiller(9, 2, dates=3, hidden=4, width=5, fold=2)
     torch.nn.init.normal_(filler.head.weight)
@@ -108,7 +108,7 @@ def test_what_a_folded_filler_says_and_sees():
     anomaly, log_error = squares[:, :3], squares[:, 3:6]  # (batch, dates, cells of a square, y, x)
     read = filler.both(torch.cat([anomaly, log_error], dim=2))
     joined = filler.join(torch.cat([read, squares.flatten(1, 2)], dim=1))
-    said = filler.head(joined).unflatten(1, (2, 2, 2))  # output, row and column in the square
+    expected = filler.head(joined).unflatten(1, (2, 2, 2))  # output, row and column in the square
     for row in (0, 1):
         for column in (0, 1):
-            torch.testing.assert_close(filler(x)[..., row::2, column::2], said[:, :, row, column])
+            torch.testing.assert_close(filler(x)[..., row::2, column::2], expected[:, :, row, column])

@@ -1,8 +1,8 @@
-"""DINCAE against its levels written out, and against the authors' sizes."""
+"""DINCAE against its levels written out and against the authors' sizes."""
 
 import pytest
 import torch
-from oceanfill.models.convolutional_recurrent import sequence
+from oceanfill.models.convolutional_recurrent import split_dates
 from oceanfill.models.dincae import DINCAE1, DINCAE2
 from torch.nn.functional import avg_pool2d, interpolate, leaky_relu, relu
 
@@ -35,7 +35,7 @@ def test_version_1_written_out():
 
 
 def test_version_1_refuses_another_grid():
-    with pytest.raises(ValueError, match=r"made for \(8, 8\) cells and sees \(8, 9\)"):
+    with pytest.raises(ValueError, match=r"built for \(8, 8\) cells, but the input has \(8, 9\)"):
         DINCAE1(3, shape=(8, 8))(torch.zeros(1, 3, 8, 9))
 
 
@@ -51,8 +51,8 @@ def test_version_2_written_out():
     torch.testing.assert_close(net(x), only.head(interpolate(up, scale_factor=2)[..., :6, :5]))
 
 
-def test_the_mean_of_cells_at_an_odd_end_is_of_those_there():
-    """A constant stays one through a pooling and an enlargement of 5 x 3 cells."""
+def test_the_mean_at_an_odd_end_uses_the_existing_cells():
+    """A constant remains constant through pooling and upsampling of 5 x 3 cells."""
     net = DINCAE2(1, outputs=1, widths=(1,)).networks[0]
     with torch.no_grad():
         for layer in (net.down[0], net.head):
@@ -63,8 +63,8 @@ def test_the_mean_of_cells_at_an_odd_end_is_of_those_there():
 
 
 @pytest.mark.parametrize("dimensions", [2, 3])
-def test_the_largest_of_cells_and_lines_between_their_centres(dimensions):
-    """One cell of 16 has the 7; enlarged, it fades along its neighbours as torch's upsampling has it."""
+def test_maximum_pooling_and_bilinear_upsampling(dimensions):
+    """One of 16 cells is 7; its pooled value is interpolated to its neighbours as in torch."""
     options = {"pooling": "max", "upsampling": "bilinear"}
     net = DINCAE2(4, outputs=1, widths=(1,), dimensions=dimensions, dates=1, **options).networks[0]
     middle = (0, 1, 1) if dimensions == 2 else (0, 1, 1, 1)
@@ -79,27 +79,34 @@ def test_the_largest_of_cells_and_lines_between_their_centres(dimensions):
         torch.testing.assert_close(net(x).reshape(4, 4), expected[0, 0])
 
 
-def test_skips_may_be_concatenated():
+def test_concatenated_skips_widen_the_convolutions_back():
     net = DINCAE2(3, widths=(4, 5), concatenate=True).networks[0]
     assert [layer.in_channels for layer in (*net.up, net.head)] == [9, 7]
 
 
-def test_other_kinds_are_refused():
-    for options in ({"pooling": "median"}, {"upsampling": "cubic"}):
-        with pytest.raises(ValueError, match="nearest or bilinear"):
-            DINCAE2(3, **options)
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"pooling": "median"}, "pooling must be mean or max, not 'median'"),
+        ({"upsampling": "cubic"}, "upsampling nearest or bilinear, not 'cubic'"),
+        ({"dimensions": 4}, "dimensions must be 2 or 3, not 4"),
+    ],
+)
+def test_invalid_options_are_refused(options, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        DINCAE2(15, **options)
 
 
 @pytest.mark.parametrize("dimensions", [2, 3])
-def test_the_second_network_sees_what_the_first_said_and_the_input(dimensions):
+def test_the_second_network_reads_the_first_output_and_the_inputs(dimensions):
     torch.manual_seed(0)
     net = DINCAE2(8, widths=(4, 5), dimensions=dimensions, dates=3, refinement=True)
     for network in net.networks:
         torch.nn.init.normal_(network.head.weight)
     x = torch.randn(2, 8, 6, 5)
-    seen = sequence(x, 3).transpose(1, 2) if dimensions == 3 else x
-    first = net.networks[0](seen)
-    second = net.networks[1](torch.cat([first, seen], 1))
+    inputs = split_dates(x, 3).transpose(1, 2) if dimensions == 3 else x
+    first = net.networks[0](inputs)
+    second = net.networks[1](torch.cat([first, inputs], 1))
     stages = net.stages(x)
     expected = [first, second] if dimensions == 2 else [first[:, :, 1], second[:, :, 1]]
     assert [stage.shape for stage in stages] == [(2, 2, 6, 5)] * 2
@@ -107,7 +114,7 @@ def test_the_second_network_sees_what_the_first_said_and_the_input(dimensions):
     torch.testing.assert_close(net(x), expected[1])
 
 
-def test_three_dimensions_with_flat_kernels_are_two_of_the_middle_date():
+def test_three_dimensions_with_flat_kernels_equal_two_at_the_middle_date():
     torch.manual_seed(0)
     flat, deep = DINCAE2(4, widths=(4, 5)), DINCAE2(8, widths=(4, 5), dimensions=3, dates=3)
     torch.nn.init.normal_(flat.networks[0].head.weight)
@@ -121,8 +128,3 @@ def test_three_dimensions_with_flat_kernels_are_two_of_the_middle_date():
                 tensor.copy_(same)
     x = torch.randn(2, 8, 6, 5)
     torch.testing.assert_close(deep(x), flat(x[:, [1, 4, 6, 7]]))
-
-
-def test_four_dimensions_are_refused():
-    with pytest.raises(ValueError, match="neither 2 nor 3"):
-        DINCAE2(15, dimensions=4)

@@ -1,4 +1,4 @@
-"""The one-step models and their integrators."""
+"""One-step models and their integrators."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from oceanfill.models.dynamics import Bilinear, OneStep, euler, mlp, rk4, roll
+from oceanfill.models.dynamics import Bilinear, OneStep, euler, make_mlp, rk4, roll_out
 from torch import nn
 
 
@@ -20,12 +20,14 @@ def test_the_error_of_an_integrator_falls_at_its_order(integrator, order):
     truth = torch.tensor([math.cos(1), -math.sin(1)], dtype=torch.float64)
 
     def error(steps):
-        return (roll(lambda state: integrator(_turn, state, 1 / steps), start, steps)[0, -1] - truth).norm()
+        return (
+            roll_out(lambda state: integrator(_turn, state, 1 / steps), start, steps)[0, -1] - truth
+        ).norm()
 
     assert torch.log2(error(20) / error(40)).item() == pytest.approx(order, abs=0.1)
 
 
-def test_a_step_of_a_linear_tendency_is_the_series_of_its_exponential():
+def test_a_step_of_a_linear_tendency_is_the_truncated_exponential_series():
     tendency = nn.Linear(3, 3, bias=False).double()
     matrix = tendency.weight.detach()
     state = torch.randn(5, 3, generator=torch.Generator().manual_seed(0)).double()
@@ -36,7 +38,7 @@ def test_a_step_of_a_linear_tendency_is_the_series_of_its_exponential():
     torch.testing.assert_close(OneStep(tendency, rk4)(state), state @ fourth_order.T)
 
 
-def test_the_bilinear_tendency_holds_lorenz_1963_exactly():
+def test_the_bilinear_tendency_represents_lorenz_1963_exactly():
     model = Bilinear(3)
     with torch.no_grad():
         for parameter in model.parameters():
@@ -52,7 +54,7 @@ def test_the_bilinear_tendency_holds_lorenz_1963_exactly():
     ("tendency", "count"),
     [
         (nn.Linear(3, 3), 12),
-        (mlp(3, hidden=8, layers=2), 3 * 8 + 8 + 8 * 8 + 8 + 8 * 3 + 3),
+        (make_mlp(3, hidden=8, layers=2), 3 * 8 + 8 + 8 * 8 + 8 + 8 * 3 + 3),
         (Bilinear(3), 12 + 27),
     ],
 )
@@ -60,7 +62,7 @@ def test_shape_count_and_gradient(tendency, count):
     model = OneStep(tendency)
     for parameter in model.parameters():
         nn.init.normal_(parameter, std=0.1)
-    states = roll(model, model.start(torch.rand(7, 4, 3)), 6)
+    states = roll_out(model, model.start(torch.rand(7, 4, 3)), 6)
     assert states.shape == (7, 6, 3)
     assert sum(parameter.numel() for parameter in model.parameters()) == count
     states.square().sum().backward()

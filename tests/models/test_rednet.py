@@ -1,4 +1,4 @@
-"""RED-Net against the sums of its figure, written out."""
+"""RED-Net against the figure of the paper, written out."""
 
 import pytest
 import torch
@@ -8,16 +8,16 @@ from torch.nn.functional import conv2d, conv_transpose2d, relu
 torch.set_num_threads(1)
 
 
-def weights(layers):
+def list_weights(layers):
     return [(layer.weight, layer.bias) for layer in layers]
 
 
-def test_red10_joins_every_second_convolution_to_its_mirror():
+def test_red10_adds_every_second_convolution_to_its_mirror():
     torch.manual_seed(0)
     net = REDNet(3, depth=10, width=4)
     torch.nn.init.normal_(net.head.weight)
-    c = weights(net.convolutions)
-    d = weights([*net.deconvolutions, net.head])
+    c = list_weights(net.convolutions)
+    d = list_weights([*net.deconvolutions, net.head])
     assert (len(c), len(d)) == (5, 5)
     x = torch.randn(2, 3, 7, 9)
     c1 = relu(conv2d(x, *c[0], padding=1))
@@ -33,8 +33,8 @@ def test_red10_joins_every_second_convolution_to_its_mirror():
 
 
 @pytest.mark.parametrize(("depth", "skips"), [(10, 2), (20, 4), (30, 7)])
-def test_how_many_skips(depth, skips):
-    """With deconvolutions that hand on a constant state, each skip adds the same once."""
+def test_number_of_skips(depth, skips):
+    """With layers that pass on a constant, each skip adds it once."""
     net = REDNet(1, outputs=1, depth=depth, width=1)
     with torch.no_grad():
         for layer in [*net.convolutions, *net.deconvolutions, net.head]:
@@ -45,5 +45,5 @@ def test_how_many_skips(depth, skips):
 
 
 def test_an_odd_depth_is_refused():
-    with pytest.raises(ValueError, match="even number"):
+    with pytest.raises(ValueError, match="an even number of at least 2, not 11"):
         REDNet(3, depth=11)

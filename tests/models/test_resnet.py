@@ -1,5 +1,7 @@
 """The residual network as a flow."""
 
+import math
+
 import pytest
 import torch
 from oceanfill.models.resnet import ResNet
@@ -19,7 +21,7 @@ def test_shared_weights_iterate_one_block():
     torch.testing.assert_close(net(x), net.head(z))
 
 
-def test_equal_blocks_of_their_own_are_shared_ones():
+def test_separate_blocks_with_equal_weights_equal_a_shared_one():
     torch.manual_seed(0)
     own, shared = ResNet(3, width=6, steps=4), ResNet(3, width=6, steps=4, shared=True)
     torch.nn.init.normal_(shared.head.weight)
@@ -32,7 +34,7 @@ def test_equal_blocks_of_their_own_are_shared_ones():
 
 
 def test_steps_converge_to_the_exponential_at_first_order():
-    """dz/dt = a z of z = 1 becomes exp(a); Euler's error halves when the steps double."""
+    """dz/dt = a z with z(0) = 1 gives exp(a); Euler's error halves when the number of steps doubles."""
     rate, errors = 0.7, []
     for steps in (64, 128):
         net = ResNet(1, outputs=1, width=1, steps=steps, shared=True).double()
@@ -43,7 +45,12 @@ def test_steps_converge_to_the_exponential_at_first_order():
                 layer.weight.zero_()
                 layer.weight[..., layer.kernel_size[0] // 2, layer.kernel_size[0] // 2] = centre
                 layer.bias.zero_()
-            said = net(torch.ones(1, 1, 3, 3, dtype=torch.float64))
-        errors.append(float(said[0, 0, 1, 1]) - float(torch.exp(torch.tensor(rate, dtype=torch.float64))))
+            output = net(torch.ones(1, 1, 3, 3, dtype=torch.float64))
+        errors.append(float(output[0, 0, 1, 1]) - math.exp(rate))
     assert errors[0] == pytest.approx(-(rate**2) / 2 * 2.01375 / 64, rel=0.01)
     assert errors[0] / errors[1] == pytest.approx(2, rel=0.01)
+
+
+def test_a_fold_below_one_is_refused():
+    with pytest.raises(ValueError, match="fold must be at least 1, not 0"):
+        ResNet(3, fold=0)

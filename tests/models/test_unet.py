@@ -19,7 +19,7 @@ def test_the_root_mean_square_is_over_the_channels_of_a_pixel():
     torch.testing.assert_close(block(x.contiguous(memory_format=torch.channels_last)), expected)
 
 
-def test_weights_of_earlier_checkpoints_fit():
+def test_the_names_of_weights_in_checkpoints_stay():
     blocks = {f"down.{i}" for i in range(3)} | {f"up.{i}" for i in range(2)}
     layers = {"first", "second", "across"}
     expected = {
@@ -42,7 +42,7 @@ def test_batch_normalisation_standardises_and_none_does_not():
     torch.testing.assert_close(plain(x[:, :3]), x + plain.second(torch.nn.functional.silu(plain.first(x))))
 
 
-def test_attention_weighs_by_the_papers_formula_between_nothing_and_all():
+def test_attention_follows_the_papers_formula_between_zero_and_one():
     torch.manual_seed(0)
     gate = AttentionGate(3, 5)
     skip, signal = 50 * torch.randn(2, 3, 4, 6), 50 * torch.randn(2, 5, 4, 6)
@@ -58,21 +58,21 @@ def test_attention_weighs_by_the_papers_formula_between_nothing_and_all():
     torch.testing.assert_close(weight[1, :, 2, 3], expected)
 
 
-def test_a_closed_gate_is_a_network_without_that_skip():
+def test_a_closed_gate_removes_the_skip_and_an_open_one_keeps_it():
     torch.manual_seed(0)
     net = UNet(3, widths=(4, 6), attention=True)
     torch.nn.init.normal_(net.head.weight)
     plain = UNet(3, widths=(4, 6))
     plain.load_state_dict(net.state_dict(), strict=False)
-    for closed, columns in ((-1e4, 0.0), (1e4, 1.0)):
+    for bias, weight in ((-1e4, 0.0), (1e4, 1.0)):
         torch.nn.init.zeros_(net.gates[0].weight.weight)
-        torch.nn.init.constant_(net.gates[0].weight.bias, closed)
+        torch.nn.init.constant_(net.gates[0].weight.bias, bias)
         x = torch.randn(1, 3, 8, 8)
         levels = plain.encode(x)
-        torch.testing.assert_close(net(x), plain.decode([levels[0] * columns, levels[1]]))
+        torch.testing.assert_close(net(x), plain.decode([levels[0] * weight, levels[1]]))
 
 
-def test_grids_are_doubled_as_asked():
+def test_each_kind_of_upsampling_doubles_the_grid():
     ramp = torch.tensor([0.0, 4.0]).expand(1, 1, 2, 2)
     nearest, bilinear = (
         UNet(1, widths=(1, 1), up=up).enlarge[0](ramp)[0, 0, 0] for up in ("nearest", "bilinear")
@@ -84,7 +84,7 @@ def test_grids_are_doubled_as_asked():
     torch.testing.assert_close(transposed(ramp)[0, 0], expected)
 
 
-def test_skips_are_added_to_what_comes_from_below_at_their_width():
+def test_added_skips_meet_the_signal_from_below_at_their_width():
     torch.manual_seed(0)
     net = UNet(3, widths=(4, 6), skips="added")
     torch.nn.init.normal_(net.head.weight)
@@ -107,22 +107,23 @@ def test_a_folded_network_has_the_cells_of_a_square_as_channels():
     padded = torch.zeros(1, 3, 8, 12)
     padded[..., :7, :10] = x
     squares = torch.cat([padded[..., y::2, x::2][:, :, None] for y in (0, 1) for x in (0, 1)], dim=2)
-    said = plain(squares.flatten(1, 2)).unflatten(1, (2, 2, 2))  # output, row and column in the square
+    expected = plain(squares.flatten(1, 2)).unflatten(1, (2, 2, 2))  # output, row and column in the square
     for row in (0, 1):
         for column in (0, 1):
             cells = folded(x)[..., row::2, column::2]
-            torch.testing.assert_close(cells, said[:, :, row, column, : cells.shape[-2], : cells.shape[-1]])
+            inside = expected[:, :, row, column, : cells.shape[-2], : cells.shape[-1]]
+            torch.testing.assert_close(cells, inside)
 
 
 @pytest.mark.parametrize(
     ("option", "sentence"),
     [
-        ({"norm": "layer"}, "none of rms, batch, none"),
-        ({"up": "cubic"}, "none of nearest, bilinear, transposed"),
-        ({"skips": "multiplied"}, "none of concatenate, added"),
-        ({"fold": 0}, "a fold of 0 is below one"),
+        ({"norm": "layer"}, "norm 'layer' is not one of rms, batch, none"),
+        ({"up": "cubic"}, "up 'cubic' is not one of nearest, bilinear, transposed"),
+        ({"skips": "multiplied"}, "skips 'multiplied' is not one of concatenate, added"),
+        ({"fold": 0}, "fold must be at least 1, not 0"),
     ],
 )
-def test_what_is_not_offered_is_refused(option, sentence):
+def test_invalid_options_are_refused(option, sentence):
     with pytest.raises(ValueError, match=sentence):
         UNet(3, **option)

@@ -237,7 +237,7 @@ def momentum(
         spin_up=spin_up,
         days=days,
         every=every,
-        state=simulator.perturbed(seed=seed, size=1e-7),
+        state=simulator.start(seed=seed, size=1e-7),
         quiet=quiet,
     )
     everything = filtered(folder / "basin.zarr", 1e3 * sigma, layers)

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from ....models.head import by_precision
-from ....models.losses import REFINED, Loss, Penalty, weighted
+from ....models.head import read_gaussian_by_precision
+from ....models.losses import REFINED, Loss, Penalty, average_loss
 from ...classical.kriging import pixel_means
 from ...holdout.score_files import read_truth
 from ...holdout.scores import coverage, crps_gaussian, rmse
@@ -73,12 +73,14 @@ class Reconstruction(pl.LightningModule):
         seen = seen.contiguous(memory_format=torch.channels_last)
         made: Any = getattr(self.network, "stages", None)
         said = [self.network(seen)] if made is None else made(seen)
-        return [(mean[:, 0], log_variance[:, 0]) for mean, log_variance in map(by_precision, said)]
+        return [
+            (mean[:, 0], log_variance[:, 0]) for mean, log_variance in map(read_gaussian_by_precision, said)
+        ]
 
     def training_step(self, batch: tuple[Tensor, Tensor, Tensor, Tensor], index: int) -> Tensor:
         seen, truth, variance, weight = batch
         stages = self.stages(seen)
-        loss = weighted(self.loss, stages, truth, variance, weight, self.parts)
+        loss = average_loss(self.loss, stages, truth, variance, weight, self.parts)
         for penalty, factor in self.penalties:
             loss = loss + factor * penalty(self.network, *stages[-1])
         self.log("loss", loss, prog_bar=True)
@@ -107,7 +109,7 @@ class Reconstruction(pl.LightningModule):
 
 
 class Average:
-    """What saves say, added up: a mixture of Gaussians in equal parts, as `head.mixture`, of any number."""
+    """What saves say, added up: an even mixture of Gaussians, as `head.mix_gaussians`, of any number."""
 
     def __init__(self) -> None:
         self.number = 0

@@ -77,13 +77,13 @@ def interpolated(observed: Tensor, known: Tensor) -> Tensor:
 @cache
 def _series63() -> Tensor:
     start = torch.tensor([[8.0, 0.0, 30.0]], dtype=torch.float64)
-    return lorenz63.snapshots(start, 19_999, 0.01)[0]
+    return lorenz63.integrate(start, 19_999, 0.01)[0]
 
 
 @cache
 def _series96() -> Tensor:
     start = 8 + torch.randn(1, 40, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    return lorenz63.snapshots(start, 20_999, 0.05, system=lorenz96.tendency)[0, 1000:]
+    return lorenz63.integrate(start, 20_999, 0.05, system=lorenz96.tendency)[0, 1000:]
 
 
 def _every_eighth(components: int) -> Pattern:

@@ -23,7 +23,7 @@ from ....models.fourdvarnet import (
     FourDVarNet,
     RecurrentSolver,
     TwoScalePrior,
-    closed,
+    make_periodic_along_y,
 )
 from ....models.recurrent import LSTM, BothWays
 from ....models.unet import UNet
@@ -178,7 +178,7 @@ def _networks(
 
 
 def _closed(make: Callable[[], nn.Module]) -> nn.Module:
-    return closed(make())
+    return make_periodic_along_y(make())
 
 
 def _compared(

@@ -10,7 +10,7 @@ import torch
 from scipy.interpolate import make_interp_spline
 from torch import Tensor
 
-from ...simulators.lorenz63 import snapshots
+from ...simulators.lorenz63 import integrate
 
 DT = 0.01
 TRAINING, VALIDATION, TEST = slice(3000, 15000), slice(15000, 17500), slice(17500, 20000)
@@ -21,7 +21,7 @@ NOISE_VARIANCE = 2.0  # of an observation, in the units of the system
 def series() -> Tensor:
     """(20000, 3) float64: 19999 steps of 0.01 from (8, 0, 30)."""
     start = torch.tensor([[8.0, 0.0, 30.0]], dtype=torch.float64)
-    return snapshots(start, 19999, DT)[0]
+    return integrate(start, 19999, DT)[0]
 
 
 def windows(states: Tensor, part: slice, length: int, every: int = 1) -> Tensor:

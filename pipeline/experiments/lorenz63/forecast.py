@@ -11,10 +11,10 @@ from scipy.stats import wasserstein_distance
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from ....models.dynamics import Bilinear, OneStep, euler, mlp, rk4
+from ....models.dynamics import Bilinear, OneStep, euler, make_mlp, rk4
 from ....models.head import zero_weights
 from ....models.recurrent import GRU, LSTM, RNN, RecurrentStep
-from ...simulators.lorenz63 import largest_lyapunov, tendency
+from ...simulators.lorenz63 import estimate_lyapunov_exponent, tendency
 from ...training.trainer import train_task
 from ..findings import Finding
 from . import figures
@@ -106,8 +106,8 @@ def forecasting(
 def _models(hidden: int) -> dict[str, Callable[[], Model]]:
     return {
         "linear AR": lambda: OneStep(zero_weights(nn.Linear(3, 3)), euler),
-        "MLP Euler": lambda: OneStep(mlp(3, hidden), euler),
-        "MLP RK4": lambda: OneStep(mlp(3, hidden), rk4),
+        "MLP Euler": lambda: OneStep(make_mlp(3, hidden), euler),
+        "MLP RK4": lambda: OneStep(make_mlp(3, hidden), rk4),
         "bilinear Euler": lambda: OneStep(Bilinear(3), euler),
         "bilinear RK4": lambda: OneStep(Bilinear(3), rk4),
         "RNN": lambda: RecurrentStep(RNN(3, hidden), 3),
@@ -156,7 +156,7 @@ def _free_run(
     distance = sum(
         wasserstein_distance(run[..., component].flatten(), climate[:, component]) for component in range(3)
     )
-    exponent = largest_lyapunov(model, model.start(past), steps, DT)
+    exponent = estimate_lyapunov_exponent(model, model.start(past), steps, DT)
     reference = 0.906 if name != "true equations" else None
     return run, [
         Finding(f"{name}, free run, Wasserstein distance of the histograms", distance / 3),

@@ -8,7 +8,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from ....models.dynamics import OneStep, roll
+from ....models.dynamics import OneStep, roll_out
 from ....models.recurrent import RecurrentStep
 
 Model = OneStep | RecurrentStep
@@ -16,7 +16,7 @@ Model = OneStep | RecurrentStep
 
 def forecast(model: Model, past: Tensor, steps: int) -> Tensor:
     """The ``steps`` states after observed ones (batch, time, n): (batch, steps, n)."""
-    return roll(model, model.start(past), steps)[..., : past.shape[-1]]
+    return roll_out(model, model.start(past), steps)[..., : past.shape[-1]]
 
 
 class Annealed(pl.LightningModule):

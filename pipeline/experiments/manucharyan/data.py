@@ -222,7 +222,7 @@ def dynamical(
         carrier = replace(resting, dt=way * model.dt)
         for offset in range(-way * REACH, 0, way):
             psi = torch.stack([carried, torch.zeros_like(carried)], 1) / METRES
-            carried = carrier.psi(carrier.advance(carrier.of_psi(psi), steps))[:, 0] * METRES
+            carried = carrier.psi(carrier.advance(carrier.make_state(psi), steps))[:, 0] * METRES
             when = days + offset + way
             for k, day in enumerate(when.tolist()):
                 one = corrections[(day + phase) % len(seen)]

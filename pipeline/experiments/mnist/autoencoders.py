@@ -12,7 +12,7 @@ from scipy.linalg import subspace_angles
 from torch import Tensor
 
 from ....models.autoencoder import LinearAutoEncoder
-from ....models.variational import VariationalAutoEncoder, divergence
+from ....models.variational import VariationalAutoEncoder, compute_kl_divergence
 from ...io.field import open_field
 from ...training.trainer import History, train_task
 from ..findings import Finding
@@ -150,7 +150,7 @@ def variational(
         pca = components(train, latent)
         normal = torch.randn(1000, latent, generator=torch.Generator().manual_seed(seed))
         with torch.no_grad():
-            mean, log_variance = coder.gaussian(test)
+            mean, log_variance = coder.encode_gaussian(test)
             said = {"original": test, "PCA": projected(pca, test), "variational": coder.decode(mean)}
             made = {
                 "PCA": (pca.mean + (normal * pca.variances.sqrt()) @ pca.modes.T).reshape(-1, 1, *SHAPE),
@@ -162,7 +162,10 @@ def variational(
         findings += [
             Finding(f"PCA({latent}), explained variance", least, _COURSE.get(("PCA", latent))),
             Finding(f"variational({latent}), explained variance", score, at_least=least),
-            Finding(f"variational({latent}), divergence, nats", float(divergence(mean, log_variance).mean())),
+            Finding(
+                f"variational({latent}), divergence, nats",
+                float(compute_kl_divergence(mean, log_variance).mean()),
+            ),
             Finding(f"digits made by PCA({latent}), energy distance", most),
             Finding(f"digits made by variational({latent}), energy distance", distance, at_most=most),
         ]
@@ -252,7 +255,7 @@ def linear_coder(
         whole = LinearAutoEncoder(1, 1, (weight.shape[0], weight.shape[1]), latent, tied, weight).double()
         # In a base of what the anomalies span, and as a triangle with the same second moments: least squares
         # sees no more than these, and the optimiser has the fewest numbers to find.
-        base, coordinates = torch.linalg.qr(whole.weighted(anomalies).T)
+        base, coordinates = torch.linalg.qr(whole.flatten_weighted(anomalies).T)
         left = torch.linalg.qr(coordinates.T, mode="r")[1][:, None, None]
         grid = (1, base.shape[1])
         parts = [

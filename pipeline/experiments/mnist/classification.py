@@ -145,7 +145,7 @@ def finetune(
             found["from scratch"].append(accuracy(fresh, parts.test))
 
             with torch.no_grad():
-                features = tuned.eval().features(few.images)
+                features = tuned.eval().extract_features(few.images)
             train(tuned.head, Digits(features, few.labels), 10 * learning_rate)
             found["frozen"].append(accuracy(tuned, parts.test))
             train(tuned, few, learning_rate)

@@ -49,8 +49,8 @@ def test_a_linear_autoencoder_finds_what_scikit_learn_finds(anomalies, latent, e
         found = found * np.sign((found * theirs.components_.T).sum(0))
         assert np.linalg.norm(found - theirs.components_.T, axis=0).max() < 1e-3
     with torch.no_grad():  # its two matrices belong together
-        left = (coder.weighted(coder(values)) - coder.weighted(values)).square().sum()
-    share = left / coder.weighted(values).square().sum()
+        left = (coder.flatten_weighted(coder(values)) - coder.flatten_weighted(values)).square().sum()
+    share = left / coder.flatten_weighted(values).square().sum()
     assert share.item() == pytest.approx(1 - theirs.explained_variance_ratio_.sum(), abs=1e-5)
 
 
@@ -98,7 +98,10 @@ def test_the_evidence_bound_of_an_untrained_network():
 def test_latent_numbers_that_are_not_standard_together_cost():
     """Two numbers of unit variance that are each 3 or -3: together their covariance is 10, 9; 9, 10."""
     coder = VariationalAutoEncoder(1, 1, (8, 8), 2)
-    coder.gaussian = lambda images: (torch.tensor([[3.0, 3.0], [-3.0, -3.0]] * 500), torch.zeros(1000, 2))
+    coder.encode_gaussian = lambda images: (
+        torch.tensor([[3.0, 3.0], [-3.0, -3.0]] * 500),
+        torch.zeros(1000, 2),
+    )
     images = torch.rand(1000, 1, 8, 8)
     free, bound = (Generation(coder, 1e-3, moments=weight).loss(images, images) for weight in (0, 1))
     assert 64 * (bound - free).item() == pytest.approx(4 * (9 * 1000 / 999) ** 2, rel=1e-4)

@@ -15,7 +15,7 @@ from oceanfill.pipeline.io.tracks import read_tracks
 from oceanfill.pipeline.jobs import challenge as challenges
 from oceanfill.pipeline.jobs.challenge import Observed, Simulated, along_tracks, baseline, challenge, on
 from oceanfill.pipeline.jobs.challenge_files import Points
-from oceanfill.pipeline.simulators.altimetry import MISSIONS, circle, overflown
+from oceanfill.pipeline.simulators.altimetry import MISSIONS, find_bounding_circle, find_points_in_circle
 from scipy.fft import fft, fftfreq, ifft
 
 RNG = np.random.default_rng(0)
@@ -57,7 +57,9 @@ def simulated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_reference(folder / "dc_ref", xr.DataArray(values, axes))
     (folder / "dc_obs").mkdir()
     altimeter = replace(MISSIONS["jason"], spacing=20)
-    days, lat, lon = overflown(altimeter, 0, 77, circle([31, 31, 45, 45], [293, 307, 307, 293]))
+    days, lat, lon = find_points_in_circle(
+        altimeter, 0, 77, find_bounding_circle([31, 31, 45, 45], [293, 307, 307, 293])
+    )
     xr.Dataset(
         {"lat": ("time", lat), "lon": ("time", lon), "ssh_model": ("time", level(days, lat, lon))},
         {"time": MIDNIGHT + (days * 86400e9).astype("timedelta64[ns]")},

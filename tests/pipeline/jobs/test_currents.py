@@ -168,7 +168,7 @@ def test_the_change_of_a_stream_function_has_no_divergence():
     free, curled = (task(flow)(inputs, guess, factor)[0] for flow in ("free", "stream-function"))
     assert free.abs().mean() > 0.01
     assert curled.abs().mean() > 0.01
-    assert grid.divergence(curled).abs().mean() < 1e-5 * grid.divergence(free).abs().mean()
+    assert grid.compute_divergence(curled).abs().mean() < 1e-5 * grid.compute_divergence(free).abs().mean()
 
 
 def test_the_divergence_that_is_left_is_paid_for():
@@ -181,7 +181,7 @@ def test_the_divergence_that_is_left_is_paid_for():
         one.log = lambda *named, **how: None  # no trainer asks for it
         losses.append(one.training_step((inputs, guess, factor, *rest), 0).detach())
     assert losses[0] == 0  # nothing is hidden
-    left = one.grid.divergence(one(inputs, guess, factor)[0].detach()) * one.grid.metres
+    left = one.grid.compute_divergence(one(inputs, guess, factor)[0].detach()) * one.grid.row_spacing
     torch.testing.assert_close(losses[1], _DIVERGENCE * left.square().mean(), rtol=1e-4, atol=0)
 
 
@@ -202,7 +202,7 @@ def test_training_on_components_lowers_the_loss_and_divergence_if_it_is_asked():
             losses[-1].backward()
             optimiser.step()
         assert losses[-1] < losses[0] - 0.1
-        found[flow] = one.grid.divergence(one(inputs, guess, factor)[0].detach()).square().mean()
+        found[flow] = one.grid.compute_divergence(one(inputs, guess, factor)[0].detach()).square().mean()
     assert found["low-divergence"] < 0.5 * found["free"]
 
 

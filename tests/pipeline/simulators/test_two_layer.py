@@ -1,4 +1,4 @@
-"""Two-layer quasi-geostrophic turbulence: its linear waves, what it conserves, and a peer."""
+"""Two-layer quasi-geostrophic turbulence: linear waves, conserved quantities, and pyqg."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from oceanfill.pipeline.simulators.two_layer import TwoLayer
 DOUBLE = torch.float64
 
 
-def test_potential_vorticity_gives_its_stream_function_back():
+def test_inversion_reproduces_the_stream_function():
     model = TwoLayer(cells=16, dtype=DOUBLE, filter="none")
     psi = torch.randn(2, 2, 16, 16, dtype=DOUBLE, generator=torch.Generator().manual_seed(0))
     psi -= psi.mean((-2, -1), keepdim=True)
-    np.testing.assert_allclose(model.psi(model.of_psi(psi)), psi, atol=1e-12)
+    np.testing.assert_allclose(model.psi(model.make_state(psi)), psi, atol=1e-12)
 
 
 @pytest.mark.parametrize("wave", [(0, 3), (0, 7), (2, 6)])
-def test_a_wave_grows_as_phillips_says(wave):
-    """Layers of one depth on an f-plane: kU/2 sqrt((2F - K^2) / (2F + K^2)), within 1 %."""
+def test_a_wave_grows_at_phillips_rate(wave):
+    """For layers of equal depth on an f-plane: kU/2 sqrt((2F - K^2) / (2F + K^2)), within 1%."""
     model = TwoLayer(
         cells=32, beta=0.0, thickness_ratio=1.0, drag=0.0, upper=0.05, dtype=DOUBLE, filter="none", dt=3600.0
     )
@@ -29,9 +29,9 @@ def test_a_wave_grows_as_phillips_says(wave):
     np.testing.assert_allclose(model.growth_rates()[wave], expected, rtol=1e-9)
     y, x = np.meshgrid(*2 * [(np.arange(32) + 0.5) * model.length / 32], indexing="ij")
     both = torch.from_numpy(1e-6 * np.stack([np.cos(along * x + across * y), np.sin(along * x + across * y)]))
-    # The growing wave is left when the decaying one is gone.
+    # Wait until only the growing wave is left.
     days = 5 / expected / 86400
-    state = model.advance(model.of_psi(both[None]), int(days * 24))
+    state = model.advance(model.make_state(both[None]), int(days * 24))
     later = model.advance(state, 240)
     grown = (later[0][0, :, wave[0], wave[1]].abs() / state[0][0, :, wave[0], wave[1]].abs()).log() / (
         10 * 86400
@@ -39,18 +39,18 @@ def test_a_wave_grows_as_phillips_says(wave):
     np.testing.assert_allclose(grown, expected, rtol=0.01)
 
 
-def test_drag_and_beta_enter_the_growth_rate_that_the_equations_have():
+def test_the_simulated_growth_with_drag_and_beta_equals_the_linear_growth_rate():
     model = TwoLayer(cells=32, upper=0.05, drag=2e-7, beta=1e-11, dtype=DOUBLE, filter="none", dt=1800.0)
     fastest = model.growth_rates()[0].argmax()
     x = torch.arange(32, dtype=DOUBLE) * 2 * np.pi / 32 * fastest
     wave = 1e-6 * torch.stack([torch.cos(x), torch.sin(x)])[None, :, None].expand(1, 2, 32, 32)
-    state = model.advance(model.of_psi(wave), 48 * 60)
+    state = model.advance(model.make_state(wave), 48 * 60)
     later = model.advance(state, 480)
     grown = (later[0][0, :, 0, fastest].abs() / state[0][0, :, 0, fastest].abs()).log() / (10 * 86400)
     np.testing.assert_allclose(grown, model.growth_rates()[0, fastest], rtol=0.01)
 
 
-def test_energy_and_enstrophy_stay_and_what_is_lost_falls_with_the_third_power_of_the_step():
+def test_energy_and_enstrophy_are_conserved_up_to_the_third_power_of_the_step():
     lost = []
     for dt in (600.0, 300.0):
         model = TwoLayer(cells=32, beta=0.0, upper=0.0, drag=0.0, filter="two-thirds", dt=dt, dtype=DOUBLE)
@@ -65,7 +65,7 @@ def test_energy_and_enstrophy_stay_and_what_is_lost_falls_with_the_third_power_o
     assert 6 < lost[0] / lost[1] < 10
 
 
-def test_members_do_not_know_of_each_other_and_single_precision_follows_double():
+def test_members_are_independent_and_single_precision_follows_double():
     model = TwoLayer(cells=16, dtype=DOUBLE)
     both = model.start(2, speed=0.1)
     alone = (both[0][1:],)
@@ -77,25 +77,25 @@ def test_members_do_not_know_of_each_other_and_single_precision_follows_double()
     assert float((found - expected).abs().max() / expected.abs().max()) < 1e-4
 
 
-def test_the_start_has_the_speed_that_is_asked_for():
+def test_the_start_has_the_requested_speed():
     model = TwoLayer(cells=32, dtype=DOUBLE, filter="none")
     psi = model.psi(model.start(3, seed=1, speed=0.2))
     cell = model.length / 32
     wave = torch.fft.fftfreq(32, cell / (2 * np.pi), dtype=DOUBLE)
     u = torch.fft.ifft(1j * wave[:, None] * torch.fft.fft(psi, dim=-2), dim=-2).real
     v = torch.fft.ifft(1j * wave * torch.fft.fft(psi, dim=-1), dim=-1).real
-    # What is at the shortest wavelength is not seen on the grid: 1 %.
+    # The derivative of the shortest wave vanishes on the grid: 1%.
     np.testing.assert_allclose((u**2 + v**2).mean((1, 2, 3)).sqrt(), 0.2, rtol=0.02)
 
 
 @pytest.mark.parametrize("options", [{"filter": "sharp"}, {"cells": 33}])
-def test_settings_that_make_no_sense_are_said(options):
-    with pytest.raises(ValueError, match="is none of"):
+def test_invalid_parameters_are_refused(options):
+    with pytest.raises(ValueError, match=r"filter '\w+' is not one of .* number of cells \d+ is odd"):
         TwoLayer(**options)
 
 
 @pytest.mark.peer
-def test_a_hundred_steps_are_those_of_pyqg():
+def test_a_hundred_steps_equal_those_of_pyqg():
     jax = pytest.importorskip("jax")
     jax.config.update("jax_enable_x64", True)
     qg, steppers, states = (

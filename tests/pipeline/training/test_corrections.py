@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from fields import cloudy_field
-from oceanfill.models.head import gaussian, mixture
+from oceanfill.models.head import mix_gaussians, read_gaussian
 from oceanfill.pipeline.errors import InputError
 from oceanfill.pipeline.training.checkpoints import load_correction, save_checkpoint
 from oceanfill.pipeline.training.corrections import apply_correction, train_correction
@@ -263,6 +263,8 @@ def test_saves_are_the_last_epochs_together(tmp_path):
     back, inputs = load_correction(tmp_path / "net.ckpt"), torch.randn(1, count_channels(3), 9, 11)
     with torch.no_grad():
         found = back(inputs)
-        apart = [gaussian(one(inputs)) for one in networks[0].network.networks]
-    mean, variance = mixture(torch.stack([m for m, _ in apart]), torch.stack([v for _, v in apart]).exp())
+        apart = [read_gaussian(one(inputs)) for one in networks[0].network.networks]
+    mean, variance = mix_gaussians(
+        torch.stack([m for m, _ in apart]), torch.stack([v for _, v in apart]).exp()
+    )
     torch.testing.assert_close(found, (mean, variance.log() / 2))

@@ -211,7 +211,7 @@ def test_a_prediction_is_in_the_units_of_the_target_and_seen_standardised() -> N
 def test_a_run_is_taken_as_it_is_and_another_begins_anew(tmp_path: Path) -> None:
     path, first = tmp_path / "basin.zarr", small()
     options: dict[str, Any] = {"spin_up": 2, "days": 4, "every": 2, "quiet": True}
-    begun = first.perturbed(seed=0)
+    begun = first.start(seed=0)
     state = run(path, first, state=begun, **options)
     torch.testing.assert_close(state[0], first.advance(begun, 24)[0], rtol=0, atol=0)
     with xr.open_zarr(path) as written:
@@ -231,7 +231,7 @@ def test_a_run_is_taken_as_it_is_and_another_begins_anew(tmp_path: Path) -> None
 
 def test_what_is_filtered_of_a_run(tmp_path: Path) -> None:
     path, basin = tmp_path / "basin.zarr", small()
-    run(path, basin, spin_up=1, days=40, every=1, state=basin.perturbed(size=1e-6), quiet=True)
+    run(path, basin, spin_up=1, days=40, every=1, state=basin.start(size=1e-6), quiet=True)
     found = filtered(path, 60e3, (3,))
     with xr.open_zarr(path) as written:
         smooth, s_x, _ = forcing(written.psi[35, 0].values, 40e3, 60e3)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from fields import cloudy_dataset, cloudy_field
 from oceanfill.models.dincae import DINCAE2
-from oceanfill.models.head import mixture
+from oceanfill.models.head import mix_gaussians
 from oceanfill.models.losses import gaussian, squared_weights
 from oceanfill.pipeline.classical.kriging import pixel_means
 from oceanfill.pipeline.experiments.dincae.data import Clouded, Series, Shown, channels, series
@@ -130,7 +130,7 @@ def test_saves_added_up_are_their_mixture():
     average = Average()
     for mean, variance in zip(pixel_means, variances, strict=True):
         average.add(mean, variance)
-    torch.testing.assert_close((average.mean, average.variance), mixture(pixel_means, variances))
+    torch.testing.assert_close((average.mean, average.variance), mix_gaussians(pixel_means, variances))
     torch.testing.assert_close(average.sigma, variances.sqrt().mean(0))
 
 

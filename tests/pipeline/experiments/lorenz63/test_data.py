@@ -14,7 +14,7 @@ from oceanfill.pipeline.experiments.lorenz63.data import (
     series,
     windows,
 )
-from oceanfill.pipeline.simulators.lorenz63 import snapshots
+from oceanfill.pipeline.simulators.lorenz63 import integrate
 from scipy.interpolate import CubicSpline
 
 
@@ -22,7 +22,7 @@ def test_the_series_is_the_courses():
     states = series()
     assert states.shape == (20000, 3)
     assert states[0].tolist() == [8, 0, 30]
-    torch.testing.assert_close(states[1], snapshots(states[:1], 1, substeps=20)[0, 1], rtol=0, atol=1e-7)
+    torch.testing.assert_close(states[1], integrate(states[:1], 1, substeps=20)[0, 1], rtol=0, atol=1e-7)
     # The mean of z on the attractor is 23.55 (Sprott 2003); x and y are symmetric about zero.
     assert states[3000:].mean(0).tolist() == pytest.approx([0, 0, 23.55], abs=1.0)
 

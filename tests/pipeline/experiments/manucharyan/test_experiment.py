@@ -139,7 +139,7 @@ def test_dynamical_interpolation_is_exact_for_the_flow_that_it_assumes():
     )  # fmt: skip
     psi = deep_below.psi(deep_below.start(1, seed=2, speed=0.2))
     psi[:, 1] = 0
-    state, truth = deep_below.of_psi(psi), []
+    state, truth = deep_below.make_state(psi), []
     for _ in range(2 * REACH + 1):
         truth.append(deep_below.psi(state)[0, 0] * METRES)
         state = deep_below.advance(state, 20)
