@@ -13,7 +13,6 @@ from oceanfill.pipeline.holdout.patterns import (
     hide_pixels,
     missing_runs,
 )
-from oceanfill.pipeline.holdout.splits import difficulty_weights, error_groups, hold_out
 from oceanfill.pipeline.io.field import grid_spacing
 
 
@@ -50,23 +49,6 @@ def test_hidden_values_are_observed_and_have_the_shape_of_other_dates_clouds(sha
         ]
         assert any(clouds), f"what is hidden on date {date} is no other date's cloud"
         assert (field.observed[date] & ~hidden[date]).sum() >= 0.1 * field.observed[date].sum()
-
-
-def test_nothing_is_hidden_twice_and_the_two_parts_share_no_date():
-    field = cloudy_field()
-    choosing, scored = hold_out(field, 0.2, np.random.default_rng(2))
-    assert choosing.any()
-    assert scored.any()
-    assert not (choosing.any(axis=(1, 2)) & scored.any(axis=(1, 2))).any()
-    assert choosing.sum() / scored.sum() == pytest.approx(1, abs=0.9)
-
-
-def test_a_hold_out_of_one_date_is_halved_in_space():
-    field = cloudy_field(dates=2)
-    choosing, scored = hold_out(field, 0.01, np.random.default_rng(0))
-    columns = field.sea.shape[1] // 2
-    assert not choosing[:, :, columns:].any()
-    assert not scored[:, :, :columns].any()
 
 
 def unseen_pixels():
@@ -121,28 +103,6 @@ def test_the_same_seed_hides_the_same():
     field = cloudy_field()
     first, second = (hide_clouds(field, 0.2, np.random.default_rng(5)) for _ in range(2))
     np.testing.assert_array_equal(first, second)
-
-
-def test_errors_hang_together_by_dates_and_by_sixteenths_of_the_map():
-    where = np.ones((5, 2, 8, 12), bool)
-    date, place = error_groups(where)
-    np.testing.assert_array_equal(date, np.nonzero(where)[0])
-    rows, columns = np.repeat(range(4), 2), np.repeat(range(4), 3)
-    expected = np.broadcast_to(4 * rows[:, None] + columns, where.shape)
-    np.testing.assert_array_equal(place, expected[where])
-    where[:3] = False
-    (few,) = error_groups(where)
-    np.testing.assert_array_equal(few, expected[where])
-
-
-def test_weights_make_hidden_values_as_hard_as_the_gaps():
-    rng = np.random.default_rng(3)
-    real = rng.normal(2, 0.5, 20_000)
-    hidden = rng.normal(1.5, 0.5, 20_000)
-    weight = difficulty_weights(hidden, real)
-    assert np.average(hidden, weights=weight) == pytest.approx(real.mean(), abs=0.05)
-    assert np.average(hidden > 2, weights=weight) == pytest.approx(0.5, abs=0.03)
-    assert weight.max() <= 10
 
 
 def test_whole_pieces_are_hidden_and_the_largest_of_a_date_is_kept():
