@@ -11,10 +11,14 @@ from oceanfill.pipeline.holdout.calibration import (
     Calibration,
     Residuals,
     calibrate,
-    covariates,
-    standardised_residuals,
+    compute_covariates,
+    standardise_residuals,
 )
 from oceanfill.pipeline.holdout.patterns import distance_and_age
+from oceanfill.pipeline.holdout.scores import coverage
+from oceanfill.pipeline.holdout.splits import hold_out
+from oceanfill.pipeline.jobs.evaluate import Candidate, calibrate_candidate, evaluate_candidates
+from oceanfill.pipeline.training.heldout import HeldOut
 
 COVERED = (50, 68, 90, 95)
 
@@ -32,7 +36,7 @@ def shares(calibration, found):
     """Percent within the intervals."""
     scale = calibration.scale(found.covariates)
     return [
-        100 * np.average(found.miss <= scale * calibration.half_width(level), weights=found.weight)
+        100 * np.average(found.residual <= scale * calibration.half_width(level), weights=found.weight)
         for level in COVERED
     ]
 
@@ -59,7 +63,7 @@ def test_errors_that_grow_with_the_distance_are_told_from_those_near_by():
     hidden = ~field.observed & field.sea
     truth = np.where(hidden, 15 + size * rng.standard_normal(size.shape), np.nan)
     mean, error = np.full(size.shape, 15.0), np.where(np.isfinite(size), 0.1, np.nan)
-    law = calibrate(standardised_residuals(field, truth, mean, error, np.ones(size.shape)))
+    law = calibrate(standardise_residuals(field, truth, mean, error, np.ones(size.shape)))
     assert law.slopes[0] == 0  # all errors are alike
     known_to = 1 / (far[hidden].std() * np.sqrt(hidden.sum() * 8 / 7))
     assert law.slopes[1] == pytest.approx(0.5, abs=3 * known_to + 0.02 * 0.5)
@@ -77,7 +81,7 @@ def test_fresh_values_are_within_the_intervals(tails):
     np.testing.assert_allclose(shares(law, fresh), COVERED, atol=1.5)
     order = np.argsort(fresh.covariates[:, 1])
     for part in np.array_split(order, 5):  # near and far
-        there = Residuals(fresh.miss[part], fresh.covariates[part], fresh.weight[part], fresh.date[part])
+        there = Residuals(fresh.residual[part], fresh.covariates[part], fresh.weight[part], fresh.date[part])
         np.testing.assert_allclose(shares(law, there), COVERED, atol=3)
 
 
@@ -153,7 +157,7 @@ def test_traits_of_a_gap():
     unseen[3] = unseen[:, 10, 10] = True
     known = field.hide(unseen & field.observed)
     error = np.where(field.sea, 0.3, np.nan) * np.ones(field.values.shape)
-    found = np.expm1(covariates(known, error)[..., 1:])
+    found = np.expm1(compute_covariates(known, error)[..., 1:])
     rows, columns = field.sea.shape
     assert found[3, 10, 12, 0] == pytest.approx(np.hypot(rows, columns))
     assert found[5, 10, 10, 1] == pytest.approx(8)
@@ -164,8 +168,54 @@ def test_traits_of_a_gap():
     assert found[day, gap[0], gap[1], 1] == pytest.approx(1)
 
 
+@pytest.fixture(scope="module")
+def held_out():
+    """A field with a hold-out, and an estimate whose errors grow with the distance, which its error lacks."""
+    field = cloudy_field(dates=150, rows=16, columns=18)
+    rng = np.random.default_rng(0)
+    data = HeldOut(field, hold_out(field, 0.3, rng), first_guess="none")
+    data.prepare(whole=False)
+    known = field.hide(data.held_out)
+    size = 0.1 * np.exp(0.8 * np.log1p(distance_and_age(known)[0].clip(max=200) / 10))
+    mean = np.where(data.held_out, field.values, 15) + size * rng.standard_normal(size.shape)
+    return data, known, mean.astype(np.float32), np.full(size.shape, np.float32(0.1))
+
+
+def test_values_that_an_estimate_is_made_from_do_not_judge_it(held_out):
+    data, known, mean, error = held_out
+    truth = np.where(data.test, data.field.values, np.nan)
+    found = standardise_residuals(known, truth, mean, error, data.weight)
+    assert (found.covariates[:, 1:] > 0).all()  # no test value is at an observation, in space or in time
+    with pytest.raises(ValueError, match=f"{data.test.sum()} of {data.test.sum()} .* are not hidden"):
+        standardise_residuals(data.field, truth, mean, error, data.weight)
+
+
+def test_residuals_of_the_hold_out_have_the_covariates_of_gaps(held_out):
+    data, known, mean, error = held_out
+    for part, where in (("validation", data.validation), ("test", data.test)):
+        found = data.residuals(part, mean, error)
+        np.testing.assert_array_equal(found.covariates, compute_covariates(known, error)[where])
+
+
+def test_a_candidate_is_scored_with_errors_scaled_for_gaps(held_out):
+    """Were the held-out values visible, all of them would have the error of an observed cell."""
+    data, known, mean, error = held_out
+    candidate = Candidate("made", (mean, error), (mean, error))
+    law = calibrate_candidate(data, candidate, "validation")
+    assert law.slopes[1] == pytest.approx(0.8, abs=0.15)
+    _, rows, _ = evaluate_candidates(data.field, data, [candidate])
+    truth = np.where(data.test, data.field.values, np.nan)
+    shares = [
+        coverage(mean, law.scale_error(seen, error), truth, 1, data.weight) for seen in (known, data.field)
+    ]
+    assert rows[0]["coverage_1sigma"] == pytest.approx(shares[0], rel=1e-6)
+    assert shares[0] == pytest.approx(0.6827, abs=0.04)
+    assert shares[1] < 0.5
+
+
 def test_an_error_of_zero_is_refused():
     field = cloudy_field(dates=8)
     nothing = np.zeros(field.values.shape)
+    known = field.hide(field.observed)
     with pytest.raises(ValueError, match="the standard error is not positive at"):
-        standardised_residuals(field, field.values, nothing, nothing, nothing + 1)
+        standardise_residuals(known, field.values, nothing, nothing, nothing + 1)

@@ -7,18 +7,18 @@ import pytest
 from fields import cloudy_field
 from oceanfill.pipeline.holdout.patterns import (
     HOLDOUTS,
+    count_missing_dates,
     distance_and_age,
     draw_cloud_gaps,
     hide_clouds,
     hide_pixels,
-    missing_runs,
 )
 from oceanfill.pipeline.io.field import grid_spacing
 
 
-def test_missing_runs_count_the_dates_before_and_after():
+def test_count_missing_dates_count_the_dates_before_and_after():
     observed = np.array([1, 0, 0, 1, 0], dtype=bool).reshape(5, 1, 1)
-    before, after = missing_runs(observed)
+    before, after = count_missing_dates(observed)
     assert before.ravel().tolist() == [0, 0, 1, 2, 0]
     assert after.ravel().tolist() == [2, 1, 0, 1, 0]
 
@@ -30,7 +30,7 @@ def test_spells_pair_an_observed_cell_with_a_missing_one_of_the_same_pixel():
     assert field.observed[tuple(found.target.T)].all()
     assert not field.observed[tuple(found.model.T)].any()
     np.testing.assert_array_equal(found.target[:, 1:], found.model[:, 1:])
-    before, after = (run[tuple(found.model.T)] for run in missing_runs(field.observed))
+    before, after = (run[tuple(found.model.T)] for run in count_missing_dates(field.observed))
     whole = (found.before == before) & (found.after == after)
     assert whole[(before + after) > 0].mean() == pytest.approx(0.5, abs=0.1)  # the others are of one date
     assert ((found.before == 0) & (found.after == 0))[~whole].all()
