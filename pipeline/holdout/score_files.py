@@ -272,7 +272,8 @@ def _make_rows(
                 f"{filled_file}: {name}_error is negative at {negative} values, so it is not a standard "
                 "error; rename or repair it"
             )
-    kinds, number = [], np.zeros(t.size, np.int64)
+    kinds: list[str] = []
+    number = np.zeros(t.size, np.int64)
     if by is not None:
         kind = expected.kind.to_numpy()[t, y, x]
         kinds, number = _number_kinds(truth_file, kind, expected.kind.attrs, by)
@@ -290,10 +291,10 @@ def _pool_errors(
 ) -> ScoreSums:
     """Sum the errors of all values; those without a standard error do not enter crps and coverage."""
     has_error = np.zeros(truth.shape, bool) if error is None else np.isfinite(error)
-    pooled = ScoreSums.from_estimate(estimate[~has_error], None, truth[~has_error], 1.0, group[~has_error])
-    if error is not None:
-        parts = (values[has_error] for values in (estimate, error, truth))
-        pooled += ScoreSums.from_estimate(*parts, 1.0, group[has_error])
+    pooled = ScoreSums.empty()
+    for part, sigma in ((~has_error, None), (has_error, error)):
+        own = None if sigma is None else sigma[part]
+        pooled += ScoreSums.from_estimate(estimate[part], own, truth[part], 1.0, group[part])
     return pooled
 
 

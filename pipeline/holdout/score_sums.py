@@ -169,7 +169,7 @@ class ScoreSums:
 
 def _compute_terms(
     mean: Floats, truth: Floats, weight: Floats, error: Floats | None = None
-) -> Iterator[NDArray[np.float64]]:
+) -> Iterator[Floats]:
     """Yield (n,) what each value contributes to each of `_COLUMNS`."""
     difference, one = mean - truth, np.ones(mean.shape)
     yield one

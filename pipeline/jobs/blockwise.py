@@ -22,7 +22,7 @@ import psutil
 import torch
 import xarray as xr
 
-from ..classical.baselines import differences_in_space, differences_in_time
+from ..classical.baselines import tabulate_spatial_structure, tabulate_temporal_structure
 from ..classical.kriging import Kriging
 from ..classical.neighbours import Component, Scales
 from ..errors import InputError
@@ -224,7 +224,7 @@ def _learn(
     score = next((row for row in rows if row["method"] == chosen.name), {})
     cell = float(np.mean(grid_spacing(sample)[1:]))
     whole = RecordStatistics(
-        anomaly_spread(sample), differences_in_time(sample), differences_in_space(sample), cell
+        anomaly_spread(sample), tabulate_temporal_structure(sample), tabulate_spatial_structure(sample), cell
     )
     name = made[products.index(chosen)]
     reach = _reach(name, data.kriging, sample)

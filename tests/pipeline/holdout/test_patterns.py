@@ -23,7 +23,7 @@ def test_count_missing_dates_count_the_dates_before_and_after():
     assert after.ravel().tolist() == [2, 1, 0, 1, 0]
 
 
-def test_spells_pair_an_observed_cell_with_a_missing_one_of_the_same_pixel():
+def test_cloud_gaps_pair_an_observed_cell_with_a_missing_one_of_the_same_pixel():
     field = cloudy_field()
     found = draw_cloud_gaps(field, 500, np.random.default_rng(0))
     assert len(found.target) == 500
@@ -47,7 +47,7 @@ def test_hidden_values_are_observed_and_have_the_shape_of_other_dates_clouds(sha
             np.array_equal(hidden[date], field.observed[date] & field.sea & ~field.observed[other])
             for other in range(len(hidden))
         ]
-        assert any(clouds), f"what is hidden on date {date} is no other date's cloud"
+        assert any(clouds), f"the values hidden on date {date} are not under the clouds of another date"
         assert (field.observed[date] & ~hidden[date]).sum() >= 0.1 * field.observed[date].sum()
 
 
@@ -61,7 +61,7 @@ def unseen_pixels():
 
 
 def test_pixels_are_hidden_on_all_dates_as_often_as_gaps_are_of_such():
-    """As many values as pieces fit into, none of which has more than 2 % of them; clouds hide the others."""
+    """Pieces fill their share up to one of them, at most 2% of the values; clouds hide the others."""
     field, unseen = unseen_pixels()
     part = unseen.sum() * 12 / (field.sea & ~field.observed).sum()
     (whole,) = hide_pixels([field], 1, 0.2, np.random.default_rng(0))
@@ -74,7 +74,7 @@ def test_pixels_are_hidden_on_all_dates_as_often_as_gaps_are_of_such():
 
 
 def test_pixels_that_are_hidden_on_all_dates_lie_as_those_that_are_never_observed():
-    """One step of 40 x 50 brings the latter on all of the former; by chance 40 would be in one of 1e28."""
+    """Just one of 40 x 50 steps moves them onto all hidden pixels; by chance, one in 1e28 cases has such a step."""
     field, unseen = unseen_pixels()
     (whole,) = hide_pixels([field], 1, 0.2, np.random.default_rng(0))
     hidden = whole.any(axis=0)
@@ -83,13 +83,13 @@ def test_pixels_that_are_hidden_on_all_dates_lie_as_those_that_are_never_observe
     assert sum(np.roll(unseen, step, axis=(0, 1))[hidden].all() for step in steps) == 1
 
 
-def test_few_pixels_that_are_never_observed_are_left_at_that():
+def test_few_pixels_that_are_never_observed_are_neglected():
     field = cloudy_field(dates=30, rows=40, columns=50)
     field.values[:, 20, 20] = np.nan
     assert not np.any(hide_pixels([field], 1, 0.2, np.random.default_rng(0)))
 
 
-def test_what_was_hidden_is_not_taken_for_never_observed():
+def test_hidden_values_do_not_count_as_never_observed():
     field = cloudy_field(dates=30, rows=40, columns=50)
     squares = np.kron(np.random.default_rng(7).random((20, 25)) < 0.2, np.ones((2, 2), bool))
     known = field.hide(field.observed & squares)
@@ -149,7 +149,7 @@ def test_values_under_simulated_altimeters_are_hidden(share):
     np.testing.assert_array_equal(hidden, again)
 
 
-def test_what_an_altimeter_hides_on_a_date_is_a_line():
+def test_an_altimeter_hides_a_line_on_a_date():
     field = cloudy_field(dates=2, rows=40, columns=48)
     field.values[:, field.sea] = 1.0
     hidden = HOLDOUTS["altimeters"](field, 0.015, np.random.default_rng(2))
@@ -160,7 +160,7 @@ def test_what_an_altimeter_hides_on_a_date_is_a_line():
     assert np.abs(column - line).max() < 1  # cell
 
 
-def test_remoteness_is_that_of_the_nearest_value_found_one_by_one():
+def test_distance_and_age_are_those_of_the_nearest_value():
     field = cloudy_field(dates=9, rows=12, columns=14)
     field = replace(field, days=field.days + np.array([0, 0, 0, 1, 1, 4, 4, 4, 4.5]))
     field = field.hide(field.observed & (np.arange(9) == 4)[:, None, None])
