@@ -74,7 +74,7 @@ def test_pixels_are_hidden_on_all_dates_as_often_as_gaps_are_of_such():
 
 
 def test_pixels_that_are_hidden_on_all_dates_lie_as_those_that_are_never_observed():
-    """Just one of 40 x 50 steps moves them onto all hidden pixels; by chance, one in 1e28 cases has such a step."""
+    """Just one of 40 x 50 steps moves them onto all hidden pixels; a random pattern has none (1 in 1e28)."""
     field, unseen = unseen_pixels()
     (whole,) = hide_pixels([field], 1, 0.2, np.random.default_rng(0))
     hidden = whole.any(axis=0)

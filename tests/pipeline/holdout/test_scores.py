@@ -161,7 +161,7 @@ def test_rmse_of_gradients_and_velocities_ignores_a_constant_and_measures_a_slop
 
 @pytest.fixture
 def members():
-    """Nine members on three dates of 40 cells, and a truth of that distribution, with gaps and an empty date."""
+    """Nine members on three dates of 40 cells, and a truth like them, with gaps and an empty date."""
     rng = np.random.default_rng(1)
     truth = rng.standard_normal((3, 5, 8))
     truth[0, :2] = truth[1] = np.nan
