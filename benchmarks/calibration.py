@@ -15,7 +15,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 from fill_cases import found
-from oceanfill.pipeline.holdout.calibration import standardised_residuals
+from oceanfill.pipeline.holdout.calibration import standardise_residuals
 from oceanfill.pipeline.holdout.score_files import read_truth
 from oceanfill.pipeline.io.field import open_field
 from oceanfill.pipeline.jobs.evaluate import fit_error_scale
@@ -46,17 +46,17 @@ def reached(
     """Percent of the truth in the intervals; in that of 68 % by fifths of the distance, and of the unseen."""
     assert product.trial is not None  # values are held out
     field, here = data.field, np.isfinite(truth)
-    there = standardised_residuals(field, truth, *product.estimate, np.ones(truth.shape))
+    there = standardise_residuals(field, truth, *product.estimate, np.ones(truth.shape))
     held, scale = data.residuals("held_out", *product.trial), fit_error_scale(data, product, "held_out")
     level = norm.cdf(1) - norm.cdf(-1)
-    factor = np.quantile(held.miss, level, weights=held.weight, method="inverted_cdf")
+    factor = np.quantile(held.residual, level, weights=held.weight, method="inverted_cdf")
     fifths = np.array_split(np.argsort(there.covariates[:, 1], kind="stable"), 5)
     unseen = (field.observed.any(axis=0) < here)[here]
     scaled = scale.of_estimate(field, product) / product.estimate[1]
     lines = {}
     for name, z, widths in (
-        ("one factor", there.miss / factor, norm.ppf((1 + np.array(LEVELS) / 100) / 2)),
-        ("calibrated", there.miss / scaled[here], [scale.calibration.half_width(one) for one in LEVELS]),
+        ("one factor", there.residual / factor, norm.ppf((1 + np.array(LEVELS) / 100) / 2)),
+        ("calibrated", there.residual / scaled[here], [scale.calibration.half_width(one) for one in LEVELS]),
     ):
         by_distance = [shares(z[fifth], widths[1:2])[0] for fifth in fifths]
         lines[name] = shares(z, widths), by_distance, shares(z[unseen], widths[1:2]) if unseen.any() else []

@@ -1,4 +1,4 @@
-"""DINEOF: gaps filled by an iterated, truncated singular value decomposition.
+"""DINEOF: gap filling by an iterated, truncated singular value decomposition.
 
 Beckers & Rixen 2003 (10.1175/1520-0426(2003)020<1839:ECADFF>2.0.CO;2), Alvera-Azcárate et al. 2005
 (10.1016/j.ocemod.2004.08.001), 2007 for several variables (10.1029/2006JC003660), 2009 for the filter in
@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..holdout.patterns import hide_clouds
 from ..io.field import Field
-from .baselines import Estimate, everywhere, in_space, nearest_known
+from .baselines import Estimate, build_spatial_structure, fill_from_nearest, mask_land
 
-_HELD_OUT = 0.03  # share of the observed values that choose the number of modes
+_HELD_OUT = 0.03  # share of the observed values for choosing the number of modes
 _FEWEST_HELD_OUT = 20
-_BLOCK = 2048  # pixels that are filled at once, while they are in the cache
-_RELAXATION = 1.5  # of each change of the gaps; below 2 it only shortens the way to the same values
+_BLOCK = 2048  # pixels filled at once, to fit into the cache
+_RELAXATION = 1.5  # of each update of the gaps; below 2 it converges to the same values, faster
 _ITERATIONS = 300  # at most, for each number of modes
 _log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ Indices = NDArray[np.integer]  # (n, 3) of date, row, column
 
 @dataclass(frozen=True)
 class Eofs:
-    """Empirical orthogonal functions of the first of the fields, and what the choice of their number saw.
+    """Empirical orthogonal functions of the first of the fields, with their cross-validation.
 
     The analysis is mean + temporal @ (singular[:, None, None] * spatial), in the field's units.
     """
@@ -44,7 +44,7 @@ class Eofs:
     mean: float
     temporal: Floats  # (dates, modes), orthonormal
     singular: Floats  # (modes,) in units of the field
-    spatial: Floats  # (modes, lat, lon) NaN where never observed; of norm one where there is one field
+    spatial: Floats  # (modes, lat, lon) NaN where never observed; of norm one for a single field
     cross_validation: Floats  # (numbers of modes tried,) RMSE at the held-out values, in units of the field
     error: Floats  # (time, lat, lon) standard error of the analysis, NaN where never observed
 
@@ -54,13 +54,13 @@ class Eofs:
         return self.mean + np.tensordot(self.temporal * self.singular, self.spatial, 1)
 
     def to_dataset(self, field: Field) -> xr.Dataset:
-        """The EOFs of a ``field`` on its coordinates, with what their numbers are."""
+        """Return the EOFs of a ``field`` as a dataset on its coordinates, with their cross-validation."""
         time, *place = field.dims
         units = str(field.source.attrs.get("units", "1"))
         name = field.name if field.transform == "none" else f"{field.transform}({field.name})"
         data = xr.Dataset(coords=field.source.coords).drop_encoding()
         for key, dims, values, unit, what in (
-            ("mean", (), self.mean, units, f"what {name} is decomposed without"),
+            ("mean", (), self.mean, units, f"mean of {name}, removed before the decomposition"),
             ("singular_value", ("mode",), self.singular, units, "singular values"),
             ("temporal_eof", (time, "mode"), self.temporal, "1", "temporal EOFs, orthonormal"),
             ("spatial_eof", ("mode", *place), self.spatial, "1", "spatial EOFs"),
@@ -84,34 +84,34 @@ class Eofs:
 
 
 def dineof(field: Field, *others: Field) -> Estimate:
-    """Iterated truncated SVD with the number of modes that fills clouds best, and the error it implies."""
+    """Iterated truncated SVD with the cross-validated number of modes, and the error that it implies."""
     return estimate_from_eofs(field, decompose([field, *others]))
 
 
 def estimate_from_eofs(field: Field, eofs: Eofs) -> Estimate:
-    """What the decomposition of a field says of it and its standard error, everywhere at sea.
+    """Estimate a field and its standard error everywhere at sea from its EOFs.
 
-    Pixels that are never observed have no place in the decomposition: they are given the nearest pixel's
-    series, and the variance of the difference of two pixels so far apart besides.
+    Pixels that are never observed are not in the decomposition. They get the nearest pixel's series, and the
+    variance of the difference of two pixels at that distance is added to its error variance.
     """
     known = field.sea & ~field.never_observed
-    mean, _ = nearest_known(eofs.analysis, known)
-    error, distance = nearest_known(eofs.error, known)
+    mean, _ = fill_from_nearest(eofs.analysis, known)
+    error, distance = fill_from_nearest(eofs.error, known)
     if field.never_observed.any():
         _log.info(
-            "%s: %d sea pixels are never observed; DINEOF gives them the nearest pixel's series",
+            "%s: %d sea pixels are never observed; DINEOF fills them with the nearest pixel's series",
             field.name,
             field.never_observed.sum(),
         )
-        error = np.where(distance > 0, np.sqrt(error**2 + in_space(field)(distance)), error)
-    return everywhere(field, mean), everywhere(field, error)
+        error = np.where(distance > 0, np.sqrt(error**2 + build_spatial_structure(field)(distance)), error)
+    return mask_land(field, mean), mask_land(field, error)
 
 
 def read_points(path: str | os.PathLike[str], field: Field) -> Indices:
-    """Held-out values (n, 3) by date, row and column, from the columns of a CSV file, counted from zero.
+    """Read held-out points (n, 3) from the columns date, row and column of a CSV file, counted from zero.
 
-    A header is passed over. A fourth column holds what is observed there, so that points of another file or
-    order are found out. Raises `InputError` for a file that is not this and for points that are not observed.
+    A header is skipped. A fourth column may hold the observed values; it reveals points of another file or
+    order. Raises `InputError` for a malformed file and for points that are not observed.
     """
     try:
         table = np.atleast_2d(np.genfromtxt(path, delimiter=","))
@@ -138,7 +138,7 @@ def read_points(path: str | os.PathLike[str], field: Field) -> Indices:
         )
     if table.shape[1] > 3 and not np.allclose(table[:, 3], field.values[at], rtol=1e-3, atol=1e-3):
         raise InputError(
-            f"{path}: its fourth column is not what {field.name} has there; give this field's points"
+            f"{path}: its fourth column is not what {field.name} has there; give the points of this field"
         )
     return points
 
@@ -153,21 +153,21 @@ def decompose(
     held_out: Indices | None = None,
     seed: int = 0,
 ) -> Eofs:
-    """The EOFs of a field with gaps; further fields of the same dates, on any grid, help to find them.
+    """Decompose a field with gaps into EOFs; further fields of the same dates, on any grid, contribute.
 
-    Up to ``modes`` are tried; their number is that with the least error at ``held_out`` (n, 3), observed
-    values of the first field by date, row and column; by default under clouds of other dates. The trial ends
-    at the third number in a row that is worse than the last. ``alpha`` (days squared) and ``numit`` are the
-    strength and the passes of the filter in time. For each number of modes the gaps are filled until they
+    Up to ``modes`` are tried; the number with the least error at ``held_out`` is chosen: observed values (n,
+    3) of the first field by date, row and column, by default under clouds of other dates. The search ends at
+    the third number in a row that is worse than the one before. ``alpha`` (days squared) and ``numit`` are
+    the strength and the passes of the filter in time. For each number of modes the gaps are filled until they
     change by less than ``tolerance`` standard deviations; every field is divided by its own.
 
-    Raises `ValueError` for fields of other dates and for held-out values that are not observed.
+    Raises `ValueError` for fields of different dates and for held-out values that are not observed.
     """
     first = fields[0]
     if any(not np.array_equal(field.days, first.days) for field in fields):
-        raise ValueError("the fields are not of the same dates; cut them to those that they share")
+        raise ValueError("the fields do not have the same dates; cut them to the dates that they share")
     if held_out is None:
-        held_out = _held_out(first, seed)
+        held_out = _choose_held_out(first, seed)
     hidden = np.zeros(first.values.shape, bool)
     hidden[tuple(np.asarray(held_out).T)] = True
     if (hidden & ~first.observed).any():
@@ -184,7 +184,7 @@ def decompose(
     missing = ~np.isfinite(observed)
     test = np.zeros_like(missing)
     test[:, : known[0].sum()] = hidden[:, known[0]]
-    passes = _diffusion(first.days, alpha, numit)
+    passes = _build_filter(first.days, alpha, numit)
 
     gaps = missing | test
     filled = np.where(gaps, 0, observed)
@@ -205,14 +205,16 @@ def decompose(
     _log.info("%s: DINEOF with %d modes (error %.4g)", first.name, number, errors[number] * unit[0])
 
     pixels = slice(0, known[0].sum())
-    sigma = _error(singular, spatial, (temporal * singular) @ spatial - observed, pixels, test, residual)
+    sigma = _estimate_error(
+        singular, spatial, (temporal * singular) @ spatial - observed, pixels, test, residual
+    )
     maps, error = (np.full((len(part), *first.sea.shape), np.nan) for part in (spatial, sigma))
     maps[:, known[0]], error[:, known[0]] = spatial[:, pixels], unit[0] * sigma
     return Eofs(float(centre[0]), temporal, unit[0] * singular, maps, unit[0] * np.array(errors[1:]), error)
 
 
-def _held_out(field: Field, seed: int) -> Indices:
-    """Observed values under the clouds of other dates, or scattered ones where there are no such clouds."""
+def _choose_held_out(field: Field, seed: int) -> Indices:
+    """Choose observed values under the clouds of other dates, or at random if too few are under clouds."""
     rng = np.random.default_rng(seed)
     clouds = np.argwhere(hide_clouds(field, _HELD_OUT, rng))
     if len(clouds) >= _FEWEST_HELD_OUT:
@@ -221,8 +223,8 @@ def _held_out(field: Field, seed: int) -> Indices:
     return rng.permutation(observed)[: max(1, round(_HELD_OUT * len(observed)))]
 
 
-def _diffusion(days: Floats, alpha: float, numit: int) -> Floats:
-    """(dates, dates) ``numit`` explicit steps of diffusion in time, without flux at the ends."""
+def _build_filter(days: Floats, alpha: float, numit: int) -> Floats:
+    """Build the filter in time (dates, dates): ``numit`` explicit steps of diffusion, no flux at the ends."""
     step = np.diff(days)
     slope = np.diff(np.eye(len(days)), axis=0)
     edges = np.concatenate([days[:1] - step[0] / 2, days[:-1] + step / 2, days[-1:] + step[-1] / 2])
@@ -234,16 +236,16 @@ def _diffusion(days: Floats, alpha: float, numit: int) -> Floats:
 def _fill(
     filled: Values, gaps: Mask, number: int, passes: Floats, tolerance: float
 ) -> tuple[Floats, Floats, Floats]:
-    """Replace ``gaps`` of (dates, pixels) by the truncated decomposition until they no longer change.
+    """Fill ``gaps`` of (dates, pixels) in place with the truncated decomposition until they converge.
 
-    Returns its temporal modes (dates, n), singular values (n,) and spatial modes (n, pixels). One pass over
-    the blocks of pixels fills them and sums up the covariance of the dates for the next.
+    Returns its temporal modes (dates, n), singular values (n,) and spatial modes (n, pixels). Each pass over
+    the blocks of pixels fills them and accumulates the covariance of the dates for the next pass.
     """
     blocks = [slice(start, start + _BLOCK) for start in range(0, filled.shape[1], _BLOCK)]
-    covariance = np.sum([_gram(filled[:, block]) for block in blocks], axis=0)
+    covariance = np.sum([_compute_gram(filled[:, block]) for block in blocks], axis=0)
     limit = tolerance**2 * np.count_nonzero(gaps)
     for _ in range(_ITERATIONS):
-        temporal, singular, norm = _modes(covariance, number, passes)
+        temporal, singular, norm = _find_modes(covariance, number, passes)
         onto, back = temporal.T.astype(filled.dtype), (temporal * singular / norm).astype(filled.dtype)
         changed, covariance = 0.0, np.zeros_like(covariance)
         for block in blocks:
@@ -253,23 +255,23 @@ def _fill(
             change *= gaps[:, block]
             changed += float(np.vdot(change, change))
             part += np.float32(_RELAXATION) * change
-            covariance += _gram(part)
+            covariance += _compute_gram(part)
         if changed <= limit:
             break
-    temporal, singular, _ = _modes(covariance, number, passes)
+    temporal, singular, _ = _find_modes(covariance, number, passes)
     spatial = temporal.T @ filled
-    # The norm of the covariance would be rounding where a mode explains nothing.
+    # Where a mode explains nothing, the norm from the covariance would be a rounding error.
     return temporal, singular, spatial / np.linalg.norm(spatial, axis=1, keepdims=True).clip(min=1e-30)
 
 
-def _gram(part: Values) -> Floats:
+def _compute_gram(part: Values) -> Floats:
     return (part @ part.T).astype(np.float64)
 
 
-def _modes(covariance: Floats, number: int, passes: Floats) -> tuple[Floats, Floats, Floats]:
-    """The leading temporal modes (dates, n), their singular values and the norms of their spatial modes.
+def _find_modes(covariance: Floats, number: int, passes: Floats) -> tuple[Floats, Floats, Floats]:
+    """Find the leading temporal modes (dates, n), their singular values and the norms of their spatial modes.
 
-    The singular values are those of the filtered covariance: the filter damps what changes fast.
+    The singular values are those of the filtered covariance: the filter damps fast changes.
     """
     value, vector = np.linalg.eigh(passes @ covariance @ passes.T)
     value, vector = value[: -number - 1 : -1], vector[:, : -number - 1 : -1]
@@ -277,38 +279,38 @@ def _modes(covariance: Floats, number: int, passes: Floats) -> tuple[Floats, Flo
     return vector, np.sqrt(value.clip(min=0)), norm
 
 
-def _error(
+def _estimate_error(
     singular: Floats, spatial: Floats, misfit: Floats, pixels: slice, test: Mask, residual: Values
 ) -> Floats:
-    """(dates, pixels of the first field) standard error, as of the optimal interpolation with these EOFs.
+    """Standard error (dates, pixels of the first field) of optimal interpolation with these EOFs.
 
     The amplitudes of a date have the covariance (I + L'L / (r m))^-1, where L are the EOFs in units of the
-    field at what was observed, m is the variance of what they leave (``misfit``, NaN where not observed) and
-    r the number of pixels that share one error (Beckers et al. 2006, sections 2 and 3). The factor of the
-    whole is that with which 68.27 % of the held-out values are within one standard error.
+    field at the observations, m is the variance of the ``misfit`` (NaN where not observed) and r the number
+    of pixels with a common error (Beckers et al. 2006, sections 2 and 3). The result is scaled so that 68.27%
+    of the held-out values are within one standard error.
     """
     modes = singular[:, None] * spatial / np.sqrt(len(misfit))
     left = float(np.nanmean(misfit**2)) + 1e-12
-    inflated = left * _sharing(misfit)
+    inflated = left * _count_correlated(misfit)
     own = modes[:, pixels]
 
-    def variance(seen: NDArray[np.bool_]) -> Floats:
+    def compute_variance(seen: NDArray[np.bool_]) -> Floats:
         at = modes[:, seen]
         information = np.eye(len(modes)) + at @ at.T / inflated
         return np.einsum("kp,kp->p", own, np.linalg.solve(information, own)) + left
 
     observed = np.isfinite(misfit)
-    sigma = np.sqrt([variance(seen) for seen in observed])
+    sigma = np.sqrt([compute_variance(seen) for seen in observed])
     hidden = np.flatnonzero(test.any(axis=1))
-    without = [np.sqrt(variance(observed[t] & ~test[t])[test[t, pixels]]) for t in hidden]
+    without = [np.sqrt(compute_variance(observed[t] & ~test[t])[test[t, pixels]]) for t in hidden]
     ratio = np.abs(residual) / np.concatenate(without)
     return sigma * np.quantile(ratio, 0.6827)
 
 
-def _sharing(misfit: Floats) -> float:
-    """How many neighbouring pixels have one error: the integral of exp(-distance / length) over the plane.
+def _count_correlated(misfit: Floats) -> float:
+    """Count the pixels with a common error: the integral of exp(-distance / length) over the plane.
 
-    The length is that of the correlation of neighbours along the rows of the grid.
+    The length follows from the correlation of neighbours along the rows of the grid.
     """
     product = misfit[:, 1:] * misfit[:, :-1]
     if not np.isfinite(product).any():

@@ -1,7 +1,7 @@
-"""Weak-constraint variational assimilation by automatic gradients, of tensors (batch, time, n).
+"""Weak-constraint variational assimilation with automatic differentiation, of tensors (batch, time, n).
 
-Trémolet 2006 (doi:10.1256/qj.05.224): the states of a window are those that minimise their distance from the
-observations and from what a prior makes of them, each weighed by its error variance.
+Trémolet 2006 (doi:10.1256/qj.05.224): the states of a window minimise their distance from the observations
+and from the prediction of a prior, each weighted by its error variance.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from ...models.dynamics import Step
 
 
 def dynamics(step: Step, states: Tensor) -> Tensor:
-    """What a one-step model (batch, n) expects of each state after the one before it; the first is free."""
+    """Predict each state from the one before with a one-step model (batch, n); the first stays as it is."""
     expected = step(states[:, :-1].flatten(0, 1)).view_as(states[:, 1:])
     return torch.cat([states[:, :1], expected], dim=1)
 
@@ -21,10 +21,11 @@ def dynamics(step: Step, states: Tensor) -> Tensor:
 def cost(
     states: Tensor, observed: Tensor, known: Tensor, prior: Step, noise_variance: float, prior_variance: float
 ) -> Tensor:
-    """The variational cost (batch,) of states (batch, time, n), half of each sum of normalised squares.
+    """Compute the variational cost (batch,) of states (batch, time, n): half the sum of normalised squares.
 
-    ``observed`` counts where ``known`` (boolean, same shape) is true, with errors of ``noise_variance``;
-    ``prior`` maps states to states that it expects (`dynamics`, or a network), within ``prior_variance``.
+    ``observed`` counts where ``known`` (boolean, same shape) is true, with the error variance
+    ``noise_variance``. ``prior`` maps states to their predictions (`dynamics`, or a network), with the error
+    variance ``prior_variance``.
     """
     misfit = torch.where(known, states - observed, 0.0).square().sum((1, 2)) / noise_variance
     return (misfit + (states - prior(states)).square().sum((1, 2)) / prior_variance) / 2
@@ -40,7 +41,7 @@ def analyse(
     prior_variance: float,
     iterations: int = 500,
 ) -> Tensor:
-    """The states (batch, time, n) that minimise the `cost`, from those of ``first``, by L-BFGS.
+    """Minimise the `cost` over states (batch, time, n) by L-BFGS, starting from ``first``.
 
     All windows share the line search. Liu and Nocedal 1989 (doi:10.1007/BF01589116).
     """

@@ -2,9 +2,9 @@
 
 The anomaly at a cell is the best linear unbiased estimate from its nearest observations (Bretherton, Davis
 and Fandry 1976, doi:10.1016/0011-7471(76)90001-2; ordinary kriging: Cressie 1993, section 3.2), under a sum
-of Matern-3/2 covariances of the distance sqrt((ds/length)^2 + (dt/duration)^2): one of the eddies, and one of
-what is wide and brief, as the weather. Neighbouring targets of a block share their observations, and so one
-Cholesky factor; blocks overlap and are mixed smoothly.
+of Matern-3/2 covariances of the distance sqrt((ds/length)^2 + (dt/duration)^2): an eddy component and a
+large-scale, short-lived (weather) component. The targets of a tile share their observations, and therefore
+one Cholesky factor; tiles overlap and are blended smoothly.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from scipy.ndimage import gaussian_filter, maximum_filter
 from torch import Tensor
 
 from ..io.field import Field
-from .neighbours import Observations, Scales, covariance, find_nearest, gather_observations
+from .neighbours import Observations, Scales, compute_covariance, find_nearest, gather_observations
 
-_STRIDE = 3  # cells between the centres of blocks that share their neighbours
-_BATCH = {"cpu": 128, "cuda": 4096}  # blocks solved at once: a processor's cache holds their matrices
-_DATES_FOR_PIXEL_MEANS = 30
+_STRIDE = 3  # cells between the centres of tiles
+_BATCH = {"cpu": 128, "cuda": 4096}  # tiles solved at once; their matrices fit into a processor's cache
+_DATES_FOR_PIXEL_MEANS = 30  # fewest, below which the field has one mean
 _LEAST_NUGGET = 1e-4  # of the sill: single precision needs it
-_FAR = 1e6  # km
-_TRUSTED_AFTER = 5  # observations of a pixel that weigh as much as its surroundings do in its mean
+_FAR = 1e6  # km, between observations that do not exist
+_PRIOR_WEIGHT = 5  # observations of a pixel that weigh as much as its surroundings in its mean
 
 Batch = TypeVar("Batch")
 Result = TypeVar("Result")
@@ -40,8 +40,8 @@ class Kriging:
 
     scales: Scales
     neighbours: int = 64
-    factor: float = 1.0  # by which the standard error is multiplied so that it holds on hidden values
-    noise: float = 0.0  # error variance of a new observation, besides the nugget
+    factor: float = 1.0  # of the standard error, from its calibration on hidden values
+    noise: float = 0.0  # error variance of a new observation, in addition to the nugget
 
     def __call__(
         self,
@@ -51,10 +51,10 @@ class Kriging:
         device: torch.device | str = "cpu",
         advance: Callable[[int], None] = lambda cells: None,
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Estimate and standard error (time, lat, lon) at ``where`` (all of the sea), NaN elsewhere.
+        """Return estimate and standard error (time, lat, lon) at ``where`` (default: all sea), NaN elsewhere.
 
-        The standard error is that of a new observation at the cell. ``advance`` is told of every batch how
-        many cells it had.
+        The standard error is that of a new observation at the cell. ``advance`` is called with the number of
+        cells of every batch.
         """
         device = torch.device(device)
         mean = pixel_means(field)
@@ -63,7 +63,7 @@ class Kriging:
 
         def estimate(centres: Tensor, members: Tensor) -> tuple[Tensor, ...]:
             found = find_nearest(data, data.cell(centres), self.neighbours)
-            return solve(self.scales, system(data, data.cell(members), *found))
+            return solve(self.scales, build_system(data, data.cell(members), *found))
 
         anomaly, variance = solve_in_tiles(wanted, estimate, 2, device, advance)
         variance = variance.clip(min=0) + np.float32(self.scales.nugget + self.noise)
@@ -77,31 +77,31 @@ def solve_in_tiles(
     device: torch.device,
     advance: Callable[[int], None],
 ) -> NDArray[np.float32]:
-    """(number, time, lat, lon) of what ``estimate`` says of blocks, mixed where they overlap; NaN elsewhere.
+    """Estimate maps (number, time, lat, lon) in overlapping tiles that are blended; NaN elsewhere.
 
-    It is called with the date, row and column of the blocks' centres (n, 3) and of their cells (n, m, 3),
-    and gives ``number`` maps (n, m). ``advance`` is told of every batch how many cells it had.
+    ``estimate`` takes the date, row and column of the tiles' centres (n, 3) and of their cells (n, m, 3) and
+    returns ``number`` maps (n, m). ``advance`` is called with the number of cells of every batch.
     """
     last = np.array(wanted.shape) - 1
-    around, share = _overlapping()
-    sums = np.zeros((1 + number, wanted.size), np.float32)  # of weight, and of each map under it
-    every = _centres(wanted)
+    around, share = _make_tile()
+    sums = np.zeros((1 + number, wanted.size), np.float32)  # of the weights and of each weighted map
+    every = _find_centres(wanted)
     batch = _BATCH[device.type]
     batches = (every[start : start + batch] for start in range(0, len(every), batch))
 
-    def work(centres: NDArray[np.int64]) -> tuple[NDArray[np.int64], list[NDArray[np.float32]]]:
-        """Members (n, m, 3) of the blocks around ``centres`` (n, 3), and what is said of them."""
+    def solve_batch(centres: NDArray[np.int64]) -> tuple[NDArray[np.int64], list[NDArray[np.float32]]]:
+        """Return the members (n, m, 3) of the tiles around ``centres`` (n, 3) and their estimates."""
         members = centres[:, None] + around
         with torch.no_grad():
             places = (torch.as_tensor(part.clip(0, last), device=device) for part in (centres, members))
             return members, [part.float().cpu().numpy() for part in estimate(*places)]
 
-    for members, solution in in_threads(work, batches, device):
+    for members, solution in run_in_threads(solve_batch, batches, device):
         inside = ((members >= 0) & (members <= last)).all(-1)
         at = np.ravel_multi_index(tuple(members[inside].T), wanted.shape)
         weight = np.broadcast_to(share, inside.shape)[inside]
-        met = np.unique(at)
-        advance(int(np.count_nonzero(wanted.reshape(-1)[met] & (sums[0][met] == 0))))
+        reached = np.unique(at)
+        advance(int(np.count_nonzero(wanted.reshape(-1)[reached] & (sums[0][reached] == 0))))
         np.add.at(sums[0], at, weight)
         for total, part in zip(sums[1:], solution, strict=True):
             np.add.at(total, at, weight * part[inside])
@@ -110,10 +110,10 @@ def solve_in_tiles(
     return maps[1:] / maps[0]
 
 
-def in_threads(
+def run_in_threads(
     work: Callable[[Batch], Result], batches: Iterable[Batch], device: torch.device
 ) -> Iterator[Result]:
-    """The results in order. Small matrices keep a thread each busier than all threads one after another."""
+    """Yield the results in order. Small matrices are faster with one thread each than with all for each."""
     threads = torch.get_num_threads()
     if device.type != "cpu" or threads == 1:
         yield from map(work, batches)
@@ -126,53 +126,54 @@ def in_threads(
         torch.set_num_threads(threads)
 
 
-class System(NamedTuple):
-    """What the kriging of n groups of m targets from k observations each depends on, besides the scales."""
+class KrigingSystem(NamedTuple):
+    """Kriging systems of n groups of m targets from k observations each; the scales come in addition."""
 
-    apart: Tensor  # (n, k, k) squared distance between observations, km2
-    lag: Tensor  # (n, k, k) squared, days2
-    apart_target: Tensor  # (n, k, m)
-    lag_target: Tensor  # (n, k, m)
+    distance2: Tensor  # (n, k, k) squared distance between observations, km2
+    lag2: Tensor  # (n, k, k) squared, days2
+    target_distance2: Tensor  # (n, k, m) of observations to targets
+    target_lag2: Tensor  # (n, k, m)
     noise: Tensor  # (n, k) observation error variance
     anomaly: Tensor  # (n, k), or (n, k, s) of s series
     exists: Tensor  # (n, k) False where a target has fewer observations
 
 
-def system(
-    data: Observations, targets: Tensor, found: Tensor, exists: Tensor, measured: bool = False
-) -> System:
-    """Of the targets (n, m) and the observations ``found`` (n, k), flat cells.
+def build_system(
+    data: Observations, targets: Tensor, found: Tensor, exists: Tensor, displaced: bool = False
+) -> KrigingSystem:
+    """Build the systems of targets (n, m) and their observations ``found`` (n, k), given as flat cells.
 
-    The targets are the centres of their cells, or where these were ``measured``.
+    Targets are at the centres of their cells; with ``displaced``, where the values were measured.
     """
     origin = data.place(targets[:, :1])
-    wanted = ((data.measured(targets) if measured else data.place(targets)) - origin).float()
-    near = (data.measured(found) - origin).float()
-    # A neighbour that does not exist is so far from everything that it has no say.
+    wanted = ((data.measurement_place(targets) if displaced else data.place(targets)) - origin).float()
+    near = (data.measurement_place(found) - origin).float()
+    # A neighbour that does not exist is so far from everything that it has no weight.
     order = torch.arange(1, found.shape[1] + 1, device=found.device)
     near[..., 0] = torch.where(exists, near[..., 0], _FAR * order)
-    return System(
-        *squared_distances(near, near),
-        *squared_distances(near, wanted),
+    return KrigingSystem(
+        *compute_squared_distances(near, near),
+        *compute_squared_distances(near, wanted),
         data.noise[found],
         data.anomaly[found],
         exists,
     )
 
 
-def solve(scales: Scales, given: System) -> tuple[Tensor, Tensor]:
-    """The estimated anomaly of each target (n, m), or (n, m, s) of s series, and its kriging variance (n, m),
-    the nugget not in it.
+def solve(scales: Scales, given: KrigingSystem) -> tuple[Tensor, Tensor]:
+    """Estimate the anomaly of each target (n, m), or (n, m, s) of s series, and its kriging variance (n, m).
+
+    The variance excludes the nugget.
     """
-    between = covariance(scales, given.apart, given.lag)
+    between = compute_covariance(scales, given.distance2, given.lag2)
     between.diagonal(dim1=1, dim2=2).add_(scales.nugget + _LEAST_NUGGET * scales.sill + given.noise)
-    towards = covariance(scales, given.apart_target, given.lag_target)
+    towards = compute_covariance(scales, given.target_distance2, given.target_lag2)
     ones = given.exists.to(towards)[:, :, None]
     right = torch.cat([towards, ones], 2)
     factor = torch.linalg.cholesky(between.detach())
     solution = torch.cholesky_solve(right.detach(), factor)
     if torch.is_grad_enabled():
-        # A step of Newton's method changes nothing but has the gradient, without that of the factor.
+        # A Newton step leaves the solution as it is and has its gradient, without that of the factor.
         solution = solution + torch.cholesky_solve(right - between @ solution, factor)
     weights, flat = solution[:, :, :-1], solution[:, :, -1:]
     total = flat.sum(1)
@@ -180,19 +181,19 @@ def solve(scales: Scales, given: System) -> tuple[Tensor, Tensor]:
     total = torch.where(total > 0, total, 1.0)
     variance = scales.sill - (weights * towards).sum(1) + lack**2 / total
 
-    def estimated(anomaly: Tensor) -> Tensor:
+    def combine(anomaly: Tensor) -> Tensor:
         value = anomaly[:, :, None]
         return (weights * value).sum(1) + lack * (flat * value).sum(1) / total
 
     if given.anomaly.ndim == 2:
-        return estimated(given.anomaly), variance
-    return torch.stack([estimated(series) for series in given.anomaly.unbind(2)], 2), variance
+        return combine(given.anomaly), variance
+    return torch.stack([combine(series) for series in given.anomaly.unbind(2)], 2), variance
 
 
 def pixel_means(field: Field) -> NDArray[np.float32]:
-    """(lat, lon) what anomalies are taken from: the mean of each pixel, or of the field where dates are few.
+    """Mean (lat, lon) from which anomalies are taken: of each pixel, or of the field if dates are few.
 
-    A pixel that is seldom seen leans on its surroundings.
+    The mean of a pixel with few observations is drawn towards its surroundings.
     """
     observed = field.observed
     overall = np.nanmean(field.values)
@@ -202,25 +203,25 @@ def pixel_means(field: Field) -> NDArray[np.float32]:
     total = np.where(observed, field.values - overall, 0).sum(axis=0, dtype=np.float64)
     weight = gaussian_filter(number, 3.0) + 1e-6
     around = gaussian_filter(total, 3.0) / weight
-    mean = (total + _TRUSTED_AFTER * around) / (number + _TRUSTED_AFTER)
+    mean = (total + _PRIOR_WEIGHT * around) / (number + _PRIOR_WEIGHT)
     return np.where(field.sea, mean + overall, np.nan).astype(np.float32)
 
 
-def squared_distances(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """Squared distance and squared lag (n, k, m) between places (n, k, 4) and (n, m, 4) in km and days."""
+def compute_squared_distances(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """Compute squared distance and lag (n, k, m) between places (n, k, 4) and (n, m, 4) in km and days."""
 
-    # By differences: products cancel where observations are far, and the matrix is not positive definite.
-    def squared(axis: int) -> Tensor:
+    # From differences: products lose precision far away, and the matrix would not be positive definite.
+    def square_difference(axis: int) -> Tensor:
         return (a[:, :, None, axis] - b[:, None, :, axis]).square_()
 
-    return squared(0).add_(squared(1)).add_(squared(2)), squared(3)
+    return square_difference(0).add_(square_difference(1)).add_(square_difference(2)), square_difference(3)
 
 
-def _overlapping() -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """(n, 3) date, row and column of a block's cells around its centre, and the weight (n,) of each.
+def _make_tile() -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Return date, row and column (n, 3) of a tile's cells relative to its centre, and their weights (n,).
 
-    Blocks reach to the centres of the next ones, with weights that fall there to zero and add up to one: a
-    sudden change from one set of neighbours to another would show as squares in a map.
+    Tiles reach to the centres of the next ones. Their weights fall to zero there and add up to one, because
+    an abrupt change from one set of neighbours to another would show as squares in a map.
     """
     reach = np.arange(1 - _STRIDE, _STRIDE)
     tent = 1 - np.abs(reach) / _STRIDE
@@ -228,8 +229,8 @@ def _overlapping() -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     return around, np.outer(tent, tent).reshape(-1).astype(np.float32)
 
 
-def _centres(wanted: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """(n, 3) date, row, column of the centre of each block with something to estimate."""
+def _find_centres(wanted: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Find date, row and column (n, 3) of the centre of each tile with a cell to estimate."""
     size = 2 * _STRIDE - 1
     middle = _STRIDE // 2
     spare = [(0, 0)] + [(0, -extent % _STRIDE) for extent in wanted.shape[1:]]

@@ -1,8 +1,8 @@
 """The nearest observations of a cell in space and time, found on the grid without a search tree.
 
-Cells of a regular grid share one template: offsets in (date, row, column) sorted by scaled distance. The
-neighbours of a cell are the first offsets at which something was observed, so one gather and one cumulative
-sum find them for hundreds of cells at once.
+Cells of a regular grid share one template: offsets in (date, row, column) sorted by covariance. The
+neighbours of a cell are the first offsets with an observation, so one gather and one cumulative sum find them
+for hundreds of cells at once.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from torch import Tensor
 from ..io.coordinates import EARTH_RADIUS, unit_vectors
 from ..io.field import Field, grid_spacing
 
-_REACH = 5.0  # lengths and durations that the template covers
-_THINNED_BELOW = (0.6, 0.27)  # correlation from which every second, then every fourth cell is enough
+_REACH = 5.0  # of the template, in lengths and durations
+_THINNED_BELOW = (0.6, 0.27)  # correlations below which every second, then every fourth cell is enough
 _MOST_OFFSETS = 20_000
-_MOST_CELLS = 120  # of the template to each side
-_MOST_DATES = 40
+_MOST_CELLS = 120  # of the template on each side
+_MOST_DATES = 40  # on each side
 
 
 class Component(NamedTuple):
@@ -33,10 +33,10 @@ class Component(NamedTuple):
 
 
 class Scales(NamedTuple):
-    """The covariance, the sum of its components. What is most alike under it is near."""
+    """Parameters of the covariance, a sum of components and a nugget."""
 
     components: tuple[Component, ...]
-    nugget: Tensor | float  # variance of what one observation does not share with its neighbours
+    nugget: Tensor | float  # variance of the uncorrelated part of an observation
 
     @property
     def sill(self) -> Tensor | float:
@@ -45,44 +45,44 @@ class Scales(NamedTuple):
 
 
 class _Matern(torch.autograd.Function):
-    """sill (1 + r) exp(-r), r^2 = 3 (apart / length^2 + lag / duration^2), with its own gradient."""
+    """sill (1 + r) exp(-r), r^2 = 3 (distance2 / length^2 + lag2 / duration^2), with its own gradient."""
 
     @staticmethod
     def forward(ctx: Any, *given: Tensor) -> Tensor:
-        sill, length, duration, apart, lag = given
-        root = (apart * (3 / length**2)).addcmul_(lag, 3 / duration**2).sqrt_()
+        sill, length, duration, distance2, lag2 = given
+        root = (distance2 * (3 / length**2)).addcmul_(lag2, 3 / duration**2).sqrt_()
         fall = root.neg().exp_()
         ctx.save_for_backward(*given, root, fall)
         return torch.addcmul(fall, root, fall).mul_(sill)
 
     @staticmethod
     def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor | None, ...]:
-        sill, length, duration, apart, lag, root, fall = ctx.saved_tensors
+        sill, length, duration, distance2, lag2, root, fall = ctx.saved_tensors
         weight = (outer[0] * fall).flatten()
-        of_root, of_apart, of_lag = (torch.dot(weight, part.flatten()) for part in (root, apart, lag))
+        of_root, of_distance, of_lag = (torch.dot(weight, part.flatten()) for part in (root, distance2, lag2))
         return (
             weight.sum() + of_root,
-            3 * sill / length**3 * of_apart,
+            3 * sill / length**3 * of_distance,
             3 * sill / duration**3 * of_lag,
             None,
             None,
         )
 
 
-def covariance(scales: Scales, apart: Tensor, lag: Tensor) -> Tensor:
-    """At squared distances ``apart`` (km2) and squared lags ``lag`` (days2), of the same shape."""
-    total = torch.zeros_like(apart)
+def compute_covariance(scales: Scales, distance2: Tensor, lag2: Tensor) -> Tensor:
+    """Compute the covariance at squared distances (km2) and squared lags (days2) of the same shape."""
+    total = torch.zeros_like(distance2)
     for component in scales.components:
-        numbers = (torch.as_tensor(number).to(apart) for number in component)
-        total = total + _Matern.apply(*numbers, apart, lag)
+        numbers = (torch.as_tensor(number).to(distance2) for number in component)
+        total = total + _Matern.apply(*numbers, distance2, lag2)
     return total
 
 
 @dataclass(frozen=True)
 class Observations:
-    """The observed anomalies of a field, padded so that every template offset stays inside.
+    """The observed anomalies of a field, padded to keep every template offset inside.
 
-    Flat tensors are indexed by ``cell``; ``position`` by the horizontal part of it.
+    Flat tensors are indexed by `cell`, ``position`` by the horizontal part of it.
     """
 
     seen: Tensor  # (padded cells,) bool
@@ -111,8 +111,8 @@ class Observations:
         plane = self.shape[1] * self.shape[2]
         return torch.cat([self.position[cells % plane], self.day[cells // plane].unsqueeze(-1)], -1)
 
-    def measured(self, cells: Tensor) -> Tensor:
-        """The same of where their values were measured."""
+    def measurement_place(self, cells: Tensor) -> Tensor:
+        """Coordinates (..., 4) of where the values of cells were measured."""
         if self.displacement is None:
             return self.place(cells)
         return self.place(cells) + torch.nn.functional.pad(self.displacement[cells], (0, 1))
@@ -124,8 +124,8 @@ def gather_observations(
     scales: Scales,
     device: torch.device,
 ) -> Observations:
-    """What is observed, with the template for these scales. ``anomaly`` is (time, lat, lon) or n of them."""
-    template = _template(field, scales)
+    """Gather the observations of one or n ``anomaly`` (time, lat, lon), and the template for these scales."""
+    template = _make_template(field, scales)
     pad = tuple(int(extent) for extent in template.abs().amax(0))
     around = [(reach, reach) for reach in pad]
     seen = np.pad(field.observed, around)
@@ -140,7 +140,7 @@ def gather_observations(
         anomaly=torch.as_tensor(series, dtype=torch.float32, device=device).movedim(-1, 0),
         noise=flat(np.pad(field.error_variance, around), torch.float32),
         position=torch.as_tensor(
-            np.pad(_cartesian(field), [*around[1:], (0, 0)], mode="edge").reshape(-1, 3),
+            np.pad(_compute_positions(field), [*around[1:], (0, 0)], mode="edge").reshape(-1, 3),
             device=device,
         ),
         day=flat(np.pad(field.days, around[0], mode="edge"), torch.float64),
@@ -156,10 +156,10 @@ def gather_observations(
 def find_nearest(
     data: Observations, cells: Tensor, count: int, also_hidden: HiddenGap | None = None
 ) -> tuple[Tensor, Tensor]:
-    """The first ``count`` observed cells of the template around each cell.
+    """Find the first ``count`` observed cells of the template around each cell (n,).
 
-    Returns flat indices (n, count) and which of them exist (n, count): at the rim of the data there are
-    fewer. ``also_hidden`` hides further observations from each cell.
+    Returns flat indices (n, count) and which of them exist (n, count): there are fewer at the edge of the
+    data. ``also_hidden`` hides further observations from each cell.
     """
     steps = data.steps
     found = cells[:, None].expand(-1, count).clone()
@@ -172,7 +172,7 @@ def find_nearest(
         around = cells[waiting, None] + steps[start:end]
         seen = data.seen[around]
         if also_hidden is not None:
-            seen &= ~also_hidden.hides(data, waiting, start, end)
+            seen &= ~also_hidden.find_hidden(data, waiting, start, end)
         rank = seen.cumsum(1) + number[waiting, None]
         row, column = torch.nonzero(seen & (rank <= count), as_tuple=True)
         slot = rank[row, column] - 1
@@ -189,17 +189,17 @@ class HiddenGap:
     """The gap around another date of the same pixel, laid over each cell to be estimated."""
 
     model: Tensor  # (n,) flat index of the missing cell whose surroundings are laid over the cell
-    before: Tensor  # (n,) dates of the spell before the cell
-    after: Tensor  # (n,) dates of the spell after the cell
+    before: Tensor  # (n,) dates of the gap before the cell
+    after: Tensor  # (n,) dates of the gap after the cell
 
-    def hides(self, data: Observations, which: Tensor, start: int, end: int) -> Tensor:
-        """(n, end - start) True where the template meets a value that the spell hides."""
+    def find_hidden(self, data: Observations, which: Tensor, start: int, end: int) -> Tensor:
+        """Find the template offsets (n, end - start) whose values the gap hides."""
         date = data.template[start:end, 0]
         during = (date >= -self.before[which, None]) & (date <= self.after[which, None])
         return during & ~data.seen[self.model[which, None] + data.steps[start:end]]
 
 
-def _template(field: Field, scales: Scales) -> Tensor:
+def _make_template(field: Field, scales: Scales) -> Tensor:
     step = grid_spacing(field)
     length, duration = (max(float(part[i]) for part in scales.components) for i in (1, 2))
     reach = [
@@ -213,15 +213,15 @@ def _template(field: Field, scales: Scales) -> Tensor:
         )
     ]
     t, y, x = torch.meshgrid(*(torch.arange(-n, n + 1) for n in reach), indexing="ij")
-    apart = ((y * step[1]) ** 2 + (x * step[2]) ** 2).float()
-    alike = covariance(scales, apart, (t * step[0]) ** 2.0) / scales.sill
-    kept = torch.ones_like(alike, dtype=torch.bool)
+    distance2 = ((y * step[1]) ** 2 + (x * step[2]) ** 2).float()
+    correlation = compute_covariance(scales, distance2, (t * step[0]) ** 2.0) / scales.sill
+    kept = torch.ones_like(correlation, dtype=torch.bool)
     for level, below in enumerate(_THINNED_BELOW, start=1):
-        kept &= (alike > below) | ((y % 2**level == 0) & (x % 2**level == 0))
+        kept &= (correlation > below) | ((y % 2**level == 0) & (x % 2**level == 0))
     offsets = torch.stack([t[kept], y[kept], x[kept]], 1)
-    return offsets[torch.argsort(alike[kept], descending=True, stable=True)[:_MOST_OFFSETS]]
+    return offsets[torch.argsort(correlation[kept], descending=True, stable=True)[:_MOST_OFFSETS]]
 
 
-def _cartesian(field: Field) -> np.ndarray:
-    """(lat, lon, 3) km."""
+def _compute_positions(field: Field) -> np.ndarray:
+    """Compute Cartesian coordinates (lat, lon, 3) in km."""
     return EARTH_RADIUS * unit_vectors(field.lat, field.lon)

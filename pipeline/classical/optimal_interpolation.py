@@ -1,4 +1,4 @@
-"""Local optimal interpolation whose scales and noise are fitted to the field itself."""
+"""Local optimal interpolation with scales and noise that are fitted to the field itself."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from torch import Tensor
 
 from ..holdout.patterns import CloudGaps, draw_cloud_gaps
 from ..io.field import Field, grid_spacing
-from .kriging import Kriging, System, in_threads, pixel_means, solve, system
+from .kriging import Kriging, KrigingSystem, build_system, pixel_means, run_in_threads, solve
 from .neighbours import Component, HiddenGap, Observations, Scales, find_nearest, gather_observations
 
 _TARGETS = 2500  # cross-validation targets
-_ROUNDS = ((0.3, 8), (0.3, 8), (0.4, 16))  # of choosing which part of the neighbours, and iterations with it
-_PRIOR = 1e-3  # by which the misfit grows where a scale is e times what it was: for scales that hardly matter
-_TOLERANCE = 1e-4  # relative improvement of the misfit that is no longer worth an iteration
+_ROUNDS = ((0.3, 8), (0.3, 8), (0.4, 16))  # share of the neighbours and iterations of each round
+_PRIOR = 1e-3  # relative growth of the loss if a scale changes by e: fixes scales that hardly matter
+_TOLERANCE = 1e-4  # relative improvement of the loss at which the fit stops
 _FEWEST_TARGETS = 20
 _BATCH = 256
 
@@ -30,23 +30,23 @@ _log = logging.getLogger(__name__)
 
 
 def optimal_interpolation(field: Field) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Estimate and standard error (time, lat, lon) at sea, with scales that are fitted to the field."""
+    """Estimate a field and its standard error (time, lat, lon) at sea, with scales fitted to the field."""
     return fit_covariance(field)(field)
 
 
 def fit_covariance(
     field: Field, *, neighbours: int = 64, seed: int = 0, device: torch.device | str = "cpu"
 ) -> Kriging:
-    """Fit scales and noise to how well observed values are estimated under the field's own gaps.
+    """Fit scales and noise by cross-validation under the field's own gaps.
 
-    Each cross-validation target is an observed value with the gap around a missing date of the same pixel
-    laid over it (`gaps.spells`); the targets are chosen to be as hard (kriging variance) as the real gaps.
-    What is minimised is the continuous ranked probability score (Gneiting and Raftery 2007, section 4.2).
+    Each target is an observed value with the gap around a missing date of the same pixel laid over it
+    (`draw_cloud_gaps`); the targets are chosen to be as difficult (kriging variance) as the real gaps. The
+    loss is the continuous ranked probability score (Gneiting and Raftery 2007, section 4.2).
     """
     device = torch.device(device)
     rng = np.random.default_rng(seed)
     anomaly = field.values - pixel_means(field)
-    unit = float(np.nanstd(anomaly))  # in units of its own the field is neither too large nor too small
+    unit = float(np.nanstd(anomaly))  # single precision needs numbers of order one
     anomaly = anomaly / unit
     scaled = replace(field, error_variance=field.error_variance / unit**2)
     step, *cells = grid_spacing(field)
@@ -57,68 +57,68 @@ def fit_covariance(
         torch.tensor([1, *2 * [30, 300 * cell, 300 * step]], device=device).log(),
     )
 
-    # The factor of the error is found with the observations' own errors in it.
+    # The factor of the error refers to errors that include those of the observations.
     noise = float(np.median(field.error_variance[field.observed]))
 
-    def kriging() -> Kriging:
-        return Kriging(scales_of(log.exp().tolist(), unit**2), neighbours, factor, noise)
+    def make_kriging() -> Kriging:
+        return Kriging(make_scales(log.exp().tolist(), unit**2), neighbours, factor, noise)
 
     candidates = draw_cloud_gaps(field, 4 * _TARGETS, rng)
     factor = 1.0
     if len(candidates.target) < _FEWEST_TARGETS:
-        _log.warning("%s: too few gaps to fit the first guess to; its scales are the usual ones", field.name)
-        return kriging()
+        _log.warning("%s: too few gaps to fit the first guess; its scales are the defaults", field.name)
+        return make_kriging()
     for part, iterations in _ROUNDS:
         if (part, iterations) == _ROUNDS[-1]:
-            # What is wide and brief beside the eddies, which then last longer.
+            # Add the large-scale, short-lived component; the eddies then last longer.
             log = torch.cat([log, log[1:]]) + torch.tensor([1, 0.7, 1, 2, 0.3, 5, 0.5], device=device).log()
         count = max(8, round(part * neighbours))
-        scales = scales_of(log.exp().tolist())
+        scales = make_scales(log.exp().tolist())
         data = gather_observations(scaled, anomaly, scales, device)
-        chosen = _as_hard(scales, data, candidates, count, rng)
+        chosen = _match_difficulty(scales, data, candidates, count, rng)
         target = data.cell(torch.as_tensor(candidates.target[chosen], device=device))
-        found, exists = find_nearest(data, target, count, _overlay(data, candidates, chosen))
+        found, exists = find_nearest(data, target, count, _overlay_gaps(data, candidates, chosen))
         log, factor = _minimise(log, bounds, data, target, found, exists, iterations)
-    return kriging()
+    return make_kriging()
 
 
-def scales_of(numbers: Sequence[Any] | Tensor, unit: float = 1.0) -> Scales:
-    """From the nugget and the sill, length and duration of each component, variances times ``unit``."""
+def make_scales(numbers: Sequence[Any] | Tensor, unit: float = 1.0) -> Scales:
+    """Make scales from nugget and sill, length, duration of each component; ``unit`` scales variances."""
     parts = [numbers[start : start + 3] for start in range(1, len(numbers), 3)]
     return Scales(
         tuple(Component(sill * unit, length, duration) for sill, length, duration in parts), numbers[0] * unit
     )
 
 
-def _as_hard(
+def _match_difficulty(
     scales: Scales, data: Observations, candidates: CloudGaps, neighbours: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """Indices of candidates whose kriging variances are distributed as those of the real gaps are."""
+    """Choose candidates (by index) whose kriging variances are distributed as those of the real gaps."""
     device = data.seen.device
 
-    def hardness(cells: np.ndarray, overlay: bool) -> np.ndarray:
-        def of(part: np.ndarray) -> np.ndarray:
+    def estimate_difficulty(cells: np.ndarray, overlay: bool) -> np.ndarray:
+        def estimate_part(part: np.ndarray) -> np.ndarray:
             with torch.no_grad():
                 at = data.cell(torch.as_tensor(cells[part], device=device))
-                hidden = _overlay(data, candidates, part) if overlay else None
+                hidden = _overlay_gaps(data, candidates, part) if overlay else None
                 found, exists = find_nearest(data, at, neighbours, hidden)
-                given = system(data, at[:, None], found, exists, measured=True)
+                given = build_system(data, at[:, None], found, exists, displaced=True)
                 return solve(scales, given)[1][:, 0].cpu().numpy()
 
         parts = np.array_split(np.arange(len(cells)), max(1, len(cells) // 512))
-        return np.concatenate(list(in_threads(of, parts, device)))
+        return np.concatenate(list(run_in_threads(estimate_part, parts, device)))
 
-    offered = hardness(candidates.target, overlay=True)
-    real = hardness(candidates.model[:_TARGETS], overlay=False)
+    offered = estimate_difficulty(candidates.target, overlay=True)
+    real = estimate_difficulty(candidates.model[:_TARGETS], overlay=False)
     order = np.argsort(offered)
     rank = np.searchsorted(offered[order], real)
-    # Where no candidate is as hard, one of the hardest stands in, not always the same.
+    # Where no candidate is as difficult, a random one of the most difficult replaces it.
     hardest = rng.integers(len(order) - max(1, len(order) // 10), len(order), len(rank))
     chosen = order[np.where(rank < len(order), rank, hardest)]
     return rng.permutation(chosen)[:_TARGETS]
 
 
-def _overlay(data: Observations, candidates: CloudGaps, chosen: np.ndarray) -> HiddenGap:
+def _overlay_gaps(data: Observations, candidates: CloudGaps, chosen: np.ndarray) -> HiddenGap:
     device = data.seen.device
     model, before, after = (
         torch.as_tensor(part[chosen], device=device)
@@ -136,43 +136,43 @@ def _minimise(
     exists: Tensor,
     iterations: int,
 ) -> tuple[Tensor, float]:
-    """Improved logarithms of the scales, and the factor of the error that they still need."""
+    """Improve the logarithms of the scales; return them and the factor that their error still needs."""
     free = log.clone().requires_grad_()
     low, high = (bound[: len(log)] for bound in bounds)
 
-    # A few targets at a time: their matrices, which the gradient needs again, stay small.
+    # A few targets at a time keep the matrices small, which the gradient needs again.
     device = data.seen.device
 
-    def placed(few: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, System]:
+    def build_part(few: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, KrigingSystem]:
         at, near, known = few
-        return at, system(data, at[:, None], near, known, measured=True)
+        return at, build_system(data, at[:, None], near, known, displaced=True)
 
     split = zip(*(whole.split(_BATCH) for whole in (target, found, exists)), strict=True)
-    parts = list(in_threads(placed, split, device))
+    parts = list(run_in_threads(build_part, split, device))
 
-    def misfit(at: Tensor, given: System) -> tuple[Tensor, Tensor]:
-        scales = scales_of(free.exp())
+    def compute_misfit(at: Tensor, given: KrigingSystem) -> tuple[Tensor, Tensor]:
+        scales = make_scales(free.exp())
         mean, variance = solve(scales, given)
         sigma = (variance[:, 0].clamp(min=0) + scales.nugget + data.noise[at]).sqrt()
         return (mean[:, 0] - data.anomaly[at]) / sigma, sigma
 
-    def share(part: tuple[Tensor, System]) -> tuple[float, Tensor]:
-        """What the targets of a part add to the loss, and its gradient."""
-        z, sigma = misfit(*part)
+    def compute_share(part: tuple[Tensor, KrigingSystem]) -> tuple[float, Tensor]:
+        """Contribution of the targets of a part to the loss, and its gradient."""
+        z, sigma = compute_misfit(*part)
         density = torch.exp(-z * z / 2) * math.sqrt(2 / math.pi)
         crps = sigma * (z * torch.erf(z / math.sqrt(2)) + density - 1 / math.sqrt(math.pi))
         added = crps.sum() / len(target) * (1 + _PRIOR * (free - log).square().sum())
         return float(added.detach()), torch.autograd.grad(added, free)[0]
 
-    def loss(numbers: np.ndarray) -> tuple[float, np.ndarray]:
+    def compute_loss(numbers: np.ndarray) -> tuple[float, np.ndarray]:
         with torch.no_grad():
             free.copy_(torch.as_tensor(numbers))
-        shares, gradients = zip(*in_threads(share, parts, device), strict=True)
+        shares, gradients = zip(*run_in_threads(compute_share, parts, device), strict=True)
         total = sum(shares)
         return math.log(total), torch.stack(gradients).sum(0).double().cpu().numpy() / total
 
     found_at = minimize(
-        loss,
+        compute_loss,
         log.double().cpu().numpy(),
         jac=True,
         method="L-BFGS-B",
@@ -181,5 +181,5 @@ def _minimise(
     )
     with torch.no_grad():
         free.copy_(torch.as_tensor(found_at.x))
-    z = torch.cat(list(in_threads(lambda part: misfit(*part)[0].detach(), parts, device)))
+    z = torch.cat(list(run_in_threads(lambda part: compute_misfit(*part)[0].detach(), parts, device)))
     return free.detach(), float(z.abs().quantile(0.6827))

@@ -1,7 +1,7 @@
-"""Random fields with a given covariance, and what of one cannot be told from its values under gaps.
+"""Random fields with a given covariance, and simulated errors of their interpolation.
 
-By Matheron's rule (Journel and Huijbregts 1978, Mining Geostatistics, section VII.A) the error of an
-interpolation is drawn by interpolating a random field as the data are, and taking the difference.
+By Matheron's rule (Journel and Huijbregts 1978, Mining Geostatistics, section VII.A) an error is drawn by
+interpolating a random field like the data and taking the difference.
 """
 
 from __future__ import annotations
@@ -13,17 +13,18 @@ from scipy import fft
 from torch import Tensor
 
 from ..io.field import Field, grid_spacing
-from .kriging import Kriging, solve, solve_in_tiles, system
-from .neighbours import Scales, covariance, find_nearest, gather_observations
+from .kriging import Kriging, build_system, solve, solve_in_tiles
+from .neighbours import Scales, compute_covariance, find_nearest, gather_observations
 
 Floats = NDArray[np.float32]
 
 
 def draw_random_fields(field: Field, scales: Scales, number: int, rng: np.random.Generator) -> Floats:
-    """Draws (number, time, lat, lon) of a Gaussian field without nugget on the cells of ``field``.
+    """Draw random fields (number, time, lat, lon) without nugget on the cells of ``field``.
 
-    By circulant embedding (Dietrich and Newsam 1997, doi:10.1137/S1064827592240555): exact on a grid as even
-    as `grid_spacing` says, but for scales longer than the domain, whose negative eigenvalues are left out.
+    By circulant embedding (Dietrich and Newsam 1997, doi:10.1137/S1064827592240555): exact on an even grid of
+    the steps of `grid_spacing`, except for scales longer than the domain, whose negative eigenvalues are set
+    to zero.
     """
     step = grid_spacing(field)
     when = np.rint((field.days - field.days[0]) / step[0]).astype(int)
@@ -34,9 +35,9 @@ def draw_random_fields(field: Field, scales: Scales, number: int, rng: np.random
         indexing="ij",
         sparse=True,
     )
-    apart = np.broadcast_to(y**2 + x**2, torus).astype(np.float32)
-    lag = np.broadcast_to(t**2, torus).astype(np.float32)
-    known = covariance(scales, torch.from_numpy(apart), torch.from_numpy(lag)).numpy()
+    distance2 = np.broadcast_to(y**2 + x**2, torus).astype(np.float32)
+    lag2 = np.broadcast_to(t**2, torus).astype(np.float32)
+    known = compute_covariance(scales, torch.from_numpy(distance2), torch.from_numpy(lag2)).numpy()
     amplitude = np.sqrt(fft.rfftn(known, workers=-1).real.clip(min=0))
     drawn = np.empty((number, *field.values.shape), np.float32)
     for one in drawn:
@@ -53,8 +54,10 @@ def simulate_errors(
     rng: np.random.Generator,
     device: str = "cpu",
 ) -> tuple[Floats, Floats]:
-    """Draws (number, time, lat, lon) of what the ``kriging`` of a field without its noise is off by, and the
-    standard error that it has for them (time, lat, lon), where nothing is seen; NaN elsewhere.
+    """Draw errors (number, time, lat, lon) of the ``kriging`` of a field, and their standard error.
+
+    The standard error (time, lat, lon) is that of the kriging. Both refer to the field without noise and are
+    NaN except at sea where the field is not observed.
     """
     where, drawn = ~field.observed & field.sea, draw_random_fields(field, kriging.scales, number, rng)
     noise = np.sqrt(np.float32(kriging.scales.nugget) + field.error_variance)
@@ -64,8 +67,8 @@ def simulate_errors(
 
     def estimate(centres: Tensor, members: Tensor) -> list[Tensor]:
         found = find_nearest(data, data.cell(centres), kriging.neighbours)
-        told, variance = solve(kriging.scales, system(data, data.cell(members), *found))
-        return [variance, *told.unbind(2)]
+        estimates, variance = solve(kriging.scales, build_system(data, data.cell(members), *found))
+        return [variance, *estimates.unbind(2)]
 
-    variance, *told = solve_in_tiles(where, estimate, 1 + number, processor, lambda cells: None)
-    return drawn - np.stack(told), np.sqrt(variance.clip(min=0))
+    variance, *estimates = solve_in_tiles(where, estimate, 1 + number, processor, lambda cells: None)
+    return drawn - np.stack(estimates), np.sqrt(variance.clip(min=0))

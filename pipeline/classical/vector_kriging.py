@@ -1,9 +1,10 @@
-"""A current from its components along given directions: the Gaussian conditional on the nearest ones.
+"""Optimal interpolation of a current from its components along given directions.
 
-A share of the current is the flow of a stream function, which couples its components (Bretherton, Davis and
-Fandry 1976, doi:10.1016/0011-7471(76)90001-2); in the rest they have one covariance (`neighbours.Scales`) and
-none with each other. An observation is the projection on its direction, with noise. What follows is exact
-linear algebra (Kim, Terrill and Cornuelle 2008, doi:10.1029/2007JC004244).
+A share of the current derives from a stream function, which couples its components (Bretherton, Davis and
+Fandry 1976, doi:10.1016/0011-7471(76)90001-2); in the rest the components are independent with the same
+covariance (`neighbours.Scales`). An observation is the projection on its direction, with noise. The estimate
+is the Gaussian conditional on the nearest observations (Kim, Terrill and Cornuelle 2008,
+doi:10.1029/2007JC004244).
 """
 
 from __future__ import annotations
@@ -25,20 +26,20 @@ from ..io.field import grid_spacing
 from ..io.radials import Radials
 from .kriging import solve_in_tiles
 from .neighbours import Observations, Scales, find_nearest, gather_observations
-from .optimal_interpolation import scales_of
+from .optimal_interpolation import make_scales
 
 _log = logging.getLogger(__name__)
 _TARGETS = 500  # hidden values that the scales are fitted to
-_HIDDEN = 0.2  # share of the values among which they are
-_ROUNDS = (6, 12)  # iterations with the neighbours of the scales of the round before
+_HIDDEN = 0.2  # share of the values from which targets are drawn
+_ROUNDS = (6, 12)  # iterations of each round; neighbours follow from the scales of the round before
 _LEAST_NUGGET = 1e-4  # of the sill: single precision needs it
-_NEAR = 1e-9  # of the root below, whose gradient at zero is not finite
-_LATTICE = 0.35  # of the shorter scales, the step of the lattice of observations that are seen from afar
-_MOST_LOGIT = 6.0  # of the share without divergence
+_NEAR = 1e-9  # added below a root whose gradient at zero is not finite
+_LATTICE = 0.35  # step of the lattice of distant observations, in units of the shorter scales
+_MOST_LOGIT = 6.0  # bound on the logit of the share without divergence
 
 
-class System(NamedTuple):
-    """What n groups of m targets and their k observations are, besides the scales."""
+class VectorSystem(NamedTuple):
+    """Systems of n groups of m targets and their k observations; the scales come in addition."""
 
     places: Tensor  # (n, k, 3) east and north of the first target, km, and days
     targets: Tensor  # (n, m, 3)
@@ -47,8 +48,8 @@ class System(NamedTuple):
     anomaly: Tensor  # (n, k)
 
 
-class _Seen(NamedTuple):
-    """The observations of a station."""
+class _StationData(NamedTuple):
+    """Observations of a station, on its lattice or between."""
 
     data: Observations
     towards: Tensor  # (padded rows x columns, 2)
@@ -59,9 +60,9 @@ class VectorKriging:
     """Optimal interpolation of a current with known scales. Call it on radial velocities."""
 
     scales: Scales
-    mean: tuple[float, float]  # the current that anomalies are taken from
+    mean: tuple[float, float]  # current from which anomalies are taken
     share: float = 0.0  # of the variance that has no divergence
-    neighbours: int = 12  # of each station, and as many of its lattice
+    neighbours: int = 12  # of each station, and the same number of its lattice
 
     def __call__(
         self,
@@ -70,16 +71,16 @@ class VectorKriging:
         device: torch.device | str = "cpu",
         advance: Callable[[int], None] = lambda cells: None,
     ) -> NDArray[np.float32]:
-        """(5, time, lat, lon) u, v, var(u), var(v) and cov(u, v) at sea, NaN elsewhere.
+        """Return u, v, var(u), var(v) and cov(u, v) (5, time, lat, lon) at sea, NaN elsewhere.
 
-        The covariance is that of the error of the current itself, the nugget not in it.
+        The covariance is that of the error of the current itself, without the nugget.
         """
         device = torch.device(device)
-        seen = _seen(radials, self.scales, self.mean, device)
+        seen = _gather_stations(radials, self.scales, self.mean, device)
 
         def estimate(centres: Tensor, members: Tensor) -> list[Tensor]:
-            mean, spread = conditional(
-                self.scales, self.share, _system(seen, centres, members, self.neighbours)
+            mean, spread = condition_current(
+                self.scales, self.share, _build_vector_system(seen, centres, members, self.neighbours)
             )
             return [mean[..., 0], mean[..., 1], spread[..., 0, 0], spread[..., 1, 1], spread[..., 0, 1]]
 
@@ -89,13 +90,15 @@ class VectorKriging:
         return current
 
 
-def conditional(scales: Scales, share: Tensor | float, given: System) -> tuple[Tensor, Tensor]:
-    """Mean (n, m, 2) of the anomaly of the targets' current, and covariance (n, m, 2, 2) of its error."""
+def condition_current(scales: Scales, share: Tensor | float, given: VectorSystem) -> tuple[Tensor, Tensor]:
+    """Estimate the anomaly (n, m, 2) of the targets' current and the covariance (n, m, 2, 2) of its error."""
     towards = given.towards[:, :, None]
-    alike, turning, (across, _) = _covariance(scales, share, towards, given.places, given.places)
+    alike, turning, (across, _) = _compute_flow_covariance(scales, share, towards, given.places, given.places)
     between = alike * (given.towards @ given.towards.mT) + turning * across * across.mT
     between.diagonal(dim1=1, dim2=2).add_(scales.nugget + _LEAST_NUGGET * scales.sill + given.noise)
-    alike, turning, (across, aside) = _covariance(scales, share, towards, given.places, given.targets)
+    alike, turning, (across, aside) = _compute_flow_covariance(
+        scales, share, towards, given.places, given.targets
+    )
     to_targets = alike[..., None] * towards - (turning * across)[..., None] * aside
     right = torch.cat([to_targets.flatten(2), given.anomaly[..., None]], 2)
     half = torch.linalg.solve_triangular(torch.linalg.cholesky(between), right, upper=False)
@@ -105,14 +108,15 @@ def conditional(scales: Scales, share: Tensor | float, given: System) -> tuple[T
     return mean, scales.sill * torch.eye(2).to(explained) - explained
 
 
-def _covariance(
+def _compute_flow_covariance(
     scales: Scales, share: Tensor | float, towards: Tensor, here: Tensor, there: Tensor
 ) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor]]:
-    """Of currents at places (n, a, 3) and (n, b, 3) apart by r: f 1 - share c p p', p being r turned left.
+    """Compute the covariance f 1 - share c p p' of currents at places (n, a, 3) and (n, b, 3).
 
-    Gives f and share c (n, a, b), and p along the directions ``towards`` (n, a, 1, 2) and itself. A stream
-    function with a Matern-5/2 covariance has f of Matern-3/2 along r, sill (1 + s) exp(-s) with
-    s^2 = 3 (r^2 / length^2 + t^2 / duration^2), and f - c r^2 across it, with c = 3 sill / length^2 exp(-s).
+    p is the separation r turned left by 90 degrees. Returns f and share c (n, a, b), the component of p along
+    the directions ``towards`` (n, a, 1, 2), and p itself. A stream function with a Matern-5/2 covariance
+    gives the Matern-3/2 covariance f = sill (1 + s) exp(-s) along r, with s^2 = 3 (r^2 / length^2 + t^2 /
+    duration^2), and f - c r^2 across it, with c = 3 sill / length^2 exp(-s).
     """
     east, north, lag = (here[:, :, None] - there[:, None]).unbind(-1)
     aside = torch.stack([-north, east], -1)
@@ -133,21 +137,21 @@ def fit_vector_covariance(
     seed: int = 0,
     device: torch.device | str = "cpu",
 ) -> VectorKriging:
-    """Fit scales, noise and the share without divergence to how well hidden velocities are told from others.
+    """Fit scales, noise and the share without divergence to hidden velocities.
 
-    The gaps of other dates are laid over each station's values; what is minimised is the negative
-    log-likelihood of what they hide under the projected Gaussian.
+    The gaps of other dates are laid over each station's values; the loss is the negative log-likelihood of
+    the hidden values under the projected Gaussian.
     """
     device = torch.device(device)
     rng = np.random.default_rng(seed)
     hidden = hide_radials(radials, _HIDDEN, rng)
     known = radials.hide(hidden)
-    mean = mean_current(known)
+    mean = fit_mean_current(known)
     flow = np.einsum("i,siyx->syx", mean, radials.towards)
     unit = float(np.nanstd(radials.values - flow))
     step, *cells = grid_spacing(radials.stations[0])
     cell = float(np.mean(cells))
-    # The wide and lasting part, beside that of the eddies, has what the mean current lacks.
+    # The large-scale, long-lived component accounts for what the constant mean current lacks.
     log = np.append(np.log([0.03, 0.8, 5 * cell, 5 * step, 0.3, 20 * cell, 20 * step]), 0.0)
     low = np.append(np.log([1e-4, *2 * [0.01, 0.5 * cell, 0.3 * step]]), -_MOST_LOGIT)
     high = np.append(np.log([1, *2 * [30, 300 * cell, 300 * step]]), _MOST_LOGIT)
@@ -166,15 +170,19 @@ def fit_vector_covariance(
     )
     place = torch.as_tensor(targets[:, [0, 2, 3]], device=device)
     for iterations in _ROUNDS if len(targets) else ():
-        scales = scales_of(np.exp(log[:-1]).tolist(), unit**2)
+        scales = make_scales(np.exp(log[:-1]).tolist(), unit**2)
         with torch.no_grad():
-            given = _system(_seen(known, scales, mean, device), place, place[:, None], neighbours)
+            given = _build_vector_system(
+                _gather_stations(known, scales, mean, device), place, place[:, None], neighbours
+            )
         given = given._replace(noise=given.noise / unit**2, anomaly=given.anomaly / unit)
 
-        def loss(numbers: NDArray[np.float64], given: System = given) -> tuple[float, NDArray[np.float64]]:
+        def compute_loss(
+            numbers: NDArray[np.float64], given: VectorSystem = given
+        ) -> tuple[float, NDArray[np.float64]]:
             free = torch.tensor(numbers, dtype=torch.float32, requires_grad=True)
-            scales = scales_of(free[:-1].exp().to(device))
-            found, spread = conditional(scales, free[-1].sigmoid().to(device), given)
+            scales = make_scales(free[:-1].exp().to(device))
+            found, spread = condition_current(scales, free[-1].sigmoid().to(device), given)
             variance = torch.einsum("ni,nij,nj->n", towards, spread[:, 0], towards) + scales.nugget + noise
             left = value - (found[:, 0] * towards).sum(1)
             total = (variance.log() + left**2 / variance).mean() / 2
@@ -183,21 +191,21 @@ def fit_vector_covariance(
 
         bounds = list(zip(low, high, strict=True))
         log = minimize(
-            loss, log, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": iterations}
+            compute_loss, log, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": iterations}
         ).x
     if not len(targets):
-        _log.warning("too few gaps to fit the first guess to; its scales are the usual ones")
-    scales = scales_of(np.exp(log[:-1]).tolist(), unit**2)
+        _log.warning("too few gaps to fit the first guess; its scales are the defaults")
+    scales = make_scales(np.exp(log[:-1]).tolist(), unit**2)
     return VectorKriging(scales, mean, float(expit(log[-1])), neighbours)
 
 
 def hide_radials(radials: Radials, share: float, rng: np.random.Generator) -> NDArray[np.bool_]:
-    """(time, station, lat, lon) True at values of each station that its gaps of other dates would hide."""
+    """Hide values of each station with its gaps of other dates: a mask (time, station, lat, lon)."""
     return np.stack([hide_clouds(station, share, rng) for station in radials.stations], 1)
 
 
-def mean_current(radials: Radials) -> tuple[float, float]:
-    """The constant current that fits all velocities best by least squares."""
+def fit_mean_current(radials: Radials) -> tuple[float, float]:
+    """Fit a constant current (u, v) to all velocities by least squares."""
     towards = np.moveaxis(radials.towards, 1, -1)
     seen = np.isfinite(radials.values)
     count = seen.sum(axis=0)[..., None]
@@ -207,10 +215,12 @@ def mean_current(radials: Radials) -> tuple[float, float]:
     return float(u), float(v)
 
 
-def _seen(radials: Radials, scales: Scales, mean: tuple[float, float], device: torch.device) -> list[_Seen]:
-    """Each station's observations twice: those of a lattice as wide as the scales allow, and the others.
+def _gather_stations(
+    radials: Radials, scales: Scales, mean: tuple[float, float], device: torch.device
+) -> list[_StationData]:
+    """Gather each station's observations in two parts: a lattice as wide as the scales allow, and the others.
 
-    Of dense observations the nearest alone would tell a few cells of the flow, and of the rest nothing.
+    The nearest of dense observations alone cover a few cells and do not constrain the flow beyond.
     """
     steps = grid_spacing(radials.stations[0])
     length, duration = (min(float(part[i]) for part in scales.components) for i in (1, 2))
@@ -226,28 +236,30 @@ def _seen(radials: Radials, scales: Scales, mean: tuple[float, float], device: t
         for hidden in (~lattice, lattice):
             data = gather_observations(station.hide(hidden), anomaly, scales, device)
             padded = np.pad(towards, [(0, 0), *((reach, reach) for reach in data.pad[1:])])
-            found.append(_Seen(data, torch.as_tensor(padded.reshape(2, -1).T.copy(), device=device)))
+            found.append(_StationData(data, torch.as_tensor(padded.reshape(2, -1).T.copy(), device=device)))
     return found
 
 
-def _system(seen: Sequence[_Seen], centres: Tensor, members: Tensor, neighbours: int) -> System:
-    """Of targets (n, m, 3) and each station's observations nearest to the centres (n, 3)."""
+def _build_vector_system(
+    seen: Sequence[_StationData], centres: Tensor, members: Tensor, neighbours: int
+) -> VectorSystem:
+    """Build the systems of targets (n, m, 3) from each station's nearest observations to centres (n, 3)."""
     places, towards, noise, anomaly = [], [], [], []
     for data, direction in seen:
         found, exists = find_nearest(data, data.cell(centres), neighbours)
         places.append(data.place(found))
-        # What does not exist has no direction, and so no covariance with anything.
+        # An observation that does not exist has no direction, and hence no covariance with anything.
         towards.append(direction[found % len(direction)] * exists[..., None])
         noise.append(data.noise[found] + ~exists)
         anomaly.append(data.anomaly[found] * exists)
     wanted = seen[0].data.place(seen[0].data.cell(members))
-    plane = _plane(wanted[:, :1])
+    plane = _find_tangent_plane(wanted[:, :1])
     near, wanted = (((part - wanted[:, :1]) @ plane).float() for part in (torch.cat(places, 1), wanted))
-    return System(near, wanted, *(torch.cat(part, 1) for part in (towards, noise, anomaly)))
+    return VectorSystem(near, wanted, *(torch.cat(part, 1) for part in (towards, noise, anomaly)))
 
 
-def _plane(origin: Tensor) -> Tensor:
-    """(n, 4, 3) what makes east, north and days of places less their ``origin`` (n, 1, 4)."""
+def _find_tangent_plane(origin: Tensor) -> Tensor:
+    """Return the projection (n, 4, 3) of places relative to ``origin`` (n, 1, 4) to east, north and days."""
     up = torch.nn.functional.normalize(origin[:, 0, :3], dim=-1)
     pole = torch.tensor([0.0, 0.0, 1.0]).to(up)
     east = torch.nn.functional.normalize(torch.linalg.cross(pole.expand_as(up), up), dim=-1)

@@ -1,4 +1,4 @@
-"""Which observed values to hide: the clouds of other dates, laid on top of the real ones."""
+"""Patterns of observed values to hide, above all the clouds of other dates laid over the real ones."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from scipy.ndimage import distance_transform_edt, label
 from ..io.field import Field, grid_spacing
 
 Mask = NDArray[np.bool_]
-_MOST_MISSIONS = 200  # a small domain sees few of them
-_FEW_UNSEEN = 0.01  # of the gaps: pixels that are never observed and that matter little
+_MOST_MISSIONS = 200  # to try: most miss a small domain
+_FEW_UNOBSERVED = 0.01  # share of the gaps below which pixels that are never observed are neglected
 
 
 @dataclass(frozen=True)
 class CloudGaps:
-    """Observed cells, each with the gap around a missing date of the same pixel to be laid over it."""
+    """Observed cells, each with the gap around a missing date of the same pixel, to be laid over the cell."""
 
     target: NDArray[np.int64]  # (n, 3) date, row, column of the observed cell
     model: NDArray[np.int64]  # (n, 3) of the missing cell
-    before: NDArray[np.int64]  # (n,) dates that the pixel was already missing
-    after: NDArray[np.int64]  # (n,) dates that it will still be missing
+    before: NDArray[np.int64]  # (n,) dates for which the pixel has been missing before
+    after: NDArray[np.int64]  # (n,) dates for which it remains missing
 
 
-def missing_runs(observed: Mask) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """(time, lat, lon) how many dates in a row are missing just before and just after each cell."""
+def count_missing_dates(observed: Mask) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Count the consecutive missing dates just before and just after each cell (time, lat, lon)."""
     before = np.zeros(observed.shape, np.int64)
     for t in range(1, len(observed)):
         before[t] = np.where(observed[t - 1], 0, before[t - 1] + 1)
@@ -38,9 +38,9 @@ def missing_runs(observed: Mask) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 
 def distance_and_age(field: Field) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Kilometres to the nearest value of the date, days to the nearest of the pixel (time, lat, lon).
+    """Distance (km) to the nearest value of the date and age (days) of the nearest of the pixel.
 
-    Zero where a value is; infinite where the date, or the pixel, has none.
+    Both are (time, lat, lon), zero at values, and infinite where the date, or the pixel, has none.
     """
     observed, days, step = field.observed, field.days, grid_spacing(field)
     distance, age = np.full((2, *observed.shape), np.inf, np.float32)
@@ -56,16 +56,16 @@ def distance_and_age(field: Field) -> tuple[NDArray[np.float32], NDArray[np.floa
 
 
 def draw_cloud_gaps(field: Field, count: int, rng: np.random.Generator) -> CloudGaps:
-    """Up to ``count`` observed cells with the gap around a random missing cell of the same pixel.
+    """Draw up to ``count`` observed cells with the gap around a random missing cell of the same pixel.
 
-    Every other one gets the gap of one date only, as the first and the last dates of a spell have.
+    Half of them have the gap of that date only, as at the first and the last date of a gap.
     """
     observed = field.observed
     missing = np.argwhere(~observed & field.sea & observed.any(axis=0))
     model = missing[rng.permutation(len(missing))[:count]]
     seen = observed[:, model[:, 1], model[:, 2]]
     pick = np.argmax(np.where(seen, rng.random(seen.shape), -1.0), axis=0)
-    before, after = (run[tuple(model.T)] for run in missing_runs(observed))
+    before, after = (run[tuple(model.T)] for run in count_missing_dates(observed))
     single = rng.random(len(model)) < 0.5
     return CloudGaps(
         target=np.column_stack([pick, model[:, 1:]]),
@@ -76,11 +76,11 @@ def draw_cloud_gaps(field: Field, count: int, rng: np.random.Generator) -> Cloud
 
 
 def hide_clouds(field: Field, share: float, rng: np.random.Generator, whole: Field | None = None) -> Mask:
-    """(time, lat, lon) True at observed values that the clouds of other dates would hide.
+    """Hide observed values with the clouds of other dates: a mask (time, lat, lon).
 
-    The clouds of runs of dates are laid, in their order, on other runs of as many dates, until ``share`` of
-    the observed values is hidden; the length of a run is drawn from how long the field's own gaps last.
-    At least a tenth of what a date shows is kept. ``whole`` is as of `hide_clouds_together`.
+    The clouds of runs of dates are laid, in order, on other runs of the same length until ``share`` of the
+    observed values is hidden. The length of a run is drawn from the durations of the field's own gaps. Each
+    date keeps at least a tenth of its values. For ``whole`` see `hide_clouds_together`.
     """
     return hide_clouds_together([field], 1, share, rng, None if whole is None else [whole])[0]
 
@@ -92,19 +92,19 @@ def hide_clouds_together(
     rng: np.random.Generator,
     whole: Sequence[Field] | None = None,
 ) -> list[Mask]:
-    """The same of several variables of the same dates, of which the first ``outputs`` are to be filled.
+    """Hide values of several variables on the same dates, of which the first ``outputs`` are to be filled.
 
-    The same dates' gaps are laid on the same dates of all variables, each losing what it misses itself on the
-    dates that lend their gaps. So what one variable shows where another is hidden is as in the real gaps:
-    clouds that both have hide both and give nothing away, and one that sees through the other's clouds helps
-    as much as it does in earnest. That goes for a variable that is input only, too: if it kept what it saw
-    on a clear date, it would help under the borrowed clouds more than it can under real ones; one without
-    gaps loses nothing. ``share`` is that of the outputs with gaps, on their mean, and so is the length of a
-    run. Dates on which an output would keep less than a tenth of what it shows are spared.
+    The gaps of the same dates are laid on the same dates of all variables, each with its own gaps of the
+    dates that lend them. One variable thus helps where another is hidden exactly as in the real gaps: clouds
+    that both share hide both, and a variable that is observed through the clouds of another stays visible.
+    The same holds for variables that are input only: if they kept their values on clear dates, they would
+    help more under borrowed clouds than under real ones. ``share`` refers to the mean over the outputs with
+    gaps; so does the length of a run. Dates on which an output would keep less than a tenth of its values are
+    spared.
 
-    Where pixels are never observed, as between tracks, others are hidden on all dates (`hide_pixels`), in the
-    proportion in which the gaps are of such pixels. ``whole`` are the fields before some of their values were
-    hidden: what is never observed of these counts, not what was hidden.
+    Where pixels are never observed, as between tracks, others are hidden on all dates (`hide_pixels`), in
+    proportion to their share of the gaps. ``whole`` are the fields before some of their values were hidden:
+    their pixels decide what is never observed, not those hidden since.
     """
     hidden = hide_pixels(fields, outputs, share, rng, whole)
     observed = [field.observed & ~mask for field, mask in zip(fields, hidden, strict=True)]
@@ -145,18 +145,18 @@ def hide_pixels(
     rng: np.random.Generator,
     whole: Sequence[Field] | None = None,
 ) -> list[Mask]:
-    """(time, lat, lon) True at values of pixels that are hidden on all dates; nothing where few are unseen.
+    """Hide values of pixels on all dates: masks (time, lat, lon), empty where few pixels are never observed.
 
-    The pixels that are never observed are moved over the domain, all by one random step, and random ones of
-    the connected pieces that the outputs' form hide what each variable shows where its own have come to lie.
-    Which are never observed the fields say, or ``whole``, as of `hide_clouds_together`.
+    The pattern of pixels that are never observed is moved over the domain by one random step for all
+    variables. Random connected pieces of the outputs' pattern hide the values of each variable under its own
+    moved pattern. ``whole`` decides which pixels are never observed, as in `hide_clouds_together`.
     """
     whole = whole or fields
     hidden = [np.zeros_like(field.observed) for field in fields]
     unseen = [field.never_observed for field in whole]
     missing = sum(np.count_nonzero(field.sea & ~field.observed) for field in whole[:outputs])
     part = len(hidden[0]) * np.count_nonzero(unseen[:outputs]) / max(missing, 1)
-    if part < _FEW_UNSEEN:
+    if part < _FEW_UNOBSERVED:
         return hidden
     step = rng.integers(unseen[0].shape)
     moved = [np.roll(one, step, axis=(0, 1)) for one in unseen]
@@ -175,15 +175,15 @@ def hide_pixels(
 
 
 def _gap_lengths(observed: Mask) -> NDArray[np.int64]:
-    """(time, lat, lon) how many dates in a row each missing cell is missing."""
-    before, after = missing_runs(observed)
+    """(time, lat, lon) number of consecutive dates for which each missing cell is missing."""
+    before, after = count_missing_dates(observed)
     return before + after + 1
 
 
 def hide_tracks(field: Field, share: float, rng: np.random.Generator) -> Mask:
-    """(time, lat, lon) True at whole connected pieces of what dates show: tracks, swaths.
+    """Hide whole connected pieces of the dates' values, such as tracks or swaths: a mask (time, lat, lon).
 
-    Pieces are hidden in random order until ``share`` of the values is; the largest of a date is kept.
+    Pieces are hidden in random order until ``share`` of the values is hidden; the largest of a date is kept.
     """
     number, largest = 0, []
     numbered = np.zeros(field.observed.shape, np.int64)
@@ -202,12 +202,12 @@ def hide_tracks(field: Field, share: float, rng: np.random.Generator) -> Mask:
 
 
 def hide_random(field: Field, share: float, rng: np.random.Generator) -> Mask:
-    """(time, lat, lon) True at a ``share`` of the observed values, each by itself."""
+    """Hide a ``share`` of the observed values independently: a mask (time, lat, lon)."""
     return field.observed & (rng.random(field.values.shape) < share)
 
 
 def hide_dates(field: Field, share: float, rng: np.random.Generator) -> Mask:
-    """(time, lat, lon) True at all that random dates show, up to ``share`` of the values."""
+    """Hide all values of random dates, up to ``share`` of the values: a mask (time, lat, lon)."""
     number = field.observed.sum(axis=(1, 2))
     order = rng.permutation(np.flatnonzero(number))
     lost = order[np.cumsum(number[order]) <= max(share * number.sum(), number[order[:1]].sum())]
@@ -215,10 +215,10 @@ def hide_dates(field: Field, share: float, rng: np.random.Generator) -> Mask:
 
 
 def hide_altimeters(field: Field, share: float, rng: np.random.Generator) -> Mask:
-    """(time, lat, lon) True at observed values under the tracks of simulated altimeters.
+    """Hide observed values under the tracks of simulated altimeters: a mask (time, lat, lon).
 
-    Missions of random longitudes and starts hide what they pass over in a day, in random order, until
-    ``share`` of the values is hidden. At least a tenth of what a date shows is kept.
+    Missions with random longitudes and phases hide what they pass over in a day, dates in random order, until
+    ``share`` of the values is hidden. Each date keeps at least a tenth of its values.
     """
     from ..simulators.altimetry import MISSIONS, SWATH, find_observed_cells  # search trees: slow to import
 
@@ -229,9 +229,9 @@ def hide_altimeters(field: Field, share: float, rng: np.random.Generator) -> Mas
     left = share * number.sum()
     for _ in range(_MOST_MISSIONS):
         mission = nadirs[rng.integers(len(nadirs))]
-        turned = replace(mission, first_longitude=rng.uniform(-180, 180))
+        shifted = replace(mission, first_longitude=rng.uniform(-180, 180))
         days = field.days + rng.uniform(0, mission.days)
-        under = find_observed_cells(field.lat, field.lon, days, [turned]) & observed & ~hidden
+        under = find_observed_cells(field.lat, field.lon, days, [shifted]) & observed & ~hidden
         under[(observed & ~hidden & ~under).sum(axis=(1, 2)) < 0.1 * number] = False
         order = rng.permutation(len(under))
         new = under.sum(axis=(1, 2))[order]

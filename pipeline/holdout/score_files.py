@@ -1,4 +1,4 @@
-"""The score of a filled file: its values paired with those of a truth file by date and position."""
+"""Scores of a filled file against a truth file; values are paired by date and position."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from ..io.coordinates import find_fillable, find_layout, list_names, read_grid
 from ..io.dates import format_date, format_dates
 from ..io.field import Field
 from ..io.reading import find_sample, open_input, read_part
-from .scores import summary
+from .score_sums import ScoreSums
 
 _SUFFIXES = ("_analysis", "_error", "_source")
-_MOST_KINDS = 50  # of a flag; more is not a flag
+_MOST_KINDS = 50  # values of a flag; a variable with more is not a flag
 
 
 def score_files(
@@ -32,14 +32,14 @@ def score_files(
     variable: str | None = None,
     by: str | None = None,
 ) -> list[dict[str, Any]]:
-    """`summary` of a filled file where the truth file is finite: all values, then one row a flag of ``by``.
+    """Score a filled file where the truth file is finite, in a row for each flag of ``by`` and one for all.
 
     The values are paired by date and position, whatever the order of dimensions, the direction of the
     coordinates or the convention of longitude; the truth may hold fewer dates and points. ``variable`` is by
-    default the only one that both files have. Each row has a ``label``, the ``variable`` and its ``units``.
-    The standard error is that of <variable>_error in the filled file; where it is missing on some of the
-    values (those observed outside the sea mask) the row has their number without as ``without_error``, and
-    crps and coverage are those of the others.
+    default the only one that both files have. Each row has a ``label``, the ``variable``, its ``units`` and
+    the scores of `ScoreSums.to_dict`. The standard error is <variable>_error of the filled file; where some
+    values lack it (those observed outside the sea mask), their number is ``without_error``, and crps and
+    coverage refer to the others.
 
     Raises `InputError` for files that cannot be read or paired and for gaps left where there is truth.
     """
@@ -48,42 +48,44 @@ def score_files(
         if not Path(path).exists():
             raise InputError(f"{path}: no such file; check the path")
     with open_input(paths[0]) as (filled_file, filled), open_input(paths[1]) as (truth_file, truth):
-        name = variable or _common_variable(filled_file, filled, truth_file, truth)
+        name = variable or _find_common_variable(filled_file, filled, truth_file, truth)
         for file, dataset in ((filled_file, filled), (truth_file, truth)):
             if name not in dataset.data_vars:
-                choice = f"{filled_file} has {_names(filled)}, {truth_file} has {_names(truth)}"
+                choice = (
+                    f"{filled_file} has {_list_fillable(filled)}, {truth_file} has {_list_fillable(truth)}"
+                )
                 raise InputError(
                     f"{file}: there is no variable {name!r}; choose one that both have: {choice}"
                 )
-        expected = _series(truth_file, truth, name, kind=_flag(truth_file, truth, name, by))
+        expected = _read_series(truth_file, truth, name, kind=_check_flag(truth_file, truth, name, by))
         error = f"{name}_error" if f"{name}_error" in filled.data_vars else None
-        if filled[name].shape == truth[name].shape and _has_no_coordinates(filled, name):
+        if filled[name].shape == truth[name].shape and _lacks_coordinates(filled, name):
             dims = truth[name].dims
             filled = truth.assign({held: (dims, filled[held].data) for held in (name, error) if held})
-        found = _series(filled_file, filled, name, error=error)
-    return _rows(filled_file, found, truth_file, expected, name, by)
+        found = _read_series(filled_file, filled, name, error=error)
+    return _make_rows(filled_file, found, truth_file, expected, name, by)
 
 
 def read_truth(field: Field, path: str | os.PathLike[str]) -> NDArray[np.float32]:
-    """(time, lat, lon) what a truth file knows of a field, NaN elsewhere; in logarithms if the field is.
+    """Read the truth (time, lat, lon) of a field from a file, NaN elsewhere; in logarithms if the field is.
 
-    Dates and points are paired as in `score_files`, which has the same errors.
+    Dates and points are paired as in `score_files`, which raises the same errors.
     """
     file = find_sample(path)
     if not Path(file).exists():
         raise InputError(f"{file}: no such file; check the path")
     with open_input(file) as (name, truth):
         if field.name not in truth.data_vars:
-            raise InputError(f"{name}: there is no variable {field.name!r}; it has {_names(truth)}")
-        expected = _series(name, truth, field.name)
+            raise InputError(f"{name}: there is no variable {field.name!r}; it has {_list_fillable(truth)}")
+        expected = _read_series(name, truth, field.name)
     values = expected.value.to_numpy()
     t, y, x = np.nonzero(np.isfinite(values))
     if not t.size:
         raise InputError(f"{name}: no value of {field.name} is finite, so there is no truth to score against")
     own = xr.Dataset(coords={"lat": (("y", "x"), field.lat), "lon": (("y", "x"), field.lon)})
-    date = _same_dates(field.name, field.dates, name, expected.indexes["time"], np.unique(t))[t]
+    date = _match_dates(field.name, field.dates, name, expected.indexes["time"], np.unique(t))[t]
     points, inverse = np.unique(y * expected.sizes["x"] + x, return_inverse=True)
-    row, column = np.unravel_index(_same_points(field.name, own, name, expected, points), field.lat.shape)
+    row, column = np.unravel_index(_match_points(field.name, own, name, expected, points), field.lat.shape)
     known = np.full(field.observed.shape, np.float32(np.nan))
     known[date, row[inverse], column[inverse]] = values[t, y, x]
     if field.transform == "log":
@@ -92,7 +94,7 @@ def read_truth(field: Field, path: str | os.PathLike[str]) -> NDArray[np.float32
 
 
 def score_table(rows: list[dict[str, Any]], title: str = "") -> Table:
-    """The rows of `score_files`, each number to a thousandth of the RMSE of all values."""
+    """Make a table of the rows of `score_files`, with numbers to a thousandth of the RMSE of all values."""
     size = max(row["rmse"] for row in rows)
     decimals = int(np.clip(2 - np.floor(np.log10(size)), 0, 12)) if size > 0 else 3
     headings = ["n", "RMSE", "bias", "MAE"]
@@ -109,20 +111,20 @@ def score_table(rows: list[dict[str, Any]], title: str = "") -> Table:
             *(f"{row[key]:.{decimals}f}" for key in ("rmse", "bias", "mae")),
         ]
         if "crps" in row:
-            shares = (f"{100 * row[key]:.1f} %" for key in ("coverage_1sigma", "coverage_2sigma"))
+            shares = (f"{100 * row[key]:.1f}%" for key in ("coverage_1sigma", "coverage_2sigma"))
             cells += [f"{row['crps']:.{decimals}f}", *shares]
         table.add_row(*cells)
     without = rows[-1].get("without_error", 0)
     if without:
-        table.caption = f"CRPS and ±σ without the {without} values that have no standard error"
+        table.caption = f"CRPS and ±σ exclude the {without} values that have no standard error"
     return table
 
 
-def _names(dataset: xr.Dataset) -> str:
+def _list_fillable(dataset: xr.Dataset) -> str:
     return list_names(name for name in find_fillable(dataset) if not name.endswith(_SUFFIXES))
 
 
-def _common_variable(filled_file: str, filled: xr.Dataset, truth_file: str, truth: xr.Dataset) -> str:
+def _find_common_variable(filled_file: str, filled: xr.Dataset, truth_file: str, truth: xr.Dataset) -> str:
     both = [n for n in find_fillable(filled) if not n.endswith(_SUFFIXES) and n in find_fillable(truth)]
     both = [n for n in both if filled[n].ndim >= 2]
     if len(both) == 1:
@@ -132,13 +134,13 @@ def _common_variable(filled_file: str, filled: xr.Dataset, truth_file: str, trut
             f"{filled_file}: {list_names(both)} are also in {truth_file}; choose one of them with --variable"
         )
     raise InputError(
-        f"{filled_file}: it has no variable in common with {truth_file} ({_names(filled)} against "
-        f"{_names(truth)}); give the truth of the same variable"
+        f"{filled_file}: it has no variable in common with {truth_file} ({_list_fillable(filled)} against "
+        f"{_list_fillable(truth)}); give the truth of the same variable"
     )
 
 
-def _flag(file: str, truth: xr.Dataset, name: str, by: str | None) -> str | None:
-    """``by``, once it is known to be on the grid of the truth."""
+def _check_flag(file: str, truth: xr.Dataset, name: str, by: str | None) -> str | None:
+    """Return ``by`` if it is on the grid of the truth. Raises `InputError`."""
     if by is None:
         return None
     maps = {
@@ -152,8 +154,8 @@ def _flag(file: str, truth: xr.Dataset, name: str, by: str | None) -> str | None
     return by
 
 
-def _has_no_coordinates(dataset: xr.Dataset, name: str) -> bool:
-    """As in the files that DINEOF writes, where only the order of the values tells their place."""
+def _lacks_coordinates(dataset: xr.Dataset, name: str) -> bool:
+    """Return whether only the order of the values gives their place, as in the files that DINEOF writes."""
     try:
         find_layout("", dataset, name)
     except InputError:
@@ -161,8 +163,8 @@ def _has_no_coordinates(dataset: xr.Dataset, name: str) -> bool:
     return False
 
 
-def _series(file: str, dataset: xr.Dataset, name: str, **others: str | None) -> xr.Dataset:
-    """``value`` and ``others`` on (time, y, x), in memory, with dates and lat and lon (y, x)."""
+def _read_series(file: str, dataset: xr.Dataset, name: str, **others: str | None) -> xr.Dataset:
+    """Read ``value`` and ``others`` on (time, y, x) into memory, with dates and lat and lon (y, x)."""
     layout = find_layout(file, dataset, name)
     names = {"value": name} | {key: other for key, other in others.items() if other is not None}
     data = read_part(file, dataset, layout, list(names.values())[1:]).data
@@ -175,58 +177,59 @@ def _series(file: str, dataset: xr.Dataset, name: str, **others: str | None) -> 
     )
 
 
-def _nearest(
+def _match_nearest(
     have: NDArray[np.float64], want: NDArray[np.float64], period: float = 0
 ) -> tuple[NDArray[np.intp], NDArray[np.float64], NDArray[np.bool_]]:
-    """For points (n, k) the nearest of others, how far it is, and whether it is the same point.
+    """Find for each point (n, k) the nearest of others, its distance, and whether it is the same point.
 
-    It is if it is twenty times nearer than the next: coordinates that were rounded or stored as float32 pass,
-    a grid shifted by half a cell does not. The last coordinate has ``period``.
+    It is the same if it is twenty times nearer than the next: rounded coordinates and those stored as float32
+    match, a grid shifted by half a cell does not. The last coordinate has the ``period``.
     """
     box = [0.0] * (have.shape[1] - 1) + [period]
-    tree = cKDTree(_wrapped(have, period), boxsize=box)
-    distance, index = tree.query(_wrapped(want, period), k=2, p=np.inf)
+    tree = cKDTree(_wrap_last(have, period), boxsize=box)
+    distance, index = tree.query(_wrap_last(want, period), k=2, p=np.inf)
     limit = np.where(np.isfinite(distance[:, 1]), distance[:, 1] / 20, 1e-3)
     return index[:, 0], distance[:, 0], distance[:, 0] <= limit
 
 
-def _wrapped(points: NDArray[np.float64], period: float) -> NDArray[np.float64]:
+def _wrap_last(points: NDArray[np.float64], period: float) -> NDArray[np.float64]:
     if not period:
         return points
     last = points[:, -1] % period
     return np.column_stack([points[:, :-1], np.where(last < period, last, 0)])  # -1e-20 % 360 is 360
 
 
-def _same_dates(
+def _match_dates(
     filled_file: str, have: pd.Index, truth_file: str, want: pd.Index, needed: NDArray[np.intp]
 ) -> NDArray[np.intp]:
-    """For each date of the truth its number in the filled file. Raises `InputError`."""
+    """Find the number of each date of the truth in the filled file. Raises `InputError`."""
     calendars = [getattr(dates, "calendar", "standard") for dates in (have, want)]
     if type(have) is not type(want) or calendars[0] != calendars[1]:
         raise InputError(
             f"{filled_file}: its calendar is {calendars[0]}, that of {truth_file} is {calendars[1]}; "
-            "bring both files to one calendar"
+            "convert both files to one calendar"
         )
     one_day = np.timedelta64(1, "D") if isinstance(want, pd.DatetimeIndex) else timedelta(days=1)
     days = [((dates.to_numpy() - want.to_numpy()[0]) / one_day).astype(np.float64) for dates in (have, want)]
-    index, _, same = _nearest(days[0][:, None], days[1][:, None])
+    index, _, same = _match_nearest(days[0][:, None], days[1][:, None])
     lost = want[needed[~same[needed]]]
     if len(lost):
         raise InputError(
             f"{filled_file}: {len(lost)} of the {len(needed)} dates of {truth_file} are not in it "
-            f"({format_dates(lost)}; it has {format_date(have[0])} to {format_date(have[-1])}); fill that period"
+            f"({format_dates(lost)}; it covers {format_date(have[0])} to {format_date(have[-1])}); "
+            "fill that period"
         )
     return index
 
 
-def _same_points(
+def _match_points(
     filled_file: str, found: xr.Dataset, truth_file: str, expected: xr.Dataset, needed: NDArray[np.intp]
 ) -> NDArray[np.intp]:
-    """For each of these points of the truth its number in the filled file. Raises `InputError`."""
+    """Find the number of each needed point of the truth in the filled file. Raises `InputError`."""
     have, want = (
         np.column_stack([s.lat.to_numpy().ravel(), s.lon.to_numpy().ravel()]) for s in (found, expected)
     )
-    index, distance, same = _nearest(have, want[needed], period=360)
+    index, distance, same = _match_nearest(have, want[needed], period=360)
     if not same.all():
         first = int(np.argmin(same))
         lat, lon = want[needed[first]]
@@ -234,21 +237,21 @@ def _same_points(
         raise InputError(
             f"{filled_file}: its grid ({shapes[0]}) is not that of {truth_file} ({shapes[1]}), where "
             f"{np.count_nonzero(~same)} of {len(needed)} points have no counterpart (the first at "
-            f"{lat:.3f} N, {lon:.3f} E is {distance[first]:.3g} degrees off the next); bring both to one grid"
+            f"{lat:.3f} N, {lon:.3f} E is {distance[first]:.3g} degrees from the nearest); regrid one of them"
         )
     return index
 
 
-def _rows(
+def _make_rows(
     filled_file: str, found: xr.Dataset, truth_file: str, expected: xr.Dataset, name: str, by: str | None
 ) -> list[dict[str, Any]]:
     t, y, x = np.nonzero(np.isfinite(expected.value.to_numpy()))
     if not t.size:
         raise InputError(f"{truth_file}: no value of {name} is finite, so there is no truth to score against")
     dates = expected.indexes["time"]
-    date = _same_dates(filled_file, found.indexes["time"], truth_file, dates, np.unique(t))[t]
+    date = _match_dates(filled_file, found.indexes["time"], truth_file, dates, np.unique(t))[t]
     points, inverse = np.unique(y * expected.sizes["x"] + x, return_inverse=True)
-    point = _same_points(filled_file, found, truth_file, expected, points)[inverse]
+    point = _match_points(filled_file, found, truth_file, expected, points)[inverse]
     here = (date, *np.unravel_index(point, found.lat.shape))
 
     estimate, truth = found.value.to_numpy()[here], expected.value.to_numpy()[t, y, x]
@@ -266,40 +269,52 @@ def _rows(
         negative = np.count_nonzero(error < 0)
         if negative:
             raise InputError(
-                f"{filled_file}: {name}_error is negative at {negative} values, so it is no standard error; "
-                "rename or repair it"
+                f"{filled_file}: {name}_error is negative at {negative} values, so it is not a standard "
+                "error; rename or repair it"
             )
-    parts = {"all": np.ones(t.size, bool)}
+    kinds: list[str] = []
+    number = np.zeros(t.size, np.int64)
     if by is not None:
         kind = expected.kind.to_numpy()[t, y, x]
-        parts = _kinds(truth_file, kind, expected.kind.attrs, by) | parts
+        kinds, number = _number_kinds(truth_file, kind, expected.kind.attrs, by)
+    pooled = _pool_errors(estimate, error, truth, number)
+    rows = {label: pooled.select([k]) for k, label in enumerate(kinds)} | {"all": pooled}
     units = str(expected.value.attrs.get("units") or found.value.attrs.get("units", ""))
     return [
-        {"label": label, "variable": name, "units": units, **_scores(estimate, error, truth, part)}
-        for label, part in parts.items()
+        {"label": label, "variable": name, "units": units, **_make_scores(part)}
+        for label, part in rows.items()
     ]
 
 
-def _scores(
-    estimate: NDArray[Any], error: NDArray[Any] | None, truth: NDArray[Any], part: NDArray[np.bool_]
-) -> dict[str, float]:
-    has_error = part & np.isfinite(error) if error is not None else np.zeros(part.shape, bool)
-    scores = summary(estimate[part], None, truth[part])
-    if error is not None and has_error.any():
-        honest = summary(estimate[has_error], error[has_error], truth[has_error])
-        scores |= {key: honest[key] for key in ("crps", "coverage_1sigma", "coverage_2sigma")}
-        without = np.count_nonzero(part & ~has_error)
-        if without:
-            scores["without_error"] = int(without)
-    return scores
+def _pool_errors(
+    estimate: NDArray[Any], error: NDArray[Any] | None, truth: NDArray[Any], group: NDArray[np.int64]
+) -> ScoreSums:
+    """Sum the errors of all values; those without a standard error do not enter crps and coverage."""
+    has_error = np.zeros(truth.shape, bool) if error is None else np.isfinite(error)
+    pooled = ScoreSums.empty()
+    for part, sigma in ((~has_error, None), (has_error, error)):
+        own = None if sigma is None else sigma[part]
+        pooled += ScoreSums.from_estimate(estimate[part], own, truth[part], 1.0, group[part])
+    return pooled
 
 
-def _kinds(file: str, kind: NDArray[Any], attrs: dict[str, Any], by: str) -> dict[str, NDArray[np.bool_]]:
-    """Where each value of a flag is, by its meaning (CF 3.5) or its number; missing flags are nowhere."""
+def _make_scores(part: ScoreSums) -> dict[str, float]:
+    without = part.n - part.n_with_error
+    return part.to_dict() | ({"without_error": without} if 0 < without < part.n else {})
+
+
+def _number_kinds(
+    file: str, kind: NDArray[Any], attrs: dict[str, Any], by: str
+) -> tuple[list[str], NDArray[np.int64]]:
+    """List the kinds of a flag (n,), by meaning (CF 3.5) or value, and number the values (n,) by kind.
+
+    Missing flags have the number -1.
+    """
     values = np.unique(kind[np.isfinite(kind)])
     if values.size > _MOST_KINDS or (values != np.rint(values)).any():
-        raise InputError(f"{file}: {by} has {values.size} different values, so it is no flag; choose another")
+        raise InputError(f"{file}: {by} has {values.size} different values and is not a flag; choose another")
     meanings = str(attrs.get("flag_meanings", "")).split()
     numbers = np.ravel(attrs.get("flag_values", [])).tolist()
     named = dict(zip(numbers, meanings, strict=True)) if len(numbers) == len(meanings) else {}
-    return {named.get(value, f"{by} = {value:g}"): kind == value for value in values}
+    number = np.where(np.isfinite(kind), np.searchsorted(values, kind), -1)
+    return [named.get(value, f"{by} = {value:g}") for value in values], number

@@ -1,6 +1,6 @@
-"""Scores of the sea surface height mapping challenges: skill, and the finest scales that are resolved.
+"""Scores of the sea surface height mapping challenges: skill, and the finest resolved scales.
 
-2020a for maps and 2021a for tracks (github.com/ocean-data-challenges, 2020a_SSH_mapping_NATL60 and
+2020a is for maps, 2021a for tracks (github.com/ocean-data-challenges, 2020a_SSH_mapping_NATL60 and
 2021a_SSH_mapping_OSE; Ballarotta et al. 2019, 10.5194/os-15-1091-2019, for the resolution).
 """
 
@@ -14,20 +14,20 @@ from scipy.signal import get_window, welch
 
 Floats = NDArray[np.floating]
 
-TRACK_STEP = 6.77 * 0.9434  # km between the values of a track: speed on the ground times seconds
-_LONGEST_BREAK = 4.0  # seconds within a segment of a track
+TRACK_STEP = 6.77 * 0.9434  # km between the values of a track: ground speed times sampling interval
+_LONGEST_BREAK = 4.0  # seconds, within a segment of a track
 _SEGMENT = 1000.0  # km
-_START_EVERY = 0.25  # segments
-_FEWEST = 10  # values of a day with a skill
+_START_EVERY = 0.25  # segments, from one start to the next
+_FEWEST = 10  # values of a day whose skill is computed
 
 
 def skill(estimate: Floats, truth: Floats) -> tuple[float, float]:
-    """mu and sigma of maps (time, ...): 1 - RMSE / RMS of the truth, and its standard deviation by date.
+    """mu and sigma of maps (time, ...): 1 - RMSE / RMS of the truth, and its standard deviation over dates.
 
-    mu is that of all values together. They count where the truth is finite; dates without truth are left
-    out. Raises `ValueError` for an estimate that is not finite there.
+    mu is computed from all values together. Only values with finite truth count; dates without truth are
+    skipped. Raises `ValueError` for an estimate that is not finite there.
     """
-    error2, truth2 = _squares(estimate, truth)
+    error2, truth2 = _square_errors(estimate, truth)
     seen = np.isfinite(truth2)
     dates = seen.reshape(len(seen), -1).any(axis=1)
     daily = [
@@ -39,10 +39,10 @@ def skill(estimate: Floats, truth: Floats) -> tuple[float, float]:
 def track_skill(estimate: Floats, truth: Floats, days: Floats) -> tuple[float, float]:
     """mu and sigma of values along tracks (n,): mean and standard deviation of the skill of each day.
 
-    ``days`` (n,) count from any midnight; days with fewer than ten values are left out. Raises `ValueError`
-    where no day has enough, and as `skill` does.
+    ``days`` (n,) count from any midnight; days with fewer than ten values are skipped. Raises `ValueError` if
+    no day has enough values, and as `skill` does.
     """
-    error2, truth2 = _squares(estimate, truth)
+    error2, truth2 = _square_errors(estimate, truth)
     seen = np.isfinite(truth2)
     day = np.floor(days[seen]).astype(np.int64)
     day -= day.min(initial=0)
@@ -57,18 +57,20 @@ def track_skill(estimate: Floats, truth: Floats, days: Floats) -> tuple[float, f
 def resolution(estimate: Floats, truth: Floats, days: Floats, lon: Floats) -> tuple[float, float]:
     """lambda_x (degrees) and lambda_t (days) of maps (time, lat, lon) without gaps.
 
-    The shortest wavelength and period on the first contour on which 1 - PSD(error) / PSD(truth) is 0.5,
-    over periods and wavelengths in longitude, spectra averaged over latitude (Hann window, mean removed).
-    Where nothing is resolved both are infinite, where everything is they are two steps of the grid. Raises
-    `ValueError` for gaps and for uneven days or longitudes.
+    The shortest wavelength and period on the first contour on which 1 - PSD(error) / PSD(truth) is 0.5, over
+    periods and wavelengths in longitude, with spectra averaged over latitude (Hann window, mean removed).
+    Both are infinite if nothing is resolved, and two grid steps if everything is. Raises `ValueError` for
+    gaps and for uneven days or longitudes.
     """
-    steps = [_step(days, "days"), _step(lon, "longitudes")]
+    steps = [_find_step(days, "days"), _find_step(lon, "longitudes")]
     if not (np.isfinite(estimate).all() and np.isfinite(truth).all()):
-        raise ValueError("a spectrum has no gaps; choose a region without land and a filled estimate")
+        raise ValueError(
+            "a spectrum needs values without gaps; choose a region without land and a filled estimate"
+        )
     frequency, wavenumber = (fftfreq(len(x), step) for x, step in zip((days, lon), steps, strict=True))
     t, x = frequency > 0, wavenumber > 0
-    score = (1 - _spectrum(estimate - truth) / _spectrum(truth))[np.ix_(t, x)]
-    # Which of several contours is the first hangs on the algorithm: this is that of the challenge's plots.
+    score = (1 - _compute_spectrum(estimate - truth) / _compute_spectrum(truth))[np.ix_(t, x)]
+    # The order of several contours depends on the algorithm; the challenge's plots use this one.
     lines = contour_generator(1 / wavenumber[x], 1 / frequency[t], score, name="mpl2014").lines(0.5)[0]
     if len(lines):
         first = np.asarray(lines[0])
@@ -77,12 +79,12 @@ def resolution(estimate: Floats, truth: Floats, days: Floats, lon: Floats) -> tu
 
 
 def track_resolution(estimate: Floats, truth: Floats, seconds: Floats, step: float = TRACK_STEP) -> float:
-    """lambda_x (km) of values along tracks (n,) at times (n,): where the Welch spectra first meet 0.5.
+    """lambda_x (km) of values along tracks (n,) at times (n,): where the ratio of Welch spectra is 0.5.
 
-    The spectra of the error and of the truth are means over segments of 1000 km without a break of more than
-    four seconds, one from every quarter of a segment on. ``step`` is in km. From the longest wavelength on,
-    the first crossing of 1 - PSD(error) / PSD(truth) counts, linear in the wavelength; infinite if the
-    longest is not resolved, two steps if all are. Raises `ValueError` where there is no whole segment.
+    The spectra of the error and of the truth are averaged over segments of 1000 km that overlap by three
+    quarters and have no break of more than four seconds. ``step`` is in km. lambda_x is the first crossing of
+    1 - PSD(error) / PSD(truth) with 0.5 from the longest wavelength on, linear in wavelength; infinite if the
+    longest is not resolved, two steps if all are. Raises `ValueError` if there is no whole segment.
     """
     size = int(_SEGMENT / step)
     here = np.isfinite(truth)
@@ -108,8 +110,8 @@ def track_resolution(estimate: Floats, truth: Floats, seconds: Floats, step: flo
     return float(np.interp(0.5, score[pair], length[pair]))
 
 
-def _squares(estimate: Floats, truth: Floats) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Squared errors and squared truth, NaN where there is no truth."""
+def _square_errors(estimate: Floats, truth: Floats) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Square errors and truth, NaN where there is no truth."""
     error2 = (np.asarray(estimate, np.float64) - truth) ** 2
     missing = np.count_nonzero(np.isfinite(truth) & ~np.isfinite(error2))
     if missing:
@@ -117,15 +119,15 @@ def _squares(estimate: Floats, truth: Floats) -> tuple[NDArray[np.float64], NDAr
     return error2, np.asarray(truth, np.float64) ** 2
 
 
-def _step(position: Floats, what: str) -> float:
+def _find_step(position: Floats, what: str) -> float:
     steps = np.diff(position)
     if not len(steps) or not np.allclose(steps, steps[0], rtol=1e-3):
-        raise ValueError(f"the {what} are not evenly spaced, as a spectrum asks")
+        raise ValueError(f"the {what} are not evenly spaced, as a spectrum requires")
     return float(steps.mean())
 
 
-def _spectrum(values: Floats) -> NDArray[np.float64]:
-    """(frequency, wavenumber) power of (time, lat, lon), averaged over latitude, without a unit."""
+def _compute_spectrum(values: Floats) -> NDArray[np.float64]:
+    """(frequency, wavenumber) power of (time, lat, lon), averaged over latitude, in arbitrary units."""
     window = np.multiply.outer(*(get_window("hann", values.shape[axis]) for axis in (0, 2)))
     tapered = (values - values.mean(axis=(0, 2), keepdims=True)) * window[:, None]
     return (np.abs(fft2(tapered, axes=(0, 2))) ** 2).mean(axis=1)

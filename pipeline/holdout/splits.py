@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,15 +10,19 @@ from numpy.typing import NDArray
 from ..io.field import Field
 from .patterns import HOLDOUTS, Mask, hide_clouds_together
 
-_HEAVIEST = 10.0  # weight of one hidden value
-_ENOUGH_DATES = 5  # to tell by them what is chance
+_HEAVIEST = 10.0  # largest weight of a hidden value
+_ENOUGH_DATES = 5  # fewest dates that serve as groups
+_LONGEST_RUN = 30.0  # days, of a run of dates that is not divided
+_FEWEST_RUNS = 5  # no run has more than a fifth of the values, if it can be divided
+
+Floats = NDArray[np.floating]
 
 
 def hold_out(field: Field, share: float, rng: np.random.Generator, how: str = "clouds") -> tuple[Mask, Mask]:
-    """Two disjoint sets of observed values to hide (time, lat, lon), of different dates.
+    """Choose observed values to hide (time, lat, lon): a validation and a test set of different dates.
 
-    The first is to choose with (the epoch, the factor of the error), the second to score on. ``how`` is one
-    of `HOLDOUTS`.
+    ``share`` is that of the observed values in both together, ``how`` one of `HOLDOUTS`. The validation set
+    serves to choose (the epoch, the candidate, the scale of the error), the test set to score.
     """
     return hold_out_together([field], 1, share, rng, how)[0]
 
@@ -26,9 +30,10 @@ def hold_out(field: Field, share: float, rng: np.random.Generator, how: str = "c
 def hold_out_together(
     fields: Sequence[Field], outputs: int, share: float, rng: np.random.Generator, how: str = "clouds"
 ) -> list[tuple[Mask, Mask]]:
-    """The same of several variables, of which the first ``outputs`` are to be filled.
+    """Choose the validation and test sets of several variables of which the first ``outputs`` are filled.
 
-    Clouds are those of `hide_clouds_together`; what else there is hides values of each variable by itself.
+    Clouds are laid on all variables together (`hide_clouds_together`); the other hold-outs hide values of
+    each variable independently. All variables share the dates of each set.
     """
     if share == 0:
         return [(np.zeros_like(field.observed), np.zeros_like(field.observed)) for field in fields]
@@ -36,26 +41,55 @@ def hold_out_together(
         hidden = hide_clouds_together(fields, outputs, share, rng)
     else:
         hidden = [HOLDOUTS[how](field, share, rng) for field in fields]
+    return split_hidden(hidden, outputs, fields[0].days)
+
+
+def split_hidden(hidden: Sequence[Mask], outputs: int, days: Floats) -> list[tuple[Mask, Mask]]:
+    """Split hidden values (time, lat, lon) of each variable into a validation and a test set.
+
+    Runs of consecutive dates stay together, because their errors are correlated; only those of more than a
+    month or a fifth of the values are divided. In order of time each run goes to the set that has fewer
+    values so far. Up to any date the sets thus differ by no more than the largest run, and both sample all
+    seasons. A single date is divided into its western half (validation) and its eastern half (test).
+
+    ``days`` (time,) are the dates. The values of each of the first ``outputs`` variables count equally.
+    """
     counts = np.array([one.sum(axis=(1, 2)) for one in hidden[:outputs]])
     total = counts.sum(axis=1, keepdims=True)
-    number = (counts * (total.max() / total.clip(min=1))).sum(axis=0)  # each output counts as much
-    dates = np.flatnonzero(number)
-    if len(dates) < 2:
-        # Too few dates to separate: the western half chooses, the eastern half is scored.
+    number = (counts * (total.max() / total.clip(min=1))).sum(axis=0)
+    if np.count_nonzero(number) < 2:
         west = np.arange(hidden[0].shape[2]) < hidden[0].shape[2] // 2
         return [(one & west, one & ~west) for one in hidden]
-    first = np.cumsum(number[dates]) <= number.sum() / 2
-    first[0], first[-1] = True, False
-    choose = np.zeros((len(number), 1, 1), dtype=bool)
-    choose[dates[first]] = True
-    return [(one & choose, one & ~choose) for one in hidden]
+    validation = np.zeros(len(number), bool)
+    surplus = 0.0  # of the validation set
+    for run in _divide_runs(number, days):
+        validation[run] = surplus <= 0
+        surplus += number[run].sum() if surplus <= 0 else -number[run].sum()
+    chosen = validation[:, None, None]
+    return [(one & chosen, one & ~chosen) for one in hidden]
+
+
+def _divide_runs(number: Floats, days: Floats) -> Iterator[NDArray[np.int64]]:
+    """Yield runs of the dates (by index) with a ``number`` (time,) of hidden values, in order of time."""
+    dates = np.flatnonzero(number)
+    apart = (np.diff(dates) > 1) | (np.diff(days[dates]) > 2 * np.median(np.diff(days)))
+    for run in np.split(dates, np.flatnonzero(apart) + 1):
+        share = number[run] / number[run].sum()
+        parts = np.ceil(
+            max(
+                (days[run[-1]] - days[run[0]]) / _LONGEST_RUN,
+                _FEWEST_RUNS * number[run].sum() / number.sum(),
+            )
+        )
+        part = np.floor((np.cumsum(share) - share / 2) * parts)
+        yield from np.split(run, np.flatnonzero(np.diff(part)) + 1)
 
 
 def error_groups(where: Mask) -> list[NDArray[np.int64]]:
-    """Numbers (n,) of the groups of cells, of (time, ..., lat, lon) where True, whose errors hang together.
+    """Number the cells (n,) of (time, ..., lat, lon) where True by groups with correlated errors.
 
-    Those are dates, unless there are few, and sixteenths of the map: a pixel that is hidden on many dates is
-    missed alike on all of them.
+    The groups are the dates, unless there are few, and sixteenths of the map: the errors of a pixel that is
+    hidden on many dates are alike on all of them.
     """
     date, *_, row, column = np.nonzero(where)
     quarters = (np.searchsorted(np.quantile(at, (0.25, 0.5, 0.75)), at) for at in (row, column))
@@ -63,13 +97,12 @@ def error_groups(where: Mask) -> list[NDArray[np.int64]]:
     return [date, place] if len(np.unique(date)) >= _ENOUGH_DATES else [place]
 
 
-def difficulty_weights(
-    hidden: NDArray[np.floating], real: NDArray[np.floating], classes: int = 20
-) -> NDArray[np.float32]:
-    """Weights of hidden values (n,) with which they are as hard to fill as the ``real`` gaps (m,).
+def difficulty_weights(hidden: Floats, real: Floats, classes: int = 20) -> NDArray[np.float32]:
+    """Weight hidden values (n,) so that they are as difficult to fill as the ``real`` gaps (m,).
 
-    Both are told how hard each cell is (the standard error of the first guess, say). Clouds of one date
-    laid on a clear one leave more around them than real gaps do: an unweighted score would flatter.
+    Both arrays are the difficulty of each cell, such as the standard error of the first guess. Clouds of one
+    date laid on a clear one leave more values around them than real gaps have: an unweighted score would be
+    too good.
     """
     if not hidden.size:
         return np.zeros(0, np.float32)

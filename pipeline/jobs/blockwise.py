@@ -24,7 +24,7 @@ import torch
 import xarray as xr
 from numpy.typing import NDArray
 
-from ..classical.baselines import differences_in_space, differences_in_time
+from ..classical.baselines import tabulate_spatial_structure, tabulate_temporal_structure
 from ..classical.kriging import Kriging
 from ..classical.neighbours import Component, Scales
 from ..errors import InputError
@@ -249,7 +249,7 @@ def _learn(record: Record, sample: Field, store: Path, method: Method, settings:
     guess = None if data.kriging is None else asdict(data.kriging)
     cell = float(np.mean(grid_spacing(sample)[1:]))
     statistics = RecordStatistics(
-        anomaly_spread(sample), differences_in_time(sample), differences_in_space(sample), cell
+        anomaly_spread(sample), tabulate_temporal_structure(sample), tabulate_spatial_structure(sample), cell
     )
     return Learned(
         best.name,

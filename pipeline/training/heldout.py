@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..classical.optimal_interpolation import fit_covariance as fit_kriging
-from ..holdout.calibration import Residuals, standardised_residuals
+from ..holdout.calibration import Residuals, standardise_residuals
 from ..holdout.patterns import Mask, hide_clouds
 from ..holdout.splits import difficulty_weights, error_groups
 from ..io.field import Field
@@ -144,7 +144,7 @@ class HeldOut:
         mean, error = self.kriging(seen, hidden, device=self.device, advance=lambda cells: None)
         weight = np.zeros(error.shape, np.float32)
         weight[hidden] = difficulty_weights(error[hidden], self.real)
-        return standardised_residuals(seen, np.where(hidden, known.values, np.nan), mean, error, weight)
+        return standardise_residuals(seen, np.where(hidden, known.values, np.nan), mean, error, weight)
 
     def pairs(self, part: str, mean: Floats, error: Floats) -> Pairs:
         """What an estimate (time, lat, lon) says of held-out values: "validation", "test" or all "held_out"."""
@@ -155,7 +155,7 @@ class HeldOut:
     def residuals(self, part: str, mean: Floats, error: Floats) -> Residuals:
         """What an estimate misses by of held-out values: "validation", "test" or all "held_out"."""
         truth = np.where(getattr(self, part), self.field.values, np.nan)
-        return standardised_residuals(self.field.hide(self.held_out), truth, mean, error, self.weight)
+        return standardise_residuals(self.field.hide(self.held_out), truth, mean, error, self.weight)
 
     def make_masked_copy(self, hidden: Mask, advance: Advance) -> NetworkInputs:
         """The scene without what is held out and what is ``hidden`` besides, to train on."""

@@ -38,7 +38,13 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "dense-autoencoder": _named("autoencoder", "DenseAutoEncoder", latent=64),
     "linear-autoencoder": _named("autoencoder", "LinearAutoEncoder", latent=64),
 }
-FIXED_GRID = ("dincae1", "autoencoder", "vae", "dense-autoencoder", "linear-autoencoder")  # dense layers: one grid only
+FIXED_GRID = (
+    "dincae1",
+    "autoencoder",
+    "vae",
+    "dense-autoencoder",
+    "linear-autoencoder",
+)  # dense layers: one grid only
 
 
 def build_network(

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from ...models.points import Corners, to_points
 from ..errors import InputError
-from ..holdout.calibration import Residuals, covariates
+from ..holdout.calibration import Residuals, compute_covariates
 from ..holdout.splits import difficulty_weights
 from ..io.field import Field
 from ..io.gridding import Grid, bin_tracks
@@ -185,7 +185,7 @@ class TrackData(GapData):
         self, points: NDArray[np.bool_], seen: Field, mean: Floats, error: Floats, weight: Floats
     ) -> Residuals:
         at = _some(self.at, points)
-        held = [_at(trait, at) for trait in np.moveaxis(covariates(seen, error), -1, 0)]
+        held = [_at(trait, at) for trait in np.moveaxis(compute_covariates(seen, error), -1, 0)]
         return Residuals(
             np.abs(self.tracks.value[points] - _at(mean, at)) / _at(error, at),
             np.stack(held, axis=-1),

@@ -1,4 +1,4 @@
-"""The simplest methods, on fields whose answer is known."""
+"""The simplest methods, on fields with known answers."""
 
 from dataclasses import replace
 from itertools import pairwise
@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from fields import cloudy_field
 from oceanfill.pipeline.classical.baselines import (
+    build_spatial_structure,
     climatology,
-    in_space,
     linear_in_space,
     linear_in_space_time,
     linear_in_time,
@@ -45,7 +45,7 @@ def test_linear_in_time_is_exact_between_dates_and_constant_outside():
     assert mean[0, y, x] == pytest.approx(field.values[first[y, x], y, x])
 
 
-def test_linear_in_space_is_exact_inside_what_a_date_sees():
+def test_linear_in_space_is_exact_inside_the_observations_of_a_date():
     field, truth = plane(cloudy_field())
     mean, _ = linear_in_space(field)
     t, y, x = 5, *np.argwhere(field.observed[5]).mean(axis=0).round().astype(int)
@@ -98,7 +98,7 @@ def test_persistence_is_the_last_value_and_before_it_the_first():
 
 def test_nearest_is_the_observation_at_the_least_distance():
     field = cloudy_field(dates=8, rows=10, columns=12)
-    values = 1000 * np.arange(8)[:, None, None] + np.arange(120).reshape(10, 12)  # each tells its place
+    values = 1000 * np.arange(8)[:, None, None] + np.arange(120).reshape(10, 12)  # each value is unique
     values = np.where(field.observed, values, np.nan).astype(np.float32)
     mean, error = nearest(replace(field, values=values))
     seen = np.argwhere(field.observed)
@@ -138,10 +138,10 @@ def test_the_error_in_space_grows_with_the_distance_as_the_differences_do():
     flat = replace(field, values=np.where(field.observed, 2 * np.arange(24), np.nan).astype(np.float32))
     # Neighbours along a row differ by 2, along a column by nothing.
     rows, columns = (np.isfinite(np.diff(flat.values, axis=axis)).sum() for axis in (1, 2))
-    assert in_space(flat)(1) == pytest.approx(4 * columns / (rows + columns))
+    assert build_spatial_structure(flat)(1) == pytest.approx(4 * columns / (rows + columns))
 
 
-def test_linear_in_space_and_time_takes_the_better_known_of_the_two():
+def test_linear_in_space_and_time_is_weighted_by_their_errors():
     field, _ = plane(cloudy_field())
     (time, time_error), (space, space_error), (both, error) = (
         method(field) for method in (linear_in_time, linear_in_space, linear_in_space_time)

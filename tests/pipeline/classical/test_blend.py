@@ -1,4 +1,4 @@
-"""Blends, on errors whose covariance is known."""
+"""Blends of estimates with a known error covariance."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ def test_independent_errors_are_weighted_by_their_variances():
     np.testing.assert_allclose(error, np.sqrt(1 / (1 / 1 + 1 / 4)), rtol=1e-6)
 
 
-def test_dependent_errors_of_other_sizes_and_a_claim_that_is_too_small():
+def test_correlated_errors_of_different_size_and_an_error_that_is_too_small():
     rng = np.random.default_rng(0)
     truth = rng.standard_normal(200_000)
     common, own = rng.standard_normal(truth.size), rng.standard_normal((2, truth.size))

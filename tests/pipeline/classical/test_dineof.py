@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from fields import cloudy_field
-from oceanfill.pipeline.classical.dineof import _diffusion, _error, decompose, dineof, read_points
+from oceanfill.pipeline.classical.dineof import _build_filter, _estimate_error, decompose, dineof, read_points
 from oceanfill.pipeline.errors import InputError
 from oceanfill.pipeline.holdout.scores import coverage, rmse
 from oceanfill.pipeline.io.field import open_field
@@ -46,14 +46,14 @@ def test_another_field_of_the_same_modes_helps():
     assert rmse(helped.analysis, hidden) < 0.2 * rmse(alone.analysis, hidden)
 
 
-def test_the_filter_damps_waves_by_what_diffusion_takes_and_keeps_the_mean():
+def test_the_filter_damps_waves_as_diffusion_does_and_keeps_the_mean():
     n, k = 12, 3
     wave = np.cos(np.pi * k * (np.arange(n) + 0.5) / n)
-    damped = _diffusion(np.arange(n, dtype=float), 0.1, 4) @ wave
+    damped = _build_filter(np.arange(n, dtype=float), 0.1, 4) @ wave
     np.testing.assert_allclose(damped, (1 - 0.1 * (2 - 2 * np.cos(np.pi * k / n))) ** 4 * wave, atol=1e-12)
     uneven = np.array([0, 1, 1.5, 4, 5.0])
     edges = np.array([-0.5, 0.5, 1.25, 2.75, 4.5, 5.5])
-    passes = _diffusion(uneven, 0.01, 3)
+    passes = _build_filter(uneven, 0.01, 3)
     np.testing.assert_allclose(np.diff(edges) @ passes, np.diff(edges))
     np.testing.assert_allclose(passes.sum(axis=1), 1)
 
@@ -65,7 +65,7 @@ def test_the_error_is_that_of_optimal_interpolation_with_the_covariance_of_the_m
     misfit = np.where(rng.random((dates, pixels)) < 0.6, 0.1 * (-1.0) ** np.arange(pixels), np.nan)
     test = np.zeros(misfit.shape, bool)
     test[0, np.flatnonzero(np.isfinite(misfit[0]))[0]] = True
-    sigma = _error(singular, spatial, misfit, slice(0, pixels), test, np.array([0.3]))
+    sigma = _estimate_error(singular, spatial, misfit, slice(0, pixels), test, np.array([0.3]))
     background = (spatial.T * singular**2 / dates) @ spatial
     dense = []
     for seen in np.isfinite(misfit):
@@ -88,7 +88,7 @@ def test_gaps_and_pixels_that_are_never_seen_are_filled_from_their_neighbours():
     assert np.isnan(mean[:, ~field.sea]).all()
 
 
-def test_what_does_not_fit_is_an_error():
+def test_unobserved_points_and_different_dates_raise():
     field = cloudy_field()
     with pytest.raises(ValueError, match="1 held-out values are not observed"):
         decompose([field], held_out=np.argwhere(~field.observed)[:1])
@@ -129,7 +129,7 @@ def test_points_are_read_with_and_without_a_header(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("lines", "says"),
+    ("lines", "message"),
     [
         ("", "not every line is date,row,column"),
         ("1,2\n3,4", "not every line is date,row,column"),
@@ -140,14 +140,14 @@ def test_points_are_read_with_and_without_a_header(tmp_path):
     ],
 )
 @pytest.mark.filterwarnings("ignore:genfromtxt")
-def test_what_are_no_points_of_the_field_is_said(tmp_path, lines, says):
+def test_points_that_are_not_of_the_field_raise(tmp_path, lines, message):
     field, _ = two_modes()
     (tmp_path / "points.csv").write_text(lines)
-    with pytest.raises(InputError, match=f"points.csv: .*{says}"):
+    with pytest.raises(InputError, match=f"points.csv: .*{message}"):
         read_points(tmp_path / "points.csv", field)
 
 
-def test_points_of_another_field_are_found_out_by_their_values(tmp_path):
+def test_points_of_another_field_are_recognised_by_their_values(tmp_path):
     field, _ = two_modes()
     point = np.argwhere(field.observed)[0]
     np.savetxt(tmp_path / "points.csv", [[*point, field.values[tuple(point)] + 1]], delimiter=",")

@@ -1,4 +1,4 @@
-"""The variational cost and its minimum, on linear dynamics whose analysis is known."""
+"""The variational cost and its minimum for linear dynamics with a known analysis."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_the_cost_by_hand():
     assert found.tolist() == pytest.approx([(1 / 0.5 + 1 / 0.1) / 2])
 
 
-def test_what_is_not_known_changes_nothing():
+def test_unknown_values_change_nothing():
     observed, known = _observations()
     hidden = torch.where(known, observed, torch.nan)
     options = {"noise_variance": NOISE, "prior_variance": PRIOR, "iterations": 20}

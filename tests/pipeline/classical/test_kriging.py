@@ -17,7 +17,7 @@ SCALES = Scales(
 
 
 def places(field, cells):
-    """(n, 4) scaled coordinates, by spherical trigonometry of our own."""
+    """(n, 4) scaled coordinates, by independent spherical trigonometry."""
     t, y, x = cells.T
     lat, lon = np.radians(field.lat[y, x]), np.radians(field.lon[y, x])
     point = EARTH_RADIUS * np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], 1)
@@ -94,12 +94,12 @@ def test_neighbours_are_the_observed_cells_most_alike():
     assert exists.all()
     at = data.place(data.cell(torch.as_tensor(target[None]))).numpy()
     near = covariance(data.place(found[0]).numpy(), at)[:, 0]
-    everywhere = covariance(places(field, np.argwhere(field.observed)), places(field, target[None]))[:, 0]
-    np.testing.assert_allclose(np.sort(near), np.sort(everywhere)[-12:], rtol=0.005)
+    every = covariance(places(field, np.argwhere(field.observed)), places(field, target[None]))[:, 0]
+    np.testing.assert_allclose(np.sort(near), np.sort(every)[-12:], rtol=0.005)
 
 
 def test_a_map_has_no_squares():
-    """Where neighbours are shared and few, one block's estimates must pass smoothly into the next's."""
+    """Where neighbours are shared and few, one tile's estimates must pass smoothly into the next's."""
     field = cloudy_field(dates=12, rows=48, columns=48)
     disc = np.hypot(*(np.indices(field.sea.shape) - 24)) < 14
     gap = np.broadcast_to(disc & field.sea, field.values.shape)
@@ -132,7 +132,7 @@ def test_an_observation_error_pulls_the_estimate_less():
     assert error[away].min() > 0.3
 
 
-def test_only_what_is_asked_for_is_estimated():
+def test_only_requested_cells_are_estimated():
     field = tiny()
     where = np.zeros(field.values.shape, bool)
     where[2, 5, 6] = where[3, 0, 0] = True  # the second is land
@@ -159,7 +159,7 @@ def test_fitted_scales_fill_better_than_the_mean_and_their_error_holds():
     mean, error = kriging(field, gaps)
     off = (mean - truth)[gaps]
     assert np.sqrt(np.mean(off**2)) < 0.25 * truth[gaps].std()
-    # 0.78 to 0.81 by seed and processor; an error that is off by half holds 0.5 or 0.94.
+    # 0.78 to 0.81 by seed and processor; an error that is wrong by half covers 0.5 or 0.94.
     assert 0.6 < np.mean(np.abs(off) < error[gaps]) < 0.85
     assert float(kriging.scales.nugget) < 0.02
 
@@ -181,5 +181,5 @@ def test_units_do_not_matter():
     large = replace(field, values=field.values * 1000)
     one, thousand = (fit_covariance(part, neighbours=16, seed=4) for part in (field, large))
     gaps = ~field.observed & field.sea
-    apart = (thousand(large, gaps)[0] / 1000 - one(field, gaps)[0])[gaps]
-    assert np.sqrt(np.mean(apart**2)) < 0.05 * np.nanstd(field.values)
+    difference = (thousand(large, gaps)[0] / 1000 - one(field, gaps)[0])[gaps]
+    assert np.sqrt(np.mean(difference**2)) < 0.05 * np.nanstd(field.values)

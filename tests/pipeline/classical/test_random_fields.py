@@ -1,4 +1,4 @@
-"""Random fields with a covariance, and draws of what an interpolation is off by."""
+"""Random fields with a covariance, and simulated errors of an interpolation."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def scales(field) -> Scales:
 def test_random_fields_have_the_covariance_that_is_asked_for(field, scales):
     days, north, east = grid_spacing(field)
     drawn = draw_random_fields(field, scales, 400, np.random.default_rng(0))
-    # 400 draws of some 100 independent parts each: half a percent, and the values of one draw beside.
+    # 400 draws of some 100 independent parts each: half a percent.
     assert drawn.var() == pytest.approx(2.5, rel=0.02)
     assert drawn.mean() == pytest.approx(0, abs=0.03)
     for axis, step, near, wide in (
@@ -55,15 +55,15 @@ def test_random_fields_skip_the_dates_that_are_missing(field, scales):
 
 
 @pytest.mark.parametrize("nugget", [1e-4, 1.0])
-def test_errors_have_the_variance_that_kriging_says_where_nothing_is_seen(field, scales, nugget):
+def test_errors_in_gaps_have_the_kriging_variance(field, scales, nugget):
     scales = scales._replace(nugget=nugget)
     off, deviation = simulate_errors(field, Kriging(scales, 24), 300, np.random.default_rng(1))
     gaps = ~field.observed & field.sea
     np.testing.assert_array_equal(np.isfinite(off[0]), gaps)
     ratio = off[:, gaps].std(axis=0) / deviation[gaps]
-    # The mean of overlapping blocks is better than each of them, whose variance kriging says.
+    # The mean of overlapping tiles is better than each of them, to which the kriging variance refers.
     assert 0.93 < np.median(ratio) < 1.0
-    # 300 draws tell a deviation to 4 %.
+    # The standard error of a standard deviation of 300 draws is 4%.
     assert np.quantile(ratio, 0.02) > 0.75
     assert np.quantile(ratio, 0.98) < 1.12
 

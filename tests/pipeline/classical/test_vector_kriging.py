@@ -1,4 +1,4 @@
-"""Currents from their components: against the dense Gaussian conditional, and what the geometry says."""
+"""Currents from their components, against the dense Gaussian conditional and in simple geometries."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from fields import eddies, seen_by_radars
 from oceanfill.pipeline.classical.neighbours import Component, Scales
 from oceanfill.pipeline.classical.vector_kriging import (
     VectorKriging,
+    fit_mean_current,
     fit_vector_covariance,
     hide_radials,
-    mean_current,
 )
 from oceanfill.pipeline.io.coordinates import EARTH_RADIUS
 from oceanfill.pipeline.io.radials import Radials, open_radials
@@ -107,7 +107,7 @@ def with_directions(radials: Radials, *angles: float) -> Radials:
 
 
 def observed(radials: Radials, u: float, v: float, *stations: int) -> Radials:
-    """What the stations would see everywhere of a uniform current; the others see nothing."""
+    """Observations of a uniform current everywhere by some stations; the others have none."""
     made = []
     for number, station in enumerate(radials.stations):
         along = radials.towards[number, 0] * u + radials.towards[number, 1] * v
@@ -120,7 +120,7 @@ def observed(radials: Radials, u: float, v: float, *stations: int) -> Radials:
     return replace(radials, stations=tuple(made))
 
 
-def test_two_stations_at_right_angles_see_the_current():
+def test_two_stations_at_right_angles_determine_the_current():
     radials = observed(with_directions(few(), 30, 120), 0.3, -0.2, 0, 1)
     u, v, uu, vv, uv = VectorKriging(SCALES, (0.0, 0.0))(radials)[:, :, radials.sea]
     np.testing.assert_allclose(u, 0.3, atol=0.01)
@@ -131,7 +131,7 @@ def test_two_stations_at_right_angles_see_the_current():
 
 
 @pytest.mark.parametrize("bearing", [0.0, 25.0, 90.0, 140.0])
-def test_where_one_station_sees_the_error_lies_across_its_direction(bearing):
+def test_the_error_of_one_station_lies_across_its_direction(bearing):
     radials = observed(with_directions(few(), bearing, bearing + 60), 0.3, -0.2, 0)
     current = VectorKriging(SCALES, (0.0, 0.0))(radials)
     size, ways = np.linalg.eigh(square(current, (2, 4, 4)))
@@ -143,10 +143,10 @@ def test_where_one_station_sees_the_error_lies_across_its_direction(bearing):
 
 def test_the_mean_current_is_found_from_projections():
     radials = observed(few(), 0.12, 0.34, 0, 1)
-    assert mean_current(radials) == pytest.approx((0.12, 0.34), abs=1e-5)
+    assert fit_mean_current(radials) == pytest.approx((0.12, 0.34), abs=1e-5)
 
 
-def test_fitted_scales_tell_the_hidden_current_and_their_error_holds():
+def test_fitted_scales_estimate_the_hidden_current_with_its_error():
     truth = eddies(dates=16, rows=16, columns=18, seed=2)
     radials = open_radials(seen_by_radars(truth), "direction")
     kriging = fit_vector_covariance(radials)
@@ -163,9 +163,9 @@ def test_fitted_scales_tell_the_hidden_current_and_their_error_holds():
     assert claimed == pytest.approx(np.sqrt((off[:, by_none] ** 2).mean()), rel=0.4)
 
 
-def test_a_record_without_gaps_has_the_usual_scales(caplog):
+def test_a_record_without_gaps_has_default_scales(caplog):
     radials = observed(few(), 0.1, 0.2, 0, 1)
     assert not hide_radials(radials, 0.2, np.random.default_rng(0)).any()
     kriging = fit_vector_covariance(radials)
-    assert "usual ones" in caplog.text
+    assert "its scales are the defaults" in caplog.text
     assert kriging.scales.sill > 0

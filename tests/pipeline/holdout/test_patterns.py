@@ -7,31 +7,30 @@ import pytest
 from fields import cloudy_field
 from oceanfill.pipeline.holdout.patterns import (
     HOLDOUTS,
+    count_missing_dates,
     distance_and_age,
     draw_cloud_gaps,
     hide_clouds,
     hide_pixels,
-    missing_runs,
 )
-from oceanfill.pipeline.holdout.splits import difficulty_weights, error_groups, hold_out
 from oceanfill.pipeline.io.field import grid_spacing
 
 
-def test_missing_runs_count_the_dates_before_and_after():
+def test_count_missing_dates_count_the_dates_before_and_after():
     observed = np.array([1, 0, 0, 1, 0], dtype=bool).reshape(5, 1, 1)
-    before, after = missing_runs(observed)
+    before, after = count_missing_dates(observed)
     assert before.ravel().tolist() == [0, 0, 1, 2, 0]
     assert after.ravel().tolist() == [2, 1, 0, 1, 0]
 
 
-def test_spells_pair_an_observed_cell_with_a_missing_one_of_the_same_pixel():
+def test_cloud_gaps_pair_an_observed_cell_with_a_missing_one_of_the_same_pixel():
     field = cloudy_field()
     found = draw_cloud_gaps(field, 500, np.random.default_rng(0))
     assert len(found.target) == 500
     assert field.observed[tuple(found.target.T)].all()
     assert not field.observed[tuple(found.model.T)].any()
     np.testing.assert_array_equal(found.target[:, 1:], found.model[:, 1:])
-    before, after = (run[tuple(found.model.T)] for run in missing_runs(field.observed))
+    before, after = (run[tuple(found.model.T)] for run in count_missing_dates(field.observed))
     whole = (found.before == before) & (found.after == after)
     assert whole[(before + after) > 0].mean() == pytest.approx(0.5, abs=0.1)  # the others are of one date
     assert ((found.before == 0) & (found.after == 0))[~whole].all()
@@ -48,25 +47,8 @@ def test_hidden_values_are_observed_and_have_the_shape_of_other_dates_clouds(sha
             np.array_equal(hidden[date], field.observed[date] & field.sea & ~field.observed[other])
             for other in range(len(hidden))
         ]
-        assert any(clouds), f"what is hidden on date {date} is no other date's cloud"
+        assert any(clouds), f"the values hidden on date {date} are not under the clouds of another date"
         assert (field.observed[date] & ~hidden[date]).sum() >= 0.1 * field.observed[date].sum()
-
-
-def test_nothing_is_hidden_twice_and_the_two_parts_share_no_date():
-    field = cloudy_field()
-    choosing, scored = hold_out(field, 0.2, np.random.default_rng(2))
-    assert choosing.any()
-    assert scored.any()
-    assert not (choosing.any(axis=(1, 2)) & scored.any(axis=(1, 2))).any()
-    assert choosing.sum() / scored.sum() == pytest.approx(1, abs=0.9)
-
-
-def test_a_hold_out_of_one_date_is_halved_in_space():
-    field = cloudy_field(dates=2)
-    choosing, scored = hold_out(field, 0.01, np.random.default_rng(0))
-    columns = field.sea.shape[1] // 2
-    assert not choosing[:, :, columns:].any()
-    assert not scored[:, :, :columns].any()
 
 
 def unseen_pixels():
@@ -79,7 +61,7 @@ def unseen_pixels():
 
 
 def test_pixels_are_hidden_on_all_dates_as_often_as_gaps_are_of_such():
-    """As many values as pieces fit into, none of which has more than 2 % of them; clouds hide the others."""
+    """Pieces fill their share up to one of them, at most 2% of the values; clouds hide the others."""
     field, unseen = unseen_pixels()
     part = unseen.sum() * 12 / (field.sea & ~field.observed).sum()
     (whole,) = hide_pixels([field], 1, 0.2, np.random.default_rng(0))
@@ -92,7 +74,7 @@ def test_pixels_are_hidden_on_all_dates_as_often_as_gaps_are_of_such():
 
 
 def test_pixels_that_are_hidden_on_all_dates_lie_as_those_that_are_never_observed():
-    """One step of 40 x 50 brings the latter on all of the former; by chance 40 would be in one of 1e28."""
+    """Just one of 40 x 50 steps moves them onto all hidden pixels; a random pattern has none (1 in 1e28)."""
     field, unseen = unseen_pixels()
     (whole,) = hide_pixels([field], 1, 0.2, np.random.default_rng(0))
     hidden = whole.any(axis=0)
@@ -101,13 +83,13 @@ def test_pixels_that_are_hidden_on_all_dates_lie_as_those_that_are_never_observe
     assert sum(np.roll(unseen, step, axis=(0, 1))[hidden].all() for step in steps) == 1
 
 
-def test_few_pixels_that_are_never_observed_are_left_at_that():
+def test_few_pixels_that_are_never_observed_are_neglected():
     field = cloudy_field(dates=30, rows=40, columns=50)
     field.values[:, 20, 20] = np.nan
     assert not np.any(hide_pixels([field], 1, 0.2, np.random.default_rng(0)))
 
 
-def test_what_was_hidden_is_not_taken_for_never_observed():
+def test_hidden_values_do_not_count_as_never_observed():
     field = cloudy_field(dates=30, rows=40, columns=50)
     squares = np.kron(np.random.default_rng(7).random((20, 25)) < 0.2, np.ones((2, 2), bool))
     known = field.hide(field.observed & squares)
@@ -121,28 +103,6 @@ def test_the_same_seed_hides_the_same():
     field = cloudy_field()
     first, second = (hide_clouds(field, 0.2, np.random.default_rng(5)) for _ in range(2))
     np.testing.assert_array_equal(first, second)
-
-
-def test_errors_hang_together_by_dates_and_by_sixteenths_of_the_map():
-    where = np.ones((5, 2, 8, 12), bool)
-    date, place = error_groups(where)
-    np.testing.assert_array_equal(date, np.nonzero(where)[0])
-    rows, columns = np.repeat(range(4), 2), np.repeat(range(4), 3)
-    expected = np.broadcast_to(4 * rows[:, None] + columns, where.shape)
-    np.testing.assert_array_equal(place, expected[where])
-    where[:3] = False
-    (few,) = error_groups(where)
-    np.testing.assert_array_equal(few, expected[where])
-
-
-def test_weights_make_hidden_values_as_hard_as_the_gaps():
-    rng = np.random.default_rng(3)
-    real = rng.normal(2, 0.5, 20_000)
-    hidden = rng.normal(1.5, 0.5, 20_000)
-    weight = difficulty_weights(hidden, real)
-    assert np.average(hidden, weights=weight) == pytest.approx(real.mean(), abs=0.05)
-    assert np.average(hidden > 2, weights=weight) == pytest.approx(0.5, abs=0.03)
-    assert weight.max() <= 10
 
 
 def test_whole_pieces_are_hidden_and_the_largest_of_a_date_is_kept():
@@ -189,7 +149,7 @@ def test_values_under_simulated_altimeters_are_hidden(share):
     np.testing.assert_array_equal(hidden, again)
 
 
-def test_what_an_altimeter_hides_on_a_date_is_a_line():
+def test_an_altimeter_hides_a_line_on_a_date():
     field = cloudy_field(dates=2, rows=40, columns=48)
     field.values[:, field.sea] = 1.0
     hidden = HOLDOUTS["altimeters"](field, 0.015, np.random.default_rng(2))
@@ -200,7 +160,7 @@ def test_what_an_altimeter_hides_on_a_date_is_a_line():
     assert np.abs(column - line).max() < 1  # cell
 
 
-def test_remoteness_is_that_of_the_nearest_value_found_one_by_one():
+def test_distance_and_age_are_those_of_the_nearest_value():
     field = cloudy_field(dates=9, rows=12, columns=14)
     field = replace(field, days=field.days + np.array([0, 0, 0, 1, 1, 4, 4, 4, 4.5]))
     field = field.hide(field.observed & (np.arange(9) == 4)[:, None, None])

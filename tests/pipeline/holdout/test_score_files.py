@@ -1,4 +1,4 @@
-"""The values of two files, paired by date and position."""
+"""Scores of files whose values are paired by date and position."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from oceanfill.pipeline.io.field import open_field
 
 @pytest.fixture
 def pair(tmp_path):
-    """Writes a filled dataset and a truth; the estimate is 0.5 too warm in the north, its error is 0.4."""
+    """Write a filled dataset and a truth; the estimate is 0.5 too warm in the north, its error is 0.4."""
     data = cloudy_dataset(dates=6)
     truth = data[["truth"]].rename(truth="sst").assign(mask=data.mask)
     filled = truth.assign(sst=truth.sst + 0.5 * (truth.lat > 36)).assign(sst_error=0 * truth.sst + 0.4)
@@ -37,7 +37,7 @@ def test_values_are_paired_whatever_the_order_and_the_convention(pair):
         assert row["n"] == 3 * int((pair.truth.mask == 1).sum())
 
 
-def test_a_row_for_each_value_of_a_flag(pair):
+def test_each_value_of_a_flag_has_a_row(pair):
     kind = (0 * pair.truth.sst.fillna(0) + (pair.truth.lat > 36)).astype(np.int8)
     kind.attrs = {"flag_values": np.array([0, 1], np.int8), "flag_meanings": "south north"}
     rows = {row["label"]: row for row in score_files(*pair(truth=pair.truth.assign(kind=kind)), by="kind")}
@@ -48,7 +48,7 @@ def test_a_row_for_each_value_of_a_flag(pair):
 
 
 @pytest.mark.parametrize(
-    ("change", "says"),
+    ("change", "message"),
     [
         (lambda filled: filled.assign_coords(lat=filled.lat + 0.05), "its grid .* have no counterpart"),
         (lambda filled: filled.isel(time=slice(1, None)), "1 of the 6 dates"),
@@ -56,13 +56,13 @@ def test_a_row_for_each_value_of_a_flag(pair):
         (lambda filled: filled.rename(sst="chl", sst_error="chl_error"), "no variable in common"),
     ],
 )
-def test_what_cannot_be_paired_is_said(pair, change, says):
-    with pytest.raises(InputError, match=says):
+def test_files_that_cannot_be_paired_raise(pair, change, message):
+    with pytest.raises(InputError, match=message):
         score_files(*pair(change(pair.filled)))
 
 
 def test_the_truth_of_a_field_is_on_its_grid_and_dates(tmp_path):
-    """Of dates and columns that the file has, in another order and another convention of longitudes."""
+    """The file has some dates and columns, in another order and another convention of longitudes."""
     field = cloudy_field(dates=6)
     truth = cloudy_dataset(dates=6)[["truth"]].rename(truth="sst")
     part = truth.isel(time=slice(2, 5), lat=slice(None, None, -1), lon=slice(3, None))

@@ -1,4 +1,4 @@
-"""Scores, on values whose answer is known and against scoringrules."""
+"""Scores of values with known answers, and against scoringrules."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ RADIUS, ROTATION = 6.371e6, 7.2921e-5
 
 @pytest.fixture
 def forecast():
-    """Estimates of errors 0.5 to 2, and a truth that they describe honestly, with gaps."""
+    """Estimates with errors of 0.5 to 2, and a truth with gaps that is drawn from them."""
     rng = np.random.default_rng(0)
     estimate, error = rng.standard_normal((2, 20_000))
     error = 0.5 + 1.5 * norm.cdf(error)
@@ -41,7 +41,7 @@ def test_arrays_with_labels_are_matched_by_name_and_areas_by_latitude():
     assert scores.bias(estimate, truth, areas) == pytest.approx((1 + 4 * 0.5) / 1.5)
 
 
-def test_what_cannot_be_scored_is_an_error():
+def test_missing_estimates_and_invalid_errors_raise():
     with pytest.raises(ValueError, match="estimate is not finite at 1 of 2"):
         scores.rmse(np.array([np.nan, 1]), np.array([0.0, 1]))
     with pytest.raises(ValueError, match="no finite value"):
@@ -53,7 +53,7 @@ def test_what_cannot_be_scored_is_an_error():
 
 
 def test_the_interval_of_a_difference_is_that_of_the_jackknife():
-    """Of groups of different size whose errors hang together; one without a weight changes nothing."""
+    """Groups of correlated errors differ in size; one without a weight changes nothing."""
     rng = np.random.default_rng(0)
     group = np.repeat(np.arange(300), rng.integers(1, 20, 300))
     ours, other = np.exp(0.3 * rng.standard_normal((2, 300)))[:, group] * rng.standard_normal(len(group))
@@ -86,7 +86,7 @@ def test_the_crps_of_an_estimate_without_an_error_is_the_absolute_error():
     assert scores.crps_gaussian(np.array([1.0, 2]), 0.0, np.array([3.0, 2])) == 1
 
 
-def test_an_honest_error_is_recognised_and_one_twice_too_small(forecast):
+def test_coverage_and_spread_of_an_honest_error_and_of_one_half_as_large(forecast):
     estimate, error, truth = forecast
     assert scores.coverage(estimate, error, truth, 1) == pytest.approx(0.6827, abs=0.01)
     assert scores.spread_skill(estimate, error, truth) == pytest.approx(1, abs=0.02)
@@ -148,7 +148,7 @@ def test_geostrophic_velocity_of_a_slope_and_at_the_equator():
     assert np.isnan(u[~away]).all()
 
 
-def test_rmse_of_gradients_and_velocities_does_not_see_a_constant_and_sees_a_slope():
+def test_rmse_of_gradients_and_velocities_ignores_a_constant_and_measures_a_slope():
     lat, lon = turned_grid(0)
     truth = np.sin(lat) + np.cos(lon)
     assert scores.gradient_rmse(truth + 7, truth, lat, lon) == pytest.approx(0, abs=1e-12)
@@ -161,7 +161,7 @@ def test_rmse_of_gradients_and_velocities_does_not_see_a_constant_and_sees_a_slo
 
 @pytest.fixture
 def members():
-    """Nine draws of three dates of 40 cells, whose truth is drawn alike, with gaps and a date without."""
+    """Nine members on three dates of 40 cells, and a truth like them, with gaps and an empty date."""
     rng = np.random.default_rng(1)
     truth = rng.standard_normal((3, 5, 8))
     truth[0, :2] = truth[1] = np.nan
@@ -184,7 +184,7 @@ def test_the_scores_of_members_are_the_fair_ones_of_scoringrules(members):
     assert scores.energy_score(drawn, truth) == pytest.approx(np.mean(fair), rel=1e-12)
 
 
-def test_the_energy_score_sees_that_cells_vary_together():
+def test_the_energy_score_depends_on_the_covariance_of_cells():
     rng = np.random.default_rng(2)
     truth = np.repeat(rng.standard_normal((200, 1)), 10, axis=1)  # ten cells of one value
     together = np.repeat(rng.standard_normal((20, 200, 1)), 10, axis=2)

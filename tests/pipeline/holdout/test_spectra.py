@@ -83,7 +83,7 @@ def test_a_spectrum_asks_for_even_steps_without_gaps():
     truth = RNG.standard_normal((8, 3, 9))
     with pytest.raises(ValueError, match="days are not evenly"):
         resolution(truth, truth, np.arange(8.0) ** 2, np.arange(9.0))
-    with pytest.raises(ValueError, match="no gaps"):
+    with pytest.raises(ValueError, match="without gaps"):
         resolution(np.where(truth > 1, np.nan, truth), truth, np.arange(8.0), np.arange(9.0))
 
 

@@ -158,7 +158,7 @@ def test_a_network_is_not_blamed_for_held_out_dates_that_are_hard_for_its_first_
     """Both miss the held-out values by half more than they say; the guess does not under further clouds."""
     rng = np.random.default_rng(2)
     usual = data.residuals("held_out", *product(data, "guess", 0.4, 0.4).trial)
-    many = np.repeat(np.arange(len(usual.miss)), 50)
+    many = np.repeat(np.arange(len(usual.residual)), 50)
     further = Residuals(
         np.abs(rng.standard_normal(len(many))), usual.covariates[many], np.ones(len(many)), usual.date[many]
     )
