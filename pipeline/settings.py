@@ -164,7 +164,7 @@ def _flat(part: Any) -> list[tuple[str, Any]]:
 
 
 def choose_device(device: str) -> str:
-    """Return "cpu" or "cuda" for "auto", "cpu" or "cuda". Raises `InputError` where there is no GPU to use."""
+    """Return "cpu" or "cuda" for "auto", "cpu" or "cuda". Raises `InputError` if there is no GPU to use."""
     if device not in DEVICES:
         raise InputError(f"no device is called {device!r}; choose auto, cpu or cuda")
     if device == "cpu":

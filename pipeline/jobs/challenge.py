@@ -203,9 +203,10 @@ def challenge(
 ) -> list[Row]:
     """Map a challenge's observations with each method and score the maps by the challenge's definitions.
 
-    ``methods`` are "baseline", the challenge's own optimal interpolation, and those of `methods.find_methods`, by
-    which `fill_tracks` fills a grid of ``step`` degrees; a row says so where that delivers something else
-    than was asked for. The maps of each are left in the folder ``output``, as ``ssh`` (time, lat, lon).
+    ``methods`` are "baseline", the challenge's own optimal interpolation, and the names of
+    `methods.find_methods`, with which `fill_tracks` fills a grid of ``step`` degrees; the row has the name of
+    the candidate that was delivered, where that is another. The maps of each method are written to the folder
+    ``output``, as ``ssh`` (time, lat, lon).
     Raises `InputError` for unknown names and for a folder that lacks files.
     """
     if name not in CHALLENGES:

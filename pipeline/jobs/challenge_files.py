@@ -111,6 +111,7 @@ def _check(file: str, dataset: xr.Dataset, names: list[str]) -> None:
     lacking = [name for name in names if name not in dataset.variables]
     if lacking:
         raise InputError(
-            f"{file}: there is no {list_names(lacking)}, which this file of the challenge should have (it has "
+            f"{file}: there is no {list_names(lacking)}, which this file of the challenge should have (it "
+            "has "
             f"{list_names(dataset.variables)}); fetch the challenge's own file"
         )

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..holdout import spectra
 from ..holdout.patterns import HOLDOUTS, distance_and_age
-from ..holdout.scores import bias, coverage, crps_gaussian, mae, rmse, rmse_interval, sums
+from ..holdout.score_sums import ScoreSums
 from ..io.field import Field
 from ..io.opening import check_names
 from ..io.writing import replace_atomically
@@ -89,12 +89,12 @@ def compare(
     """Score methods on values that are hidden from a field.
 
     ``methods`` are names, methods or functions, as for `methods.find_method`; by default the usual ones.
-    ``holdout`` (`patterns.HOLDOUTS`) decides how a fifth of the observed values is hidden. On one half of them,
-    the validation set, the standard errors are scaled and networks choose their epoch; the other half, the
-    test set of other dates, is scored. ``folds`` repeats this with other hidden values, scored together. With
-    ``truth`` (time, lat, lon), finite where it is known, the gaps themselves are scored and the hidden values
-    are only used to scale the errors. The ``options`` are those of `FillSettings` and its parts; training,
-    seed, device and quiet count.
+    ``holdout`` (`patterns.HOLDOUTS`) decides how a fifth of the observed values is hidden. On one half of
+    them, the validation set, the standard errors are scaled and networks choose their epoch; the other half,
+    the test set of other dates, is scored. ``folds`` repeats this with other hidden values, scored together.
+    With ``truth`` (time, lat, lon), finite where it is known, the gaps themselves are scored and the hidden
+    values are only used to scale the errors. The ``options`` are those of `FillSettings` and its parts;
+    training, seed, device and quiet count.
 
     A row has the method, n, rmse and its 95% interval rmse_low and rmse_high (bootstrap over dates), bias,
     mae, crps, coverage_1sigma, coverage_2sigma, tie (whether that interval of the difference from the best
@@ -235,32 +235,20 @@ def locate(known: Field, here: NDArray[np.bool_]) -> Scored:
 
 
 def score_rows(scored: Scored) -> list[dict[str, Any]]:
-    """A row a method that did not fail, best first."""
-    date = scored.cell[:, 0]
-    weight = sums(date, scored.weight)
-    squares: dict[str, Floats] = {}
+    """Return a row for each method that did not fail, best first."""
+    found = {
+        name: ScoreSums.from_estimate(mean, error, scored.truth, scored.weight, scored.cell[:, 0])
+        for name, (mean, error) in scored.estimates.items()
+    }
+    names = sorted(found, key=lambda name: found[name].rmse)
     rows: list[dict[str, Any]] = []
-    for name, (mean, error) in scored.estimates.items():
-        given = scored.truth, scored.weight
-        squares[name] = sums(date, scored.weight * (mean - scored.truth) ** 2)
+    for name in names:
+        sums, best = found[name], found[names[0]]
+        low, high = sums.rmse_interval()
+        tie = name != names[0] and sums.rmse_interval(best)[0] <= 0
         rows.append(
-            {
-                "method": name,
-                "n": len(scored.truth),
-                "rmse": rmse(mean, *given),
-                "bias": bias(mean, *given),
-                "mae": mae(mean, *given),
-                "crps": crps_gaussian(mean, error, *given),
-                "coverage_1sigma": coverage(mean, error, scored.truth, 1, scored.weight),
-                "coverage_2sigma": coverage(mean, error, scored.truth, 2, scored.weight),
-            }
+            {"method": name} | sums.to_dict() | {"rmse_low": low, "rmse_high": high, "tie": bool(tie)}
         )
-    rows.sort(key=lambda row: row["rmse"])
-    for row in rows:
-        own, best = squares[row["method"]], squares[rows[0]["method"]]
-        row["rmse_low"], row["rmse_high"] = rmse_interval(own, weight)
-        low, _ = rmse_interval(own, weight, best)
-        row["tie"] = bool(row is not rows[0] and low <= 0)
     return rows
 
 

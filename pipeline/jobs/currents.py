@@ -78,8 +78,8 @@ def fill_radials(
     """Return the current on every sea cell from radial velocities and their directions (`open_radials`).
 
     The dataset has ``u``, ``v``, ``u_error``, ``v_error`` (of the current itself, not of an observation) and
-    ``uv_covariance``. Methods are those whose ``currents`` is true. Raises `InputError` for input and settings
-    that cannot be used.
+    ``uv_covariance``. Methods are those whose ``currents`` is true. Raises `InputError` for input and
+    settings that cannot be used.
     """
     method, flow = find_method(settings.method), settings.currents.flow
     if not method.currents:
@@ -228,10 +228,11 @@ def project_along(radials: Radials, current: Floats) -> tuple[Floats, Floats]:
 
 
 def weigh_held_out(radials: Radials, guess: CurrentCandidate, held: NDArray[np.bool_]) -> Floats:
-    """(time, station, lat, lon) weights of what is ``held_out`` out, by the error of the guess along directions.
+    """Return weights (time, station, lat, lon) with which held-out velocities are as difficult as the gaps.
 
-    What is not seen is each station's component where it has a direction and sees nothing: without weights
-    velocities would count most that another station sees as well.
+    The difficulty is the error of the guess along the directions; the gaps are each station's component where
+    it has a direction and no velocity. Without weights, velocities that another station observes as well
+    would count most.
     """
     unseen = np.isnan(radials.values) & radials.towards.any(axis=1) & radials.sea
     error, real = (np.sqrt(project_along(radials, one)[1]) for one in (guess.trial, guess.estimate))
@@ -297,7 +298,7 @@ def fit_factor(off: Floats, claimed: Floats, noise: Floats) -> float:
 def _dataset(
     radials: Radials, current: Floats, attributes: Mapping[str, Any], intervals: Mapping[int, float]
 ) -> xr.Dataset:
-    """Return u, v, their errors, intervals and covariance on the grid of the first station, with CF's names."""
+    """Return u, v, their errors, intervals and covariance on the grid of the first station."""
     units = str(radials.stations[0].source.attrs.get("units", "m s-1"))
     first = radials.stations[0]
     parts = []

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..holdout.calibration import Calibration, calibrate
-from ..holdout.scores import bias, coverage, rmse, rmse_interval, sums
+from ..holdout.score_sums import ScoreSums
+from ..holdout.scores import rmse
 from ..io.field import Field
 from ..training.heldout import HeldOut, Pairs
 from .methods import Candidate, Candidates
@@ -111,9 +112,9 @@ def select_candidate(rows: list[dict[str, Any]], found: Sequence[Pairs]) -> int:
     """Return the index of the candidate to deliver; the ``rows``, the simplest first, are given the reason.
 
     It is the simplest one that is not worse than the one with the least RMSE by more than a standard error of
-    the difference (Breiman et al. 1984, Classification and Regression Trees), from a bootstrap over groups of
-    values with related errors. A network has chosen its epoch on the same values, which flatters it; and where
-    there are too few values to decide, the simpler candidate is the safer one.
+    the difference (Breiman et al. 1984, Classification and Regression Trees), from a bootstrap over groups
+    of values with related errors. A network has chosen its epoch on the same values, which flatters it; and
+    where there are too few values to decide, the simpler candidate is the safer one.
     """
     errors = [rmse(one.mean, one.truth, one.weight) for one in found]
     least = int(np.argmin(errors))
@@ -136,11 +137,13 @@ def select_candidate(rows: list[dict[str, Any]], found: Sequence[Pairs]) -> int:
 
 def _excess_rmse(one: Pairs, other: Pairs) -> float:
     """Return the excess of an RMSE less a standard error, the largest over the kinds of groups."""
-    squares = [pairs.weight * (pairs.mean - pairs.truth) ** 2 for pairs in (one, other)]
     lows = []
     for group in one.groups:
-        ours, theirs, weight = (sums(group, part) for part in (*squares, one.weight))
-        lows.append(rmse_interval(ours, weight, theirs, _ONE_STANDARD_ERROR)[0])
+        ours, theirs = (
+            ScoreSums.from_estimate(pairs.mean, None, pairs.truth, pairs.weight, group)
+            for pairs in (one, other)
+        )
+        lows.append(ours.rmse_interval(theirs, _ONE_STANDARD_ERROR)[0])
     return min(lows)
 
 
@@ -165,13 +168,7 @@ def _calibrate(data: HeldOut, candidate: Candidate, part: str) -> Calibration:
     return calibrate(data.residuals(part, *candidate.trial).append(candidate.further_residuals))
 
 
-def score_pairs(pairs: Pairs) -> dict[str, Any]:
+def score_pairs(pairs: Pairs) -> dict[str, float]:
     """Return the figures of a row of the score."""
-    mean, error, truth, weight, _ = pairs
-    return {
-        "n": len(truth),
-        "rmse": rmse(mean, truth, weight),
-        "bias": bias(mean, truth, weight),
-        "coverage_1sigma": coverage(mean, error, truth, 1, weight),
-        "coverage_2sigma": coverage(mean, error, truth, 2, weight),
-    }
+    sums = ScoreSums.from_estimate(pairs.mean, pairs.error, pairs.truth, pairs.weight, pairs.groups[0])
+    return sums.to_dict()

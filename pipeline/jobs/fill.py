@@ -166,7 +166,8 @@ class _Job:
         if further:
             if asked or large:
                 raise InputError(
-                    f"{1 + further} variables are filled together in memory and not block by block; leave out "
+                    f"{1 + further} variables are filled together in memory and not block by block; leave "
+                    "out "
                     "--workers, --cluster and --cache, choose a smaller --region or --period, or allow more "
                     "--memory"
                 )
@@ -174,7 +175,8 @@ class _Job:
         needed = asked or large or (self.method.wraps and any(one.cyclic for one in surveys))
         if needed and self.settings.samples:
             raise InputError(
-                "posterior draws are made in memory and not block by block; leave out --samples, or --workers, "
+                "posterior draws are made in memory and not block by block; leave out --samples, or "
+                "--workers, "
                 "--cluster and --cache, choose a smaller --region or --period, or allow more --memory"
             )
         return needed

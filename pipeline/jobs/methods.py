@@ -1,7 +1,7 @@
 """The methods that fill a field: ours, those of other packages, and plain functions.
 
-A method is an object with a name, its properties and a call. Other packages add theirs through entry points of
-the group ``oceanfill.methods``, each a `Method`, a function of a field, or several of these. Nothing here
+A method is an object with a name, its properties and a call. Other packages add theirs through entry points
+of the group ``oceanfill.methods``, each a `Method`, a function of a field, or several of these. Nothing here
 imports torch before a method runs, so the command line can list the methods at once.
 """
 
