@@ -105,7 +105,7 @@ def _batch(options: argparse.Namespace) -> None:
 
     if options.output is not None:
         check_folder(options.output)
-    lines = run(read(options.table), number=options.workers, quiet=options.quiet, only=options.row)
+    lines = run(read(options.table), n_workers=options.workers, quiet=options.quiet, only=options.row)
     print_table(batch_table(lines))
     if options.output is not None:
         write(lines, options.output)

@@ -1,4 +1,4 @@
-"""Many regions, variables or settings in one go: a table of `oceanfill fill` commands."""
+"""Many fills in one run: a table of `oceanfill fill` commands."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _SCORES = ("delivered", "held_out_n", "held_out_rmse", "held_out_bias", "held_ou
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the table: its name and the words after ``oceanfill``."""
+    """A row of the table: its name and the words after ``oceanfill``."""
 
     name: str
     output: Path
@@ -39,12 +39,12 @@ class Row:
 
     @property
     def log(self) -> Path:
-        """The file that takes what the command says."""
+        """The file for the log of the command."""
         return self.output.with_name(self.output.name + ".log")
 
     @property
     def is_done(self) -> bool:
-        """Whether the output was made by this very command from inputs that have not changed since."""
+        """Whether the output was made by the same command from inputs that have not changed since."""
         try:
             files = [entry for entry in list_inputs(self.inputs) if isinstance(entry, str)]
             newest = max(Path(file).stat().st_mtime for file in files)
@@ -56,11 +56,11 @@ class Row:
 
 
 def read(path: str | os.PathLike[str]) -> list[Row]:
-    """The rows of a YAML file: ``defaults``, options of every row, and ``jobs``, a list of rows.
+    """Read the rows of a YAML file: ``defaults``, options of every row, and ``jobs``, a list of rows.
 
-    Keys are the options of ``oceanfill fill`` (``observation_error`` or ``observation-error``), besides
-    ``inputs`` and ``output``; true and false stand for options without a value. Relative paths start at the
-    file. Raises `InputError` for a file that is not this and for outputs that two rows share.
+    Keys are ``inputs``, ``output``, ``name`` and the options of ``oceanfill fill`` (``observation_error`` or
+    ``observation-error``); true and false switch options without a value. Relative paths start at the file.
+    Raises `InputError` for any other file and for outputs that two rows share.
     """
     try:
         table = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
@@ -85,23 +85,23 @@ def read(path: str | os.PathLike[str]) -> list[Row]:
 
 
 def run(
-    rows: Sequence[Row], *, number: int = 1, quiet: bool = True, only: int | None = None
+    rows: Sequence[Row], *, n_workers: int = 1, quiet: bool = True, only: int | None = None
 ) -> list[dict[str, Any]]:
-    """Run the rows, ``number`` at a time, and return a line of each: name, seconds or why it failed, score.
+    """Run the rows, ``n_workers`` at a time, and return a line for each: name, state, score.
 
-    A row whose output is there already, made by the same command of older inputs, is not run again; one that
-    was killed goes on as `oceanfill fill` does. ``only`` runs one row, by its number from zero.
+    A row whose output was made by the same command from inputs that have not changed since is skipped; one
+    that was killed is resumed as `oceanfill fill` does. ``only`` runs one row, by its number from zero.
     """
     if only is not None:
         if not 0 <= only < len(rows):
             raise InputError(f"there is no row {only}; the table has {len(rows)}, counted from 0")
         rows = rows[only : only + 1]
-    with ThreadPoolExecutor(number) as pool, progress("filling", len(rows), quiet) as advance:
-        return list(_told(pool.map(_run, rows), advance))
+    with ThreadPoolExecutor(n_workers) as pool, progress("filling", len(rows), quiet) as advance:
+        return list(_log_each(pool.map(_run, rows), advance))
 
 
 def write(lines: Sequence[Mapping[str, Any]], path: str | os.PathLike[str]) -> None:
-    """The lines as CSV."""
+    """Write the lines as CSV."""
     check_folder(path)
     with replace_atomically(path) as temporary:
         pd.DataFrame(lines).to_csv(temporary, index=False)
@@ -110,7 +110,7 @@ def write(lines: Sequence[Mapping[str, Any]], path: str | os.PathLike[str]) -> N
 def _row(path: str | os.PathLike[str], number: int, defaults: Mapping[str, Any], job: Any) -> Row:
     where = f"{path}: job {number}"
     if not isinstance(job, dict) or not isinstance(defaults, dict):
-        raise InputError(f"{where}: is no mapping of options; see `oceanfill batch --help` for an example")
+        raise InputError(f"{where}: is not a mapping of options; see `oceanfill batch --help` for an example")
     options = {str(key).replace("-", "_"): value for key, value in (defaults | job).items()}
     if "inputs" not in options or "output" not in options:
         raise InputError(f"{where}: has no {'output' if 'inputs' in options else 'inputs'}; give it one")
@@ -137,7 +137,7 @@ def _path(beside: Path, name: str) -> str:
 
 def _run(row: Row) -> dict[str, Any]:
     if row.is_done:
-        return {"job": row.name, "state": "was there"} | _score(row)
+        return {"job": row.name, "state": "skipped (up to date)"} | _score(row)
     try:
         row.output.parent.mkdir(parents=True, exist_ok=True)
         with row.log.open("w", encoding="utf-8") as log:
@@ -164,7 +164,7 @@ def _attributes(path: Path) -> dict[str, Any]:
         return {}
 
 
-def _told(lines: Iterator[dict[str, Any]], advance: Any) -> Iterator[dict[str, Any]]:
+def _log_each(lines: Iterator[dict[str, Any]], advance: Any) -> Iterator[dict[str, Any]]:
     for line in lines:
         _log.info("%s: %s", line["job"], line["state"])
         advance(1)

@@ -28,7 +28,7 @@ from ..io.opening import Opening
 from ..io.writing import check_writable, write_dataset
 from ..progress import progress
 from ..settings import FillSettings, TrackGrid
-from .challenge_files import Points, joined, one, read_mean_topography, read_points, read_reference
+from .challenge_files import Points, find_file, join_points, read_mean_topography, read_points, read_reference
 from .methods import find_method, find_methods
 from .tracks import fill_tracks
 
@@ -59,24 +59,24 @@ class Row(NamedTuple):
 
 
 class Challenge(ABC):
-    """A challenge's folder: what is mapped, on which dates, and the scores of maps.
+    """A challenge's folder: the observations to map, the dates, and the scores of maps.
 
-    What they are scored against is read at once: a file that is missing is missed before the mapping.
+    The reference data are read first, so a missing file is reported before hours are spent on mapping.
     """
 
-    # Files by what the leaderboard calls them; first the usual.
+    # Files by their names on the leaderboard; the usual ones first.
     missions: ClassVar[dict[str, tuple[str, ...]]]
     published: ClassVar[tuple[Row, ...]]
     unit: ClassVar[str]  # of lambda_x
     first_seen: ClassVar[pd.Timestamp]
     dates: ClassVar[pd.DatetimeIndex]  # of the maps that are scored
-    noon: ClassVar[bool]  # maps are compared with the means of their days, and not with what is at midnight
+    noon: ClassVar[bool]  # maps are compared with daily means, not with fields at midnight
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def seen(self, observations: str, averaged: int = 1) -> dict[str, Points]:
-        """What may be mapped, in the region and a degree around it, by mission."""
+    def read_observations(self, observations: str, averaged: int = 1) -> dict[str, Points]:
+        """Return the observations to map, in the region and a degree around it, by mission."""
         last = self.dates[-1] + pd.Timedelta(days=_DAYS_AROUND)
         points = {
             name: self._read(name, averaged).within(_AROUND, self.first_seen, last)
@@ -92,15 +92,15 @@ class Challenge(ABC):
 
     @abstractmethod
     def _read(self, mission: str, averaged: int) -> Points:
-        """A file of observations."""
+        """Read a file of observations."""
 
-    def levels(self, maps: xr.DataArray) -> xr.DataArray:
-        """(time, lat, lon) the sea level, as it is scored, of maps of what is observed."""
+    def to_scored_level(self, maps: xr.DataArray) -> xr.DataArray:
+        """Return the sea level to score (time, lat, lon) from maps of the observed quantity."""
         return maps
 
     @abstractmethod
     def score(self, levels: xr.DataArray) -> dict[str, float]:
-        """mu, sigma, lambda_x (and lambda_t) of sea levels (time, lat, lon) on the ``dates``."""
+        """Return mu, sigma, lambda_x (and lambda_t) of sea levels (time, lat, lon) on the ``dates``."""
 
 
 class Simulated(Challenge):
@@ -130,12 +130,12 @@ class Simulated(Challenge):
         self.truth = read_reference(folder / "dc_ref", self.dates)
 
     def _read(self, mission: str, averaged: int) -> Points:
-        path = one(self.folder / "dc_obs", f"2020a_SSH_mapping_NATL60_{mission}.nc")
+        path = find_file(self.folder / "dc_obs", f"2020a_SSH_mapping_NATL60_{mission}.nc")
         return read_points(path, {"ssh_model": 1}, averaged=averaged)
 
     def score(self, levels: xr.DataArray) -> dict[str, float]:
         truth = self.truth.to_numpy()
-        found = on(levels, self.truth).to_numpy()
+        found = interpolate_maps(levels, self.truth).to_numpy()
         mu, sigma = spectra.skill(found, truth)
         days = np.arange(len(self.dates), dtype=float)
         lambda_x, lambda_t = spectra.resolution(found, truth, days, self.truth.lon.to_numpy())
@@ -169,11 +169,11 @@ class Observed(Challenge):
         return self._track(mission, {"sla_unfiltered": 1}, averaged)
 
     def _track(self, mission: str, terms: dict[str, float], averaged: int = 1) -> Points:
-        path = one(self.folder / "dc_obs", f"dt_*_{mission}_phy_l3_*.nc")
+        path = find_file(self.folder / "dc_obs", f"dt_*_{mission}_phy_l3_*.nc")
         return read_points(path, terms, "latitude", "longitude", averaged)
 
-    def levels(self, maps: xr.DataArray) -> xr.DataArray:
-        return maps + on(self.mean, maps)
+    def to_scored_level(self, maps: xr.DataArray) -> xr.DataArray:
+        return maps + interpolate_maps(self.mean, maps)
 
     def score(self, levels: xr.DataArray) -> dict[str, float]:
         truth = self.truth
@@ -228,18 +228,18 @@ def challenge(
         start = time.perf_counter()
         shown = method
         if method == BASELINE:
-            points = joined(list(task.seen(chosen, _BASELINE_AVERAGED).values()))
-            maps = baseline(points, task.dates, quiet=settings.quiet)
+            points = join_points(list(task.read_observations(chosen, _BASELINE_AVERAGED).values()))
+            maps = map_baseline(points, task.dates, quiet=settings.quiet)
         else:
             filled = fill_tracks(
-                along_tracks(task.seen(chosen), task.noon),
+                make_track_dataset(task.read_observations(chosen), task.noon),
                 Opening(),
                 replace(settings, method=method, tracks=TrackGrid(grid=step, bounds=_AROUND)),
             )
             maps = filled["ssh_analysis"].rename(latitude="lat", longitude="lon").reindex(time=task.dates)
             if find_method(method).trains and filled.attrs["delivered"] != method:
                 shown = f"{method}: {filled.attrs['delivered']}"
-        levels = task.levels(maps)
+        levels = task.to_scored_level(maps)
         seconds = time.perf_counter() - start
         if output is not None:
             kept = levels.drop_attrs().assign_attrs(units="m", long_name=f"sea level by {shown}")
@@ -251,10 +251,10 @@ def challenge(
     return rows
 
 
-def baseline(points: Points, dates: pd.DatetimeIndex, quiet: bool = True) -> xr.DataArray:
-    """(time, lat, lon) the challenges' optimal interpolation, of the values within 14 days, at midnight.
+def map_baseline(points: Points, dates: pd.DatetimeIndex, quiet: bool = True) -> xr.DataArray:
+    """Map values within 14 days by the challenges' optimal interpolation (time, lat, lon), at midnight.
 
-    Raises `InputError` for more values than one matrix holds, as of a swath.
+    Raises `InputError` for more values than one matrix can hold, such as those of a swath.
     """
     lat0, lat1, lon0, lon1 = _REGION
     lat, lon = (
@@ -284,12 +284,12 @@ def baseline(points: Points, dates: pd.DatetimeIndex, quiet: bool = True) -> xr.
     return xr.DataArray(np.reshape(maps, shape), {"time": dates, "lat": lat, "lon": lon})
 
 
-def along_tracks(seen: Mapping[str, Points], noon: bool) -> xr.Dataset:
-    """``ssh`` at the points of missions, as `fill_tracks` reads it.
+def make_track_dataset(seen: Mapping[str, Points], noon: bool) -> xr.Dataset:
+    """Return ``ssh`` at the points of missions as a dataset that `fill_tracks` reads.
 
-    By ``noon`` the map of a date is that of its noon, and not of its midnight.
+    With ``noon`` the map of a date is that of its noon instead of its midnight.
     """
-    points = joined(list(seen.values()))
+    points = join_points(list(seen.values()))
     mission = np.repeat(list(seen), [len(part.level) for part in seen.values()])
     order = np.argsort(points.time, kind="stable")
     shift = np.timedelta64(12, "h") if noon else np.timedelta64(0, "h")
@@ -306,8 +306,8 @@ def along_tracks(seen: Mapping[str, Points], noon: bool) -> xr.Dataset:
     )
 
 
-def on(maps: xr.DataArray, grid: xr.DataArray) -> xr.DataArray:
-    """Maps on another grid's ``lat`` and ``lon``, bilinear, extrapolated by what rounding leaves outside."""
+def interpolate_maps(maps: xr.DataArray, grid: xr.DataArray) -> xr.DataArray:
+    """Interpolate maps bilinearly to the ``lat`` and ``lon`` of another grid; rounding errors extrapolate."""
     return maps.interp(lat=grid.lat, lon=grid.lon, kwargs={"fill_value": "extrapolate"})
 
 

@@ -42,7 +42,7 @@ class Points(NamedTuple):
         return Points(self.time[here], self.lat[here], self.lon[here], self.level[here])
 
 
-def one(folder: Path, pattern: str) -> Path:
+def find_file(folder: Path, pattern: str) -> Path:
     """The file of a folder that matches. Raises `InputError` where there is none, or more than one."""
     found = sorted(folder.glob(pattern))
     if len(found) != 1:
@@ -80,7 +80,7 @@ def read_points(
     return Points(*(part.to_numpy()[known] for part in (*parts, level)))
 
 
-def joined(parts: list[Points]) -> Points:
+def join_points(parts: list[Points]) -> Points:
     """The points of several files."""
     return Points(*(np.concatenate(values) for values in zip(*parts, strict=True)))
 
@@ -92,7 +92,7 @@ def read_reference(folder: Path, dates: pd.DatetimeIndex) -> xr.DataArray:
     """
     days = []
     for date in dates:
-        with open_input(str(one(folder, _REFERENCE.format(date)))) as (file, dataset):
+        with open_input(str(find_file(folder, _REFERENCE.format(date)))) as (file, dataset):
             _check(file, dataset, ["time", "lat", "lon", "sossheig"])
             days.append(dataset["sossheig"].mean("time").compute())
     joint = xr.concat(days, pd.Index(dates, name="time"))
@@ -101,7 +101,7 @@ def read_reference(folder: Path, dates: pd.DatetimeIndex) -> xr.DataArray:
 
 def read_mean_topography(folder: Path) -> xr.DataArray:
     """(lat, lon) the mean dynamic topography (m) that is added to anomalies, longitudes 0 to 360."""
-    with open_input(str(one(folder, "mdt.nc"))) as (file, dataset):
+    with open_input(str(find_file(folder, "mdt.nc"))) as (file, dataset):
         _check(file, dataset, ["lat", "lon", "mdt"])
         mean = dataset["mdt"].squeeze(drop=True).load()
     return mean.assign_coords(lon=mean.lon % 360).sortby(["lat", "lon"])
@@ -111,7 +111,6 @@ def _check(file: str, dataset: xr.Dataset, names: list[str]) -> None:
     lacking = [name for name in names if name not in dataset.variables]
     if lacking:
         raise InputError(
-            f"{file}: there is no {list_names(lacking)}, which this file of the challenge should have (it "
-            "has "
-            f"{list_names(dataset.variables)}); fetch the challenge's own file"
+            f"{file}: there is no {list_names(lacking)}, which this file of the challenge should have "
+            f"(it has {list_names(dataset.variables)}); fetch the challenge's own file"
         )

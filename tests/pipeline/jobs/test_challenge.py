@@ -13,7 +13,14 @@ from oceanfill.pipeline.holdout.spectra import TRACK_STEP
 from oceanfill.pipeline.io.gridding import bin_tracks, make_grid
 from oceanfill.pipeline.io.tracks import read_tracks
 from oceanfill.pipeline.jobs import challenge as challenges
-from oceanfill.pipeline.jobs.challenge import Observed, Simulated, along_tracks, baseline, challenge, on
+from oceanfill.pipeline.jobs.challenge import (
+    Observed,
+    Simulated,
+    make_track_dataset,
+    map_baseline,
+    challenge,
+    interpolate_maps,
+)
 from oceanfill.pipeline.jobs.challenge_files import Points
 from oceanfill.pipeline.simulators.altimetry import MISSIONS, find_bounding_circle, find_points_in_circle
 from scipy.fft import fft, fftfreq, ifft
@@ -136,7 +143,7 @@ def test_skill_along_tracks_by_hand(tmp_path):
     write_cryosat(tmp_path, mean, *np.concatenate(parts, axis=1))
     maps = xr.DataArray(maps, {"time": Observed.dates, "lat": lat, "lon": lon})
     task = Observed(tmp_path)
-    found = task.score(task.levels(maps))
+    found = task.score(task.to_scored_level(maps))
     assert found["mu"] == pytest.approx(0.8, abs=1e-6)
     assert found["sigma"] == pytest.approx(np.std([0.1, 0.3, 0.2]), abs=1e-6)
 
@@ -159,7 +166,9 @@ def test_resolution_along_tracks_whose_error_has_a_known_spectrum(tmp_path):
         truth.T.ravel(),
     )
     task = Observed(tmp_path)
-    found = task.score(task.levels(xr.DataArray(maps, {"time": Observed.dates, "lat": lat, "lon": lon})))
+    found = task.score(
+        task.to_scored_level(xr.DataArray(maps, {"time": Observed.dates, "lat": lat, "lon": lon}))
+    )
     assert found["lambda_x"] == pytest.approx(100, rel=0.08)
 
 
@@ -172,7 +181,7 @@ def test_the_baseline_is_its_formula_and_sees_two_weeks():
         np.array([300, 299.5, 300.2, 300, 301]),
         np.array([0.2, -0.1, 0.3, 5.0, 0.1]),
     )
-    found = baseline(points, dates)
+    found = map_baseline(points, dates)
     assert found.shape == (2, 51, 51)
 
     def kernel(a, b):
@@ -188,7 +197,7 @@ def test_the_baseline_is_its_formula_and_sees_two_weeks():
         assert float(found[number].sel(lat=35.2, lon=299.8, method="nearest")) == pytest.approx(expected)
     many = Points(*(np.resize(part, 30_001) for part in points))
     with pytest.raises(InputError, match="leave SWOT's swath out"):
-        baseline(many._replace(time=np.resize(points.time[:3], 30_001)), dates)
+        map_baseline(many._replace(time=np.resize(points.time[:3], 30_001)), dates)
 
 
 def test_a_map_is_of_what_is_within_half_a_day():
@@ -198,7 +207,7 @@ def test_a_map_is_of_what_is_within_half_a_day():
     time = first.to_datetime64() + (hours * 3600e9).astype("timedelta64[ns]")
     points = Points(time, np.array([36.5, 36, 35.5, 35]), np.full(4, 300.0), np.arange(4.0))
     for noon, dates in ((True, [0, 0, 0, 1]), (False, [0, 0, 1, 1])):
-        tracks = read_tracks(along_tracks({"one": points}, noon), observation_error=0.1)
+        tracks = read_tracks(make_track_dataset({"one": points}, noon), observation_error=0.1)
         grid = make_grid(tracks, 0.5, (34, 37, 299, 301))
         field = bin_tracks(tracks, replace(grid, dates=pd.date_range(first, periods=2)))
         levels = np.nan_to_num(field.values, nan=-1)
@@ -209,7 +218,7 @@ def test_a_map_is_of_what_is_within_half_a_day():
 def test_maps_are_interpolated_to_another_grid_and_its_rim():
     coarse = xr.DataArray(np.arange(9.0).reshape(1, 3, 3), {"time": [0], "lat": [0, 1, 2], "lon": [0, 1, 2]})
     fine = xr.DataArray(np.zeros((2, 2)), {"lat": [0.5, 2.01], "lon": [0.5, 1.0]})
-    np.testing.assert_allclose(on(coarse, fine)[0], [[2, 2.5], [6.53, 7.03]])
+    np.testing.assert_allclose(interpolate_maps(coarse, fine)[0], [[2, 2.5], [6.53, 7.03]])
 
 
 def test_what_is_missing_is_said(simulated, tmp_path):

@@ -7,7 +7,12 @@ import pandas as pd
 import pytest
 import xarray as xr
 from oceanfill.pipeline.errors import InputError
-from oceanfill.pipeline.jobs.challenge_files import joined, read_mean_topography, read_points, read_reference
+from oceanfill.pipeline.jobs.challenge_files import (
+    join_points,
+    read_mean_topography,
+    read_points,
+    read_reference,
+)
 
 
 def write(path: Path, variables: dict, **coordinates: object) -> Path:
@@ -38,7 +43,7 @@ def test_points_of_a_nadir_altimeter(tmp_path):
     np.testing.assert_allclose(averaged.level, [np.mean([0, 2, 3, 4]), 7])
     np.testing.assert_allclose(averaged.lat, [30.2, 30.7])
     np.testing.assert_array_equal(averaged.time, time[[2, 7]])
-    assert len(joined([points, averaged]).level) == 13
+    assert len(join_points([points, averaged]).level) == 13
     with pytest.raises(InputError, match="there is no mdt"):
         read_points(path, {"mdt": 1})
     with pytest.raises(InputError, match="times are int64 and no dates"):
