@@ -16,10 +16,10 @@ from oceanfill.pipeline.jobs import challenge as challenges
 from oceanfill.pipeline.jobs.challenge import (
     Observed,
     Simulated,
-    make_track_dataset,
-    map_baseline,
     challenge,
     interpolate_maps,
+    make_track_dataset,
+    map_baseline,
 )
 from oceanfill.pipeline.jobs.challenge_files import Points
 from oceanfill.pipeline.simulators.altimetry import MISSIONS, find_bounding_circle, find_points_in_circle
