@@ -11,6 +11,7 @@ import xarray as xr
 from fields import cloudy_dataset
 from oceanfill.pipeline.errors import InputError
 from oceanfill.pipeline.io.coordinates import Layout
+from oceanfill.pipeline.io.opening import Opening
 from oceanfill.pipeline.io.reading import combine_parts, find_sample, list_inputs, open_input, read_part
 
 LAYOUT = Layout("sst", "time", "lat", "lon", "time", "lat", "lon")
@@ -21,9 +22,9 @@ def small():
     return cloudy_dataset(dates=6, rows=5, columns=7).drop_vars("truth")
 
 
-def part(dataset, layout=LAYOUT, **options):
+def part(dataset, *others, **options):
     with open_input(dataset) as (file, found):
-        return read_part(file, found, layout, **options)
+        return read_part(file, found, LAYOUT, others, Opening(**options))
 
 
 def test_inputs_are_listed_in_the_order_given_and_globs_in_that_of_the_names(tmp_path):
@@ -58,15 +59,7 @@ def test_samples_ship_and_others_are_listed():
         list_inputs("sample:sst.nc")
 
 
-@pytest.mark.parametrize(
-    "stamp",
-    [
-        "2020-01-03T12:00:00Z",
-        pytest.param(
-            "2020-01-03T14:00:00+02:00",
-        ),
-    ],
-)
+@pytest.mark.parametrize("stamp", ["2020-01-03T12:00:00Z", "2020-01-03T14:00:00+02:00"])
 def test_a_map_whose_date_is_only_in_its_attributes(small, stamp):
     """As those of NASA's OceanColor: no time at all, but ACDD's time_coverage_start, in UTC."""
     one = small.isel(time=2, drop=True).assign_attrs(time_coverage_start=stamp)
@@ -89,12 +82,7 @@ def test_dates_keep_their_units_calendar_and_hours(small, tmp_path):
 
 
 def test_a_part_is_cut_to_region_and_period_and_knows_all_dates_of_its_file(small):
-    found = part(
-        small,
-        others=("mask",),
-        region=(35.1, 35.3, -5.85, -5.5),
-        period="2020-01-02/2020-01-03",
-    )
+    found = part(small, "mask", region=(35.1, 35.3, -5.85, -5.5), period="2020-01-02/2020-01-03")
     expected = small.isel(time=slice(1, 3), lat=slice(1, 4), lon=slice(2, 6))
     xr.testing.assert_equal(found.data.sst.drop_attrs(), expected.sst.drop_attrs())
     np.testing.assert_array_equal(found.data.mask, expected.mask)

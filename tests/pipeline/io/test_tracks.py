@@ -31,7 +31,7 @@ def test_two_missions_come_together_in_order_of_time(files):
 
 
 def test_files_are_the_same_in_any_order_and_by_several_processes(files):
-    found, turned = read_tracks(files), read_tracks(files[::-1], number=2)
+    found, turned = read_tracks(files), read_tracks(files[::-1], n_workers=2)
     beta = found.at(found.of("beta"))
     np.testing.assert_array_equal(turned.value[: len(beta)], beta.value)
     assert turned.missions == ("beta", "alpha")
@@ -85,7 +85,7 @@ def test_what_is_of_no_use_is_left_out_and_counted():
     quality[11:14] = 2, 4, 2
     flags = {"flag_values": np.int8([1, 2, 4]), "flag_meanings": "good_data probably_good bad"}
     data = data.assign(quality=("time", quality, flags))
-    found = read_tracks([data][0], bounds=BOUNDS, period="2020-01-01/2020-01-06")
+    found = read_tracks([data][0], region=BOUNDS, period="2020-01-01/2020-01-06")
     outside = mission("alpha").sel(time=slice("2020-01-07", None)).sizes["time"]
     assert set(found.oddities) >= {
         "missing or invalid values: 5",
@@ -98,14 +98,14 @@ def test_what_is_of_no_use_is_left_out_and_counted():
 
 def test_bounds_hold_across_the_date_line():
     data = mission("alpha")
-    whole = read_tracks(data, bounds=BOUNDS)
-    east = read_tracks(data, bounds=(40, 43, 178, 180))
-    west = read_tracks(data, bounds=(40, 43, -180, -178))
+    whole = read_tracks(data, region=BOUNDS)
+    east = read_tracks(data, region=(40, 43, 178, 180))
+    west = read_tracks(data, region=(40, 43, -180, -178))
     assert len(whole) == 720
     assert len(east) + len(west) == 720
     assert len(east) > 100
     assert (west.lon < 0).all()
-    assert len(read_tracks(data, bounds=(41, 42, 0, 360))) == np.count_nonzero(
+    assert len(read_tracks(data, region=(41, 42, 0, 360))) == np.count_nonzero(
         (data.latitude >= 41) & (data.latitude <= 42)
     )
 
@@ -168,7 +168,7 @@ def test_refusals(files, tmp_path):
     with pytest.raises(
         InputError, match=r"no value of sla_filtered is of use .values outside the bounds: 120"
     ):
-        read_tracks(data, bounds=(0, 1, 0, 1))
+        read_tracks(data, region=(0, 1, 0, 1))
     with pytest.raises(InputError, match="there is no error variable 'err'"):
         read_tracks(data, error_variable="err")
     other = tmp_path / "other.nc"

@@ -14,6 +14,7 @@ from oceanfill.pipeline.errors import InputError
 from oceanfill.pipeline.holdout.patterns import hide_clouds, hide_clouds_together, hide_pixels
 from oceanfill.pipeline.holdout.splits import hold_out, hold_out_together
 from oceanfill.pipeline.io.field import open_field
+from oceanfill.pipeline.io.opening import Opening
 from oceanfill.pipeline.io.variables import (
     Spec,
     first_and_others,
@@ -25,7 +26,7 @@ from oceanfill.pipeline.io.variables import (
 from oceanfill.pipeline.jobs.fill import fill
 from oceanfill.pipeline.training.data import GapData
 from oceanfill.pipeline.training.firstguess import anomaly_spread
-from oceanfill.pipeline.training.networks import Training
+from oceanfill.pipeline.settings import FillSettings, Training
 
 torch.set_num_threads(1)
 
@@ -64,12 +65,13 @@ def test_what_cannot_be_understood(text, finding):
 
 
 def test_an_error_is_a_number_or_a_name():
-    assert parse_spec("a.nc:u,error=0.3")[0].opening() == {"variable": "u", "observation_error": 0.3}
-    assert parse_spec("a.nc:u:log,error=rms")[0].opening() == {
-        "variable": "u",
-        "transform": "log",
-        "error_variable": "rms",
-    }
+    wide = Opening(region=(30, 40, 0, 10))
+    assert parse_spec("a.nc:u,error=0.3")[0].complete(wide) == replace(
+        wide, variable="u", observation_error=0.3
+    )
+    assert parse_spec("a.nc:u:log,error=rms")[0].complete(wide) == replace(
+        wide, variable="u", transform="log", error_variable="rms"
+    )
 
 
 def test_files_of_one_variable_are_not_several(tmp_path, monkeypatch):
@@ -212,7 +214,7 @@ def test_a_missing_date_is_missing_and_none_at_all_is_refused(caplog):
 
 def test_names_have_to_differ_and_no_value_on_the_grid_is_refused():
     data = cloudy_dataset(dates=6, rows=8, columns=10).drop_vars("truth")
-    with pytest.raises(InputError, match=r"sst: more than one of the variables is called so; .* in quotes"):
+    with pytest.raises(InputError, match=r"sst: several variables have this name; .* in quotes"):
         open_variables(data, auxiliary=[data])
     far = open_field(plane(np.arange(-40.0, -36), np.arange(5.0), 6))
     with pytest.raises(InputError, match="wind has no value on the grid and the dates of sst"):
@@ -222,7 +224,7 @@ def test_names_have_to_differ_and_no_value_on_the_grid_is_refused():
 def test_an_option_of_the_first_is_given_once(tmp_path):
     cloudy_dataset(dates=6, rows=8, columns=10).to_netcdf(tmp_path / "in.nc")
     with pytest.raises(InputError, match=r"in.nc: the variable is given with the file and by an option"):
-        open_variables(f"{tmp_path}/in.nc:sst", variable="truth")
+        open_variables(f"{tmp_path}/in.nc:sst", opening=Opening(variable="truth"))
     filled, helping = open_variables(f"{tmp_path}/in.nc:sst,truth,jitter=0.5")
     assert [field.name for field in filled] == ["sst", "truth"]
     assert [field.jitter for field in filled] == [0.5, 0.5]
@@ -375,7 +377,9 @@ def test_two_variables_are_filled_together(method):
     rows = []
     training = Training(epochs=1, first_guess="none" if method == "unet" else "oi")
     other = open_field(second, transform="log")
-    filled = fill(first, others=[other], method=method, training=training, report=rows.extend)
+    filled = fill(
+        first, others=[other], settings=FillSettings(method, training=training), report=rows.extend
+    )
     names = [f"{name}{part}" for name in ("sst", "chl") for part in ("", "_analysis", "_error", "_source")]
     assert list(filled.data_vars) == names
     assert {(row["variable"], row["method"]) for row in rows} >= {("sst", rows[0]["method"])}
@@ -396,20 +400,14 @@ def test_two_variables_are_filled_together(method):
     assert json.loads(filled.attrs["configuration"])["others"] == ["chl"]
 
 
-def test_the_mean_of_a_log_variable_in_a_pair_is_that_of_its_gaussian(monkeypatch):
+def test_the_mean_of_a_log_variable_in_a_pair_is_that_of_its_gaussian():
     """Of N(m, s^2) the exponential has the mean exp(m + s^2 / 2): m = 0.5 and s = 0.4 everywhere."""
-    from oceanfill.pipeline.jobs import fill as module
 
-    def constant(data, how):
-        made = []
-        for part in data.filled_variables:
-            both = np.full((2, *part.held_out.shape), [[[[0.5]]], [[[0.4]]]])
-            made.append([module.Product("constant", tuple(both))])
-        return made
+    def constant(field):
+        return tuple(np.full((2, *field.values.shape), [[[[0.5]]], [[[0.4]]]], np.float32))
 
-    monkeypatch.setitem(module.METHODS, "nearest", constant)
     first, second, _ = log_pair()
-    filled = fill(first, others=[open_field(second, transform="log")], method="nearest", holdout=False)
+    filled = fill(first, others=[open_field(second, transform="log")], method=constant, holdout=False)
     at = filled.chl_source.to_numpy() > 0
     np.testing.assert_allclose(filled.chl_analysis.to_numpy()[at], np.exp(0.5 + 0.08), rtol=1e-6)
     deviation = np.exp(0.58) * np.sqrt(np.expm1(0.16))

@@ -62,7 +62,7 @@ def test_what_a_killed_worker_of_a_cluster_did_is_done_again(tmp_path):
 
 @pytest.mark.slow  # starts processes
 def test_errors_of_workers_are_those_of_the_work():
-    with pytest.raises(TypeError, match="abs"), start_workers(number=2) as everywhere:
+    with pytest.raises(TypeError, match="abs"), start_workers(n_workers=2) as everywhere:
         list(everywhere(abs, ["text"]))
 
 
