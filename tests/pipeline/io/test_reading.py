@@ -55,7 +55,7 @@ def test_samples_ship_and_others_are_listed():
     assert find_sample("folder/in.nc") == "folder/in.nc"
     path = find_sample("sample:sst_clouds.nc")
     assert Path(path).read_bytes()[:4] == b"\x89HDF"
-    with pytest.raises(InputError, match=r"sample:sst.nc: no such sample; there are .*sst_clouds.nc"):
+    with pytest.raises(InputError, match=r"sample:sst.nc: no such sample; choose among .*sst_clouds.nc"):
         list_inputs("sample:sst.nc")
 
 
@@ -110,7 +110,7 @@ def test_grids_that_differ_by_less_than_single_precision_are_one(small):
     together = combine_parts([part(small.isel(time=slice(0, 3))), part(near)], LAYOUT)
     np.testing.assert_array_equal(together.sst, small.sst)
     np.testing.assert_array_equal(together.lon, small.lon)
-    with pytest.raises(InputError, match=r"its grid is not that of dataset \(positions\)"):
+    with pytest.raises(InputError, match=r"its grid differs from that of dataset \(positions\)"):
         combine_parts(
             [part(small.isel(time=slice(0, 3))), part(near.assign_coords(lon=near.lon + 1e-3))], LAYOUT
         )

@@ -17,16 +17,16 @@ from oceanfill.pipeline.io.field import open_field
 from oceanfill.pipeline.io.opening import Opening
 from oceanfill.pipeline.io.variables import (
     Spec,
-    first_and_others,
     match_dates,
     open_variables,
+    parse_inputs,
     parse_spec,
     regrid_like,
 )
 from oceanfill.pipeline.jobs.fill import fill
+from oceanfill.pipeline.settings import FillSettings, Training
 from oceanfill.pipeline.training.data import GapData
 from oceanfill.pipeline.training.firstguess import anomaly_spread
-from oceanfill.pipeline.settings import FillSettings, Training
 
 torch.set_num_threads(1)
 
@@ -55,8 +55,8 @@ def test_what_is_asked_for(text, specs):
         ("a.nc,u", "names no variable"),
         ("a.nc:u:sqrt", "no transform 'sqrt'"),
         ("a.nc:u,err=3", "no option err"),
-        ("a.nc:u,jitter=much", "jitter of much is no standard deviation"),
-        ("a.nc:u,jitter=-1", "jitter of -1 is no standard deviation"),
+        ("a.nc:u,jitter=much", "jitter much is not a standard deviation"),
+        ("a.nc:u,jitter=-1", "jitter -1 is not a standard deviation"),
     ],
 )
 def test_what_cannot_be_understood(text, finding):
@@ -76,10 +76,10 @@ def test_an_error_is_a_number_or_a_name():
 
 def test_files_of_one_variable_are_not_several(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert first_and_others(["a.nc", "b.nc"]) == (["a.nc", "b.nc"], [])
-    assert first_and_others(["a.nc", "b.nc:u,v"]) == (Spec("a.nc"), [Spec("b.nc", "u"), Spec("b.nc", "v")])
+    assert parse_inputs(["a.nc", "b.nc"]) == (["a.nc", "b.nc"], [])
+    assert parse_inputs(["a.nc", "b.nc:u,v"]) == (Spec("a.nc"), [Spec("b.nc", "u"), Spec("b.nc", "v")])
     (tmp_path / "12:00.nc").touch()
-    assert first_and_others(["12:00.nc"]) == (["12:00.nc"], [])
+    assert parse_inputs(["12:00.nc"]) == (["12:00.nc"], [])
 
 
 def plane(lat, lon, dates=4, start="2020-01-01T00", name="wind"):
@@ -113,7 +113,7 @@ def test_a_coarser_grid_is_interpolated_and_a_plane_stays_one(turned, east, capl
     np.testing.assert_allclose(made.values, expected, rtol=1e-6)
     assert made.source.attrs == {"units": "m s-1"}
     np.testing.assert_array_equal(made.lat, first.lat)
-    assert "its grid of 9 x 9 cells is interpolated to the 21 x 16 of sst" in caplog.text
+    assert "wind: interpolated from 9 x 9 cells to the 21 x 16 cells of sst" in caplog.text
 
 
 def test_beside_a_gap_what_is_left_is_interpolated_and_beyond_the_rim_nothing_is():
@@ -156,7 +156,7 @@ def test_a_finer_grid_is_averaged_by_area(caplog):
     mean[2, 1, 0] = np.nan  # nor are two of six
     mean[:, 7, 5] = np.nan
     np.testing.assert_allclose(made.values, mean, rtol=2e-3)
-    assert "its grid of 24 x 12 cells is averaged over the 8 x 6 of sst" in caplog.text
+    assert "wind: averaged from 24 x 12 cells to the 8 x 6 cells of sst" in caplog.text
     seen = made.observed
     np.testing.assert_allclose(made.error_variance[seen], 0.25, rtol=1e-6)
 
@@ -180,7 +180,10 @@ def test_the_same_grid_is_left_as_it_is_to_the_bit():
 def test_curved_grids_that_differ_are_refused():
     field = first_field(np.arange(4.0), np.arange(5.0))
     curved = replace(field, lat=field.lat + 0.01 * field.lon)
-    with pytest.raises(InputError, match="wind is not on the grid of sst, and the grid of sst is curved"):
+    with pytest.raises(
+        InputError,
+        match="wind cannot be regridded to the grid of sst, because the grid of sst is curvilinear",
+    ):
         regrid_like(open_field(plane(np.arange(4.0), np.arange(5.0))), curved)
     regrid_like(replace(open_field(plane(np.arange(4.0), np.arange(5.0))), lat=curved.lat), curved)
 
@@ -223,7 +226,7 @@ def test_names_have_to_differ_and_no_value_on_the_grid_is_refused():
 
 def test_an_option_of_the_first_is_given_once(tmp_path):
     cloudy_dataset(dates=6, rows=8, columns=10).to_netcdf(tmp_path / "in.nc")
-    with pytest.raises(InputError, match=r"in.nc: the variable is given with the file and by an option"):
+    with pytest.raises(InputError, match=r"in.nc: the variable is given both with the file and by an option"):
         open_variables(f"{tmp_path}/in.nc:sst", opening=Opening(variable="truth"))
     filled, helping = open_variables(f"{tmp_path}/in.nc:sst,truth,jitter=0.5")
     assert [field.name for field in filled] == ["sst", "truth"]
@@ -377,9 +380,7 @@ def test_two_variables_are_filled_together(method):
     rows = []
     training = Training(epochs=1, first_guess="none" if method == "unet" else "oi")
     other = open_field(second, transform="log")
-    filled = fill(
-        first, others=[other], settings=FillSettings(method, training=training), report=rows.extend
-    )
+    filled = fill(first, others=[other], settings=FillSettings(method, training=training), report=rows.extend)
     names = [f"{name}{part}" for name in ("sst", "chl") for part in ("", "_analysis", "_error", "_source")]
     assert list(filled.data_vars) == names
     assert {(row["variable"], row["method"]) for row in rows} >= {("sst", rows[0]["method"])}
@@ -404,7 +405,7 @@ def test_the_mean_of_a_log_variable_in_a_pair_is_that_of_its_gaussian():
     """Of N(m, s^2) the exponential has the mean exp(m + s^2 / 2): m = 0.5 and s = 0.4 everywhere."""
 
     def constant(field):
-        return tuple(np.full((2, *field.values.shape), [[[[0.5]]], [[[0.4]]]], np.float32))
+        return tuple(np.full((2, *field.observed.shape), [[[[0.5]]], [[[0.4]]]], np.float32))
 
     first, second, _ = log_pair()
     filled = fill(first, others=[open_field(second, transform="log")], method=constant, holdout=False)

@@ -10,7 +10,7 @@ from pathlib import Path
 import dask.array
 import pytest
 from oceanfill.pipeline.errors import InputError
-from oceanfill.pipeline.io.workers import _in_order, start_workers
+from oceanfill.pipeline.io.workers import collect_in_order, start_workers
 
 
 def test_one_process_maps_in_order():
@@ -32,7 +32,7 @@ def test_no_more_is_under_way_than_there_are_places_for():
             under_way -= 1
             return 10 * self.item
 
-    assert list(_in_order(Future, range(9), 3)) == [10 * item for item in range(9)]
+    assert list(collect_in_order(Future, range(9), 3)) == [10 * item for item in range(9)]
     assert most == 3
 
 

@@ -92,7 +92,7 @@ def test_a_full_disk_is_a_sentence(tmp_path: Path) -> None:
     )
     out["sst_error"] = out.sst_error.copy(data=broken)
     with pytest.raises(
-        InputError, match=r"out.nc: it cannot be written \(No space left on device\); make room"
+        InputError, match=r"out.nc: cannot be written \(No space left on device\); free disk space"
     ):
         write_dataset(out, tmp_path / "out.nc")
     assert contents(tmp_path) == {}
@@ -109,7 +109,7 @@ def test_check_writable(tmp_path: Path) -> None:
     (tmp_path / "data.zarr").mkdir()
     (tmp_path / "data.zarr" / "precious").touch()
     for path, finding in [
-        (tmp_path / "absent" / "out.nc", "there is no folder .*absent; make it"),
+        (tmp_path / "absent" / "out.nc", "there is no folder .*absent; create it"),
         (tmp_path / "old.nc" / "out.nc", r"old\.nc is a file and not a folder"),
         (tmp_path / "folder.nc", "this is a folder; name the output file in it"),
         (tmp_path / "data.zarr", "not a Zarr store; remove it"),
@@ -123,5 +123,7 @@ def test_check_writable(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs a file system nobody can write to")
 def test_a_folder_that_cannot_be_written() -> None:
-    with pytest.raises(InputError, match=r"/proc/out.nc: it cannot be written \(.+\); make room or choose"):
+    with pytest.raises(
+        InputError, match=r"/proc/out.nc: cannot be written \(.+\); free disk space or choose"
+    ):
         check_writable("/proc/out.nc")  # not even root can

@@ -207,7 +207,7 @@ def test_a_constant_field_has_limits():
     [
         ("map.tif", "the extension .tif", "name it .png, .pdf, .svg or .jpg"),
         ("map", "no extension", "name it .png, .pdf, .svg or .jpg"),
-        ("none/map.png", "there is no folder", "make it or choose another output"),
+        ("none/map.png", "there is no folder", "create it or choose another output"),
         ("folder.png", "this is a folder", "name the output file in it"),
     ],
 )
