@@ -1,5 +1,5 @@
-"""What a user can get wrong."""
+"""Errors in what the user gave."""
 
 
 class InputError(ValueError):
-    """A fault in what the user gave: one sentence with the file, what was found and what to do."""
+    """A fault in the input: one sentence with the file, the finding and the remedy."""

@@ -1,4 +1,4 @@
-"""Progress bars of what takes longer than a moment."""
+"""Progress bars for work that takes longer than a moment."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rich.progress import (
 
 @contextmanager
 def progress(what: str, total: int | None, quiet: bool) -> Iterator[Callable[[int], None]]:
-    """A bar on standard error while the block runs; call what it gives with how much more is done."""
+    """Show a bar on standard error while the block runs; yield the function that advances it."""
     columns = [SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()]
     if total is not None:
         columns.append(TimeRemainingColumn())

@@ -26,11 +26,11 @@ _log = logging.getLogger("oceanfill")
 
 def _info(options: argparse.Namespace) -> None:
     from ..io.tracks import is_along_track
-    from ..io.variables import first_and_others, separate
+    from ..io.variables import parse_inputs, separate
     from .info import describe
     from .track_info import describe_tracks
 
-    first, others = first_and_others(options.inputs)
+    first, others = parse_inputs(options.inputs)
     if others:
         raise InputError(f"{others[0].files}: one variable is described at a time; leave out the others")
     files, opening = separate(first, make_opening(options))
@@ -44,11 +44,11 @@ def _info(options: argparse.Namespace) -> None:
 
 
 def _fill(options: argparse.Namespace) -> None:
-    from ..io.variables import first_and_others, parse_spec, separate
+    from ..io.variables import parse_inputs, parse_spec, separate
     from ..jobs.checks import check_settings, find_kind
     from ..jobs.methods import find_method
 
-    first, others = first_and_others(options.inputs)
+    first, others = parse_inputs(options.inputs)
     auxiliary = [spec for text in options.auxiliary for spec in parse_spec(text)]
     opening, settings = make_opening(options), make_fill_settings(options)
     files, own = separate(first, opening)

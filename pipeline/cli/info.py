@@ -1,4 +1,4 @@
-"""What is in an input and what `fill` would do with it: `oceanfill info`."""
+"""Describing an input and what `fill` would do with it: `oceanfill info`."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from rich.text import Text
 
 from ..errors import InputError
 from ..io.coordinates import EARTH_RADIUS, Layout, find_fillable, find_layout, read_grid
-from ..io.dates import format_date, format_dates, time_oddities
-from ..io.field import Field, build_field, mask_oddities, read_parts
+from ..io.dates import find_time_oddities, format_date, format_dates
+from ..io.field import Field, build_field, describe_mask_oddities, read_parts
 from ..io.opening import Opening, make_opening
 from ..io.reading import Inputs, Part, combine_parts, list_inputs, open_input
 from ..io.seamask import find_mask, sea_from_coverage, sea_from_mask
 
-_KM_PER_DEGREE = EARTH_RADIUS * np.pi / 180  # of a great circle
-_MOST_DATES = 31  # listed one by one
+_KM_PER_DEGREE = EARTH_RADIUS * np.pi / 180  # along a great circle
+_MOST_DATES = 31  # more dates are summarised by month or year
 
 
 @dataclass(frozen=True)
 class _Outline:
-    """What can be said of an input, whether or not it can be filled."""
+    """The description of an input, whether or not it can be filled."""
 
     lat: NDArray[np.float64]  # (lat, lon)
     lon: NDArray[np.float64]  # (lat, lon)
@@ -45,9 +45,9 @@ class _Outline:
 
 
 def describe(inputs: Inputs, opening: Opening | None = None, **options: Any) -> Group:
-    """Tables for a rich console; the options are those of `Opening`.
+    """Return tables for a rich console; the options are those of `Opening`.
 
-    An input that `fill` would refuse is described as far as it goes, with the reason. Raises `InputError`
+    An input that `fill` would refuse is described as far as possible, with the reason. Raises `InputError`
     only where no file can be opened or an option makes no sense.
     """
     opening = make_opening(opening, options)
@@ -62,31 +62,31 @@ def describe(inputs: Inputs, opening: Opening | None = None, **options: Any) -> 
             layout = find_layout(file, dataset, opening.variable, others=opening.names)
             mask = find_mask(file, dataset, layout, opening.mask_variable)
             shown += [
-                _variables(dataset, _roles(layout, mask, opening.error_variable)),
-                _choice(dataset, layout, opening.variable),
+                _tabulate_variables(dataset, _assign_roles(layout, mask, opening.error_variable)),
+                _explain_choice(dataset, layout, opening.variable),
             ]
         except InputError as error:
             refusal = error
-            shown.append(_variables(dataset, {}))
+            shown.append(_tabulate_variables(dataset, {}))
     if refusal is None:
         try:
             parts, layout, mask = read_parts(inputs, opening)
-            outline = _outline_without_checks(parts, layout, mask, opening.minimum_coverage)
+            outline = _outline_parts(parts, layout, mask, opening.minimum_coverage)
             field = build_field(parts, layout, mask, opening)
-            outline = _outline_of_field(field, layout)
+            outline = _outline_field(field, layout)
         except InputError as error:
             refusal = error
     if outline is not None:
-        shown.append(_facts(outline))
+        shown.append(_tabulate_facts(outline))
         if outline.dates.size and outline.sea.any():
-            shown.append(_missing_by_date(outline))
-        shown.append(bullets("Oddities", outline.oddities))
+            shown.append(_tabulate_missing(outline))
+        shown.append(make_list("Oddities", outline.oddities))
     if refusal is not None:
-        shown.append(bullets("Cannot be filled", (str(refusal),), style="bold red"))
+        shown.append(make_list("Cannot be filled", (str(refusal),), style="bold red"))
     return Group(*(Padding(part, (0, 0, 1, 0)) for part in shown))
 
 
-def _outline_of_field(field: Field, layout: Layout) -> _Outline:
+def _outline_field(field: Field, layout: Layout) -> _Outline:
     raw = field.source.transpose(*field.dims).to_numpy()
     return _Outline(
         lat=field.lat,
@@ -101,10 +101,10 @@ def _outline_of_field(field: Field, layout: Layout) -> _Outline:
     )
 
 
-def _outline_without_checks(
+def _outline_parts(
     parts: list[Part], layout: Layout, mask: str | None, minimum_coverage: float
 ) -> _Outline | None:
-    """The outline of all parts where they fit together, else of the first; None where they have no grid."""
+    """Outline all parts where they fit together, else the first; return None where they have no grid."""
     together = len({getattr(part.dates, "calendar", "standard") for part in parts}) == 1
     for chosen in (parts, parts[:1]) if together else (parts[:1],):
         try:
@@ -121,15 +121,15 @@ def _outline_without_checks(
         elif len(raw):
             sea, origin = sea_from_coverage(seen.mean(axis=0), minimum_coverage)
         else:
-            sea, origin = np.zeros(lat.shape, bool), "none, for there are no dates"
+            sea, origin = np.zeros(lat.shape, bool), "none, because there are no dates"
         dates = source[layout.time].to_index()
         distinct = dates.unique()
-        oddities = time_oddities(distinct) if len(distinct) > 1 else []
+        oddities = find_time_oddities(distinct) if len(distinct) > 1 else []
         if len(dates) > len(distinct):
             repeated = dates[dates.duplicated()].unique()
             oddities.append(f"dates that occur more than once: {len(repeated)} ({format_dates(repeated)})")
         outside, never = np.count_nonzero(seen & ~sea), np.count_nonzero(sea & ~seen.any(axis=0))
-        oddities += mask_oddities(int(outside), int(never))
+        oddities += describe_mask_oddities(int(outside), int(never))
         return _Outline(
             lat=lat,
             lon=lon,
@@ -144,27 +144,27 @@ def _outline_without_checks(
     return None
 
 
-def _roles(layout: Layout, mask: str | None, error_variable: str | None) -> dict[str, str]:
+def _assign_roles(layout: Layout, mask: str | None, error_variable: str | None) -> dict[str, str]:
     roles = {layout.time: "time", layout.lat: "latitude", layout.lon: "longitude", layout.variable: "filled"}
     roles |= {mask: "sea mask"} if mask is not None else {}
     return roles | ({error_variable: "error"} if error_variable is not None else {})
 
 
-def _choice(dataset: xr.Dataset, layout: Layout, variable: str | None) -> Text:
+def _explain_choice(dataset: xr.Dataset, layout: Layout, variable: str | None) -> Text:
     others = [name for name in find_fillable(dataset) if name != layout.variable]
     if variable is not None:
-        why = "as you named it"
+        why = "chosen by name"
     elif others:
         why = f"the only candidate on (time, lat, lon); not {', '.join(others)}"
     else:
-        why = "the only variable of real numbers that is no mask, flag or error"
+        why = "the only variable of real numbers that is not a mask, flag or error"
     return Text(f"{layout.variable} would be filled: {why}")
 
 
-def _variables(dataset: xr.Dataset, roles: dict[str, str]) -> RenderableType:
+def _tabulate_variables(dataset: xr.Dataset, roles: dict[str, str]) -> RenderableType:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, collapse_padding=True)
-    for heading in ("Variable", "Dimensions", "Type", "Units", "What"):
-        gives_way = heading in ("Units", "What")
+    for heading in ("Variable", "Dimensions", "Type", "Units", "Description"):
+        gives_way = heading in ("Units", "Description")
         table.add_column(heading, no_wrap=not gives_way, overflow="fold", min_width=13 if gives_way else None)
     for name in sorted(dataset.variables, key=lambda name: (-dataset[name].ndim, str(name))):
         array = dataset[name]
@@ -181,7 +181,7 @@ def _variables(dataset: xr.Dataset, roles: dict[str, str]) -> RenderableType:
     return Group(table, Text(f"with {sizes}" if sizes else "without dimensions", style="dim"))
 
 
-def _facts(outline: _Outline) -> Table:
+def _tabulate_facts(outline: _Outline) -> Table:
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
@@ -190,15 +190,15 @@ def _facts(outline: _Outline) -> Table:
     table.add_row("Grid", f"{lat.shape[0]} x {lat.shape[1]} (lat x lon), {kind}")
     direction = "northward" if lat[-1].mean() > lat[0].mean() else "southward"
     table.add_row(
-        "Latitude", f"{lat.min():.3f} to {lat.max():.3f} N, {direction}{_spacing(lat, lon, axis=0)}"
+        "Latitude", f"{lat.min():.3f} to {lat.max():.3f} N, {direction}{_describe_spacing(lat, lon, axis=0)}"
     )
     direction = "eastward" if lon[:, -1].mean() > lon[:, 0].mean() else "westward"
     table.add_row(
-        "Longitude", f"{lon.min():.3f} to {lon.max():.3f} E, {direction}{_spacing(lat, lon, axis=1)}"
+        "Longitude", f"{lon.min():.3f} to {lon.max():.3f} E, {direction}{_describe_spacing(lat, lon, axis=1)}"
     )
-    table.add_row("Dates", _dates(outline.dates))
+    table.add_row("Dates", _describe_dates(outline.dates))
     pixels, sea = outline.sea.size, np.count_nonzero(outline.sea)
-    share = f"{sea:,} of {pixels:,} pixels ({100 * sea / pixels:.1f} %)"
+    share = f"{sea:,} of {pixels:,} pixels ({100 * sea / pixels:.1f}%)"
     table.add_row("Sea", f"{share}; mask: {outline.mask_origin}")
     observed = outline.observed[:, outline.sea]
     seen = np.isfinite(observed)
@@ -208,15 +208,15 @@ def _facts(outline: _Outline) -> Table:
     missing = seen.size - np.count_nonzero(seen)
     if seen.size:
         never = np.count_nonzero(~seen.any(axis=0))
-        text = f"{missing:,} of {seen.size:,} sea values ({100 * missing / seen.size:.1f} %)"
+        text = f"{missing:,} of {seen.size:,} sea values ({100 * missing / seen.size:.1f}%)"
         if never:
             text += f", of which {never * len(seen):,} at the {never:,} pixels that are never observed"
         table.add_row("Missing", text)
     return table
 
 
-def _spacing(lat: NDArray[np.float64], lon: NDArray[np.float64], axis: int) -> str:
-    """ ", every 0.25 degrees (27.8 km)" between neighbours along this axis, in the median."""
+def _describe_spacing(lat: NDArray[np.float64], lon: NDArray[np.float64], axis: int) -> str:
+    """Return the median distance between neighbours along an axis: ", every 0.25 degrees (27.8 km)"."""
     if lat.shape[axis] < 2:
         return ""
     north, east = np.diff(lat, axis=axis), np.diff(lon, axis=axis)
@@ -226,7 +226,7 @@ def _spacing(lat: NDArray[np.float64], lon: NDArray[np.float64], axis: int) -> s
     return f", every {degrees:.4g} degrees ({km:.3g} km)"
 
 
-def _dates(dates: pd.Index) -> str:
+def _describe_dates(dates: pd.Index) -> str:
     if not dates.size:
         return "none"
     calendar = getattr(dates, "calendar", "standard")
@@ -239,24 +239,24 @@ def _dates(dates: pd.Index) -> str:
     return text
 
 
-def _missing_by_date(outline: _Outline) -> RenderableType:
+def _tabulate_missing(outline: _Outline) -> RenderableType:
     percent = 100 * np.isnan(outline.observed[:, outline.sea]).mean(axis=1)
     labels = [format_date(date) for date in outline.dates]
     if len(labels) <= _MOST_DATES:
-        table = _bars("Date")
+        table = _make_bar_table("Date")
         for label, share in zip(labels, percent, strict=True):
-            table.add_row(label, f"{share:.1f}", _bar(share))
+            table.add_row(label, f"{share:.1f}", _make_bar(share))
         return table
     months = outline.dates.strftime("%Y-%m").to_numpy().astype(str)
     by_year = len(set(months)) > _MOST_DATES
     groups = np.array([month.rpartition("-")[0] for month in months]) if by_year else months
-    table = _bars("Year" if by_year else "Month", "Least", "Most", "Dates")
+    table = _make_bar_table("Year" if by_year else "Month", "Least", "Most", "Dates")
     for group in sorted(set(groups)):
         shares = percent[groups == group]
         table.add_row(
             group,
             f"{shares.mean():.1f}",
-            _bar(shares.mean()),
+            _make_bar(shares.mean()),
             f"{shares.min():.1f}",
             f"{shares.max():.1f}",
             str(shares.size),
@@ -264,11 +264,11 @@ def _missing_by_date(outline: _Outline) -> RenderableType:
     order = np.argsort(percent, kind="stable")
     extremes = Table.grid(padding=(0, 2))
     for title, picked in (("Clearest", order[:3]), ("Cloudiest", order[::-1][:3])):
-        extremes.add_row(title, *(f"{labels[i]} ({percent[i]:.1f} %)" for i in picked))
+        extremes.add_row(title, *(f"{labels[i]} ({percent[i]:.1f}%)" for i in picked))
     return Group(table, Text(), extremes)
 
 
-def _bars(first: str, *further: str) -> Table:
+def _make_bar_table(first: str, *further: str) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     table.add_column(first, no_wrap=True)
     table.add_column("Missing %", justify="right")
@@ -278,14 +278,14 @@ def _bars(first: str, *further: str) -> Table:
     return table
 
 
-def _bar(percent: float) -> ProgressBar:
+def _make_bar(percent: float) -> ProgressBar:
     return ProgressBar(
         total=100, completed=float(percent), width=24, complete_style="cyan", finished_style="cyan"
     )
 
 
-def bullets(title: str, lines: tuple[str, ...], style: str = "bold") -> Table:
-    """A list under its title."""
+def make_list(title: str, lines: tuple[str, ...], style: str = "bold") -> Table:
+    """Return a list with dashes under its title."""
     table = Table.grid(padding=(0, 1))
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")

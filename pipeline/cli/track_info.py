@@ -1,4 +1,4 @@
-"""What is in along-track files: `oceanfill info`."""
+"""Describing along-track files: `oceanfill info`."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from ..io.dates import format_date
 from ..io.opening import Opening
 from ..io.reading import Inputs
 from ..io.tracks import read_tracks
-from .info import bullets
+from .info import make_list
 
 
 def describe_tracks(inputs: Inputs, opening: Opening) -> Group:
-    """Tables for a rich console; options and errors are those of `read_tracks`."""
+    """Return tables for a rich console. Raises `InputError` as `read_tracks`."""
     tracks = read_tracks(inputs, opening)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     table.add_column("Mission", no_wrap=True)
-    for heading in ("Points", "Tracks", "Every", "From", "To", "Error"):
+    for heading in ("Points", "Tracks", "Sampling", "From", "To", "Error"):
         table.add_column(heading, justify="right", no_wrap=True)
     for name in tracks.missions:
         own = tracks.at(tracks.of(name))
@@ -34,7 +34,7 @@ def describe_tracks(inputs: Inputs, opening: Opening) -> Group:
         every = f"{np.median(steps):.3g} s" if len(steps) else ""
         error = f"{np.sqrt(np.median(own.error_variance)):.3g}"
         table.add_row(escape(name), f"{len(own):,}", f"{number:,}", every, first, last, error)
-    west, east = _arc(tracks.lon)
+    west, east = _find_arc(tracks.lon)
     lat0, lat1 = np.floor(tracks.lat.min()), np.ceil(tracks.lat.max())
     bounds = f"{lat0:g},{lat1:g},{np.floor(west):g},{np.ceil(east):g}"
     units = tracks.attrs.get("units", "")
@@ -46,11 +46,11 @@ def describe_tracks(inputs: Inputs, opening: Opening) -> Group:
         f"to fill: oceanfill fill ... --grid 0.25 --bounds {bounds}",
         overflow="fold",
     )
-    return Group(facts, Text(), table, Text(), bullets("Oddities", tracks.oddities))
+    return Group(facts, Text(), table, Text(), make_list("Oddities", tracks.oddities))
 
 
-def _arc(lon: NDArray[np.float64]) -> tuple[float, float]:
-    """The ends of the shortest arc with all longitudes, the first in [-180, 180)."""
+def _find_arc(lon: NDArray[np.float64]) -> tuple[float, float]:
+    """Return the ends of the shortest arc that holds all longitudes, the first in [-180, 180)."""
     ordered = np.sort(np.mod(lon, 360))
     gaps = np.diff(np.append(ordered, ordered[0] + 360))
     after = (int(np.argmax(gaps)) + 1) % len(ordered)

@@ -1,4 +1,4 @@
-"""Which variable is filled, and where its time, latitude and longitude are.
+"""Finding the variable to fill, and its time, latitude and longitude.
 
 The attributes of the CF conventions (chapters 4 and 5: ``standard_name``, ``units``, ``axis``) come first,
 then the usual names.
@@ -30,26 +30,18 @@ TIME_NAMES = frozenset(
     ("time", "t", "date", "dates", "datetime", "times", "time_counter", "valid_time", "day", "days", "juld")
 )
 
-_UNITS = {  # spellings that CF does not allow and files nevertheless have, as "degrees East"
+_UNITS = {  # spellings that CF does not allow but files have, such as "degrees East"
     "latitude": re.compile(r"^deg(ree)?s?[\s_.]*n(orth)?$", re.IGNORECASE),
     "longitude": re.compile(r"^deg(ree)?s?[\s_.]*e(ast)?$", re.IGNORECASE),
 }
 _NAMES = {
     "latitude": ("lat", "latitude", "lats", "latitudes", "nav_lat", "lat_rho", "ylat", "geolat", "xlat"),
     "longitude": (
-        "lon",
-        "longitude",
-        "lons",
-        "longitudes",
-        "long",
-        "nav_lon",
-        "lon_rho",
-        "xlon",
-        "geolon",
-        "xlong",
+        *("lon", "longitude", "lons", "longitudes", "long"),
+        *("nav_lon", "lon_rho", "xlon", "geolon", "xlong"),
     ),
 }
-_SEA_LEVELS = ("sla_filtered", "sla_unfiltered")  # along tracks, the first one first
+_SEA_LEVELS = ("sla_filtered", "sla_unfiltered")  # along tracks, in order of preference
 _GRID_NAMES = {"latitude": ("yc", "yt", "y"), "longitude": ("xc", "xt", "x")}
 
 
@@ -69,10 +61,10 @@ class Layout:
 def find_layout(
     file: str, dataset: xr.Dataset, variable: str | None = None, others: Iterable[str | None] = ()
 ) -> Layout:
-    """The layout of ``variable``, or of the only variable of real numbers on (time, lat, lon).
+    """Return the layout of ``variable``, or of the only variable of real numbers on (time, lat, lon).
 
-    ``others`` are variables that serve something else (a mask, an error). Raises `InputError` where no
-    variable or several qualify, or where a dimension has no coordinate.
+    ``others`` are variables with another role (mask, error). Raises `InputError` where no variable or several
+    qualify, or where a dimension has no coordinate.
     """
     if variable is not None:
         if variable not in dataset.variables:
@@ -80,14 +72,14 @@ def find_layout(
                 f"{file}: there is no variable {variable!r}; choose among {list_names(dataset.data_vars)}"
             )
         _check_numbers(file, variable, dataset[variable])
-        return _layout(file, dataset, variable)
+        return _complete_layout(file, dataset, variable)
     found: list[Layout] = []
     refused: list[tuple[int, int, InputError]] = []
     for name in find_fillable(dataset, others):
         try:
-            found.append(_layout(file, dataset, name))
+            found.append(_complete_layout(file, dataset, name))
         except InputError as error:
-            refused.append((_rank(dataset[name]), dataset[name].size, error))
+            refused.append((_count_long_dims(dataset[name]), dataset[name].size, error))
     on_dates = [layout for layout in found if layout.t in dataset[layout.variable].dims]
     found = on_dates or found
     if len(found) == 1:
@@ -110,21 +102,21 @@ def find_layout(
     )
     raise InputError(
         f"{file}: no variable has time, latitude and longitude (found {shapes or 'no variables'}); "
-        "give a file with a gridded series"
+        "give a file with a gridded time series"
     )
 
 
-def track_layouts(
+def find_track_layouts(
     dataset: xr.Dataset, variable: str | None = None, others: Iterable[str | None] = ()
 ) -> list[Layout]:
-    """The layouts of variables along a track: time, latitude, longitude and values on one dimension.
+    """Return the layouts of variables along a track: time, latitude, longitude and values on one dimension.
 
-    All those of real numbers, or only ``variable``; ``others`` serve something else (an error).
+    These are all variables of real numbers, or only ``variable``; ``others`` have another role (error).
     """
     found: list[Layout] = []
     for dim in dataset.dims:
         along = dataset.drop_vars([n for n, array in dataset.variables.items() if array.dims != (dim,)])
-        lat, lon = (_horizontal(along, (dim,), axis) for axis in ("latitude", "longitude"))
+        lat, lon = (_find_horizontal(along, (dim,), axis) for axis in ("latitude", "longitude"))
         times = [str(name) for name, array in along.variables.items() if is_time(array)]
         times.sort(key=lambda name: along[name].attrs.get("standard_name") != "time")
         if lat is None or lon is None or not times:
@@ -139,11 +131,11 @@ def track_layouts(
 def find_track(
     file: str, dataset: xr.Dataset, variable: str | None = None, others: Iterable[str | None] = ()
 ) -> Layout:
-    """The only one of these layouts, or that of the sea level of Copernicus Marine, filtered if it is there.
+    """Return the only layout along a track, or that of Copernicus Marine's sea level, preferably filtered.
 
     Raises `InputError` where no variable or several qualify.
     """
-    found = track_layouts(dataset, variable, others)
+    found = find_track_layouts(dataset, variable, others)
     for level in _SEA_LEVELS:
         found = [layout for layout in found if layout.variable == level] or found
     if len(found) == 1:
@@ -151,22 +143,22 @@ def find_track(
     if found:
         names = list_names(layout.variable for layout in found)
         raise InputError(
-            f"{file}: {len(found)} variables lie along tracks ({names}); choose one with --variable"
+            f"{file}: {len(found)} along-track variables could be used ({names}); choose one with --variable"
         )
     raise InputError(
-        f"{file}: time, latitude and longitude do not lie on one dimension with {variable or 'a variable'}; "
-        "give along-track files"
+        f"{file}: found no {variable or 'variable'} on one dimension with time, latitude and longitude; give "
+        "along-track files"
     )
 
 
 def find_fillable(dataset: xr.Dataset, others: Iterable[str | None] = ()) -> list[str]:
-    """The variables of real (else of whole) numbers that are neither masks, flags, errors nor coordinates."""
+    """Return the variables of real (or else whole) numbers except masks, flags, errors and coordinates."""
     roles = {name for name in others if name}
     for held in dataset.variables.values():
         for role in ("ancillary_variables", "coordinates", "bounds"):
             text = held.attrs.get(role) or held.encoding.get(role)
             roles.update(text.split() if isinstance(text, str) else ())
-    roles.update(name for axis in ("latitude", "longitude") for name in _named(dataset, axis))
+    roles.update(name for axis in ("latitude", "longitude") for name in _find_candidates(dataset, axis))
     reals: list[str] = []
     counts: list[str] = []
     for key, array in dataset.data_vars.items():
@@ -182,12 +174,12 @@ def find_fillable(dataset: xr.Dataset, others: Iterable[str | None] = ()) -> lis
 
 
 def is_mask(name: str, array: xr.DataArray) -> bool:
-    """Whether the name or the standard name (CF table: land_binary_mask ...) says land or sea."""
+    """Whether the name or the standard name (CF table: land_binary_mask ...) is that of a mask."""
     return name.lower() in MASK_NAMES or array.attrs.get("standard_name") in MASK_STANDARD_NAMES
 
 
 def list_names(names: Iterable[Any], most: int = 8) -> str:
-    """``a, b, c and 4 more``"""
+    """Return the names as text: ``a, b, c and 4 more``."""
     words = [str(name) for name in names]
     rest = f" and {len(words) - most} more" if len(words) > most else ""
     return (", ".join(words[:most]) + rest) or "nothing"
@@ -203,7 +195,7 @@ def is_time(array: xr.Variable | xr.DataArray) -> bool:
 
 
 def unwrap_longitude(longitude: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Longitudes (y, x) without jumps of 360 degrees along x or down the first column."""
+    """Return longitudes (y, x) without jumps of 360 degrees along x or down the first column."""
     unwrapped = np.unwrap(longitude, period=360, axis=1)
     first = np.unwrap(unwrapped[:, 0], period=360)
     return unwrapped + (first - unwrapped[:, 0])[:, None]
@@ -212,7 +204,10 @@ def unwrap_longitude(longitude: NDArray[np.float64]) -> NDArray[np.float64]:
 def read_grid(
     file: str, dataset: xr.Dataset, layout: Layout
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Latitude and longitude (y, x), degrees; the longitude without a jump. Raises `InputError`."""
+    """Return latitude and longitude (y, x) in degrees, the longitude without a jump.
+
+    Raises `InputError` for coordinates that are not numeric, in degrees, complete and monotonic.
+    """
     shape = (dataset.sizes[layout.y], dataset.sizes[layout.x])
     if 0 in shape:
         raise InputError(f"{file}: the grid of {layout.variable} has the shape {shape}; give one with pixels")
@@ -220,21 +215,19 @@ def read_grid(
     for name, dim in ((layout.lat, layout.y), (layout.lon, layout.x)):
         array = dataset[name].compute()
         if array.dtype.kind not in "iuf":
-            raise InputError(f"{file}: the coordinate {name} does not hold numbers; write it in degrees")
+            raise InputError(f"{file}: the coordinate {name} is not numeric; write it in degrees")
         values = (
             array.transpose(*((layout.y, layout.x) if array.ndim == 2 else (dim,))).to_numpy().astype(float)
         )
         if not np.isfinite(values).all():
             count = np.count_nonzero(~np.isfinite(values))
-            raise InputError(
-                f"{file}: the coordinate {name} has {count} missing values; give every grid point its place"
-            )
+            raise InputError(f"{file}: the coordinate {name} has {count} missing values; complete it")
         axes.append(values)
     lat, lon = axes
     if np.abs(lat).max() > 90.01 or np.abs(lon).max() > 720:
         name = layout.lat if np.abs(lat).max() > 90.01 else layout.lon
         raise InputError(
-            f"{file}: the values of {name} are not degrees; give latitude and longitude in degrees"
+            f"{file}: the values of {name} are not in degrees; give latitude and longitude in degrees"
         )
     lon = unwrap_longitude(lon[None, :] if lon.ndim == 1 else lon)
     for name, values in (
@@ -243,16 +236,14 @@ def read_grid(
     ):
         steps = np.diff(values) if values.ndim == 1 else np.zeros(0)
         if steps.size and not ((steps > 0).all() or (steps < 0).all()):
-            raise InputError(
-                f"{file}: the coordinate {name} neither rises nor falls throughout; sort the grid along it"
-            )
+            raise InputError(f"{file}: the coordinate {name} is not monotonic; sort the grid along it")
     return (
         np.broadcast_to(lat[:, None] if lat.ndim == 1 else lat, shape),
         np.broadcast_to(lon, shape),
     )
 
 
-def _rank(array: xr.DataArray) -> int:
+def _count_long_dims(array: xr.DataArray) -> int:
     return sum(size > 1 for size in array.shape)
 
 
@@ -265,31 +256,34 @@ def _check_numbers(file: str, name: str, array: xr.DataArray) -> None:
 
 
 def find_map(file: str, dataset: xr.Dataset, variable: str) -> Layout:
-    """The layout of a variable on (lat, lon), which need not have dates: its ``time`` is empty."""
+    """Return the layout of a variable on (lat, lon), which need not have dates: ``time`` is empty.
+
+    Raises `InputError` where it has no latitude or no longitude.
+    """
     dims = dataset[variable].dims
-    lat = _horizontal(dataset, dims, "latitude")
-    lon = _horizontal(dataset, dims, "longitude")
+    lat = _find_horizontal(dataset, dims, "latitude")
+    lon = _find_horizontal(dataset, dims, "longitude")
     if lat is None or lon is None:
         axis = "latitude" if lat is None else "longitude"
         raise InputError(
             f"{file}: no {axis} was found for {variable}({', '.join(map(str, dims))}); "
             f"give it a coordinate with standard_name {axis}"
         )
-    y, x = _horizontal_dims(file, dataset, dims, lat, lon)
+    y, x = _find_horizontal_dims(file, dataset, dims, lat, lon)
     t = next((str(dim) for dim in dims if dim not in (y, x)), "")
     return Layout(variable=variable, time="", lat=lat, lon=lon, t=t, y=y, x=x)
 
 
-def _layout(file: str, dataset: xr.Dataset, variable: str) -> Layout:
+def _complete_layout(file: str, dataset: xr.Dataset, variable: str) -> Layout:
     found = find_map(file, dataset, variable)
     further = [dim for dim in dataset[variable].dims if dim not in (found.y, found.x)]
-    time, t = _time(file, dataset, variable, further)
+    time, t = _find_time(file, dataset, variable, further)
     return replace(found, time=time, t=t)
 
 
-def _named(dataset: xr.Dataset, axis: str) -> list[str]:
-    """Every variable that may be this coordinate, best first."""
-    bare = dataset.set_coords(list(dataset.data_vars)).drop_encoding()  # cf_xarray looks only at coordinates
+def _find_candidates(dataset: xr.Dataset, axis: str) -> list[str]:
+    """Return every variable that may be this coordinate, best first."""
+    bare = dataset.set_coords(list(dataset.data_vars)).drop_encoding()  # cf_xarray searches only coordinates
     bare.attrs = {}
     by_attributes = sorted(map(str, bare.cf.coordinates.get(axis, [])))
     flat = {str(name): array for name, array in dataset.variables.items() if array.ndim <= 2}
@@ -305,15 +299,15 @@ def _named(dataset: xr.Dataset, axis: str) -> list[str]:
     return list(dict.fromkeys(by_attributes + by_units + by_name + by_grid_name))
 
 
-def _horizontal(dataset: xr.Dataset, dims: tuple[Hashable, ...], axis: str) -> str | None:
-    """The coordinate of a variable with these dimensions; one of a single dimension is preferred."""
-    fitting = [
-        n for n in _named(dataset, axis) if dataset[n].ndim in (1, 2) and set(dataset[n].dims) <= set(dims)
-    ]
-    return min(fitting, key=lambda name: dataset[name].ndim, default=None)
+def _find_horizontal(dataset: xr.Dataset, dims: tuple[Hashable, ...], axis: str) -> str | None:
+    """Return the coordinate of a variable with these dimensions, preferably one-dimensional."""
+    arrays = [dataset[name] for name in _find_candidates(dataset, axis)]
+    fitting = [array for array in arrays if array.ndim in (1, 2) and set(array.dims) <= set(dims)]
+    best = min(fitting, key=lambda array: array.ndim, default=None)
+    return None if best is None else str(best.name)
 
 
-def _horizontal_dims(
+def _find_horizontal_dims(
     file: str, dataset: xr.Dataset, dims: tuple[Hashable, ...], lat: str, lon: str
 ) -> tuple[str, str]:
     lat_dims, lon_dims = dataset[lat].dims, dataset[lon].dims
@@ -329,13 +323,16 @@ def _horizontal_dims(
         x = lat_dims[0] if y == lat_dims[1] else lat_dims[1]
         return str(y), str(x)
     raise InputError(
-        f"{file}: {lat}({', '.join(map(str, lat_dims))}) and {lon}({', '.join(map(str, lon_dims))}) make no "
-        "grid; give both one dimension each, or both the same two"
+        f"{file}: {lat}({', '.join(map(str, lat_dims))}) and {lon}({', '.join(map(str, lon_dims))}) do not "
+        "form a grid; use one dimension for each, or the same two for both"
     )
 
 
-def _time(file: str, dataset: xr.Dataset, variable: str, dims: list[Hashable]) -> tuple[str, str]:
-    """The time variable and its dimension, among the dimensions that are not horizontal."""
+def _find_time(file: str, dataset: xr.Dataset, variable: str, dims: list[Hashable]) -> tuple[str, str]:
+    """Return the time variable and its dimension, among the ``dims`` that are not horizontal.
+
+    Raises `InputError` where there is none, or where further dimensions are left.
+    """
     dated = [
         str(n)
         for n, a in dataset.variables.items()
@@ -362,12 +359,12 @@ def _time(file: str, dataset: xr.Dataset, variable: str, dims: list[Hashable]) -
         if timeless[0] in dataset.variables:
             units = dataset[timeless[0]].attrs.get("units", "none")
             raise InputError(
-                f"{file}: the time variable {timeless[0]} has no units that make dates (found: {units}); "
-                "give it some, as 'days since 2000-01-01'"
+                f"{file}: the time variable {timeless[0]} has no units of time (found: {units}); "
+                "add units such as 'days since 2000-01-01'"
             )
         raise InputError(
             f"{file}: {variable} has a time dimension without a time variable ({timeless[0]}, "
-            f"length {dataset.sizes[timeless[0]]}); add a variable {timeless[0]} with units as "
+            f"length {dataset.sizes[timeless[0]]}); add a variable {timeless[0]} with units such as "
             "'days since 2000-01-01'"
         )
     if left:
@@ -376,11 +373,12 @@ def _time(file: str, dataset: xr.Dataset, variable: str, dims: list[Hashable]) -
             f"{file}: {variable} has further dimensions, {sizes}; select one level of each first"
         )
     raise InputError(
-        f"{file}: {variable} has no time axis; add a time dimension with units as 'days since 2000-01-01'"
+        f"{file}: {variable} has no time axis; add a time dimension with units such as "
+        "'days since 2000-01-01'"
     )
 
 
 def unit_vectors(lat: ArrayLike, lon: ArrayLike) -> NDArray[np.float64]:
-    """(..., 3) unit vectors from the Earth's centre to places in degrees."""
+    """Return the unit vectors (..., 3) from the Earth's centre to positions in degrees."""
     y, x = np.radians(np.asarray(lat, np.float64)), np.radians(np.asarray(lon, np.float64))
     return np.stack([np.cos(y) * np.cos(x), np.cos(y) * np.sin(x), np.sin(y)], axis=-1)

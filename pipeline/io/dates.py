@@ -17,14 +17,14 @@ Period = str | Sequence[str | None]  # "start/end" or (start, end), ISO 8601, ei
 
 
 def days_since_first(dates: pd.Index) -> NDArray[np.float64]:
-    """(time,) days since the first date, in the calendar of the dates."""
+    """Return the days (time,) since the first date, in the calendar of the dates."""
     elapsed = dates.to_numpy() - dates.to_numpy()[0]
     one_day = np.timedelta64(1, "D") if elapsed.dtype.kind == "m" else timedelta(days=1)
     return (elapsed / one_day).astype(np.float64)
 
 
 def season_phase(dates: pd.Index) -> NDArray[np.float64]:
-    """(time,) the fraction of its year that has passed at each date, in the calendar of the dates."""
+    """Return the elapsed fraction (time,) of the year of each date, in the calendar of the dates."""
     now = dates.to_numpy()
     if isinstance(dates, pd.DatetimeIndex):
         years = now.astype("datetime64[Y]")
@@ -35,8 +35,8 @@ def season_phase(dates: pd.Index) -> NDArray[np.float64]:
     return ((now - start) / (end - start)).astype(np.float64)
 
 
-def time_oddities(dates: pd.Index) -> list[str]:
-    """What is irregular about the time step of sorted dates; calendar months count as regular."""
+def find_time_oddities(dates: pd.Index) -> list[str]:
+    """Return irregularities in the time step of sorted dates, in words; calendar months count as regular."""
     steps = np.diff(days_since_first(dates))
     step = float(np.median(steps))
     months = bool(((steps >= 28) & (steps <= 31)).all())
@@ -51,7 +51,7 @@ def time_oddities(dates: pd.Index) -> list[str]:
 
 
 def parse_period(period: Period) -> tuple[str | None, str | None]:
-    """The two ends of a period. Raises `InputError`."""
+    """Return the two ends of a period, None where open. Raises `InputError` for anything else."""
     pair = period.split("/") if isinstance(period, str) else list(period)
     if len(pair) != 2:
         raise InputError(f"the period {period!r} has no start and end; write it as 2017-05-01/2017-05-31")
@@ -59,16 +59,15 @@ def parse_period(period: Period) -> tuple[str | None, str | None]:
 
 
 def in_period(dates: pd.Index, period: Period) -> NDArray[np.bool_]:
-    """(time,) whether each date lies in the period, ends included. Raises `InputError`."""
+    """Whether each date (time,) lies in the period, ends included. Raises `InputError` for a wrong period."""
     start, end = parse_period(period)
     ordered = dates.sort_values()
     try:
-        window = ordered[
-            ordered.slice_indexer(start, end)
-        ]  # "2017-05" means the whole month, in any calendar
+        # "2017-05" means the whole month, in any calendar.
+        window = ordered[ordered.slice_indexer(start, end)]
     except (ValueError, TypeError, KeyError) as error:
         raise InputError(
-            f"the period {period!r} is not made of dates; write it as 2017-05-01/2017-05-31"
+            f"the period {period!r} cannot be read as two dates; write it as 2017-05-01/2017-05-31"
         ) from error
     if not len(window):
         return np.zeros(len(dates), bool)
@@ -76,10 +75,11 @@ def in_period(dates: pd.Index, period: Period) -> NDArray[np.bool_]:
 
 
 def format_date(date: Any) -> str:
-    """A date as ISO 8601, without the time of day where it is midnight."""
+    """Return a date in ISO 8601, without the time of day at midnight."""
     text = str(date)[:19].replace(" ", "T")
     return text.removesuffix("T00:00:00")
 
 
 def format_dates(dates: Any) -> str:
+    """Return the first dates as text, and how many more there are."""
     return list_names((format_date(date) for date in dates), most=3)

@@ -1,4 +1,4 @@
-"""A gappy field, opened and checked."""
+"""Fields with gaps, opened and checked."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from .coordinates import EARTH_RADIUS, Layout, find_layout, read_grid, unit_vectors
-from .dates import days_since_first, format_date, season_phase, time_oddities
+from .dates import days_since_first, find_time_oddities, format_date, season_phase
 from .opening import Opening, make_opening
 from .reading import Inputs, Part, check_dates, combine_parts, list_inputs, open_input, read_part
 from .seamask import find_mask, sea_from_coverage, sea_from_mask
@@ -25,71 +25,66 @@ _USUAL_FILLS = (
     *(-32768, 32767, 1e20, 1e30, 1e35, -1e34),
 )
 
-
-Table = tuple[list[float], list[float]]  # distances, and what is known at each
+Table = tuple[list[float], list[float]]  # distances, and the statistic at each
 
 
 @dataclass(frozen=True)
 class RecordStatistics:
-    """What is known of the record that a field is a part of, so that its parts are filled alike."""
+    """Statistics of a whole record, so its parts are filled alike."""
 
     spread: float  # standard deviation of the anomalies
-    in_time: Table  # variance of the difference of two dates of a pixel, by days
-    in_space: Table  # that of two pixels of a date, by cells
-    cell: float  # km from one to the next
+    in_time: Table  # variance of the difference between two dates at a pixel, by days
+    in_space: Table  # variance of the difference between two pixels on a date, by cells
+    cell: float  # km between the centres of neighbouring cells
 
 
 @dataclass(frozen=True)
 class Field:
-    """One variable on (time, lat, lon), with what the gap fillers need to know about it.
+    """One variable on (time, lat, lon), with its sea mask, errors and coordinates.
 
-    ``values`` are in the space they are filled in (logarithms under ``transform="log"``).
+    ``values`` are in the space in which they are filled (natural logarithms under ``transform="log"``).
+    ``displacement`` is the Cartesian vector from the centre of each cell to the position of its value.
     """
 
     name: str
     values: NDArray[np.float32]  # (time, lat, lon), NaN where missing or land
     sea: NDArray[np.bool_]  # (lat, lon)
-    error_variance: NDArray[
-        np.float32
-    ]  # (time, lat, lon) observation error variance, units of values squared
+    error_variance: NDArray[np.float32]  # (time, lat, lon) of the observations, units of values squared
     days: NDArray[np.float64]  # (time,) days since the first date, increasing
     season: NDArray[np.float64]  # (time,) fraction of the year in [0, 1)
     lat: NDArray[np.float64]  # (lat, lon) degrees north
     lon: NDArray[np.float64]  # (lat, lon) degrees east, without a jump inside the domain
-    source: xr.DataArray  # the variable as it was opened, in its own order of dimensions
+    source: xr.DataArray  # the variable as opened, in its own order of dimensions
     transform: str = "none"  # or "log"
     oddities: tuple[str, ...] = dataclass_field(default=())
     dims: tuple[str, str, str] = ("time", "lat", "lon")  # source.transpose(*dims) is aligned with values
-    mask_origin: str = ""  # in words: which variable, read how, or derived
-    dataset_attrs: dict[Hashable, Any] = dataclass_field(
-        default_factory=dict
-    )  # the input's global attributes
+    mask_origin: str = ""  # which variable the mask comes from and how it was read, or how it was derived
+    dataset_attrs: dict[Hashable, Any] = dataclass_field(default_factory=dict)  # global, of the input
     inputs: tuple[str, ...] = ()  # names of the files, without their folders
-    ever_observed: NDArray[np.bool_] | None = None  # (lat, lon) on any date of a record that this is part of
-    displacement: NDArray[np.float32] | None = None  # (time, lat, lon, 3) km from the centre of each cell to
-    # where its value was measured, Cartesian
-    statistics: RecordStatistics | None = None  # the record that this is part of; None for a field of its own
-    jitter: float = 0.0  # standard deviation of noise that training adds to what a network sees of it
+    ever_observed: NDArray[np.bool_] | None = None  # (lat, lon) on any date of the whole record
+    displacement: NDArray[np.float32] | None = None  # (time, lat, lon, 3) km
+    statistics: RecordStatistics | None = None  # of the whole record; None: of this field alone
+    jitter: float = 0.0  # standard deviation of the noise that training adds to its network inputs
 
     @property
     def observed(self) -> NDArray[np.bool_]:
-        """(time, lat, lon) True where a value was seen."""
+        """(time, lat, lon) True where there is an observed value."""
         return np.isfinite(self.values)
 
     @property
     def dates(self) -> pd.Index:
-        """(time,) as the input has them: a `pandas.DatetimeIndex`, or one of another calendar."""
+        """(time,) as in the input: a `pandas.DatetimeIndex`, or a `CFTimeIndex` in another calendar."""
         layout = find_layout(self.name, self.source.to_dataset(name=self.name), self.name)
         return self.source[layout.time].to_index()
 
     @property
     def never_observed(self) -> NDArray[np.bool_]:
-        """(lat, lon) True at sea where no date has a value."""
+        """(lat, lon) True at sea pixels without a value on any date."""
         seen = self.observed.any(axis=0) if self.ever_observed is None else self.ever_observed
         return self.sea & ~seen
 
     def part(self, dates: slice, rows: slice = slice(None), columns: slice = slice(None)) -> Field:
-        """The same field on some of its dates and pixels."""
+        """Return the field on some of its dates and pixels."""
         whole = dates, rows, columns
         return replace(
             self,
@@ -106,12 +101,12 @@ class Field:
         )
 
     def hide(self, hidden: NDArray[np.bool_]) -> Field:
-        """The same field without the values at ``hidden`` (time, lat, lon)."""
+        """Return the field without the values at ``hidden`` (time, lat, lon)."""
         return replace(self, values=np.where(hidden, np.float32(np.nan), self.values))
 
 
 def grid_spacing(field: Field) -> tuple[float, float, float]:
-    """The typical step of the grid: days, kilometres between rows, kilometres between columns."""
+    """Return the median step of the grid: days, kilometres between rows, kilometres between columns."""
     point = EARTH_RADIUS * unit_vectors(field.lat, field.lon)
     rows = np.linalg.norm(np.diff(point, axis=0), axis=-1)
     columns = np.linalg.norm(np.diff(point, axis=1), axis=-1)
@@ -125,17 +120,17 @@ def grid_spacing(field: Field) -> tuple[float, float, float]:
 def open_field(inputs: Inputs, opening: Opening | None = None, **options: Any) -> Field:
     """Open NetCDF files (paths, globs), a Zarr store or a dataset, and check that it can be filled.
 
-    The ``options`` are those of `Opening`; they replace those of ``opening``. Raises `InputError` for
-    whatever makes the input unfit.
+    The ``options`` are those of `Opening`; they replace those of ``opening``. Raises `InputError` for input
+    that cannot be filled.
     """
     opening = make_opening(opening, options)
     return build_field(*read_parts(inputs, opening), opening)
 
 
 def read_parts(inputs: Inputs, opening: Opening) -> tuple[list[Part], Layout, str | None]:
-    """Read every input, cut to region and period, with the names in it and that of its mask.
+    """Read every input, cut to region and period; return also their layout and the name of the mask.
 
-    Dates and values are not checked yet.
+    Dates and values are not checked yet. Raises `InputError` where an input cannot be read.
     """
     layout: Layout | None = None
     mask_name: str | None = None
@@ -158,23 +153,23 @@ def build_field(parts: Sequence[Part], layout: Layout, mask_name: str | None, op
     file = parts[0].file if len(parts) == 1 else f"{parts[0].file} and {len(parts) - 1} more"
     dims = (layout.t, layout.y, layout.x)
     source = data[layout.variable]
-    # In one order in memory: sums, and so the results, are to the bit those of any other order in the file.
+    # One memory order, so sums and results are the same to the bit for any order of dimensions in the file.
     raw = np.ascontiguousarray(source.transpose(*dims).to_numpy(), np.float32)
     dates = source[layout.time].to_index()
     lat, lon = read_grid(file, data, layout)
     _check_values(file, layout.variable, raw, dates, lat, lon)
 
-    oddities: list[str] = time_oddities(dates)
+    oddities: list[str] = find_time_oddities(dates)
     seen = np.isfinite(raw)
     if mask_name is not None:
         sea, mask_origin = sea_from_mask(file, data[mask_name], layout)
     else:
         sea, mask_origin = sea_from_coverage(seen.mean(axis=0), opening.minimum_coverage)
-        oddities.append(f"the file has no sea mask: {mask_origin.removeprefix('derived: ')} counts as sea")
+        oddities.append(f"the file has no sea mask: sea is {mask_origin.removeprefix('derived: ')}")
     _check_sea(file, layout.variable, seen, sea, mask_origin)
     values = np.where(sea, raw, np.float32(np.nan))
-    oddities += _undeclared_fills(values)
-    oddities += mask_oddities(outside=int(np.count_nonzero(seen & ~sea)))
+    oddities += _find_undeclared_fills(values)
+    oddities += describe_mask_oddities(outside=int(np.count_nonzero(seen & ~sea)))
 
     error = read_standard_error(file, data, opening, np.isfinite(values), dims, oddities)
     if opening.transform == "log":
@@ -196,23 +191,23 @@ def build_field(parts: Sequence[Part], layout: Layout, mask_name: str | None, op
         dataset_attrs=dict(data.attrs),
         inputs=tuple(Path(part.file).name for part in parts),
     )
-    oddities += mask_oddities(never_observed=int(np.count_nonzero(field.never_observed)))
+    oddities += describe_mask_oddities(never_observed=int(np.count_nonzero(field.never_observed)))
     if field.observed[:, sea].all():
         oddities.append("nothing is missing: there is nothing to fill")
     return replace(field, oddities=tuple(oddities))
 
 
-def mask_oddities(outside: int = 0, never_observed: int = 0) -> list[str]:
-    """What does not agree between the mask and the values."""
+def describe_mask_oddities(outside: int = 0, never_observed: int = 0) -> list[str]:
+    """Return the disagreements between the mask and the values, in words."""
     found = [
-        (outside, f"values outside the sea mask, which are not used: {outside}"),
+        (outside, f"values outside the sea mask, not used: {outside}"),
         (never_observed, f"sea pixels that are never observed: {never_observed}"),
     ]
     return [text for count, text in found if count]
 
 
-def _undeclared_fills(values: NDArray[np.float32]) -> list[str]:
-    """The extreme values that files often use for missing ones and here are not declared to be missing."""
+def _find_undeclared_fills(values: NDArray[np.float32]) -> list[str]:
+    """Return in words the extreme values that often stand for missing ones but are not declared as such."""
     if not np.isfinite(values).any():
         return []
     extremes = {float(np.nanmin(values)), float(np.nanmax(values))}
@@ -234,19 +229,19 @@ def _check_values(
 ) -> None:
     if len(dates) == 0:
         raise InputError(
-            f"{file}: {name} has no dates (its time dimension has the length 0); give a series of maps"
+            f"{file}: {name} has no dates (its time dimension has length 0); give a series of maps"
         )
     if len(dates) == 1:
         raise InputError(
-            f"{file}: {name} has a single date ({format_date(dates[0])}), and gaps are filled from the "
-            "dates around them; give more files or a longer period"
+            f"{file}: {name} has a single date ({format_date(dates[0])}), but gaps are filled from "
+            "neighbouring dates; give more files or a longer period"
         )
     infinite = np.isinf(raw)
     if infinite.any():
         t, j, i = np.argwhere(infinite)[0]
         raise InputError(
             f"{file}: {name} has {np.count_nonzero(infinite)} infinite values (the first on "
-            f"{format_date(dates[t])} at {lat[j, i]:.2f} N, {lon[j, i]:.2f} E); replace them by the fill value"
+            f"{format_date(dates[t])} at {lat[j, i]:.2f} N, {lon[j, i]:.2f} E); replace them with _FillValue"
         )
     if np.isnan(raw).all():
         raise InputError(
@@ -259,13 +254,13 @@ def _check_sea(file: str, name: str, seen: NDArray[np.bool_], sea: NDArray[np.bo
     if origin.startswith("derived"):
         if not sea.any():
             raise InputError(
-                f"{file}: no pixel of {name} is sea ({origin}, the best one on "
-                f"{100 * seen.mean(axis=0).max():.2g} %); lower --minimum-coverage or give a mask"
+                f"{file}: no pixel of {name} counts as sea ({origin}, the best-observed pixel on "
+                f"{100 * seen.mean(axis=0).max():.2g}%); lower --minimum-coverage or give a mask"
             )
         return
     total, outside = np.count_nonzero(seen), np.count_nonzero(seen & ~sea)
     remedy = (
-        "set its standard_name to land_binary_mask or sea_binary_mask, whichever it is, "
+        "set its standard_name to land_binary_mask or sea_binary_mask, whichever applies, "
         "or choose another --mask-variable"
     )
     if not sea.any():
@@ -276,7 +271,7 @@ def _check_sea(file: str, name: str, seen: NDArray[np.bool_], sea: NDArray[np.bo
     if outside > 0.9 * total and np.mean(np.any(seen, axis=0)[sea]) < 0.1:
         raise InputError(
             f"{file}: {outside} of the {total} values of {name} lie outside the sea of the mask "
-            f"{origin}, which seems inverted; {remedy}"
+            f"{origin}, so it may be inverted; {remedy}"
         )
 
 
@@ -296,13 +291,17 @@ def read_standard_error(
     dims: tuple[str, str, str],
     oddities: list[str],
 ) -> NDArray[np.float32]:
-    """(time, lat, lon) or broadcastable, in the variable's units; the median where a value lacks one."""
+    """Return standard errors in the variable's units, (time, lat, lon) or broadcastable to it.
+
+    Observed values without one get the median, which is added to the ``oddities``. Raises `InputError` where
+    no observed value has one.
+    """
     error_variable = opening.error_variable
     if error_variable is None:
         return np.full((1, 1, 1), opening.observation_error or 0, np.float32)
     array = data[error_variable]
     if array.dtype.kind not in "iuf":
-        raise InputError(f"{file}: the error variable {error_variable} does not hold numbers; choose another")
+        raise InputError(f"{file}: the error variable {error_variable} is not numeric; choose another")
     sizes = {dim: 1 for dim in dims if dim not in array.dims}
     full = array.variable.set_dims({**sizes, **array.sizes}).transpose(*dims)
     error = np.broadcast_to(full.to_numpy().astype(np.float32), observed.shape)
@@ -311,7 +310,7 @@ def read_standard_error(
     if not usable.size:
         raise InputError(
             f"{file}: {error_variable} has no standard error at any observed value; choose another "
-            "variable or give one --observation-error"
+            "variable or set --observation-error"
         )
     count = np.count_nonzero(unusable)
     if not count:
@@ -319,7 +318,7 @@ def read_standard_error(
     middle = np.median(usable)
     oddities.append(
         f"observed values without a standard error in {error_variable}: {count}, "
-        f"which are given the median {middle:.3g}"
+        f"given the median {middle:.3g}"
     )
     return np.where(unusable, middle, error).astype(np.float32)
 
@@ -327,16 +326,20 @@ def read_standard_error(
 def take_logarithms(
     file: str, name: str, values: NDArray[np.float32], error: NDArray[np.float32], oddities: list[str]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Values and standard errors in natural logarithms; to first order the error is the relative error."""
+    """Return natural logarithms and their standard errors, to first order the relative errors.
+
+    Values of zero or less become missing and are counted in the ``oddities``. Raises `InputError` where no
+    value is positive.
+    """
     observed = np.isfinite(values)
     positive = observed & (np.nan_to_num(values) > 0)
     if not positive.any():
         raise InputError(
-            f"{file}: no value of {name} is positive, as its logarithm asks; use --transform none"
+            f"{file}: no value of {name} is positive, so none has a logarithm; use --transform none"
         )
     count = np.count_nonzero(observed & ~positive)
     if count:
-        oddities.append(f"values of zero or less, missing under the logarithm: {count}")
+        oddities.append(f"values of zero or less, missing because they have no logarithm: {count}")
     safe = np.where(positive, values, np.float32(1))
     logarithms = np.where(positive, np.log(safe), np.float32(np.nan))
     return logarithms, (error / safe).astype(np.float32)

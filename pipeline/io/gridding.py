@@ -1,4 +1,4 @@
-"""Points on a grid: the weights of bilinear interpolation spread them, as information on precision."""
+"""Binning points on a grid: bilinear weights distribute their precision among the cells."""
 
 from __future__ import annotations
 
@@ -18,32 +18,32 @@ from .reading import Region
 from .seamask import sea_from_coastline, sea_from_file
 from .tracks import Tracks
 
-_LEAST = 0.1  # of the information of a usual point: what is known less of a cell is not used
+_LEAST = 0.1  # precision of a cell below which it stays missing, relative to the median point
 _NEAR = 1e-6  # degrees
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Dates and axes to which points are brought."""
+    """The dates, axes and sea mask of a regular grid for points."""
 
     dates: pd.DatetimeIndex  # (time,) evenly spaced
     lat: NDArray[np.float64]  # (lat,) degrees north, rising or falling
     lon: NDArray[np.float64]  # (lon,) degrees east, rising without a jump
     sea: NDArray[np.bool_]  # (lat, lon)
-    origin: str  # of the sea mask, in words
+    origin: str  # what the sea mask was taken from
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Dates, rows and columns."""
+        """Number of dates, rows and columns."""
         return len(self.dates), len(self.lat), len(self.lon)
 
     @property
     def cyclic(self) -> bool:
-        """Whether the first column is the last one's neighbour."""
+        """Whether the first and the last column are neighbours."""
         return bool(self.lon[-1] + 1.5 * (self.lon[-1] - self.lon[-2]) > self.lon[0] + 360)
 
     def corners(self, tracks: Tracks) -> Corners:
-        """The four cells around each point on the nearest date, without weight where it lies outside."""
+        """Return the four cells around each point on the nearest date, with zero weight outside the grid."""
         step = self.dates[1] - self.dates[0]
         date = np.rint((tracks.time - self.dates.to_numpy()[0]) / step.to_timedelta64()).astype(np.int64)
         rising = np.argsort(self.lat)
@@ -71,12 +71,12 @@ def make_grid(
     mask: str | None = None,
     mask_variable: str | None = None,
 ) -> Grid:
-    """The grid of centres from ``bounds`` (lat0, lat1, lon0, lon1), every ``spacing`` degrees.
+    """Make the grid with cell centres every ``spacing`` degrees in ``bounds`` (lat0, lat1, lon0, lon1).
 
-    ``spacing`` is one number, or those of latitude and longitude; a date is every ``step`` days from that
-    nearest to the first point to that nearest to the last. Sea is what the ``mask`` file calls so at the
-    nearest place, or without one `seamask.sea_from_coastline`. Raises `InputError` for a grid without cells
-    or without sea.
+    ``spacing`` is one number, or one each for latitude and longitude. The dates are ``step`` days apart, from
+    the one nearest to the first point to the one nearest to the last. The sea mask is that of the nearest
+    position in the ``mask`` file, or without one that of `seamask.sea_from_coastline`. Raises `InputError`
+    for a grid with fewer than two rows, columns or dates, or without sea.
     """
     lat0, lat1, lon0, lon1 = bounds
     width = 360.0 if lon1 - lon0 >= 360 else (lon1 - lon0) % 360
@@ -86,47 +86,50 @@ def make_grid(
     lon = lon[lon < lon0 + 360 - across / 2]
     if len(lat) < 2 or len(lon) < 2:
         raise InputError(
-            f"a grid every {down:g} and {across:g} degrees has {len(lat)} rows and {len(lon)} columns within "
-            f"{', '.join(f'{bound:g}' for bound in bounds)}; give LAT0,LAT1,LON0,LON1 with room for two each"
+            f"a grid of {down:g} x {across:g} degrees has {len(lat)} rows and {len(lon)} columns within "
+            f"{', '.join(f'{bound:g}' for bound in bounds)}; give bounds that hold at least two of each"
         )
     every = pd.Timedelta(days=step)
     first, last = (pd.Timestamp(time).round(every) for time in (tracks.time.min(), tracks.time.max()))
     dates = pd.date_range(first, last, freq=every)
     if len(dates) < 2:
         raise InputError(
-            f"the points are all of one date ({first.date()}), and gaps are filled from the dates around "
-            "them; give more files or a shorter time step"
+            f"all points are on one date ({first.date()}), but gaps are filled from neighbouring dates; "
+            "give more files or a shorter time step"
         )
     places = np.meshgrid(lat, lon, indexing="ij")
     sea, origin = sea_from_coastline(*places) if mask is None else sea_from_file(mask, mask_variable, *places)
     if not sea.any():
-        raise InputError(f"there is no sea within the bounds by {origin}; give others, or another --mask")
+        raise InputError(
+            f"there is no sea within the bounds according to {origin}; give other bounds or another --mask"
+        )
     return Grid(dates, lat, lon, sea, origin)
 
 
 def bin_tracks(tracks: Tracks, grid: Grid) -> Field:
-    """The points on the grid, the best estimate of each cell from its own points alone.
+    """Estimate each cell of the grid from the points around it, and return the field.
 
-    With H the bilinear interpolation from the cells to the points and R the points' error variances, the
-    precision of a cell is that of H^T R^-1 1 and its value H^T R^-1 values over it, as in DINCAE 2 (Barth et
-    al. 2022, doi:10.5194/gmd-15-2183-2022): a point is shared out among four cells, and no information is
-    made of it. Cells that hold less than a tenth of a usual point's are left missing. The value of a cell is
-    that of the middle of its points, weighted likewise, which kriging is told (``displacement``).
+    With H the bilinear interpolation from the cells to the points and R the error variances of the points,
+    the precision of a cell is H^T R^-1 1 and its value H^T R^-1 values divided by it, as in DINCAE 2 (Barth
+    et al. 2022, doi:10.5194/gmd-15-2183-2022). So each point is shared among four cells, and the sum of the
+    precisions is kept. Cells with less than a tenth of the precision of the median point stay missing. The
+    value of a cell belongs to the weighted mean position of its points; ``displacement`` passes this position
+    to kriging.
 
-    Raises `InputError` where no point lies on the sea of the grid, and as `open_field` does.
+    Raises `InputError` where no point lies on sea in the grid, and as `open_field` does.
     """
     at = grid.corners(tracks)
     used = (at.weight > 0).any(1).numpy()
     if not used.any():
         raise InputError(
-            f"none of the {len(tracks)} points lies on the sea of the grid ({grid.origin}); give other "
+            f"none of the {len(tracks)} points lies on sea in the grid ({grid.origin}); give other "
             "bounds or another --mask"
         )
     weight, value = (torch.from_numpy(part) for part in (1 / tracks.error_variance, tracks.value))
     cells = int(np.prod(grid.shape))
     precision = to_cells(weight, at, cells)
     known = precision > _LEAST * weight[used].median()
-    middle = value[used].mean()  # sums of anomalies lose fewer digits
+    middle = value[used].mean()  # sums of anomalies keep more digits
     mean = middle + to_cells(weight * (value - middle), at, cells) / precision.where(known, 1)
 
     places = torch.from_numpy(EARTH_RADIUS * unit_vectors(tracks.lat, tracks.lon)).unbind(1)
@@ -135,15 +138,15 @@ def bin_tracks(tracks: Tracks, grid: Grid) -> Field:
     centres = EARTH_RADIUS * unit_vectors(*np.meshgrid(grid.lat, grid.lon, indexing="ij"))
     displacement = np.where(known.reshape(*grid.shape, 1), middles.numpy() - centres, 0).astype(np.float32)
 
-    def maps(values: torch.Tensor) -> tuple[tuple[str, str, str], NDArray[np.float32]]:
+    def make_variable(values: torch.Tensor) -> tuple[tuple[str, str, str], NDArray[np.float32]]:
         found = values.where(known, torch.nan).reshape(grid.shape)
         return ("time", "latitude", "longitude"), found.numpy().astype(np.float32)
 
     error = f"{tracks.name}_error"
     data = xr.Dataset(
         {
-            tracks.name: (*maps(mean), tracks.attrs),
-            error: maps(precision.where(known, 1).rsqrt()),
+            tracks.name: (*make_variable(mean), tracks.attrs),
+            error: make_variable(precision.where(known, 1).rsqrt()),
             "sea_mask": (("latitude", "longitude"), grid.sea.astype(np.int8)),
         },
         {
@@ -155,7 +158,7 @@ def bin_tracks(tracks: Tracks, grid: Grid) -> Field:
     field = open_field(data, variable=tracks.name, mask_variable="sea_mask", error_variable=error)
     oddities = list(tracks.oddities)
     if not used.all():
-        oddities.append(f"points off the grid or on its land: {np.count_nonzero(~used)}")
+        oddities.append(f"points outside the grid or on land: {np.count_nonzero(~used)}")
     return replace(
         field,
         inputs=tracks.inputs,

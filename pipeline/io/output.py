@@ -21,13 +21,13 @@ from .field import Field
 SOURCES = ("land", "observed", "filled", "filled_never_observed")  # the flags 0 to 3 of V_source
 
 _CHUNK_BYTES = 2**20
-# Packing, which is undone, and names of variables that are not carried over.
+# Attributes of packing, which is undone, and names of variables that are not carried over.
 _DROPPED = (
     r"_.*|scale_factor|add_offset|missing_value|bounds|climatology|coordinates|ancillary_variables"
     r"|cell_measures|grid_mapping|actual_(min|max|range)"
 )
 _DROPPED_FROM_COORDINATES = re.compile(_DROPPED)
-# What the input says of its own values, and is no longer true of the filled ones.
+# Attributes that describe the input's values and do not hold for the filled ones.
 _DROPPED_FROM_VARIABLE = re.compile(
     _DROPPED + r"|valid_(min|max|range)|(scale_factor|add_offset)_err|calibrated_nt"
     r"|least_significant_digit|number_of_significant_digits"
@@ -39,17 +39,17 @@ _DROPPED_FROM_GLOBAL = re.compile(
     r"|processing_level|file_quality_level|.*checksum.*|md5.*",
     re.IGNORECASE,
 )
-# CF 4.1 and 4.2: the spellings of the units that count.
+# CF 4.1 and 4.2: the preferred and the allowed spellings of the units.
 _DEGREES = {
     "latitude": ("degrees_north", r"degrees?_(north|N)|degrees?N"),
     "longitude": ("degrees_east", r"degrees?_(east|E)|degrees?E"),
 }
 
 
-def provenance(
+def describe_run(
     method: str, seed: int, configuration: Mapping[str, Any], attributes: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """Return the attributes of a filled field: method, seed, the configuration that repeats it, and others.
+    """Return the attributes that describe a run: method, seed, the configuration that repeats it, and others.
 
     Options of the ``configuration`` that are None are left out.
     """
@@ -66,31 +66,31 @@ def to_dataset(
     analysis_everywhere: bool = False,
     attributes: Mapping[str, Any] | None = None,
 ) -> xr.Dataset:
-    """The filled variable V, V_analysis, V_error and V_source on the grid and dimensions of the input.
+    """Return a dataset of V, V_analysis, V_error and V_source on the grid and dimensions of the input.
 
-    ``mean`` and ``error`` (standard error) are (time, lat, lon) in the space the field is filled in, finite
-    on every sea pixel; the dataset is in the units of the input. V keeps the observed values, outside the
-    sea mask as well, unless ``analysis_everywhere`` puts the analysis in their place at sea.
-    ``intervals`` are the half-widths in standard errors of central intervals of so many percent: each gives
-    V_lower_PERCENT and V_upper_PERCENT.
-    ``attributes`` become global attributes and win over the input's; their ``command`` goes into the history.
+    ``mean`` and ``error`` (standard error) are (time, lat, lon) in the space in which the field is filled,
+    finite at every sea pixel; the dataset is in the units of the input. V keeps the observed values, also
+    outside the sea mask, unless ``analysis_everywhere`` replaces them with the analysis at sea.
+    ``intervals`` maps the levels of central prediction intervals in percent to their half-widths in standard
+    errors; each adds V_lower_LEVEL and V_upper_LEVEL. ``attributes`` become global attributes and override
+    those of the input; their ``command`` is added to the history.
 
     The attributes follow the CF conventions 1.11 (3.3 for standard errors, 3.4 for ancillary variables, 3.5
     for flags) and the Attribute Convention for Data Discovery 1.3.
 
-    Raises `ValueError` where an estimate on the sea is not finite or an error is negative.
+    Raises `ValueError` where an estimate at sea is not finite or an error is negative.
     """
     name, source = field.name, field.source
-    analysis, deviation = _in_own_units(field, mean, error)
+    analysis, deviation = _undo_transform(field, mean, error)
     raw = source.transpose(*field.dims).to_numpy()
-    # Values the transform cannot take (zero under a logarithm) or that were hidden are not observations.
+    # Hidden values, and those that have no transform (zero under a logarithm), do not count as observed.
     observed = np.isfinite(raw) & (field.observed | ~field.sea)
     filled = np.where(observed & ~field.sea if analysis_everywhere else observed, raw, analysis)
     flags = np.where(field.sea, np.where(field.never_observed, 3, 2), 0)
 
     data = xr.Dataset(coords=source.coords).copy()
     for key in data.variables:
-        data[key].attrs = _storable_attributes(data[key].attrs, _DROPPED_FROM_COORDINATES)
+        data[key].attrs = _clean_attributes(data[key].attrs, _DROPPED_FROM_COORDINATES)
     _complete_coordinates(field, data)
     new = {
         name: filled,
@@ -101,21 +101,21 @@ def to_dataset(
     for level, width in (intervals or {}).items():
         for side, sign in (("lower", -1), ("upper", 1)):
             bound = np.where(field.sea, mean + np.float64(sign * width) * error, np.nan)
-            # A monotone transform of a quantile is the quantile of what was transformed.
+            # A monotone transform maps quantiles to quantiles.
             bound = np.exp(bound) if field.transform == "log" else bound
             new[f"{name}_{side}_{level}"] = bound.astype(np.float32)
     for key, values in new.items():
         data[key] = xr.Variable(field.dims, values).transpose(*source.dims)
-        data[key].attrs = _variable_attributes(field, key, analysis_everywhere)
-        data[key].encoding = _encoding(data[key], field.dims[0])
-    data.attrs = _global_attributes(field, data, attributes or {})
+        data[key].attrs = _make_variable_attributes(field, key, analysis_everywhere)
+        data[key].encoding = _make_encoding(data[key], field.dims[0])
+    data.attrs = _make_global_attributes(field, data, attributes or {})
     return data
 
 
-def _in_own_units(
+def _undo_transform(
     field: Field, mean: NDArray[np.floating], error: NDArray[np.floating]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Mean and standard error in the variable's units, missing off the sea.
+    """Return mean and standard error in the variable's units, missing outside the sea.
 
     The exponential of a Gaussian variable of mean m and variance s^2 has the mean exp(m + s^2/2) and the
     standard deviation exp(m + s^2/2) sqrt(exp(s^2) - 1) (Aitchison & Brown 1957, The Lognormal Distribution,
@@ -123,7 +123,7 @@ def _in_own_units(
     """
     negative = np.count_nonzero((error < 0) & field.sea)
     if negative:
-        raise ValueError(f"{field.name}: the standard error is negative at {negative} values on the sea")
+        raise ValueError(f"{field.name}: the standard error is negative at {negative} sea values")
     with np.errstate(over="ignore", invalid="ignore"):
         if field.transform == "log":
             mean, error = mean.astype(np.float64), error.astype(np.float64)
@@ -135,12 +135,12 @@ def _in_own_units(
     for what, values in (("estimate", mean), ("standard error", error)):
         wrong = np.count_nonzero(~np.isfinite(values) & field.sea)
         if wrong:
-            raise ValueError(f"{field.name}: the {what} is not finite at {wrong} values on the sea")
+            raise ValueError(f"{field.name}: the {what} is not finite at {wrong} sea values")
     return mean, error
 
 
 def _complete_coordinates(field: Field, data: xr.Dataset) -> None:
-    """Coordinates as in the input, with what CF asks for where the input lacks or misspells it."""
+    """Add the attributes of coordinates that CF requires where the input lacks or misspells them."""
     layout = find_layout(field.name, field.source.to_dataset(name=field.name), field.name)
     names = {"latitude": (layout.lat, "Y"), "longitude": (layout.lon, "X"), "time": (layout.time, "T")}
     for role, (name, axis) in names.items():
@@ -155,16 +155,16 @@ def _complete_coordinates(field: Field, data: xr.Dataset) -> None:
     for array in data.coords.values():
         if is_time(array):
             for held in ("units", "calendar"):
-                array.attrs.pop(held, None)  # they are the encoding's
-            kept = _time_encoding(array)
+                array.attrs.pop(held, None)  # these belong to the encoding
+            kept = _choose_time_encoding(array)
         else:
             before = array.encoding
             kept = {held: before[held] for held in ("dtype", "scale_factor", "add_offset") if held in before}
         array.encoding = {**kept, "_FillValue": None}  # CF 2.5.1: no missing values in coordinates
 
 
-def _time_encoding(time: xr.DataArray) -> dict[str, Any]:
-    """Units, calendar and type of the input, unless later files have dates that those cannot hold."""
+def _choose_time_encoding(time: xr.DataArray) -> dict[str, Any]:
+    """Return units, calendar and type of the input, unless later files have dates that they cannot hold."""
     before = time.encoding
     kept = {key: before[key] for key in ("units", "calendar", "dtype") if key in before}
     near = np.timedelta64(1, "ms") if time.dtype.kind == "M" else timedelta(milliseconds=1)
@@ -180,12 +180,13 @@ def _time_encoding(time: xr.DataArray) -> dict[str, Any]:
     return kept if fits else {key: kept[key] for key in ("calendar",) if key in kept}
 
 
-def _storable_attributes(attrs: Mapping[Any, Any], dropped: re.Pattern[str]) -> dict[str, Any]:
-    return {str(key): _storable(value) for key, value in attrs.items() if not dropped.fullmatch(str(key))}
+def _clean_attributes(attrs: Mapping[Any, Any], dropped: re.Pattern[str]) -> dict[str, Any]:
+    kept = {str(key): value for key, value in attrs.items() if not dropped.fullmatch(str(key))}
+    return {key: _make_storable(value) for key, value in kept.items()}
 
 
-def _storable(value: Any) -> Any:
-    """An attribute as NetCDF and Zarr can hold it: text, numbers or JSON."""
+def _make_storable(value: Any) -> Any:
+    """Return an attribute in a form that NetCDF and Zarr can store: text, numbers or JSON."""
     if isinstance(value, str | int | float | np.number | np.ndarray) and not isinstance(value, bool):
         return value
     if isinstance(value, list | tuple) and value and all(type(item) in (int, float) for item in value):
@@ -193,16 +194,16 @@ def _storable(value: Any) -> Any:
     return json.dumps(value, default=str, ensure_ascii=False)
 
 
-def _variable_attributes(field: Field, key: str, analysis_everywhere: bool) -> dict[str, Any]:
+def _make_variable_attributes(field: Field, key: str, analysis_everywhere: bool) -> dict[str, Any]:
     name = field.name
-    attrs = _storable_attributes(field.source.attrs, _DROPPED_FROM_VARIABLE)
+    attrs = _clean_attributes(field.source.attrs, _DROPPED_FROM_VARIABLE)
     standard_name = attrs.get("standard_name", "")
     what = attrs.setdefault("long_name", standard_name.replace("_", " ") or name)
     if key == name:
         attrs.setdefault("coverage_content_type", "physicalMeasurement")
         attrs["ancillary_variables"] = f"{name}_error {name}_source"
         where = "where it was observed" + (" outside the sea mask" if analysis_everywhere else "")
-        origin = f"The input's values {where}, {name}_analysis elsewhere."
+        origin = f"Values of the input {where}, {name}_analysis elsewhere."
         attrs["comment"] = f"{attrs.get('comment', '')}\n{origin}".strip()
         return attrs
     if key == f"{name}_source":
@@ -223,16 +224,16 @@ def _variable_attributes(field: Field, key: str, analysis_everywhere: bool) -> d
     attrs["coverage_content_type"] = "qualityInformation"
     bound = re.fullmatch(r"_(lower|upper)_(\d+)", key.removeprefix(name))
     if standard_name:
-        # CF has a modifier for standard errors (appendix C), and none for quantiles.
+        # CF has a modifier for standard errors (appendix C), but none for quantiles.
         attrs["standard_name"] = standard_name if bound else f"{standard_name} standard_error"
     attrs["long_name"] = f"standard error of {name}_analysis"
     if bound:
-        attrs["long_name"] = f"{bound[1]} bound of the {bound[2]} % prediction interval of {what}"
+        attrs["long_name"] = f"{bound[1]} bound of the {bound[2]}% prediction interval of {what}"
     return attrs
 
 
-def _encoding(array: xr.DataArray, time: str) -> dict[str, Any]:
-    """One date of the whole grid a chunk, cut into equal pieces where that is more than a megabyte."""
+def _make_encoding(array: xr.DataArray, time: str) -> dict[str, Any]:
+    """Return an encoding with one date per chunk, cut into equal pieces of at most a megabyte."""
     rows = array.sizes[next(dim for dim in array.dims if dim != time)]
     one_date = array.nbytes // array.sizes[time]
     pieces = min(ceil(one_date / _CHUNK_BYTES), rows)
@@ -242,23 +243,23 @@ def _encoding(array: xr.DataArray, time: str) -> dict[str, Any]:
     return {"zlib": True, "complevel": 4, "shuffle": True, "chunksizes": tuple(chunks), **fill}
 
 
-def _global_attributes(field: Field, data: xr.Dataset, attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """The input's, brought up to date, and what ACDD 1.3 asks for."""
+def _make_global_attributes(field: Field, data: xr.Dataset, attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the input's global attributes, updated, and those that ACDD 1.3 requires."""
     name = field.name
-    attrs = _storable_attributes(field.dataset_attrs, _DROPPED_FROM_GLOBAL)
+    attrs = _clean_attributes(field.dataset_attrs, _DROPPED_FROM_GLOBAL)
     what = str(data[name].attrs["long_name"])
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     program = f"oceanfill {version('oceanfill')}"
     at_sea = int(np.count_nonzero(field.observed[:, field.sea]))
     cells = len(field.days) * int(np.count_nonzero(field.sea))
     west, east = float(field.lon.min()), float(field.lon.max())
-    turns = 360 if east > 360 else 0  # a grid across the end of 0 to 360, which `Field.lon` continues
+    turns = 360 if east > 360 else 0  # on a grid across 0 degrees `Field.lon` continues beyond 360
     dates = data[find_layout(name, field.source.to_dataset(name=name), name).time].values
     attrs.setdefault("keywords", f"oceans, gap filling, {what}")
     attrs |= {
         "Conventions": "CF-1.11, ACDD-1.3",
         "title": f"{attrs.get('title') or what}, gaps filled",
-        "summary": summary(name, what, at_sea, cells)
+        "summary": summarise_field(name, what, at_sea, cells)
         + (f" The input: {attrs['summary']}" if attrs.get("summary") else ""),
         "history": f"{attrs['history']}\n" if attrs.get("history") else "",
         "source": (f"{attrs['source']}; " if attrs.get("source") else "") + f"gaps filled by {program}",
@@ -270,39 +271,39 @@ def _global_attributes(field: Field, data: xr.Dataset, attributes: Mapping[str, 
         "geospatial_lon_min": west - turns,
         "geospatial_lon_max": east - turns,
         "geospatial_lon_units": "degrees_east",
-        **coverage_in_time(dates, field.days),
+        **describe_time_coverage(dates, field.days),
         "input_files": list_names(field.inputs),
         "sea_mask": field.mask_origin,
         "transform": field.transform,
     }
     attrs["history"] += f"{now}: {attributes.get('command', program)}"
-    return attrs | {key: _storable(value) for key, value in attributes.items()}
+    return attrs | {key: _make_storable(value) for key, value in attributes.items()}
 
 
-def coverage_in_time(dates: NDArray[Any], days: NDArray[np.float64]) -> dict[str, str]:
-    """ACDD's attributes of dates in any calendar, ``days`` after the first."""
+def describe_time_coverage(dates: NDArray[Any], days: NDArray[np.float64]) -> dict[str, str]:
+    """Return ACDD's attributes for dates in any calendar, with ``days`` since the first."""
     step = np.median(np.diff(days)) if len(days) > 1 else 0
     start, end = (f"{str(date)[:19].replace(' ', 'T')}Z" for date in (dates.min(), dates.max()))
     return {
         "time_coverage_start": start,
         "time_coverage_end": end,
-        "time_coverage_duration": _duration(np.ptp(days)),
-        "time_coverage_resolution": _duration(step),
+        "time_coverage_duration": _format_duration(np.ptp(days)),
+        "time_coverage_resolution": _format_duration(step),
     }
 
 
-def summary(name: str, what: str, at_sea: int, cells: int) -> str:
-    """ACDD's summary of a filled variable, observed at so many of its cells on the sea."""
+def summarise_field(name: str, what: str, at_sea: int, cells: int) -> str:
+    """Return ACDD's summary of a filled variable, observed ``at_sea`` times in ``cells`` sea cells."""
     return (
-        f"{what} without gaps: {name} was observed at {at_sea} of {cells} values on the sea "
-        f"({100 * at_sea / cells:.1f} %), the others are estimated from them. {name}_analysis is the "
-        f"estimate on the whole sea, {name}_error its standard error, {name}_source the origin of each "
+        f"{what} without gaps: {name} was observed at {at_sea} of {cells} sea values "
+        f"({100 * at_sea / cells:.1f}%); the others are estimated from them. {name}_analysis is the "
+        f"estimate at all sea pixels, {name}_error its standard error, {name}_source the origin of each "
         f"value of {name}."
     )
 
 
-def _duration(days: float) -> str:
-    """ISO 8601."""
+def _format_duration(days: float) -> str:
+    """Return a duration in ISO 8601."""
     seconds = round(float(days) * 86400)
     whole, rest = divmod(seconds, 86400)
     return f"P{whole}D" + (f"T{rest}S" if rest else "")

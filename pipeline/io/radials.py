@@ -1,4 +1,4 @@
-"""Components of a current along given directions, as coastal radars see them: opened and checked."""
+"""Radial velocities of coastal radars, components of a current along given directions: opened and checked."""
 
 from __future__ import annotations
 
@@ -23,17 +23,15 @@ STATION_NAMES = ("station", "stations", "site", "sites", "radar", "radars", "ins
 
 @dataclass(frozen=True)
 class Radials:
-    """What stations see of one current on one grid and the same dates, each along its own directions."""
+    """Radial velocities of one current from one or more stations, on one grid and the same dates."""
 
-    stations: tuple[Field, ...]  # whose sea is where they ever see something
-    towards: NDArray[
-        np.float32
-    ]  # (station, 2, lat, lon) unit vectors, east and north; positive is along them
+    stations: tuple[Field, ...]  # the sea of each is where it ever observes a value
+    towards: NDArray[np.float32]  # (station, 2, lat, lon) unit vectors (east, north) of positive velocities
     sea: NDArray[np.bool_]  # (lat, lon)
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """(time, lat, lon)"""
+        """Number of dates, rows and columns."""
         return self.stations[0].values.shape
 
     @cached_property
@@ -43,11 +41,11 @@ class Radials:
 
     @cached_property
     def error_variance(self) -> NDArray[np.float32]:
-        """(time, station, lat, lon)"""
+        """(time, station, lat, lon) of the observations, units of values squared."""
         return np.stack([station.error_variance for station in self.stations], 1)
 
     def hide(self, hidden: NDArray[np.bool_]) -> Radials:
-        """The same without the values at ``hidden`` (time, station, lat, lon)."""
+        """Return the velocities without those at ``hidden`` (time, station, lat, lon)."""
         stations = [station.hide(hidden[:, number]) for number, station in enumerate(self.stations)]
         return replace(self, stations=tuple(stations))
 
@@ -60,27 +58,27 @@ def open_radials(
 ) -> Radials:
     """Open the radial velocities of one or more stations.
 
-    A file holds a station, or several along a dimension of one of `STATION_NAMES`, or several variables,
-    named with commas in ``variable`` and, each with its own, in ``direction``. ``direction`` is in degrees
-    clockwise from north, on (lat, lon) and the stations: where water goes whose velocity is positive. Where
-    one has the CF name of what points away from the instrument and the other of what points toward it, the
-    direction is turned about. Dates are those of any station. The options are those of `Opening`.
+    A file holds one station, several along a dimension named as in `STATION_NAMES`, or several variables. In
+    the last case ``variable`` and ``direction`` are lists of names with commas, in the same order.
+    ``direction`` is that of positive velocities, in degrees clockwise from north, on (lat, lon) and the
+    stations. It is reversed where the CF name of one variable points away from the instrument and that of the
+    other toward it. The dates are those of any station. The options are those of `Opening`.
 
-    Raises `InputError` for whatever makes the input unfit.
+    Raises `InputError` for input that cannot be used.
     """
     opening = make_opening(opening, options)
     found: list[tuple[Part, Layout, str | None, str]] = []
     for entry in list_inputs(inputs):
         with open_input(entry) as (file, dataset):
-            for one, name, bearing in _each(file, dataset, opening.variable, direction):
+            for one, name, bearing in _split_stations(file, dataset, opening.variable, direction):
                 layout = find_layout(file, one, name, others=(*opening.names, bearing))
                 mask = find_mask(file, one, layout, opening.mask_variable)
                 others = [other for other in (mask, opening.error_variable, bearing) if other is not None]
                 found.append((read_part(file, one, layout, others, opening), layout, mask, bearing))
-    aligned = _same_dates([(part, layout) for part, layout, _, _ in found])
+    aligned = _align_dates([(part, layout) for part, layout, _, _ in found])
     stations, towards = [], []
     for data, (part, layout, mask, bearing) in zip(aligned, found, strict=True):
-        towards.append(_unit_vectors(part.file, data, layout, bearing))
+        towards.append(_read_directions(part.file, data, layout, bearing))
         stations.append(
             build_field([Part(part.file, data, data[layout.time].to_index())], layout, mask, opening)
         )
@@ -91,22 +89,25 @@ def open_radials(
     lost = np.isfinite(radials.values) & ~np.isfinite(radials.towards[:, 0])
     if lost.any():
         raise InputError(
-            f"{found[0][0].file}: {np.count_nonzero(lost)} velocities have no {direction}; give each "
-            "cell that is seen its direction"
+            f"{found[0][0].file}: {np.count_nonzero(lost)} velocities have no {direction}; give every "
+            "observed cell a direction"
         )
     return replace(radials, towards=np.nan_to_num(radials.towards))
 
 
-def _each(
+def _split_stations(
     file: str, dataset: xr.Dataset, variable: str | None, direction: str
 ) -> Iterator[tuple[xr.Dataset, str | None, str]]:
-    """The dataset of each station, with the names of its velocity and its direction."""
+    """Yield the dataset of each station with the names of its velocity and its direction.
+
+    Raises `InputError` for a direction that is absent, or another number of directions than of variables.
+    """
     bearings = direction.split(",")
     names: Sequence[str | None] = [None] if variable is None else variable.split(",")
     if len(names) != len(bearings):
         raise InputError(
-            f"there are {len(bearings)} directions ({direction}) of {len(names)} variables; name each "
-            "variable with --variable and its direction with --radial-direction, in one order"
+            f"{file}: {len(bearings)} directions ({direction}) were given for {len(names)} variables; name "
+            "each variable with --variable and its direction with --radial-direction, in the same order"
         )
     for name, bearing in zip(names, bearings, strict=True):
         if bearing not in dataset.variables:
@@ -118,36 +119,33 @@ def _each(
             yield dataset.isel(dict.fromkeys(along, number), drop=True), name, bearing
 
 
-def _same_dates(parts: Sequence[tuple[Part, Layout]]) -> list[xr.Dataset]:
-    """The datasets on the dates of all. Raises `InputError` for dates that cannot be matched."""
+def _align_dates(parts: Sequence[tuple[Part, Layout]]) -> list[xr.Dataset]:
+    """Return the datasets on the dates of all. Raises `InputError` for dates that cannot be matched."""
     first, layout = parts[0]
     for part, other in parts:
         if other.t != layout.t or type(part.dates) is not type(first.dates):
             raise InputError(
-                f"{part.file}: its dates ({other.t}) are not of the kind of those of {first.file} "
-                f"({layout.t}); bring all stations to one time axis"
+                f"{part.file}: its time axis ({other.t}) does not match that of {first.file} ({layout.t}); "
+                "put all stations on one time axis"
             )
         if not part.dates.is_unique:
-            raise InputError(f"{part.file}: dates occur more than once; keep one map a date")
-    return list(xr.align(*(part.data for part, _ in parts), join="outer", exclude=_horizontal(parts)))
-
-
-def _horizontal(parts: Sequence[tuple[Part, Layout]]) -> set[str]:
-    return {dim for _, layout in parts for dim in (layout.y, layout.x)}
+            raise InputError(f"{part.file}: dates occur more than once; keep one map per date")
+    horizontal = {dim for _, layout in parts for dim in (layout.y, layout.x)}
+    return list(xr.align(*(part.data for part, _ in parts), join="outer", exclude=horizontal))
 
 
 def _check_grid(first: Field, other: Field, file: str) -> None:
     same = first.lat.shape == other.lat.shape
     if not same or max(np.abs(first.lat - other.lat).max(), np.abs(first.lon - other.lon).max()) > 1e-4:
-        raise InputError(f"{file}: its grid is not that of the first station; bring all to one grid")
+        raise InputError(f"{file}: its grid differs from that of the first station; put all on one grid")
 
 
-def _unit_vectors(file: str, data: xr.Dataset, layout: Layout, bearing: str) -> NDArray[np.float32]:
-    """(2, lat, lon) east and north."""
+def _read_directions(file: str, data: xr.Dataset, layout: Layout, bearing: str) -> NDArray[np.float32]:
+    """Return the unit vectors (2, lat, lon), east and north, of the direction ``bearing``."""
     array = data[bearing]
     if set(array.dims) != {layout.y, layout.x}:
         raise InputError(
-            f"{file}: {bearing} is on {', '.join(map(str, array.dims))}; give one direction a "
+            f"{file}: {bearing} has the dimensions {', '.join(map(str, array.dims))}; give one direction per "
             "cell and station"
         )
     degrees = array.transpose(layout.y, layout.x).to_numpy().astype(np.float64)

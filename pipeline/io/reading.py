@@ -1,4 +1,4 @@
-"""NetCDF files, Zarr stores and datasets in memory -> one dataset in memory, its dates in order."""
+"""Reading NetCDF files, Zarr stores and datasets in memory into one dataset sorted by time."""
 
 from __future__ import annotations
 
@@ -22,18 +22,16 @@ from ..errors import InputError
 from .coordinates import TIME_NAMES, Layout, is_time, list_names, read_grid
 from .dates import Period, format_date, format_dates, in_period, parse_period
 from .opening import Opening, Region
+from .writing import is_zarr
 
 Inputs = str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | xr.Dataset | xr.DataArray
 
-_DEFAULT_FILL = 0.99 * float(
-    netCDF4.default_fillvals["f4"]
-)  # what netCDF leaves where nothing was written: missing
-_ZARR_MARKERS = ("zarr.json", ".zgroup", ".zmetadata")
+_DEFAULT_FILL = 0.99 * float(netCDF4.default_fillvals["f4"])  # netCDF's value where nothing was written
 
 
 @dataclass(frozen=True)
 class Part:
-    """What one input contributes."""
+    """The part of one input that is used."""
 
     file: str
     data: xr.Dataset  # cut to region and period, in memory
@@ -41,7 +39,10 @@ class Part:
 
 
 def find_sample(path: str | os.PathLike[str]) -> str:
-    """The path, or that of a file that ships with the package: ``sample:NAME``. Raises `InputError`."""
+    """Return the path, or for ``sample:NAME`` that of a file that ships with the package.
+
+    Raises `InputError` where there is no such sample.
+    """
     path = os.fspath(path)
     if not path.startswith("sample:"):
         return path
@@ -51,13 +52,13 @@ def find_sample(path: str | os.PathLike[str]) -> str:
     found = [sample for sample in samples if Path(sample).name == path.removeprefix("sample:")]
     if not found:
         raise InputError(
-            f"{path}: no such sample; there are {list_names(Path(name).name for name in samples)}"
+            f"{path}: no such sample; choose among {list_names(Path(name).name for name in samples)}"
         )
     return found[0]
 
 
 def list_inputs(inputs: Inputs) -> list[str | xr.Dataset]:
-    """Paths (globs expanded) or the dataset itself. Raises `InputError` for a path that leads nowhere."""
+    """Return the paths, with globs expanded, or the dataset. Raises `InputError` where no file is found."""
     if isinstance(inputs, xr.DataArray):
         return [inputs.to_dataset(name=inputs.name or "variable")]
     if isinstance(inputs, xr.Dataset):
@@ -82,25 +83,24 @@ def list_inputs(inputs: Inputs) -> list[str | xr.Dataset]:
 
 @contextmanager
 def open_input(source: str | xr.Dataset) -> Iterator[tuple[str, xr.Dataset]]:
-    """The name of an input and its dataset, lazy, with values and dates decoded, closed afterwards.
+    """Yield the name of an input and its lazy dataset with decoded values and dates, then close it.
 
-    Raises `InputError` where it cannot be opened or, later, read.
+    Raises `InputError` where it cannot be opened or, in the block, read.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore"
-        )  # two fill values, a missing index, old dates: nothing a user can act on
+        # Two fill values, a missing index, old dates: nothing that a user can act on.
+        warnings.simplefilter("ignore")
         if isinstance(source, xr.Dataset):
             file = Path(str(source.encoding.get("source", "dataset"))).name
-            yield file, _decoded(file, xr.decode_cf(source, decode_times=False, decode_timedelta=False))
+            yield file, _decode_dates(xr.decode_cf(source, decode_times=False, decode_timedelta=False))
             return
-        with _open(source) as dataset:
+        with _open_dataset(source) as dataset:
             try:
-                yield source, _decoded(source, dataset)
+                yield source, _decode_dates(dataset)
             except (OSError, RuntimeError) as error:
                 raise InputError(
-                    f"{source}: its values cannot be read ({_first_line(error)}), so it is truncated or "
-                    "damaged; fetch it again"
+                    f"{source}: its values cannot be read ({_shorten_error(error)}), so the file is "
+                    "truncated or damaged; fetch it again"
                 ) from error
 
 
@@ -111,20 +111,21 @@ def read_part(
     others: Sequence[str] = (),
     opening: Opening = Opening(),
 ) -> Part:
-    """The variable and ``others`` on its grid, cut and loaded; values the attributes exclude become missing.
+    """Load the variable, and ``others`` on its grid, cut to region and period.
 
-    Raises `InputError` for a variable that is absent or of another shape, missing dates, an empty region.
+    Values outside the valid range become missing. Raises `InputError` for a variable that is absent or of
+    another shape, missing dates, or an empty region.
     """
     lacking = [n for n in (layout.variable, layout.time, layout.lat, layout.lon, *others) if n not in dataset]
     if lacking:
         raise InputError(
-            f"{file}: there is no {list_names(lacking)}, which the other inputs have; give files of one kind"
+            f"{file}: there is no {list_names(lacking)}, unlike in the other inputs; give files that have it"
         )
     dataset = dataset.set_coords([layout.time, layout.lat, layout.lon])
     data = dataset[[layout.variable]]
     data = data.squeeze([dim for dim in data.dims if dim not in (layout.t, layout.y, layout.x)])
     for name in others:
-        data[name] = _on_grid(file, dataset, layout, name)
+        data[name] = _read_on_grid(file, dataset, layout, name)
     if layout.t not in data.dims:
         data[layout.variable] = data[layout.variable].expand_dims(layout.t)
     dates = data[layout.time].to_index()
@@ -132,7 +133,7 @@ def read_part(
         attrs = dataset[layout.time].attrs
         raise InputError(
             f"{file}: the dates in {layout.time} cannot be decoded (units {attrs.get('units')!r}, calendar "
-            f"{attrs.get('calendar', 'standard')!r}); give it units as 'days since 2000-01-01'"
+            f"{attrs.get('calendar', 'standard')!r}); add units such as 'days since 2000-01-01'"
         )
     if dates.hasnans:
         raise InputError(f"{file}: {int(dates.isna().sum())} of the dates are missing; repair {layout.time}")
@@ -141,7 +142,7 @@ def read_part(
     data = data.compute() if opening.region is None else _cut_region(file, data, layout, opening.region)
     for key, array in data.data_vars.items():
         if array.dtype.kind == "f" or key == layout.variable:
-            data[key] = array.copy(data=_valid(array))
+            data[key] = array.copy(data=_mask_invalid(array))
     return Part(file, data, dates)
 
 
@@ -152,13 +153,13 @@ def check_dates(parts: Sequence[Part], layout: Layout, period: Period | None) ->
         calendars = [getattr(p.dates, "calendar", "standard") for p in (parts[0], part)]
         if calendars[0] != calendars[1]:
             raise InputError(
-                f"{part.file}: its calendar is {calendars[1]}, that of {parts[0].file} is {calendars[0]}; "
-                "bring all files to one calendar"
+                f"{part.file}: its calendar is {calendars[1]} but that of {parts[0].file} is {calendars[0]}; "
+                "convert all files to one calendar"
             )
         repeated = part.dates[part.dates.duplicated()].unique()
         if len(repeated):
             raise InputError(
-                f"{part.file}: dates occur more than once ({format_dates(repeated)}); keep one map a date"
+                f"{part.file}: dates occur more than once ({format_dates(repeated)}); keep one map per date"
             )
         if not (part.dates.is_monotonic_increasing or part.dates.is_monotonic_decreasing):
             back = part.dates[1:][part.dates[1:] < part.dates[:-1]]
@@ -174,15 +175,15 @@ def check_dates(parts: Sequence[Part], layout: Layout, period: Period | None) ->
         seen.update(dict.fromkeys(part.dates, part.file))
     if period is not None and not any(part.data.sizes[layout.t] for part in parts):
         first, last = min(seen), max(seen)
-        start, end = parse_period(period)
+        start, end = (bound or "..." for bound in parse_period(period))
         raise InputError(
             f"{parts[0].file}: no date lies in the period {start} to {end}; "
-            f"the dates go from {format_date(first)} to {format_date(last)}"
+            f"choose one within {format_date(first)} to {format_date(last)}"
         )
 
 
 def combine_parts(parts: Sequence[Part], layout: Layout) -> xr.Dataset:
-    """All parts in one dataset, sorted by time. Raises `InputError` where grids differ."""
+    """Return all parts in one dataset, sorted by time. Raises `InputError` where grids differ."""
     first = parts[0]
     lat, lon = read_grid(first.file, first.data, layout)
     for part in parts[1:]:
@@ -191,8 +192,8 @@ def combine_parts(parts: Sequence[Part], layout: Layout) -> xr.Dataset:
         if not same or max(np.abs(lat - other_lat).max(), np.abs(lon - other_lon).max()) > 1e-4:
             difference = "positions" if same else f"shape {other_lat.shape} instead of {lat.shape}"
             raise InputError(
-                f"{part.file}: its grid is not that of {first.file} ({difference}); "
-                "bring all files to one grid"
+                f"{part.file}: its grid differs from that of {first.file} ({difference}); "
+                "put all files on one grid"
             )
     full = [part.data for part in parts if part.data.sizes[layout.t]] or [first.data]
     data = full[0] if len(full) == 1 else _concatenate(full, layout.t)
@@ -200,8 +201,8 @@ def combine_parts(parts: Sequence[Part], layout: Layout) -> xr.Dataset:
     return data if np.all(np.diff(order) == 1) else data.isel({layout.t: order})
 
 
-def _decoded(file: str, dataset: xr.Dataset) -> xr.Dataset:
-    """With dates decoded where they can be, and a date where only the global attributes have one."""
+def _decode_dates(dataset: xr.Dataset) -> xr.Dataset:
+    """Decode dates where possible, and take the date from the global attributes where there is no other."""
     coder = xr.coders.CFDatetimeCoder()
     dated = False
     for name, array in dataset.variables.items():
@@ -213,14 +214,9 @@ def _decoded(file: str, dataset: xr.Dataset) -> xr.Dataset:
                 except (ValueError, OverflowError, OSError):
                     continue
                 dataset = dataset.assign({name: decoded})
-    start = dataset.attrs.get(
-        "time_coverage_start"
-    )  # ACDD; the maps of NASA's OceanColor have no time variable
-    if (
-        not dated
-        and isinstance(start, str)
-        and not TIME_NAMES.intersection(str(n).lower() for n in dataset.sizes)
-    ):
+    start = dataset.attrs.get("time_coverage_start")  # ACDD; NASA's OceanColor has no time variable
+    has_time = dated or TIME_NAMES.intersection(str(name).lower() for name in dataset.sizes)
+    if isinstance(start, str) and not has_time:
         try:
             date = pd.to_datetime(start, utc=True).tz_localize(None)
         except ValueError:
@@ -229,17 +225,19 @@ def _decoded(file: str, dataset: xr.Dataset) -> xr.Dataset:
     return dataset
 
 
-def _open(path: str) -> xr.Dataset:
+def _open_dataset(path: str) -> xr.Dataset:
     folder = Path(path).is_dir()
-    if folder and not any((Path(path) / marker).exists() for marker in _ZARR_MARKERS):
-        raise InputError(f"{path}: this folder is not a Zarr store; name the files in it, as '{path}/*.nc'")
+    if folder and not is_zarr(path):
+        raise InputError(
+            f"{path}: this folder is not a Zarr store; name the files in it, for example '{path}/*.nc'"
+        )
     how: dict[str, Any] = {"engine": "zarr", "consolidated": False} if folder else {"engine": "netcdf4"}
     try:
         dataset = xr.open_dataset(path, decode_times=False, decode_timedelta=False, **how)
-    except Exception as error:  # each library has its own
-        raise InputError(_why_unreadable(path, error)) from error
-    if not folder and _first_bytes(path).startswith(b"CDF"):
-        # The netCDF library reads a truncated classic file without complaint: zeros, or worse.
+    except Exception as error:  # each library raises its own
+        raise InputError(_explain_failure(path, error)) from error
+    if not folder and _read_first_bytes(path).startswith(b"CDF"):
+        # The netCDF library reads a truncated classic file without an error, as zeros or worse.
         needed = sum(
             v.size * np.dtype(v.encoding.get("dtype", v.dtype)).itemsize for v in dataset.variables.values()
         )
@@ -252,34 +250,32 @@ def _open(path: str) -> xr.Dataset:
     return dataset
 
 
-def _why_unreadable(path: str, error: Exception) -> str:
+def _explain_failure(path: str, error: Exception) -> str:
     if isinstance(error, PermissionError):
         return f"{path}: reading is not permitted; ask for permission (chmod +r)"
     if Path(path).is_dir():
-        return f"{path}: the Zarr store cannot be read ({_first_line(error)}); write it again"
-    start = _first_bytes(path)
+        return f"{path}: the Zarr store cannot be read ({_shorten_error(error)}); write it again"
+    start = _read_first_bytes(path)
     if not start:
         return f"{path}: the file is empty; fetch it again"
     if start.startswith((b"CDF", b"\x89HDF")):
-        return f"{path}: the file is truncated or damaged ({_first_line(error)}); fetch it again"
+        return f"{path}: the file is truncated or damaged ({_shorten_error(error)}); fetch it again"
     if start.lstrip().startswith(b"<"):
-        return (
-            f"{path}: this is a web page and not a NetCDF file, perhaps that of a login; fetch the data again"
-        )
+        return f"{path}: this is a web page, perhaps a login, and not a NetCDF file; fetch the data again"
     return f"{path}: this is not a NetCDF file (it starts with {start!r}); convert it to NetCDF or Zarr"
 
 
-def _first_bytes(path: str) -> bytes:
+def _read_first_bytes(path: str) -> bytes:
     with Path(path).open("rb") as stream:
         return stream.read(8)
 
 
-def _first_line(error: Exception) -> str:
+def _shorten_error(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
-def _on_grid(file: str, dataset: xr.Dataset, layout: Layout, name: str) -> xr.Variable:
-    """A mask or an error on the dimensions of the field, whatever it calls them."""
+def _read_on_grid(file: str, dataset: xr.Dataset, layout: Layout, name: str) -> xr.Variable:
+    """Return a mask or an error on the dimensions of the field, whatever their names in the file."""
     array = dataset[name].variable
     array = array.squeeze(
         [d for d in array.dims if array.sizes[d] == 1 and d not in (layout.t, layout.y, layout.x)]
@@ -290,13 +286,16 @@ def _on_grid(file: str, dataset: xr.Dataset, layout: Layout, name: str) -> xr.Va
     if array.shape == shape:
         return xr.Variable((layout.y, layout.x), array._data, array.attrs, array.encoding)
     raise InputError(
-        f"{file}: {name} has the shape {array.shape}, the grid of {layout.variable} {shape}; "
-        "bring them to one grid"
+        f"{file}: {name} has the shape {array.shape} but the grid of {layout.variable} {shape}; "
+        "put them on one grid"
     )
 
 
 def _cut_region(file: str, dataset: xr.Dataset, layout: Layout, region: Region) -> xr.Dataset:
-    """The rows and columns that hold the region, in memory, contiguous where it crosses the file's seam."""
+    """Load the rows and columns that hold the region, contiguous also across the seam of a global grid.
+
+    Raises `InputError` where the region contains no grid point.
+    """
     lat0, lat1, lon0, lon1 = region
     lat, lon = read_grid(file, dataset, layout)
     near = 1e-4  # degrees: coordinates are often float32
@@ -305,8 +304,8 @@ def _cut_region(file: str, dataset: xr.Dataset, layout: Layout, region: Region) 
     inside = (lat >= min(lat0, lat1) - near) & (lat <= max(lat0, lat1) + near) & (east <= width + 2 * near)
     if not inside.any():
         raise InputError(
-            f"{file}: the region {lat0:g} to {lat1:g} N, {lon0:g} to {lon1:g} E holds no grid point; "
-            f"the file has {lat.min():.2f} to {lat.max():.2f} N, {lon.min():.2f} to {lon.max():.2f} E"
+            f"{file}: the region {lat0:g} to {lat1:g} N, {lon0:g} to {lon1:g} E contains no grid point; "
+            f"choose one within {lat.min():.2f} to {lat.max():.2f} N, {lon.min():.2f} to {lon.max():.2f} E"
         )
     rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
     pieces = [slice(columns[0], columns[-1] + 1)]
@@ -320,7 +319,7 @@ def _cut_region(file: str, dataset: xr.Dataset, layout: Layout, region: Region) 
 
 
 def is_cyclic(lon: NDArray[np.float64]) -> bool:
-    """Whether the last column's neighbour is the first."""
+    """Whether the first and the last column of ``lon`` (y, x) are neighbours."""
     step = np.median(np.abs(np.diff(lon, axis=1)))
     return bool(np.median(np.abs((lon[:, 0] - lon[:, -1] + 180) % 360 - 180)) < 2 * step)
 
@@ -337,8 +336,8 @@ def _concatenate(datasets: list[xr.Dataset], dim: str) -> xr.Dataset:
     )
 
 
-def _valid(array: xr.DataArray) -> NDArray[np.floating]:
-    """The values, NaN where valid_min, valid_max or valid_range or netCDF's default fill value exclude them.
+def _mask_invalid(array: xr.DataArray) -> NDArray[np.floating]:
+    """Return the values, NaN outside valid_min, valid_max or valid_range and at netCDF's default fill value.
 
     CF 2.5.1 and the NetCDF Users' Guide, appendix B: for packed integers the limits refer to the packed
     values, unless they are written as real numbers.

@@ -1,4 +1,4 @@
-"""Which pixels are sea: from a mask or flags in the file, else from where values were seen."""
+"""Sea masks: from a mask or flags in the file, or else from where values are observed."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from .coordinates import Layout, find_fillable, find_map, is_mask, list_names, r
 from .reading import list_inputs, open_input
 
 _SEA_WORDS = frozenset(("sea", "water", "ocean", "marine", "wet"))
-_FAR = 1.0  # degree: a mask farther away says nothing of a place
+_FAR = 1.0  # degree, the largest distance from which a mask is used
 _LAND_WORDS = frozenset(("land", "lake", "river", "inland", "dry", "ground", "soil"))
 
 
 def find_mask(file: str, dataset: xr.Dataset, layout: Layout, mask_variable: str | None) -> str | None:
-    """The name of the variable of the sea mask. Raises `InputError` where ``mask_variable`` is absent."""
+    """Return the name of the mask variable, or None. Raises `InputError` if ``mask_variable`` is absent."""
     if mask_variable is not None:
         if mask_variable not in dataset.variables:
             choice = list_names(dataset.data_vars)
@@ -35,23 +35,23 @@ def find_mask(file: str, dataset: xr.Dataset, layout: Layout, mask_variable: str
     ]
     masks = [name for name in masks if name != layout.variable]
     on_grid = [name for name in masks if {layout.y, layout.x} <= set(dataset[name].dims)]
-    # A mask of another shape is passed on as well: to ignore it in silence would fill land.
+    # Return a mask of another shape as well, because ignoring it silently would fill land.
     return next(iter(on_grid + masks), None)
 
 
 def sea_from_mask(file: str, mask: xr.DataArray, layout: Layout) -> tuple[NDArray[np.bool_], str]:
-    """Sea (lat, lon) and in words how the mask was read; with dates, sea is what is sea on any of them.
+    """Return the sea (lat, lon), for a mask with dates that of any date, and how the mask was read.
 
-    Raises `InputError` for a mask that is not on (lat, lon) or not of numbers.
+    Raises `InputError` for a mask that is not on (lat, lon) or not numeric.
     """
     if not {layout.y, layout.x} <= set(mask.dims) or mask.dtype.kind not in "biuf":
         raise InputError(
-            f"{file}: {mask.name}({', '.join(map(str, mask.dims))}, {mask.dtype}) is no mask on ({layout.y}, "
-            f"{layout.x}); choose one of numbers, 1 at sea, with --mask-variable"
+            f"{file}: {mask.name}({', '.join(map(str, mask.dims))}, {mask.dtype}) is not a mask on "
+            f"({layout.y}, {layout.x}); choose a numeric one, 1 at sea, with --mask-variable"
         )
-    sea, how = _by_flags(mask)
+    sea, how = _read_flags(mask)
     if sea is None:
-        sea, how = _by_number(mask)
+        sea, how = _read_numbers(mask)
     array = xr.DataArray(sea, dims=mask.dims)
     if layout.t in array.dims:
         array = array.any(layout.t)
@@ -59,31 +59,35 @@ def sea_from_mask(file: str, mask: xr.DataArray, layout: Layout) -> tuple[NDArra
 
 
 def sea_from_coverage(share: NDArray[np.floating], minimum_coverage: float) -> tuple[NDArray[np.bool_], str]:
-    """Sea (lat, lon): observed on at least this ``share`` (lat, lon) of the dates, and at least once."""
+    """Return the sea (lat, lon), where the observed ``share`` (lat, lon) of the dates is large enough.
+
+    This is at least ``minimum_coverage``, and at least one date.
+    """
     sea = (share >= minimum_coverage) & (share > 0)
-    return sea, f"derived: observed on at least {100 * minimum_coverage:g} % of the dates"
+    return sea, f"derived: observed on at least {100 * minimum_coverage:g}% of the dates"
 
 
 def sea_from_coastline(lat: NDArray[np.floating], lon: NDArray[np.floating]) -> tuple[NDArray[np.bool_], str]:
-    """Sea at places in degrees, of any shape: what is no land of Natural Earth at 1:110 million.
+    """Return the sea at positions in degrees, of any shape, from Natural Earth's land at 1:110 million.
 
-    Its coast is tens of kilometres off here and there, and small islands are not in it.
+    This coastline is wrong by tens of kilometres in places, and has no small islands.
     """
     import shapely
 
     east = np.mod(np.asarray(lon) + 180, 360) - 180
-    return ~shapely.contains_xy(_land(), east, lat), "Natural Earth's coastline, 1:110 million"
+    return ~shapely.contains_xy(_load_land(), east, lat), "Natural Earth's coastline, 1:110 million"
 
 
 def sea_from_file(
     file: str, variable: str | None, lat: NDArray[np.floating], lon: NDArray[np.floating]
 ) -> tuple[NDArray[np.bool_], str]:
-    """Sea at places in degrees, of any shape: as the nearest place of a file, which need not have dates.
+    """Return the sea at positions in degrees, of any shape, as at the nearest position in a file.
 
-    It is read from ``variable``, else from the file's mask, else from where the file's first variable has
-    values. Raises `InputError` where there is none or it does not reach the places.
+    The sea of the file, which need not have dates, is that of ``variable``, or else of its mask, or else
+    where its first variable has values. Raises `InputError` where there is none or it does not cover the
+    positions.
     """
-    from scipy.spatial import KDTree  # slow to import, as what is below
+    from scipy.spatial import KDTree  # slow to import
 
     with open_input(list_inputs(file)[0]) as (name, dataset):
         masks = [str(key) for key, array in dataset.data_vars.items() if is_mask(str(key), array)]
@@ -106,14 +110,14 @@ def sea_from_file(
     lacking = np.count_nonzero(~np.isfinite(found_at[0]))
     if lacking:
         raise InputError(
-            f"{name}: its mask is more than {_FAR:g} degree away from {lacking} cells of the grid; give one "
-            "that covers it"
+            f"{name}: its mask is more than {_FAR:g} degree away from {lacking} cells of the grid; give a "
+            "mask that covers them"
         )
     return sea[near][found_at[1]], f"{Path(name).name}: {how}"
 
 
 @cache
-def _land() -> Any:
+def _load_land() -> Any:
     import shapely
     from cartopy.io.shapereader import Reader
 
@@ -123,15 +127,18 @@ def _land() -> Any:
     return land
 
 
-def _by_flags(mask: xr.DataArray) -> tuple[NDArray[np.bool_] | None, str]:
-    """CF 3.5: value i is meant where (mask & flag_masks[i]) == flag_values[i]; each may be absent."""
+def _read_flags(mask: xr.DataArray) -> tuple[NDArray[np.bool_] | None, str]:
+    """Return the sea by CF flags, or None without flags of sea or land, and how they were read.
+
+    CF 3.5: meaning i holds where (mask & flag_masks[i]) == flag_values[i]; either attribute may be absent.
+    """
     meanings = str(mask.attrs.get("flag_meanings", "")).replace(",", " ").split()
-    masks = _integers(mask.attrs.get("flag_masks"), len(meanings))
-    values = _integers(mask.attrs.get("flag_values"), len(meanings))
+    masks = _read_integers(mask.attrs.get("flag_masks"), len(meanings))
+    values = _read_integers(mask.attrs.get("flag_values"), len(meanings))
     if not meanings or (masks is None and values is None):
         return None, ""
     if masks is not None and values is not None and ((values & masks) != values).any():
-        masks = None  # as in MUR, whose flag_masks are the bits and whose flag_values are whole values
+        masks = None  # as in MUR, whose flag_values are whole values and not parts of flag_masks
     known = np.isfinite(mask.values)
     number = np.where(known, mask.values, 0).astype(np.int64)
     if values is None and masks is not None:
@@ -158,14 +165,17 @@ def _by_flags(mask: xr.DataArray) -> tuple[NDArray[np.bool_] | None, str]:
     return known & sea & ~land, f"flags: {chosen}"
 
 
-def _integers(attribute: Any, count: int) -> NDArray[np.int64] | None:
+def _read_integers(attribute: Any, count: int) -> NDArray[np.int64] | None:
     if attribute is None or isinstance(attribute, str) or np.size(attribute) != count:
         return None
     return np.ravel(np.asarray(attribute)).astype(np.int64)
 
 
-def _by_number(mask: xr.DataArray) -> tuple[NDArray[np.bool_], str]:
-    """More than 0.5 is land for masks named after land, sea for all others; NaN is the other one."""
+def _read_numbers(mask: xr.DataArray) -> tuple[NDArray[np.bool_], str]:
+    """Return the sea by numbers: above 0.5 is land in masks named after land, sea in all others.
+
+    NaN counts as zero.
+    """
     standard_name = str(mask.attrs.get("standard_name", ""))
     name = str(mask.name).lower()
     land_is_one = standard_name.startswith("land") or (

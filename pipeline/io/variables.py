@@ -1,4 +1,4 @@
-"""Several variables: what is asked for, on one grid and on the same dates."""
+"""Several variables: parsing which are wanted, and bringing them to one grid and the same dates."""
 
 from __future__ import annotations
 
@@ -18,33 +18,33 @@ from scipy.interpolate import make_interp_spline
 from ..errors import InputError
 from .coordinates import list_names
 from .dates import format_date
-from .field import Field, mask_oddities, open_field, take_logarithms
+from .field import Field, describe_mask_oddities, open_field, take_logarithms
 from .opening import Opening, Region
 from .reading import Inputs
 
 _log = logging.getLogger(__name__)
 
 _FORM = "FILE:NAME[:log][,error=NUMBER or NAME][,jitter=NUMBER]"
-_MARGIN = 3.0  # degrees around the first grid that are read of another
-_FINER = 1.8  # cells to one of the first grid, from which on they are averaged
-_ENOUGH = 0.5  # of what a new value is made of has to be there
-_CLOSE = 1e-4  # degrees, of two positions that are one; coordinates are often float32
+_MARGIN = 3.0  # degrees around the first grid in which other variables are read
+_FINER = 1.8  # ratio of resolution from which a finer grid is averaged instead of interpolated
+_ENOUGH = 0.5  # least share of the weight of a new value that must be observed
+_CLOSE = 1e-4  # degrees between positions that count as equal; coordinates are often float32
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Spec:
-    """A variable as the command line asks for it."""
+    """A variable as named on the command line."""
 
     files: str  # a path or a pattern
     variable: str | None = None
     transform: str | None = None
-    error: str | None = None  # a standard error, or the name of a variable of them
+    error: str | None = None  # a standard error, or the name of a variable of standard errors
     jitter: float = 0.0
 
     def open(self, opening: Opening | None = None) -> Field:
-        """Open the variable, with an ``opening`` for what it leaves open. Raises `InputError`."""
+        """Open the variable, with the ``opening`` for other options. Raises `InputError` as `open_field`."""
         return replace(open_field(self.files, self.complete(opening or Opening())), jitter=self.jitter)
 
     def complete(self, opening: Opening) -> Opening:
@@ -62,7 +62,8 @@ class Spec:
         both = sorted(name.replace("_", " ") for name in own.keys() & opening.given().keys())
         if both:
             raise InputError(
-                f"{self.files}: the {list_names(both)} is given with the file and by an option; leave one out"
+                f"{self.files}: the {list_names(both)} is given both with the file and by an option; "
+                "leave one out"
             )
         return replace(opening, **own)
 
@@ -71,15 +72,15 @@ Source = str | Spec | xr.Dataset | xr.DataArray | Field
 
 
 def is_plain(text: str) -> bool:
-    """Whether this is a path or a pattern and nothing more."""
+    """Whether a text is only a path or a pattern, without variables or options."""
     bare = text.removeprefix("sample:")
     return not set(":,").intersection(bare) or Path(text).exists() or bool(glob.glob(text))  # noqa: PTH207
 
 
 def parse_spec(text: str) -> list[Spec]:
-    """The variables in ``FILE:NAME[:log][,NAME ...][,error=NUMBER or NAME][,jitter=NUMBER]``.
+    """Parse ``FILE:NAME[:log][,NAME ...][,error=NUMBER or NAME][,jitter=NUMBER]`` into variables.
 
-    ``log`` fills logarithms. Names after the first are of the same file; options hold for all. Raises
+    ``log`` fills logarithms. All names belong to the file, and options apply to all of them. Raises
     `InputError` for anything else.
     """
     if is_plain(text):
@@ -99,7 +100,7 @@ def parse_spec(text: str) -> list[Spec]:
     except ValueError:
         jitter = -1.0
     if not (jitter >= 0 and np.isfinite(jitter)):
-        raise InputError(f"{text}: a jitter of {options['jitter']} is no standard deviation; give a number")
+        raise InputError(f"{text}: the jitter {options['jitter']} is not a standard deviation; give a number")
     specs = []
     for name in names:
         variable, colon, transform = name.partition(":")
@@ -111,8 +112,11 @@ def parse_spec(text: str) -> list[Spec]:
     return specs
 
 
-def first_and_others(inputs: Sequence[str]) -> tuple[Inputs | Spec, list[Spec]]:
-    """The files of one variable and nothing; or, where a variable is named, the first one and the others."""
+def parse_inputs(inputs: Sequence[str]) -> tuple[Inputs | Spec, list[Spec]]:
+    """Return the files of one variable and no others or, where variables are named, the first and the others.
+
+    Raises `InputError` as `parse_spec`.
+    """
     if all(is_plain(text) for text in inputs):
         return list(inputs), []
     first, *others = (spec for text in inputs for spec in parse_spec(text))
@@ -132,23 +136,24 @@ def open_variables(
     auxiliary: Sequence[Source] = (),
     opening: Opening = Opening(),
 ) -> tuple[list[Field], list[Field]]:
-    """The variables to fill, ``source`` first, and those that help, on the grid and the dates of the first.
+    """Return the variables to fill, ``source`` first, and the ``auxiliary`` ones, on the grid of the first.
 
-    ``opening`` is that of the ``source``; its minimum coverage holds for all variables, its region and period
-    limit all. Raises `InputError` as `open_field` and `regrid_like` do, and for variables of one name.
+    The dates are those of the first, too. ``opening`` is that of the ``source``; its minimum coverage applies
+    to all variables, and its region and period limit all. Raises `InputError` as `open_field` and
+    `regrid_like` do, and for variables with the same name.
     """
     more: list[Spec] = []
     if isinstance(source, str):
-        source, more = first_and_others([source])
+        source, more = parse_inputs([source])
     if isinstance(source, Field):
         first = source
     else:
         files, own = separate(source, opening)
         first = replace(open_field(files, own), jitter=getattr(source, "jitter", 0.0))
     period = format_date(first.dates[0])[:10], format_date(first.dates[-1])[:10]
-    near = Opening(region=_around(first), period=period, minimum_coverage=opening.minimum_coverage)
+    near = Opening(region=_widen_region(first), period=period, minimum_coverage=opening.minimum_coverage)
     filled, helping = (
-        [regrid_like(field, first) for entry in entries for field in _fields(entry, near)]
+        [regrid_like(field, first) for entry in entries for field in _open_entry(entry, near)]
         for entries in ([*more, *others], auxiliary)
     )
     filled.insert(0, first)
@@ -157,12 +162,12 @@ def open_variables(
     if twice:
         raise InputError(
             f"{list_names(sorted(twice))}: several variables have this name; rename one in its file, or "
-            "put many files of one variable as a pattern in quotes"
+            "give the files of one variable as a pattern in quotes"
         )
     return filled, helping
 
 
-def _fields(entry: Source, opening: Opening) -> list[Field]:
+def _open_entry(entry: Source, opening: Opening) -> list[Field]:
     if isinstance(entry, Field):
         return [entry]
     if isinstance(entry, xr.Dataset | xr.DataArray):
@@ -171,41 +176,43 @@ def _fields(entry: Source, opening: Opening) -> list[Field]:
     return [one.open(opening) for one in specs]
 
 
-def _around(first: Field) -> Region:
+def _widen_region(first: Field) -> Region:
     lat, lon = first.lat, first.lon
     return lat.min() - _MARGIN, lat.max() + _MARGIN, lon.min() - _MARGIN, lon.max() + _MARGIN
 
 
-def _range(field: Field) -> str:
+def _format_range(field: Field) -> str:
     return f"{format_date(field.dates[0])} to {format_date(field.dates[-1])}"
 
 
 def regrid_like(field: Field, first: Field) -> Field:
-    """The field on the grid and the dates of the ``first``, and where that is sea.
+    """Return the field on the grid, dates and sea of the ``first``.
 
     A grid that is finer by a factor of about two or more is averaged over the cells of the first, weighted by
-    area, another is interpolated linearly; both in the variable's own units, over what is there, where that
-    is half of it or more. A date that the field does not have is missing. Raises `InputError` for grids that
-    are curved, unless they are the same, for dates none of which match, and where nothing is left.
+    area; other grids are interpolated linearly. Both use the observed values in the variable's own units, and
+    need at least half of the weight to be observed. Dates that the field lacks are missing. Raises
+    `InputError` for different curvilinear grids, without common dates, and where no value is left.
     """
     date = match_dates(field.dates, first.dates)
     found = date >= 0
     name = f"{list_names(field.inputs, 1)}: {field.name}"
     if not found.any():
         raise InputError(
-            f"{name} has none of the dates of {first.name} ({_range(field)}, not {_range(first)}); give it for "
-            "the same dates"
+            f"{name} has none of the dates of {first.name} ({_format_range(field)}, not "
+            f"{_format_range(first)}); give a file with the same dates"
         )
     _log.info("%s has %d of the %d dates of %s", name, found.sum(), found.size, first.name)
     values = np.where(field.observed, field.source.transpose(*field.dims).to_numpy(), np.nan)
     variance = field.error_variance.astype(np.float64)
     if field.transform == "log":
         variance *= np.where(field.observed, values, 0) ** 2
-    values, variance, sea = _regridded(name, field, first, values[date], variance[date])
+    values, variance, sea = _regrid(name, field, first, values[date], variance[date])
     raw = np.where(sea & found[:, None, None], values, np.nan).astype(np.float32)
     error = np.sqrt(np.where(np.isfinite(raw), variance, 0)).astype(np.float32)
     if not np.isfinite(raw).any():
-        raise InputError(f"{name} has no value on the grid and the dates of {first.name}; give one that has")
+        raise InputError(
+            f"{name} has no value on the grid and the dates of {first.name}; give a file that overlaps them"
+        )
     oddities = list(field.oddities)
     new = raw
     if field.transform == "log":
@@ -224,18 +231,18 @@ def regrid_like(field: Field, first: Field) -> Field:
         source=source.transpose(*first.source.dims),
         dims=first.dims,
     )
-    oddities += mask_oddities(never_observed=int(np.count_nonzero(made.never_observed)))
+    oddities += describe_mask_oddities(never_observed=int(np.count_nonzero(made.never_observed)))
     return replace(made, oddities=tuple(oddities))
 
 
 def match_dates(dates: pd.Index, wanted: pd.Index) -> NDArray[np.int64]:
-    """(wanted,) the number of the date that is each wanted one, or -1.
+    """Return for each wanted date (wanted,) the index of the date that matches it, or -1.
 
-    Where the wanted ones are of different days, the nearest hour of the same day is; else the same second.
-    Calendars may differ.
+    Where all wanted dates are on different days, the nearest hour of the same day matches, otherwise only the
+    same second. Calendars may differ.
     """
-    written, hours = zip(*(_day_and_hour(date) for date in dates), strict=True)
-    days, clocks = zip(*(_day_and_hour(date) for date in wanted), strict=True)
+    written, hours = zip(*(_split_date(date) for date in dates), strict=True)
+    days, clocks = zip(*(_split_date(date) for date in wanted), strict=True)
     daily = len(set(days)) == len(days)
     at: dict[str, list[int]] = {}
     for number, text in enumerate(written):
@@ -248,83 +255,85 @@ def match_dates(dates: pd.Index, wanted: pd.Index) -> NDArray[np.int64]:
     return found
 
 
-def _day_and_hour(date: Any) -> tuple[str, float]:
+def _split_date(date: Any) -> tuple[str, float]:
     return str(date)[:10], date.hour + date.minute / 60 + date.second / 3600
 
 
-def _regridded(
+def _regrid(
     name: str, field: Field, first: Field, values: Floats, variance: Floats
 ) -> tuple[Floats, Floats, NDArray[np.bool_]]:
-    """Values and variances (time, lat, lon) on the first grid, and which of it is sea of both (lat, lon)."""
+    """Return values and variances (time, lat, lon) on the first grid, and the common sea (lat, lon)."""
     turns = np.round((first.lon.mean() - field.lon.mean()) / 360)
     lat, lon = field.lat, field.lon + 360 * turns
-    if lat.shape == first.lat.shape and _same(lat, first.lat) and _same(lon, first.lon):
+    if lat.shape == first.lat.shape and _is_close(lat, first.lat) and _is_close(lon, first.lon):
         return values, variance, field.sea & first.sea
     for one in (field, first):
-        straight = _same(one.lat, one.lat[:, :1]) and _same(one.lon, one.lon[:1])
+        straight = _is_close(one.lat, one.lat[:, :1]) and _is_close(one.lon, one.lon[:1])
         if not straight or min(one.sea.shape) < 2:
             raise InputError(
-                f"{name} is not on the grid of {first.name}, and the grid of {one.name} is "
-                f"{'a single line' if straight else 'curved'}; bring both to one grid first"
+                f"{name} cannot be regridded to the grid of {first.name}, because the grid of {one.name} is "
+                f"{'a single line' if straight else 'curvilinear'}; put both on one grid first"
             )
-    rows, averaged = _weights(lat[:, 0], first.lat[:, 0], lambda degrees: np.sin(np.radians(degrees)))
-    columns, also = _weights(lon[0], first.lon[0], np.asarray)
-    if not _selects(rows) or not _selects(columns):
-        how = "averaged over" if averaged or also else "interpolated to"
-        cells = *field.sea.shape, how, *first.sea.shape, first.name
-        _log.info("%s: its grid of %d x %d cells is %s the %d x %d of %s", name, *cells)
+    rows, averaged = _make_weights(lat[:, 0], first.lat[:, 0], lambda degrees: np.sin(np.radians(degrees)))
+    columns, also = _make_weights(lon[0], first.lon[0], np.asarray)
+    if not _is_selection(rows) or not _is_selection(columns):
+        how = "averaged" if averaged or also else "interpolated"
+        shapes = *field.sea.shape, *first.sea.shape
+        _log.info("%s: %s from %d x %d cells to the %d x %d cells of %s", name, how, *shapes, first.name)
 
-    def onto(maps: NDArray[Any]) -> Floats:
+    def regrid(maps: NDArray[Any]) -> Floats:
         return rows @ maps @ columns.T
 
     known = np.isfinite(values)
-    weight, wet = onto(known), onto(field.sea)
+    weight, wet = regrid(known), regrid(field.sea)
     sea = first.sea & (wet >= _ENOUGH)
     enough = sea & (weight >= _ENOUGH * wet)
     share = np.where(enough, weight, 1)
-    new = np.where(enough, onto(np.where(known, values, 0)) / share, np.nan)
-    return new, onto(np.where(known, variance, 0)) / share, sea
+    new = np.where(enough, regrid(np.where(known, values, 0)) / share, np.nan)
+    return new, regrid(np.where(known, variance, 0)) / share, sea
 
 
-def _same(one: Floats, other: Floats) -> bool:
+def _is_close(one: Floats, other: Floats) -> bool:
     return bool(np.abs(one - other).max() < _CLOSE)
 
 
-def _selects(weights: Floats) -> bool:
-    """Whether each cell is one of the other grid's, or outside of it."""
+def _is_selection(weights: Floats) -> bool:
+    """Whether each new cell is one of the old cells, or outside their grid."""
     return bool(np.isin(weights, (0, 1)).all())
 
 
-def _weights(old: Floats, new: Floats, area: Callable[[Floats], Floats]) -> tuple[Floats, bool]:
-    """(new, old) what each old cell counts in a new one, and whether several are averaged.
+def _make_weights(old: Floats, new: Floats, area: Callable[[Floats], Floats]) -> tuple[Floats, bool]:
+    """Return the weights (new, old) of old cells in new ones along an axis, and whether these are averages.
 
-    Of cells by their degrees along an axis; ``area`` is that from the origin to there. Rows add up to one, or
-    to less beyond the ends of the old cells.
+    ``old`` and ``new`` are positions in degrees; ``area`` returns the area from the origin to a position.
+    Rows add up to one, or to less beyond the ends of the old cells.
     """
-    if _step(new) > _FINER * _step(old):
-        (low, high), (start, end) = (np.sort([area(end) for end in _edges(one)], 0) for one in (old, new))
+    if _find_step(new) > _FINER * _find_step(old):
+        (low, high), (start, end) = (
+            np.sort([area(end) for end in _find_edges(one)], 0) for one in (old, new)
+        )
         overlap = np.minimum(high, end[:, None]) - np.maximum(low, start[:, None])
         return overlap.clip(min=0) / (end - start)[:, None], True
     order = np.argsort(old)
-    inside = new.clip(old.min(), old.max())  # up to the ends of the outermost cells they hold
+    inside = new.clip(old.min(), old.max())  # the outermost cells are constant up to their ends
     weights = np.zeros((new.size, old.size))
     weights[:, order] = make_interp_spline(old[order], np.eye(old.size), k=1)(inside)
-    weights[np.abs(new - inside) > _step(old) / 2 + _CLOSE] = 0
+    weights[np.abs(new - inside) > _find_step(old) / 2 + _CLOSE] = 0
     return weights.round(6), False
 
 
-def _step(positions: Floats) -> float:
+def _find_step(positions: Floats) -> float:
     return float(np.median(np.abs(np.diff(positions))))
 
 
-def _edges(positions: Floats) -> tuple[Floats, Floats]:
-    """The two ends of each cell."""
+def _find_edges(positions: Floats) -> tuple[Floats, Floats]:
+    """Return the two ends of each cell."""
     half = np.gradient(positions) / 2
     return positions - half, positions + half
 
 
 def merge_filled(datasets: Sequence[xr.Dataset]) -> xr.Dataset:
-    """The filled variables of one grid in one dataset, with the global attributes of the first."""
+    """Merge filled variables on one grid into one dataset with the global attributes of the first."""
     first, *others = datasets
     if not others:
         return first

@@ -1,4 +1,4 @@
-"""The same work on many items, the results in order: in this process, in several, or on a dask cluster."""
+"""Mapping a function over items in order: in this process, in several, or on a dask cluster."""
 
 from __future__ import annotations
 
@@ -15,33 +15,34 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 Mapper = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]
 
-_AHEAD = 2  # items a worker that are under way: their results wait in memory for their turn
-_RETRIES = 3  # of an item whose worker is lost
+_AHEAD = 2  # items in progress per worker; their results wait in memory for their turn
+_RETRIES = 3  # of an item whose worker died
 
 
 @contextmanager
 def start_workers(cluster: str | None = None, n_workers: int = 1) -> Iterator[Mapper]:
-    """A map for the block to call with a function of the top level of a module, and items.
+    """Yield a function like `map` for the block, to call with a picklable function and items.
 
-    Without a ``cluster`` it uses ``n_workers`` processes, this one where that is 1. "local" is a dask cluster of
-    as many on this machine, "slurm" one of as many jobs, as dask-jobqueue's configuration describes them;
-    anything else is the address of a scheduler that runs. There an item whose worker dies is done again.
+    Without a ``cluster`` it uses ``n_workers`` processes, or this process if that is 1. "local" starts a dask
+    cluster of ``n_workers`` processes on this machine, "slurm" one of ``n_workers`` jobs, configured through
+    dask-jobqueue; anything else is the address of a running scheduler. If a worker of a cluster dies, its
+    item is repeated.
 
     Raises `InputError` where dask.distributed is not installed or no scheduler answers.
     """
     if cluster is not None:
-        with _client(cluster, n_workers) as client:
+        with _connect(cluster, n_workers) as client:
             running = len(client.scheduler_info()["workers"]) or n_workers
-            yield lambda work, items: _in_order(
+            yield lambda work, items: collect_in_order(
                 lambda item: client.submit(work, item, pure=False, retries=_RETRIES), items, _AHEAD * running
             )
     elif n_workers == 1:
         yield map
     else:
-        # Handles of HDF5 files and threads of torch do not survive a fork.
+        # HDF5 handles and torch threads do not survive a fork.
         with ProcessPoolExecutor(n_workers, mp_context=multiprocessing.get_context("spawn")) as pool:
             try:
-                yield lambda work, items: _in_order(
+                yield lambda work, items: collect_in_order(
                     lambda item: pool.submit(work, item), items, _AHEAD * n_workers
                 )
             except BaseException:
@@ -49,7 +50,8 @@ def start_workers(cluster: str | None = None, n_workers: int = 1) -> Iterator[Ma
                 raise
 
 
-def _in_order(submit: Callable[[Any], Any], items: Iterable[Any], ahead: int) -> Iterator[Any]:
+def collect_in_order(submit: Callable[[Any], Any], items: Iterable[Any], ahead: int) -> Iterator[Any]:
+    """Yield the results of the futures that ``submit`` returns, with at most ``ahead`` in progress."""
     waiting: deque[Any] = deque()
     for item in items:
         waiting.append(submit(item))
@@ -60,7 +62,7 @@ def _in_order(submit: Callable[[Any], Any], items: Iterable[Any], ahead: int) ->
 
 
 @contextmanager
-def _client(cluster: str, n_workers: int) -> Iterator[Any]:
+def _connect(cluster: str, n_workers: int) -> Iterator[Any]:
     try:
         from distributed import Client, LocalCluster
 
@@ -78,12 +80,12 @@ def _client(cluster: str, n_workers: int) -> Iterator[Any]:
             f"--cluster {cluster} needs {error.name}; install it with: pip install 'oceanfill[hpc]'"
         ) from error
     try:
-        # Not the default, which all else that uses dask would then go to, even after a failure to connect.
+        # As the default client it would receive all other work of dask, even after it failed to connect.
         client = Client(cluster if made is None else made, timeout=30, set_as_default=False)
     except (OSError, ValueError) as error:
         raise InputError(
-            f"--cluster {cluster}: no dask scheduler answers there ({error}); give its address as "
-            "tcp://host:8786, or one of local and slurm"
+            f"--cluster {cluster}: no dask scheduler answers there ({error}); give its address, such "
+            "as tcp://host:8786, or choose local or slurm"
         ) from error
     try:
         yield client

@@ -1,4 +1,4 @@
-"""Files that are written as a whole or not at all, and runs that go on where they were."""
+"""Writing files whole or not at all, and resuming unfinished stores."""
 
 from __future__ import annotations
 
@@ -18,46 +18,46 @@ import xarray as xr
 from ..errors import InputError
 
 _ZARR_MARKERS = ("zarr.json", ".zgroup", ".zmetadata")
-_FULL_DISK = ("NetCDF: ", "[enforce fail", "PytorchStreamWriter")  # how libraries begin to say it
+_FULL_DISK = ("NetCDF: ", "[enforce fail", "PytorchStreamWriter")  # beginnings of the libraries' messages
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:
-    """Raise `InputError` unless `write_dataset` can put a dataset there; to be asked before the long computation."""
+    """Raise `InputError` unless `write_dataset` can write there; call it before a long computation."""
     target = Path(path)
     if target.suffix not in (".nc", ".zarr"):
         found = f"the extension {target.suffix}" if target.suffix else "no extension"
         raise InputError(f"{target}: the output has {found}; name it .nc (NetCDF-4) or .zarr (Zarr)")
     check_folder(target)
-    if target.suffix == ".zarr" and target.exists() and not _is_zarr(target):
-        raise InputError(f"{target}: what is there is not a Zarr store; remove it or choose another output")
+    if target.suffix == ".zarr" and target.exists() and not is_zarr(target):
+        raise InputError(f"{target}: it exists and is not a Zarr store; remove it or choose another output")
 
 
 def check_folder(path: str | os.PathLike[str]) -> None:
-    """Raise `InputError` unless a file of any kind (or a Zarr store) can be made there."""
+    """Raise `InputError` unless a file of any kind (or a Zarr store) can be written there."""
     target = Path(path)
     folder = target.parent
     if not folder.exists():
-        raise InputError(f"{target}: there is no folder {folder}; make it or choose another output")
+        raise InputError(f"{target}: there is no folder {folder}; create it or choose another output")
     if not folder.is_dir():
         raise InputError(f"{target}: {folder} is a file and not a folder; choose another output")
     if target.suffix != ".zarr" and target.is_dir():
         raise InputError(f"{target}: this is a folder; name the output file in it")
     try:
-        with tempfile.TemporaryFile(dir=folder):  # permission bits say nothing of quotas and read-only disks
+        with tempfile.TemporaryFile(dir=folder):  # permission bits do not cover quotas and read-only disks
             pass
     except OSError as reason:
-        raise InputError(_unwritable(target, reason.strerror or str(reason))) from reason
+        raise InputError(_explain_unwritable(target, reason.strerror or str(reason))) from reason
 
 
 @contextmanager
 def replace_atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """A temporary name beside ``path`` for the block to write, a file or a folder; then it takes its place.
+    """Yield a temporary name next to ``path`` for the block to write a file or folder; then rename it.
 
-    Whatever fails or interrupts it, what was at ``path`` stays as it was and nothing else is left.
-    Raises `InputError` where the path cannot be written or the disk is full.
+    If the block fails or is interrupted, ``path`` stays unchanged and nothing else is left. Raises
+    `InputError` where the path cannot be written or the disk is full.
     """
     target = Path(path)
-    # Not mkstemp, whose file nobody else may read.
+    # mkstemp would deny others permission to read.
     temporary = target.with_name(f".{target.stem}.{os.getpid()}.{os.urandom(4).hex()}{target.suffix}")
     try:
         yield temporary
@@ -66,7 +66,7 @@ def replace_atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
     except (OSError, RuntimeError) as reason:
         if isinstance(reason, OSError) or str(reason).startswith(_FULL_DISK):
             text = getattr(reason, "strerror", None) or str(reason)
-            raise InputError(_unwritable(target, text)) from reason
+            raise InputError(_explain_unwritable(target, text)) from reason
         raise
     finally:
         _remove(temporary)
@@ -76,11 +76,11 @@ def replace_atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
 def resume_store(
     path: str | os.PathLike[str], plan: Mapping[str, Any], make: Callable[[Path], None]
 ) -> Iterator[Path]:
-    """The unfinished Zarr store of ``path`` for the block to complete; then it takes its place.
+    """Yield the unfinished Zarr store of ``path`` for the block to complete; then move it to ``path``.
 
-    It is the one that a killed run with the same ``plan`` left, else a new one that ``make`` has begun: it is
-    called with the path of the store. The folder around the store is for what else the next run needs.
-    Whatever fails in the block, both are left. A ``path`` that ends in .nc is written from the store.
+    The store is the one that a killed run with the same ``plan`` left, or else a new one: ``make`` is called
+    with its path. The block may keep other files of the run in the folder of the store. If the block fails,
+    store and folder are left for the next run. A ``path`` that ends in .nc is converted from the store.
 
     Raises `InputError` where the path cannot be written or the disk is full.
     """
@@ -96,56 +96,57 @@ def resume_store(
             held.write_text(text, encoding="utf-8")
         yield store
         if target.suffix == ".nc":
-            _zarr_to_netcdf(store, target)
+            _convert_to_netcdf(store, target)
         else:
-            import zarr  # a quarter of a second, for those who write it
+            import zarr  # takes a quarter of a second
 
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # that the specification of Zarr 3 does not have it yet
+                warnings.simplefilter("ignore")  # consolidation is not in the specification of Zarr 3 yet
                 zarr.consolidate_metadata(store)
             _synchronise(store)
             _rename(store, target)
         _remove(folder)
     except OSError as reason:
-        raise InputError(_unwritable(target, reason.strerror or str(reason))) from reason
+        raise InputError(_explain_unwritable(target, reason.strerror or str(reason))) from reason
 
 
 def write_dataset(dataset: xr.Dataset, path: str | os.PathLike[str]) -> None:
-    """Write NetCDF-4 (``.nc``) or Zarr (``.zarr``), whole or not at all (`replace_atomically`, and its errors)."""
+    """Write NetCDF-4 (``.nc``) or Zarr (``.zarr``), whole or not at all. Raises as `replace_atomically`."""
     check_writable(path)
-    # One chunk after another: what is computed on the way out may be large.
+    # One chunk after another, because lazy values may be larger than memory.
     with (
         replace_atomically(path) as temporary,
         warnings.catch_warnings(),
         dask.config.set(scheduler="synchronous"),
     ):
-        warnings.simplefilter("ignore")  # remarks on formats and dates that the user cannot act on
+        warnings.simplefilter("ignore")  # about formats and dates, nothing that a user can act on
         if temporary.suffix == ".nc":
             dataset.to_netcdf(temporary, engine="netcdf4", format="NETCDF4")
         else:
-            _to_zarr(dataset, temporary)
+            _write_zarr(dataset, temporary)
 
 
-def _unwritable(target: Path, reason: str) -> str:
-    return f"{target}: it cannot be written ({reason}); make room or choose another folder"
+def _explain_unwritable(target: Path, reason: str) -> str:
+    return f"{target}: cannot be written ({reason}); free disk space or choose another folder"
 
 
-def _is_zarr(folder: Path) -> bool:
-    return any((folder / marker).is_file() for marker in _ZARR_MARKERS)
+def is_zarr(folder: str | os.PathLike[str]) -> bool:
+    """Whether a folder is a Zarr store."""
+    return any((Path(folder) / marker).is_file() for marker in _ZARR_MARKERS)
 
 
-def _to_zarr(dataset: xr.Dataset, path: Path) -> None:
+def _write_zarr(dataset: xr.Dataset, path: Path) -> None:
     encoding = {
         name: {"chunks": array.encoding["chunksizes"]}
         for name, array in dataset.data_vars.items()
         if array.encoding.get("chunksizes")
     }
-    # Consolidated, or xarray warns whoever opens it.
+    # Without consolidation xarray warns on opening.
     dataset.to_zarr(path, mode="w-", encoding=encoding, consolidated=True)
 
 
-def _zarr_to_netcdf(store: Path, target: Path) -> None:
-    """A few dates after the other: netCDF's library is not made for several threads."""
+def _convert_to_netcdf(store: Path, target: Path) -> None:
+    """Convert a store chunk by chunk in one thread, because netCDF's library is not thread-safe."""
     with (
         replace_atomically(target) as temporary,
         dask.config.set(scheduler="synchronous"),
@@ -161,7 +162,7 @@ def _zarr_to_netcdf(store: Path, target: Path) -> None:
 
 
 def _synchronise(path: Path) -> None:
-    """On the disk before the rename is, or a power cut leaves a new name for an empty file."""
+    """Flush a file or folder to disk before the rename; else a power cut may leave an empty file."""
     for part in [path, *path.rglob("*")] if path.is_dir() else [path]:
         descriptor = os.open(part, os.O_RDONLY)
         try:
@@ -174,7 +175,7 @@ def _rename(temporary: Path, target: Path) -> None:
     if not target.is_dir():
         temporary.replace(target)
         return
-    old = temporary.with_suffix(".old")  # a folder cannot take the place of another in one step
+    old = temporary.with_suffix(".old")  # a folder cannot replace another in one step
     try:
         target.rename(old)
         temporary.rename(target)

@@ -32,7 +32,7 @@ from ..holdout.calibration import Calibration
 from ..io.dates import days_since_first
 from ..io.field import Field, RecordStatistics, grid_spacing
 from ..io.opening import Opening
-from ..io.output import coverage_in_time, provenance, summary, to_dataset
+from ..io.output import describe_run, describe_time_coverage, summarise_field, to_dataset
 from ..io.workers import start_workers
 from ..io.writing import check_writable, replace_atomically, resume_store
 from ..progress import progress
@@ -184,7 +184,7 @@ def fill_record(
     )
     # Blocks that cannot be cut are refused before the training, which decides the reach.
     cut(_LEAST_REACH if method.pointwise else _MOST_REACH)
-    found = dict(attributes or provenance(method.name, settings.seed, settings.described()))
+    found = dict(attributes or describe_run(method.name, settings.seed, settings.described()))
     plan = {
         "record": [str(Path(record.path).resolve()), (Path(record.path) / "zarr.json").stat().st_mtime_ns],
         "opening": repr(record.opening),
@@ -366,8 +366,8 @@ def _describe(store: Path, record: Record, learned: Learned) -> None:
     at_sea = round(float(record.share[record.sea].sum(dtype=float)) * n)
     with xr.open_zarr(store, consolidated=False) as data:
         what = str(data[name].attrs["long_name"])
-    attrs: dict[str, Any] = coverage_in_time(record.dates.to_numpy(), days_since_first(record.dates))
-    attrs["summary"] = summary(name, what, at_sea, n * int(record.sea.sum()))
+    attrs: dict[str, Any] = describe_time_coverage(record.dates.to_numpy(), days_since_first(record.dates))
+    attrs["summary"] = summarise_field(name, what, at_sea, n * int(record.sea.sum()))
     attrs |= learned.attributes
     import zarr  # a quarter of a second, for those who write it
 

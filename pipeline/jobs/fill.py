@@ -17,9 +17,9 @@ from ..errors import InputError
 from ..holdout.calibration import Calibration
 from ..io.field import Field
 from ..io.opening import Opening, check_names, make_opening
-from ..io.output import provenance, to_dataset
+from ..io.output import describe_run, to_dataset
 from ..io.reading import Inputs, list_inputs, open_input
-from ..io.variables import Source, Spec, first_and_others, merge_filled, open_variables, separate
+from ..io.variables import Source, Spec, merge_filled, open_variables, parse_inputs, separate
 from ..io.writing import check_writable, write_dataset
 from ..records.survey import survey_file
 from ..settings import HELD_OUT, FillSettings, choose_device, make_settings, names_of_settings
@@ -71,7 +71,7 @@ def fill(
         check_writable(output)
     job = _Job(opening, method, settings, report, dict(attributes or {}))
     if isinstance(source, str):
-        source, more = first_and_others([source])
+        source, more = parse_inputs([source])
         others = [*more, *others]
     if isinstance(source, Field):
         check_settings(method, settings, opening, "field")
@@ -107,7 +107,7 @@ class _Job:
 
     def provenance(self, opening: Opening, **more: Any) -> dict[str, Any]:
         configuration = self.settings.described() | opening.given() | more
-        return provenance(self.method.name, self.settings.seed, configuration, self.attributes)
+        return describe_run(self.method.name, self.settings.seed, configuration, self.attributes)
 
     def fill_variables(
         self, source: Inputs | Spec | Field, others: Sequence[Source], auxiliary: Sequence[Source]

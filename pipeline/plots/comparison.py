@@ -1,9 +1,8 @@
-"""Pictures of a comparison: where and when each method errs, and whether it knows."""
+"""Pictures of a comparison: where and when each method errs, and how reliable its standard error is."""
 
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any
 
 import cmocean
@@ -19,23 +18,25 @@ from ..jobs.compare import Comparison
 from .maps import check_drawable, save_figure
 
 _LINES = 8  # methods drawn
-_APART = 1.01  # ratio of the RMSE of methods whose lines can be told from each other
+_APART = 1.01  # least ratio of RMSE between methods with separate lines
 _MAPS = 4
 _CLASSES = 8  # of distance
-_NOT_SCORED = "#e3ecf5"  # sea
+_NOT_SCORED = "#e3ecf5"  # colour of sea without a score
 _LEVELS = np.arange(0.05, 1, 0.05)
 
 Floats = NDArray[np.floating]
 
 
 def plot_comparison(comparison: Comparison, path: str | os.PathLike[str]) -> None:
-    """Draw the RMSE by date, distance and age of the gap, the reliability, and maps of the RMSE.
-
-    Raises `InputError` for a file that cannot be written or is no picture.
-    """
+    """Write the picture of `draw_comparison`. Raises `InputError` as `maps.plot_fill` does."""
     check_drawable(path)
+    save_figure(draw_comparison(comparison), path)
+
+
+def draw_comparison(comparison: Comparison) -> Figure:
+    """Draw the RMSE by date, distance and age of the gap, the reliability, and maps of the RMSE."""
     field, scored = comparison.field, comparison.scored
-    names = _drawn([row for row in comparison.rows if "failed" not in row])
+    names = _choose_methods([row for row in comparison.rows if "failed" not in row])
     units = str(field.source.attrs.get("units", "1"))
     figure = Figure(figsize=(16, 8), layout="constrained")
     FigureCanvasAgg(figure)
@@ -54,21 +55,21 @@ def plot_comparison(comparison: Comparison, path: str | os.PathLike[str]) -> Non
         squares = (mean - scored.truth) ** 2
         for axes, x, which in (
             (dates, field.days[days], day),
-            (distances, _class_means(scored.distance, near), near),
+            (distances, _average_classes(scored.distance, near), near),
             (ages, np.where(np.isfinite(spans), spans, 1.3 * spans[np.isfinite(spans)].max(initial=1)), age),
         ):
-            axes.plot(x, _class_roots(squares, scored.weight, which, len(x)), **style)
+            axes.plot(x, _score_classes(squares, scored.weight, which, len(x)), **style)
         if (error > 0).all():
             found = reliability(mean, error, scored.truth, _LEVELS, scored.weight)
             honest.plot(100 * _LEVELS, 100 * found, **style)
     _label(dates, "by date", "days since the first", f"RMSE ({units})")
-    _label(distances, "by distance", "km to the nearest value of the date", None)
-    _label(ages, "by age of the gap", "days to the nearest date that sees the pixel", None)
+    _label(distances, "by distance", "km to the nearest value on the same date", None)
+    _label(ages, "by age of the gap", "days to the nearest date on which the pixel is observed", None)
     honest.plot([0, 100], [0, 100], color="0.6", lw=0.8, zorder=0)
-    _label(honest, "reliability", "central interval (%)", "truth in it (%)")
+    _label(honest, "reliability", "central interval (%)", "truth inside (%)")
     honest.legend(fontsize=8, loc="upper left")
 
-    maps = {name: _map(comparison, name) for name in names[:_MAPS]}
+    maps = {name: _map_rmse(comparison, name) for name in names[:_MAPS]}
     most = max(np.nanquantile(values, 0.98) for values in maps.values())
     for axes, (name, values) in zip(np.ravel(lower.subplots(1, len(maps))), maps.items(), strict=True):
         axes.set_facecolor(_NOT_SCORED)
@@ -80,11 +81,11 @@ def plot_comparison(comparison: Comparison, path: str | os.PathLike[str]) -> Non
         axes.set_aspect(1 / np.cos(np.radians(field.lat.mean())))
         axes.set_title(name, fontsize=10)
     lower.colorbar(mesh, ax=lower.axes, label=f"RMSE ({units})", extend="max")
-    save_figure(figure, Path(path))
+    return figure
 
 
-def _drawn(rows: list[dict[str, Any]]) -> list[str]:
-    """The best methods; where not all can be drawn, without those that hardly differ from a better one."""
+def _choose_methods(rows: list[dict[str, Any]]) -> list[str]:
+    """Return the best methods. Where there are too many, skip those hardly different from a better one."""
     names: list[str] = []
     least = 0.0
     for row in rows:
@@ -94,21 +95,21 @@ def _drawn(rows: list[dict[str, Any]]) -> list[str]:
     return names[:_LINES]
 
 
-def _class_roots(squares: Floats, weight: Floats, which: NDArray[np.int64], classes: int) -> Floats:
+def _score_classes(squares: Floats, weight: Floats, which: NDArray[np.int64], classes: int) -> Floats:
     total, count = (np.bincount(which, part, classes) for part in (weight * squares, weight))
     return np.sqrt(np.divide(total, count, out=np.full(classes, np.nan), where=count > 0))
 
 
-def _class_means(values: Floats, which: NDArray[np.int64]) -> Floats:
+def _average_classes(values: Floats, which: NDArray[np.int64]) -> Floats:
     finite = np.where(np.isfinite(values), values, 0)
     return np.bincount(which, finite) / np.bincount(which, np.isfinite(values)).clip(min=1)
 
 
-def _map(comparison: Comparison, name: str) -> Floats:
+def _map_rmse(comparison: Comparison, name: str) -> Floats:
     scored, shape = comparison.scored, comparison.field.sea.shape
     which = np.ravel_multi_index(tuple(scored.cell[:, 1:].T), shape)
     squares = (scored.estimates[name][0] - scored.truth) ** 2
-    return _class_roots(squares, np.ones(squares.shape), which, comparison.field.sea.size).reshape(shape)
+    return _score_classes(squares, np.ones(squares.shape), which, comparison.field.sea.size).reshape(shape)
 
 
 def _label(axes: Axes, title: str, x: str, y: str | None) -> None:

@@ -1,4 +1,4 @@
-"""Maps of what was filled. Nothing here needs a display or a network."""
+"""Maps of filled fields. Nothing here needs a display or a network."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ KINDS = (".png", ".pdf", ".svg", ".jpg")
 
 _LAND = 0.72  # greys: 0 black, 1 white
 _GAP, _STRIPE = 0.98, 0.82
-_WIDTH = 5.0  # inches, of a map
+_WIDTH = 5.0  # of a map, inches
 _CELSIUS = re.compile(r"(deg(ree)?s?[ _]?)?(c|celsius)|°c", re.IGNORECASE)
 _KELVIN = re.compile(r"k|(deg(ree)?s?[ _]?)?kelvins?|deg(ree)?s?[ _]?k", re.IGNORECASE)
 MESH: dict[str, Any] = {"shading": "nearest", "rasterized": True}
@@ -38,7 +38,7 @@ _LOG_TICKS: dict[str, Any] = {"ticks": LogLocator(subs=(1, 2, 5)), "format": "%g
 
 
 def check_drawable(path: str | os.PathLike[str]) -> None:
-    """Raise `InputError` unless `plot_fill` can put a picture there; to be asked before the computation."""
+    """Raise `InputError` unless a picture can be written there; call it before a long computation."""
     target = Path(path)
     if target.suffix.lower() not in KINDS:
         found = f"the extension {target.suffix}" if target.suffix else "no extension"
@@ -47,19 +47,26 @@ def check_drawable(path: str | os.PathLike[str]) -> None:
 
 
 def plot_fill(dataset: xr.Dataset, name: str, path: str | os.PathLike[str], date: str | None = None) -> None:
-    """Draw the observed values, the filled field and its standard error of one date side by side.
+    """Write the picture of `draw_fill`, under a temporary name that is then renamed.
 
-    ``dataset`` is what `output.to_dataset` made of the variable ``name``. ``date`` begins as the date does in
-    ISO 8601 ("2017-05-19"); without it the date is drawn whose share of missing values is the median. Land
-    is grey, gaps are striped; the colours of the first two maps span the 2nd to the 98th percentile of the
-    filled field. The picture is written under a temporary name, then renamed.
-
-    Raises `InputError` for a file that cannot be written or is of another kind than `KINDS`, and for a
-    ``date`` that the dataset does not have.
+    Raises `InputError` for a file that cannot be written or has none of the extensions `KINDS`, and as
+    `draw_fill` does.
     """
-    target = Path(path)
-    check_drawable(target)
-    layout = find_layout(str(target), dataset, name)
+    check_drawable(path)
+    save_figure(draw_fill(dataset, name, date), path)
+
+
+def draw_fill(dataset: xr.Dataset, name: str, date: str | None = None) -> Figure:
+    """Draw the observed values, the filled field and its standard error on one date side by side.
+
+    ``dataset`` is the result of `output.to_dataset` for the variable ``name``. ``date`` is the beginning of a
+    date in ISO 8601 ("2017-05-19"); without it, the date with the median share of missing values is drawn.
+    Land is grey and gaps are striped. The colours of the first two maps span the 2nd to the 98th percentile
+    of the filled field.
+
+    Raises `InputError` for a ``date`` that the dataset does not have.
+    """
+    layout = find_layout("dataset", dataset, name)
     filled, origin, error = (
         dataset[name + suffix].transpose(layout.t, layout.y, layout.x).to_numpy()
         for suffix in ("", "_source", "_error")
@@ -67,12 +74,12 @@ def plot_fill(dataset: xr.Dataset, name: str, path: str | os.PathLike[str], date
     sea = np.isfinite(error).any(axis=0)  # not by origin: values observed on land are kept as observed
     missing = (origin[:, sea] != 1).mean(axis=1)
     dates = dataset[layout.time].to_index()
-    chosen = int(np.argsort(missing)[len(missing) // 2]) if date is None else _index(target, dates, date)
+    chosen = int(np.argsort(missing)[len(missing) // 2]) if date is None else _find_date(name, dates, date)
 
     attrs = dataset[name].attrs
-    units = _shown_units(str(attrs.get("units", "")))
+    units = _format_units(str(attrs.get("units", "")))
     whole = np.where(sea, filled[chosen], np.nan)
-    colours, scale = _colours(name, attrs, whole[sea])
+    colours, scale = choose_colours(name, attrs, whole[sea])
     highest = np.nanpercentile(error[chosen][sea], 99)
     errors = Normalize(0, highest if highest > 0 else 1)
     observed = np.where(origin[chosen] == 1, whole, np.nan)
@@ -83,8 +90,8 @@ def plot_fill(dataset: xr.Dataset, name: str, path: str | os.PathLike[str], date
         ("standard error", deviation, cmocean.cm.amp, errors, "standard error"),
     )
 
-    lat, lon = read_grid(str(target), dataset, layout)
-    figure, maps, x = maps_of(3, lat, lon, sea)
+    lat, lon = read_grid("dataset", dataset, layout)
+    figure, maps, x = make_maps(3, lat, lon, sea)
     for axes, (title, values, colour, norm, quantity) in zip(maps, panels, strict=True):
         mesh = axes.pcolormesh(x, lat, values, cmap=colour, norm=norm, zorder=2, **MESH)
         axes.set_title(title, fontsize=11)
@@ -101,35 +108,35 @@ def plot_fill(dataset: xr.Dataset, name: str, path: str | os.PathLike[str], date
     median = ", the median of the dates" if date is None else ""
     figure.suptitle(
         f"{attrs.get('long_name', name)}, {str(dates[chosen])[:10]} "
-        f"({100 * missing[chosen]:.0f} % of the sea missing{median})",
+        f"({100 * missing[chosen]:.0f}% of the sea missing{median})",
         fontsize=12,
     )
-    save_figure(figure, target)
+    return figure
 
 
-def _index(target: Path, dates: pd.Index, date: str) -> int:
-    """The first date that begins with ``date``."""
+def _find_date(name: str, dates: pd.Index, date: str) -> int:
+    """Return the index of the first date that begins with ``date``."""
     written = [str(each).replace(" ", "T") for each in dates]
     for index, each in enumerate(written):
         if each.startswith(date.replace(" ", "T")):
             return index
     raise InputError(
-        f"{target}: there is no date {date} to draw; choose one from {written[0][:10]} to {written[-1][:10]}"
+        f"{name}: there is no date {date} to draw; choose one from {written[0][:10]} to {written[-1][:10]}"
     )
 
 
-def _shown_units(units: str) -> str:
+def _format_units(units: str) -> str:
     if _CELSIUS.fullmatch(units):
         return "°C"
     return "K" if _KELVIN.fullmatch(units) else units
 
 
-def _colours(
+def choose_colours(
     name: str, attrs: dict[str, Any], values: NDArray[np.floating]
 ) -> tuple[Colormap, LogNorm | Normalize]:
-    """The quantity's usual colours (Thyng et al. 2016, Oceanography 29(3), 9) and their limits.
+    """Return the usual colours of the quantity (Thyng et al. 2016, Oceanography 29(3), 9) and their limits.
 
-    What the quantity is follows from its standard name, long name, name and units.
+    The quantity is recognised by its standard name, long name, name and units.
     """
     what = f"{attrs.get('standard_name', '')} {attrs.get('long_name', '')} {name}".lower().replace("_", " ")
     low, high = (float(limit) for limit in np.percentile(values, (2, 98)))
@@ -143,32 +150,33 @@ def _colours(
         widest = max(-low, high)
         return cmocean.cm.balance, Normalize(-widest, widest)
     temperature = re.search(r"temperature|\bsst\b", what)
-    if temperature or _shown_units(str(attrs.get("units", ""))) in ("°C", "K"):
+    if temperature or _format_units(str(attrs.get("units", ""))) in ("°C", "K"):
         return cmocean.cm.thermal, Normalize(low, high)
     return cmocean.cm.haline, Normalize(low, high)
 
 
-def maps_of(
+def make_maps(
     number: int, lat: NDArray[np.float64], lon: NDArray[np.float64], sea: NDArray[np.bool_]
 ) -> tuple[Figure, list[Axes], NDArray[np.float64]]:
-    """A figure with a ``number`` of maps of land and gaps, and the abscissa (y, x) of the grid on them.
+    """Make a figure with a ``number`` of maps of land and gaps; return also the abscissa (y, x) of the grid.
 
-    The coastline that ships is coarse, so it is drawn on land only: the sea of the dataset lies above it.
+    The coastline that ships with the package is coarse, so it is drawn on land only, below the sea of the
+    dataset.
     """
     middle = float((lon.min() + lon.max()) / 2)
     projection = ccrs.PlateCarree(central_longitude=(middle + 180) % 360 - 180)
-    x = lon - middle  # stays within half a turn, where longitudes may exceed 180
+    x = lon - middle  # within half a turn, while longitudes may exceed 180
     tall = float(np.ptp(lat) / max(np.ptp(x), 1e-6))
     height = 1.7 + min(max(tall * (_WIDTH - 0.5), 1.0), 9.0)
     figure = Figure(figsize=(number * _WIDTH, height), layout="compressed")
     FigureCanvasAgg(figure)
     with as_file(files("oceanfill.pipeline.io") / "coastlines") as folder:
         coast = list(Reader(folder / "ne_110m_coastline.shp").geometries())
-    half = max(float(np.ptp(x)) / max(2 * (x.shape[1] - 1), 1), 1e-3)  # a cell's
+    half = max(float(np.ptp(x)) / max(2 * (x.shape[1] - 1), 1), 1e-3)  # of a cell
     row, column = np.indices(sea.shape)
     period = max(4, max(sea.shape) // 32)
     stripes = np.where((row + column) % period < period / 4, _STRIPE, _GAP)
-    # Ticks of the continuous longitude: cartopy's own are lost beyond the date line.
+    # Ticks of the continuous longitude, because cartopy's own are lost beyond the date line.
     meridians = np.unique((LongitudeLocator(nbins=6).tick_values(lon.min(), lon.max()) + 180) % 360 - 180)
     maps: list[Axes] = []
     for position in range(1, number + 1):
@@ -189,7 +197,7 @@ def maps_of(
     return figure, maps, x
 
 
-def save_figure(figure: Figure, target: Path) -> None:
-    """Write a figure, whole or not at all. Raises `InputError` where it cannot be."""
-    with replace_atomically(target) as temporary:
+def save_figure(figure: Figure, path: str | os.PathLike[str]) -> None:
+    """Write a figure, whole or not at all. Raises `InputError` where it cannot be written."""
+    with replace_atomically(path) as temporary:
         figure.savefig(temporary, dpi=130)

@@ -62,9 +62,9 @@ def test_info_says_what_is_in_them(run: Run, files: list[str]) -> None:
         (("--grid", "0.25"), "say what grid"),
         ((*GRID, "--region", "1,2,3,4"), "holds points along tracks, not a field; leave out --region"),
         ((*GRID, "--transform", "log"), "leave out --transform"),
-        ((*GRID, "--hold-out-mission", "gamma"), "no mission is called 'gamma'; there are alpha, beta"),
+        ((*GRID, "--hold-out-mission", "gamma"), "no mission is called 'gamma'; choose among alpha, beta"),
         ((*GRID, "--mask", "nowhere.nc"), "nowhere.nc: no such file"),
-        ((*GRID, "--period", "2021-01-01/2021-02-01"), "no value of sla_filtered is of use"),
+        ((*GRID, "--period", "2021-01-01/2021-02-01"), "no value of sla_filtered is usable"),
     ],
 )
 def test_what_does_not_fit_is_refused(

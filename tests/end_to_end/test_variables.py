@@ -35,7 +35,7 @@ def test_two_are_filled_with_the_help_of_two_more(run: Run, files: None) -> None
     assert result.code == 0, result.err
     said = " ".join(result.err.split())
     assert "chl has 15 of the 16 dates of sst" in said
-    assert "its grid of 4 x 7 cells is interpolated to the 12 x 14 of sst" in said
+    assert "interpolated from 4 x 7 cells to the 12 x 14 cells of sst" in said
     assert "u: 16 dates" in said
     assert "input only" in said
     for name in ("sst", "chl"):
@@ -69,8 +69,8 @@ def test_two_are_filled_with_the_help_of_two_more(run: Run, files: None) -> None
         (("sst.nc:sst", "chl_1.nc:chlor"), "there is no variable 'chlor'; choose among chl"),
         (("sst.nc:sst", "none.nc:chl"), "none.nc: no such file"),
         (("sst.nc:sst", "chl_1.nc:chl:sqrt"), "no transform 'sqrt'; write it as FILE:NAME"),
-        (("sst.nc:sst", "sst.nc:sst"), "sst: more than one of the variables is called so"),
-        (("sst.nc:sst", "--variable", "sst"), "the variable is given with the file and by an option"),
+        (("sst.nc:sst", "sst.nc:sst"), "sst: several variables have this name"),
+        (("sst.nc:sst", "--variable", "sst"), "the variable is given both with the file and by an option"),
         (("sst.nc:sst", "wind.nc:u", "--workers", "2"), "2 variables are filled together in memory"),
         (("sst.nc:sst", "wind.nc:u", "--memory", "0.1"), "or allow more --memory"),
         (("sst.nc:sst", "wind.nc:u", "-o", "wind.nc"), "wind.nc: is an input or another output"),

@@ -50,7 +50,7 @@ def test_a_field_that_can_be_filled(tmp_path: Path) -> None:
     shown = text(path)
     assert (
         row(shown, "sst would")
-        == "sst would be filled: the only variable of real numbers that is no mask, flag or"
+        == "sst would be filled: the only variable of real numbers that is not a mask, flag"
     )
     assert row(shown, "sst  ").endswith("filled: [red]")
     assert row(shown, "mask ") == "mask lat lon int8 sea mask"
@@ -58,8 +58,8 @@ def test_a_field_that_can_be_filled(tmp_path: Path) -> None:
     assert row(shown, "Latitude") == "Latitude 58.500 to 61.500 N, southward, every 1 degrees (111 km)"
     assert row(shown, "Longitude") == "Longitude 10.000 to 12.500 E, eastward, every 0.5 degrees (27.8 km)"
     assert row(shown, "Dates") == "Dates 4, 2020-01-01 to 2020-01-04, calendar standard, median step 1 day"
-    assert row(shown, "Sea") == "Sea 24 of 24 pixels (100.0 %); mask: mask (1 = sea)"
-    assert "Missing 16 of 96 sea values (16.7 %), of which 4 at the 1 pixels that are never" in words(shown)
+    assert row(shown, "Sea") == "Sea 24 of 24 pixels (100.0%); mask: mask (1 = sea)"
+    assert "Missing 16 of 96 sea values (16.7%), of which 4 at the 1 pixels that are never" in words(shown)
     assert row(shown, "2020-01-01").startswith("2020-01-01 54.2")  # 13 of 24
     assert row(shown, "2020-01-02").startswith("2020-01-02 4.2")
     assert "- sea pixels that are never observed: 1" in shown
@@ -71,7 +71,7 @@ def test_a_long_record_is_summarised_by_month() -> None:
     assert row(shown, "2020-01 ").split()[1] == "5.8"  # (54.17 + 30 * 4.17) / 31
     assert row(shown, "2020-01 ").split()[-3:] == ["4.2", "54.2", "31"]
     assert row(shown, "2020-02 ").split()[-3:] == ["4.2", "4.2", "29"]
-    assert row(shown, "Cloudiest").startswith("Cloudiest 2020-01-01 (54.2 %)")
+    assert row(shown, "Cloudiest").startswith("Cloudiest 2020-01-01 (54.2%)")
 
 
 def test_a_very_long_record_in_another_calendar_is_summarised_by_year() -> None:
@@ -87,7 +87,7 @@ def test_what_fill_refuses_is_still_described(tmp_path: Path) -> None:
     shown = text(path)
     assert "Cannot be filled" in shown
     # A long path is broken anywhere, also within the name of the file.
-    said = "twice.nc: dates occur more than once (2020-01-02); keep one map a date"
+    said = "twice.nc: dates occur more than once (2020-01-02); keep one map per date"
     assert said.replace(" ", "") in "".join(words(shown).split())
     assert "- dates that occur more than once: 1 (2020-01-02)" in shown
     assert row(shown, "Longitude") == "Longitude 10.000 to 12.500 E, eastward, every 0.5 degrees (27.8 km)"
@@ -97,7 +97,7 @@ def test_what_fill_refuses_is_still_described(tmp_path: Path) -> None:
     shown = text(several)
     assert "2 variables could be filled (sst, chl); choose one with --variable" in words(shown)
     assert row(shown, "chl ").startswith("chl time lat lon float32 degC")
-    assert "sst would be filled: as you named it" in text(several, variable="sst")
+    assert "sst would be filled: chosen by name" in text(several, variable="sst")
 
     single = text(series().isel(time=[0]))
     assert row(single, "Dates") == "Dates 1, 2020-01-01 to 2020-01-01, calendar standard"
@@ -127,7 +127,7 @@ def test_what_cannot_be_opened_at_all_is_an_input_error(tmp_path: Path) -> None:
 @pytest.mark.shared
 def test_alboran(shared: Path) -> None:
     shown = text(shared / "alboran_avhrr_sst_2017.nc")
-    assert "Missing 100,636 of 221,860 sea values (45.4 %), of which 770 at the 77 pixels" in words(shown)
+    assert "Missing 100,636 of 221,860 sea values (45.4%), of which 770 at the 77 pixels" in words(shown)
     assert row(shown, "2017-05-21").startswith("2017-05-21 90.2")
     assert "- irregular time step: mostly 1, from 1 to 2 days (absent: 2017-05-22)" in shown
-    assert "- values outside the sea mask, which are not used: 19" in shown
+    assert "- values outside the sea mask, not used: 19" in shown

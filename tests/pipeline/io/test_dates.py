@@ -5,7 +5,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-from oceanfill.pipeline.io.dates import days_since_first, format_date, in_period, season_phase, time_oddities
+from oceanfill.pipeline.io.dates import (
+    days_since_first,
+    find_time_oddities,
+    format_date,
+    in_period,
+    season_phase,
+)
 
 
 def test_days_and_season_respect_the_calendar() -> None:
@@ -30,20 +36,20 @@ def test_records_longer_than_nanoseconds_can_count() -> None:
 
 @pytest.mark.parametrize("step", ["D", "8D", "MS", "ME", "6h"])
 def test_regular_steps_are_no_oddity(step: str) -> None:
-    assert time_oddities(pd.date_range("2020-01-01", periods=30, freq=step)) == []
+    assert find_time_oddities(pd.date_range("2020-01-01", periods=30, freq=step)) == []
 
 
 def test_an_irregular_step_names_the_absent_dates() -> None:
     dates = pd.date_range("2020-02-27", periods=9)
-    assert time_oddities(dates.delete([4, 5, 6])) == [
+    assert find_time_oddities(dates.delete([4, 5, 6])) == [
         "irregular time step: mostly 1, from 1 to 4 days (absent: 2020-03-02, 2020-03-03, 2020-03-04)"
     ]
     other = xr.date_range("2020-02-27", periods=9, calendar="360_day", use_cftime=True)
-    assert time_oddities(other.delete([2])) == [
+    assert find_time_oddities(other.delete([2])) == [
         "irregular time step: mostly 1, from 1 to 2 days (absent: 2020-02-29)"
     ]
     uneven = pd.DatetimeIndex(["2020-01-01", "2020-01-02", "2020-01-03T06:00", "2020-01-04", "2020-01-05"])
-    assert time_oddities(uneven) == ["irregular time step: mostly 1, from 0.75 to 1.25 days"]
+    assert find_time_oddities(uneven) == ["irregular time step: mostly 1, from 0.75 to 1.25 days"]
 
 
 def test_a_period_of_dates_in_no_order() -> None:

@@ -1,17 +1,21 @@
+"""Fields: every layout that is understood, masks, errors, logarithms, the choice of the variable."""
+
 from __future__ import annotations
 
 import tempfile
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import cftime
 import numpy as np
 import pytest
 import xarray as xr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from oceanfill.pipeline.io.field import Field, InputError, open_field
+from oceanfill.pipeline.errors import InputError
+from oceanfill.pipeline.io.field import Field, grid_spacing, open_field
+from series import series, write
 
 NAMES = [  # of time, lat, lon: the usual ones, found without attributes
     ("time", "lat", "lon"),
@@ -27,26 +31,6 @@ CF_ATTRIBUTES = [  # found whatever the names are
 ]
 DAYS_IN_YEAR = {"standard": 366, "proleptic_gregorian": 366, "noleap": 365, "360_day": 360, "julian": 366}
 SCALE, OFFSET = 0.01, 12.5
-
-
-def series(nt: int = 4, ny: int = 3, nx: int = 5, seed: int = 0) -> xr.Dataset:
-    """A small complete field without a mask; tests spoil it."""
-    values = np.random.default_rng(seed).normal(15, 2, (nt, ny, nx)).astype(np.float32)
-    dates = np.datetime64("2020-02-27", "ns") + np.arange(nt) * np.timedelta64(1, "D")
-    coords = {"time": dates, "lat": 40 + np.arange(ny) / 4, "lon": -3 + np.arange(nx) / 4}
-    return xr.Dataset(
-        {"sst": (("time", "lat", "lon"), values, {"units": "degC", "long_name": "temperature"})}, coords
-    )
-
-
-def written(dataset: xr.Dataset, path: Path) -> Path:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # zarr's remarks on formats
-        if path.suffix == ".zarr":
-            dataset.to_zarr(path, consolidated=False)
-        else:
-            dataset.to_netcdf(path, format="NETCDF3_64BIT" if path.stem.endswith("classic") else "NETCDF4")
-    return path
 
 
 @st.composite
@@ -141,7 +125,7 @@ def raw_dataset(case: dict[str, Any]) -> xr.Dataset:
 @given(cases())
 def test_every_layout_gives_the_same_field(case: dict[str, Any]) -> None:
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-        path = written(raw_dataset(case), Path(folder) / f"case{case['suffix']}")
+        path = write(raw_dataset(case), Path(folder) / f"case{case['suffix']}")
         warnings.simplefilter("error")
         field = open_field(str(path), minimum_coverage=0)
 
@@ -167,7 +151,7 @@ def test_every_layout_gives_the_same_field(case: dict[str, Any]) -> None:
 def test_a_dataset_in_memory_gives_the_same_field_as_its_file(tmp_path: Path) -> None:
     dataset = series()
     dataset.sst[1, 1, 1] = np.nan
-    path = written(dataset, tmp_path / "a.nc")
+    path = write(dataset, tmp_path / "a.nc")
     with xr.open_dataset(path, decode_cf=False) as undecoded:
         fields = [open_field(given) for given in (path, dataset, dataset.sst, dataset.chunk(), undecoded)]
     for field in fields[1:]:
@@ -176,56 +160,60 @@ def test_a_dataset_in_memory_gives_the_same_field_as_its_file(tmp_path: Path) ->
     assert dataset.sst.isnull().sum() == 1
 
 
+def test_a_part_is_a_field_of_its_own_but_remembers_the_whole_record() -> None:
+    """Two pixels have no value on the dates of the part; one has a value on another date of the record."""
+    dataset = series(nt=6, ny=4, nx=5)
+    dataset.sst[2:5, 1, 2] = dataset.sst[2:5, 2, 3] = np.nan
+    dataset["mask"] = (("lat", "lon"), np.ones((4, 5), np.int8))
+    displacement = np.random.default_rng(0).normal(size=(6, 4, 5, 3)).astype(np.float32)
+    ever = np.ones((4, 5), bool)
+    ever[2, 3] = False
+    field = open_field(dataset, observation_error=0.5)
+    whole = replace(field, ever_observed=ever, displacement=displacement)
+    part = whole.part(slice(2, 5), slice(1, 4), slice(2, 4))
+    np.testing.assert_array_equal(part.values, field.values[2:5, 1:4, 2:4])
+    np.testing.assert_array_equal(part.source, dataset.sst[2:5, 1:4, 2:4])
+    np.testing.assert_array_equal(part.displacement, displacement[2:5, 1:4, 2:4])
+    np.testing.assert_array_equal(part.lat, field.lat[1:4, 2:4])
+    np.testing.assert_array_equal(part.lon, field.lon[1:4, 2:4])
+    np.testing.assert_array_equal(part.season, field.season[2:5])
+    assert part.days.tolist() == [0, 1, 2]
+    assert (part.dates == field.dates[2:5]).all()
+    assert (part.error_variance == np.where(part.observed, np.float32(0.25), 0)).all()
+    assert part.ever_observed.shape == part.sea.shape == (3, 2)
+    assert np.argwhere(part.never_observed).tolist() == [[1, 1]]
+    alone = field.part(slice(2, 5), slice(1, 4), slice(2, 4))
+    assert np.argwhere(alone.never_observed).tolist() == [[0, 0], [1, 1]]
+
+
+def test_hidden_values_are_missing_and_the_source_keeps_them() -> None:
+    field = open_field(series())
+    hidden = np.zeros(field.values.shape, bool)
+    hidden[1, 2, 3] = True
+    np.testing.assert_array_equal(field.hide(hidden).observed, ~hidden)
+    assert field.observed.all()
+    np.testing.assert_array_equal(field.hide(hidden).source, field.source)
+
+
+def test_the_spacing_of_the_grid_is_in_days_and_kilometres() -> None:
+    days, rows, columns = grid_spacing(open_field(series()))  # a quarter of a degree at 40 to 40.5 N
+    assert days == 1
+    assert rows == pytest.approx(0.25 * np.pi / 180 * 6371, rel=1e-6)
+    assert columns == pytest.approx(rows * np.cos(np.radians(40.25)), rel=1e-6)
+    single = open_field(series()).part(slice(None), slice(0, 1), slice(0, 1))
+    assert grid_spacing(single) == (1, 1, 1)
+
+
 def test_attributes_and_encoding_come_along(tmp_path: Path) -> None:
     dataset = series()
     dataset.attrs["title"] = "a test"
     dataset.time.encoding["units"] = "hours since 1990-01-01"
     dataset.sst.encoding = {"dtype": "int16", "scale_factor": 0.01, "_FillValue": -1}
-    field = open_field(written(dataset, tmp_path / "a.nc"), region=(40, 40.3, -3, -2))
+    field = open_field(write(dataset, tmp_path / "a.nc"), region=(40, 40.3, -3, -2))
     assert field.source.attrs == {"units": "degC", "long_name": "temperature"}
     assert field.source.encoding["scale_factor"] == 0.01
     assert field.source.time.encoding["units"] == "hours since 1990-01-01"
     assert field.dataset_attrs == {"title": "a test"}
-
-
-# Many files
-
-
-def test_files_out_of_order_are_sorted_by_time(tmp_path: Path) -> None:
-    dataset = series(nt=6)
-    names = ["c", "a", "b"]
-    paths = [
-        written(dataset.isel(time=slice(2 * i, 2 * i + 2)), tmp_path / f"{n}.nc") for i, n in enumerate(names)
-    ]
-    for inputs in (str(tmp_path / "*.nc"), paths, paths[::-1]):
-        field = open_field(inputs)
-        np.testing.assert_array_equal(field.values, dataset.sst)
-        np.testing.assert_array_equal(field.source.time, dataset.time)
-        assert sorted(field.inputs) == ["a.nc", "b.nc", "c.nc"]
-
-
-def test_one_file_a_date_each_packed_in_its_own_way_and_without_a_time_dimension(tmp_path: Path) -> None:
-    dataset = series(nt=3)
-    for i in range(3):
-        one = dataset.isel(time=i, drop=i == 2)
-        one.attrs["time_coverage_start"] = f"{str(dataset.time.values[i])[:19]}Z"
-        one.sst.encoding = {"dtype": "int16", "scale_factor": 0.001 * (i + 1), "_FillValue": -1}
-        written(one, tmp_path / f"{i}.nc")
-    np.testing.assert_allclose(open_field(tmp_path / "*.nc").values, dataset.sst, rtol=0, atol=0.0016)
-
-
-def test_the_mask_of_dated_files_counts_what_is_sea_on_any_date(tmp_path: Path) -> None:
-    dataset = series(nt=2)
-    sea = np.ones((2, 3, 5), np.int8)
-    sea[:, 0, 0] = sea[0, 0, 1] = 0
-    dataset["mask"] = (("time", "lat", "lon"), sea)
-    paths = [written(dataset.isel(time=[i]), tmp_path / f"{i}.nc") for i in (0, 1)]
-    expected = np.ones((3, 5), bool)
-    expected[0, 0] = False
-    np.testing.assert_array_equal(open_field(paths).sea, expected)
-
-
-# Masks
 
 
 def test_a_missing_mask_is_derived_from_the_share_of_dates() -> None:
@@ -240,80 +228,7 @@ def test_a_missing_mask_is_derived_from_the_share_of_dates() -> None:
     assert np.isnan(field.values[0, 0, 0])
     assert field.source[0, 0, 0] == dataset.sst[0, 0, 0]
     assert any(o.startswith("values outside the sea mask") and o.endswith(": 1") for o in field.oddities)
-    assert any("no sea mask" in o and "11 %" in o for o in field.oddities)
-
-
-# Cutting
-
-
-def globe(start: float) -> xr.Dataset:
-    lon = start + np.arange(36) * 10.0
-    lat = np.arange(-80, 81, 20.0)[::-1]
-    values = lat[:, None] + 1000 * (lon % 360) + np.zeros((2, 9, 36))
-    dates = np.array(["2020-01-01", "2020-01-02"], "datetime64[ns]")
-    return xr.Dataset({"v": (("time", "lat", "lon"), values)}, {"time": dates, "lat": lat, "lon": lon})
-
-
-@settings(max_examples=40, deadline=None)
-@given(st.sampled_from([0.0, -180.0, 20.0]), st.integers(-36, 35), st.integers(1, 36), st.booleans())
-def test_a_region_is_contiguous_wherever_the_seam_is(
-    start: float, west: int, columns: int, other: bool
-) -> None:
-    lon0 = 10.0 * west
-    lon1 = lon0 + 10 * (columns - 1) + 1
-    if other:
-        lon0, lon1 = (lon0 + 180) % 360 - 180, (lon1 + 180) % 360 - 180
-    field = open_field(globe(start), region=(-41, 20, lon0, lon1))
-    assert field.lat[:, 0].tolist() == [20, 0, -20, -40]
-    np.testing.assert_array_equal(np.diff(field.lon[0]), np.full(columns - 1, 10.0))
-    if columns < 36:  # all round, the seam stays where it is
-        assert (field.lon[0, 0] - lon0) % 360 == 0
-    np.testing.assert_array_equal(field.values[0], (field.lat + 1000 * (field.lon % 360)).astype(np.float32))
-    np.testing.assert_array_equal(field.source.lon % 360, field.lon[0] % 360)
-    assert field.source.lon.min() >= start
-
-
-def test_a_region_of_a_curvilinear_grid(tmp_path: Path) -> None:
-    dataset = globe(-180.0).rename(lat="y", lon="x")
-    lat, lon = xr.broadcast(dataset.y, dataset.x)
-    dataset = dataset.drop_vars(["x", "y"]).assign(
-        nav_lat=lat.drop_vars(["x", "y"]), nav_lon=lon.drop_vars(["x", "y"])
-    )
-    field = open_field(written(dataset, tmp_path / "curvilinear.nc"), region=(-20, 20, 170, 190))
-    np.testing.assert_array_equal(field.lon, np.broadcast_to([170.0, 180, 190], (3, 3)))
-    np.testing.assert_array_equal(field.source.nav_lon[0], [170, -180, -170])
-
-
-@pytest.mark.parametrize("calendar", ["standard", "360_day"])
-@pytest.mark.parametrize(
-    ("period", "kept"),
-    [
-        ("2020-02-28/2020-02-29", [1, 2]),
-        (("2020-02-29T00", None), [2, 3]),
-        ("2020-03/", [3]),
-        ("2020-02", None),
-        ("2019/2020", [0, 1, 2, 3]),
-    ],
-)
-def test_a_period_includes_its_ends(calendar: str, period: Any, kept: list[int] | None) -> None:
-    dataset = series()
-    if calendar == "360_day":
-        dates = [cftime.Datetime360Day(2020, 2, day) for day in (27, 28, 30)] + [
-            cftime.Datetime360Day(2020, 3, 1)
-        ]
-        dataset = dataset.assign_coords(time=dates)
-    else:
-        dataset = dataset.assign_coords(
-            time=np.array(["2020-02-27", "2020-02-28", "2020-02-29", "2020-03-01"], "M8[ns]")
-        )
-    if kept is None or len(kept) == 1 or (calendar == "360_day" and period == "2020-02-28/2020-02-29"):
-        with pytest.raises(InputError, match=r"single date|no start and end"):
-            open_field(dataset, period=period)
-    else:
-        np.testing.assert_array_equal(open_field(dataset, period=period).values, dataset.sst[kept])
-
-
-# Errors of the observations, logarithms
+    assert any("no sea mask" in o and "11% of the dates" in o for o in field.oddities)
 
 
 def test_observation_errors_become_variances() -> None:
@@ -330,7 +245,7 @@ def test_observation_errors_become_variances() -> None:
         0.25,
         0.0625,
     ]
-    assert any("sst_error: 1," in oddity for oddity in field.oddities)
+    assert any("sst_error: 1, given the median 0.5" in oddity for oddity in field.oddities)
     static = dataset.drop_vars("sst_error").assign(e=("lat", [0.5, 1, 2.0]))
     np.testing.assert_array_equal(
         open_field(static, error_variable="e").error_variance[1, :, 0], [0.25, 1, 4]
@@ -349,61 +264,6 @@ def test_logarithms_carry_the_relative_error() -> None:
     assert any("zero or less" in oddity and oddity.endswith(": 2") for oddity in field.oddities)
 
 
-# Limits and fills
-
-
-@pytest.mark.parametrize(
-    ("limits", "missing"),
-    [
-        ({"valid_range": np.array([-100, 200], np.int16)}, [True, False, False, True]),  # packed
-        ({"valid_min": np.int16(-99)}, [True, True, False, False]),
-        (
-            {"valid_range": np.array([8.99, 15.01])},
-            [True, False, False, True],
-        ),  # real: unpacked
-    ],
-)
-def test_limits_of_packed_integers(tmp_path: Path, limits: dict[str, Any], missing: list[bool]) -> None:
-    dataset = series(nx=4)
-    packed = np.zeros((4, 3, 4), np.int16)
-    packed[0, 0], packed[1] = [-101, -100, 200, 201], 7
-    attrs = {
-        "scale_factor": np.float32(0.02),
-        "add_offset": np.float32(11),
-        "_FillValue": np.int16(-999),
-        **limits,
-    }
-    dataset["sst"] = (("time", "lat", "lon"), packed, attrs)
-    field = open_field(written(dataset, tmp_path / "packed.nc"))
-    assert np.isnan(field.values[0, 0]).tolist() == missing
-    np.testing.assert_allclose(field.values[0, 0, 2], 15 if not missing[2] else np.nan, rtol=1e-6)
-
-
-def test_unsigned_bytes_and_values_never_written(tmp_path: Path) -> None:
-    dataset = series(nx=4)
-    stored = np.zeros((4, 3, 4), np.int8)
-    stored[0, 0] = np.array([100, 200, 250, 255], np.uint8).view(np.int8)
-    attrs = {"_Unsigned": "true", "scale_factor": 0.5, "_FillValue": np.int8(-1), "valid_max": np.int8(-16)}
-    dataset["sst"] = (("time", "lat", "lon"), stored, attrs)
-    np.testing.assert_array_equal(
-        open_field(written(dataset, tmp_path / "u.nc")).values[0, 0], [50, 100, np.nan, np.nan]
-    )
-    dataset = series()
-    dataset.sst[0, 0, 0] = 9.969209968386869e36  # netCDF's default fill value, declared nowhere
-    assert np.isnan(open_field(written(dataset, tmp_path / "f.nc")).values[0, 0, 0])
-
-
-def test_a_usual_fill_value_that_is_not_declared_is_an_oddity() -> None:
-    dataset = series()
-    dataset.sst[0, 0, :3] = -999
-    oddities = open_field(dataset).oddities
-    assert any(oddity.startswith("the value -999 occurs 3 times") for oddity in oddities)
-    assert not any("occurs" in oddity for oddity in open_field(series()).oddities)
-
-
-# Choosing the variable
-
-
 def test_the_only_candidate_is_taken_and_several_are_listed() -> None:
     dataset = series()
     dataset["quality"] = dataset.sst.astype("i1").assign_attrs(flag_values=[1, 2], flag_meanings="bad good")
@@ -419,153 +279,8 @@ def test_the_only_candidate_is_taken_and_several_are_listed() -> None:
     assert open_field(dataset, error_variable="chl").name == "sst"
 
 
-# Bad input: one sentence with the file, the finding and the remedy
-
-
-def spoil_shape(d: xr.Dataset) -> xr.Dataset:
-    return d.assign(mask=(("j", "i"), np.ones((2, 2))))
-
-
-def spoil_sst(d: xr.Dataset, at: Any, value: float) -> xr.Dataset:
-    d["sst"][at] = value
-    return d
-
-
-BAD = {
-    "no variable has time, latitude and longitude": lambda d: d.mean(("time", "lat")),
-    "no variable has time, latitude and longitude ": lambda d: d.drop_vars("sst"),
-    "time dimension without a time variable (time, length 4)": lambda d: d.drop_vars("time"),
-    "time variable time has no units": lambda d: d.assign_coords(time=np.arange(4.0)),
-    "months since 2000-01-01": lambda d: d.assign_coords(
-        time=("time", np.arange(4), {"units": "months since 2000-01-01"})
-    ),
-    "sst has no time axis": lambda d: d.isel(time=0, drop=True),
-    "no latitude was found for sst(time, a, lon)": lambda d: d.drop_vars("lat").rename(lat="a"),
-    "further dimensions, depth (2)": lambda d: xr.concat([d, d], "depth"),
-    "single date (2020-02-27)": lambda d: d.isel(time=[0]),
-    "no dates": lambda d: d.isel(time=[]),
-    "every value of sst is missing": lambda d: d.where(d.lat > 90),
-    "mask mask (1 = sea) has no sea, although 60 values": lambda d: d.assign(mask=d.sst[0] * 0),
-    "60 of the 60 values of sst lie outside": lambda d: d.reindex(lon=np.arange(-3, 0, 0.25)).assign(
-        mask=lambda e: e.sst[0].isnull().astype("f4")
-    ),
-    "grid of sst has the shape (3, 0)": lambda d: d.isel(lon=[]),
-    "mask has the shape (2, 2), the grid of sst (3, 5)": spoil_shape,
-    "dates are not in order (at 2020-02-28)": lambda d: d.isel(time=[0, 2, 1, 3]),
-    "dates occur more than once (2020-02-28)": lambda d: d.isel(time=[0, 1, 1, 3]),
-    "1 of the dates are missing": lambda d: d.assign_coords(time=d.time.where(d.time != d.time[1])),
-    "has 3 infinite values (the first on 2020-02-28 at 40.25 N, -2.50 E)": lambda d: spoil_sst(
-        d, (1, 1, slice(2, 5)), np.inf
-    ),
-    "sst is constant (3 ": lambda d: d.where(d.sst.isnull(), 3.0),
-    "sst holds text": lambda d: d.assign(sst=d.sst.astype(str)),
-    "lat are not degrees": lambda d: d.assign_coords(lat=d.lat * 1000),
-    "lat neither rises nor falls": lambda d: d.assign_coords(lat=[1.0, 3.0, 2.0]),
-    "lon has 1 missing values": lambda d: d.assign_coords(lon=[1.0, 2, np.nan, 4, 5]),
-}
-
-
-@pytest.mark.parametrize("finding", BAD)
-def test_bad_files_are_refused_in_a_sentence(tmp_path: Path, finding: str) -> None:
-    path = written(BAD[finding](series()), tmp_path / "bad.nc")
-    with pytest.raises(InputError) as refusal:
-        open_field(path)
-    sentence = str(refusal.value)
-    assert sentence.startswith(f"{path}: ")
-    assert finding.strip() in sentence
-    assert "; " in sentence  # the remedy
-    assert "\n" not in sentence
-
-
-@pytest.mark.parametrize(
-    ("options", "finding"),
-    [
-        ({"variable": "tos"}, "a.nc: there is no variable 'tos'; choose among sst"),
-        ({"mask_variable": "land"}, "a.nc: there is no mask variable 'land'"),
-        ({"mask_variable": "lat"}, "a.nc: lat(lat, float64) is no mask on (lat, lon)"),
-        ({"error_variable": "err"}, "a.nc: there is no err"),
-        (
-            {"region": (10, 20, 0, 5)},
-            "a.nc: the region 10 to 20 N, 0 to 5 E holds no grid point; the file has 40.00 to 40.50 N, ",
-        ),
-        (
-            {"period": "2021/2022"},
-            "a.nc: no date lies in the period 2021 to 2022; the dates go from 2020-02-27 to 2020-03-01",
-        ),
-        ({"period": "yesterday/today"}, "the period 'yesterday/today' is not made of dates"),
-        ({"transform": "sqrt"}, "no transform 'sqrt'"),
-        ({"minimum_coverage": 5}, "minimum coverage 5"),
-        ({"observation_error": -1}, "observation error -1"),
-        ({"observation_error": 1, "error_variable": "e"}, "both an error variable and an observation error"),
-        ({"region": (1, 2, 3)}, "the region (1, 2, 3)"),
-    ],
-)
-def test_options_that_do_not_fit(tmp_path: Path, options: dict[str, Any], finding: str) -> None:
-    path = written(series(), tmp_path / "a.nc")
-    with pytest.raises(InputError) as refusal:
-        open_field(path, **options)
-    assert finding in str(refusal.value)
-
-
-def test_what_is_not_a_data_file(tmp_path: Path) -> None:
-    good = written(series(nt=400), tmp_path / "good.nc").read_bytes()
-    classic = written(series(nt=400), tmp_path / "classic.nc").read_bytes()
-    compressed = series(nt=400)
-    compressed.sst.encoding = {"zlib": True}
-    damaged = bytearray(written(compressed, tmp_path / "compressed.nc").read_bytes())
-    middle = len(damaged) // 2
-    damaged[middle : middle + 1000] = bytes(1000)
-    contents = {
-        "empty": (b"", "is empty"),
-        "text": (b"lat lon sst\n", "not a NetCDF file (it starts with b'lat lon "),
-        "page": (b"<!DOCTYPE html><html>", "web page"),
-        "half": (good[: len(good) // 2], "truncated"),
-        "classic_half": (classic[: len(classic) // 2], "truncated"),
-        "header": (good[:100], "truncated"),
-        "damaged": (bytes(damaged), "its values cannot be read"),
-    }
-    for name, (content, finding) in contents.items():
-        path = tmp_path / f"{name}.nc"
-        path.write_bytes(content)
-        with pytest.raises(InputError) as refusal:
-            open_field(path)
-        assert str(refusal.value).startswith(f"{path}: ")
-        assert finding in str(refusal.value)
-    for name, finding in {
-        "absent.nc": "no such file",
-        "absent*.nc": "no file matches",
-        ".": "not a Zarr store",
-    }.items():
-        with pytest.raises(InputError, match=finding):
-            open_field(tmp_path / name)
-    with pytest.raises(InputError, match="no input"):
-        open_field([])
-
-
-def test_files_that_do_not_go_together(tmp_path: Path) -> None:
-    dataset = series(nt=8)
-    a = written(dataset.isel(time=slice(0, 4)), tmp_path / "a.nc")
-    noleap = dataset.isel(time=slice(4, 8)).convert_calendar("noleap", use_cftime=True)
-    others = {
-        "overlap": (dataset.isel(time=slice(3, 8)), "1 of its dates are also in"),
-        "shifted": (dataset.isel(time=slice(4, 8)).assign_coords(lon=dataset.lon + 0.1), "positions"),
-        "cropped": (dataset.isel(time=slice(4, 8), lat=slice(0, 2)), "shape (2, 5) instead of (3, 5)"),
-        "renamed": (dataset.isel(time=slice(4, 8)).rename(sst="tos"), "there is no sst"),
-        "noleap": (noleap, "its calendar is noleap"),
-    }
-    for name, (other, finding) in others.items():
-        b = written(other, tmp_path / f"{name}.nc")
-        with pytest.raises(InputError) as refusal:
-            open_field([a, b])
-        assert str(refusal.value).startswith(f"{b}: ")
-        assert finding in str(refusal.value)
-
-
 def test_nothing_missing_is_no_error() -> None:
     assert "nothing is missing: there is nothing to fill" in open_field(series()).oddities
-
-
-# Real files
 
 
 @pytest.mark.shared
@@ -579,7 +294,7 @@ def test_alboran(shared: Path) -> None:
     assert field.season[0] == 133 / 365
     assert field.oddities == (
         "irregular time step: mostly 1, from 1 to 2 days (absent: 2017-05-22)",
-        "values outside the sea mask, which are not used: 19",
+        "values outside the sea mask, not used: 19",
         "sea pixels that are never observed: 77",
     )
     outside = np.isfinite(field.source.values) & ~field.sea

@@ -123,9 +123,9 @@ def test_sea_by_the_coastline_or_by_a_file(tracks, tmp_path):
 def test_refusals(tracks):
     with pytest.raises(InputError, match="has 1 rows and 3 columns"):
         make_grid(tracks, 2, (40, 41, 178, -178))
-    with pytest.raises(InputError, match="there is no sea within the bounds"):
+    with pytest.raises(InputError, match="there is no sea within the bounds according to Natural Earth"):
         make_grid(tracks, 0.5, (45, 50, 80, 90))
-    with pytest.raises(InputError, match=r"the points are all of one date .2020-01-01.*time step"):
+    with pytest.raises(InputError, match=r"all points are on one date .2020-01-01.*time step"):
         make_grid(tracks.at(np.arange(10)), 0.5, BOUNDS)
-    with pytest.raises(InputError, match="none of the 720 points lies on the sea"):
+    with pytest.raises(InputError, match="none of the 720 points lies on sea in the grid"):
         bin_tracks(tracks, make_grid(tracks, 0.5, (0, 5, -30, -20)))

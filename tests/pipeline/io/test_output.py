@@ -118,7 +118,7 @@ def test_bounds_of_an_interval(transform: str) -> None:
         "units": "degree_Celsius",
         "standard_name": "sea_surface_temperature",
         "coverage_content_type": "qualityInformation",
-        "long_name": "upper bound of the 90 % prediction interval of sea surface temperature",
+        "long_name": "upper bound of the 90% prediction interval of sea surface temperature",
     }
 
 
@@ -126,12 +126,12 @@ def test_an_estimate_with_holes_is_refused() -> None:
     field = small_field()
     mean, error = estimate(field)
     mean[1, 0, :2] = np.nan
-    with pytest.raises(ValueError, match="estimate is not finite at 2 values"):
+    with pytest.raises(ValueError, match="estimate is not finite at 2 sea values"):
         to_dataset(field, mean, error)
     mean, _ = estimate(field)
-    with pytest.raises(ValueError, match=r"standard error is negative at 15 values"):
+    with pytest.raises(ValueError, match=r"standard error is negative at 15 sea values"):
         to_dataset(field, mean, -error)
-    with pytest.raises(ValueError, match=r"estimate is not finite at 15 values"):
+    with pytest.raises(ValueError, match=r"estimate is not finite at 15 sea values"):
         to_dataset(replace(field, transform="log"), mean + 100, error)
 
 
@@ -260,7 +260,7 @@ def test_global_attributes() -> None:
     assert attrs["time_coverage_end"] == "2020-03-01T12:00:00Z"
     assert (attrs["time_coverage_duration"], attrs["time_coverage_resolution"]) == ("P2D", "P1D")
     assert attrs["input_files"] == "a.nc, b.nc"
-    assert "7 of 15 values on the sea (46.7 %)" in attrs["summary"]
+    assert "7 of 15 sea values (46.7%)" in attrs["summary"]
     east = to_dataset(replace(field, lon=field.lon + 364), *estimate(field)).attrs  # 359 to 360.5
     assert (east["geospatial_lon_min"], east["geospatial_lon_max"]) == (-1, 0.5)
 

@@ -40,7 +40,7 @@ def test_stations_may_be_files_or_variables(tmp_path):
         {f"{name}{number}": SEEN[name].isel(station=number) for name in SEEN for number in range(2)}
     )
     same(open_radials(apart, "direction0,direction1", variable="radial0,radial1"), whole)
-    with pytest.raises(InputError, match="there are 1 directions"):
+    with pytest.raises(InputError, match=r"1 directions .direction0. were given for 2 variables"):
         open_radials(apart, "direction0", variable="radial0,radial1")
 
 
@@ -91,7 +91,7 @@ def test_a_mask_says_where_the_sea_is():
         ),
         (
             lambda seen: seen.assign(direction=seen.direction * xr.ones_like(seen.time, float)),
-            "one direction a cell",
+            "one direction per cell",
         ),
     ],
 )
@@ -103,5 +103,5 @@ def test_directions_that_are_none_are_refused(change, says):
 def test_stations_on_two_grids_are_refused(tmp_path):
     SEEN.isel(station=0).to_netcdf(tmp_path / "0.nc")
     SEEN.isel(station=1).assign_coords(lat=SEEN.lat + 0.01).to_netcdf(tmp_path / "1.nc")
-    with pytest.raises(InputError, match="its grid is not that of the first station"):
+    with pytest.raises(InputError, match="its grid differs from that of the first station"):
         open_radials(str(tmp_path / "*.nc"), "direction")

@@ -31,7 +31,7 @@ def test_two_missions_come_together_in_order_of_time(files):
 
 
 def test_files_are_the_same_in_any_order_and_by_several_processes(files):
-    found, turned = read_tracks(files), read_tracks(files[::-1], number=2)
+    found, turned = read_tracks(files), read_tracks(files[::-1], n_workers=2)
     beta = found.at(found.of("beta"))
     np.testing.assert_array_equal(turned.value[: len(beta)], beta.value)
     assert turned.missions == ("beta", "alpha")
@@ -49,7 +49,7 @@ def test_the_noise_is_told_along_the_tracks(files):
     found = read_tracks(files)
     sigma = [float(np.sqrt(found.error_variance[found.of(name)][0])) for name in found.missions]
     np.testing.assert_allclose(sigma, [0.01, 0.03], rtol=0.1)
-    assert any("told from their noise: alpha 0.0" in oddity for oddity in found.oddities)
+    assert any("estimated from noise along the tracks: alpha 0.0" in oddity for oddity in found.oddities)
     assert (read_tracks(files, observation_error=0.05).error_variance == 0.05**2).all()
 
 
@@ -85,12 +85,12 @@ def test_what_is_of_no_use_is_left_out_and_counted():
     quality[11:14] = 2, 4, 2
     flags = {"flag_values": np.int8([1, 2, 4]), "flag_meanings": "good_data probably_good bad"}
     data = data.assign(quality=("time", quality, flags))
-    found = read_tracks([data][0], bounds=BOUNDS, period="2020-01-01/2020-01-06")
+    found = read_tracks([data][0], region=BOUNDS, period="2020-01-01/2020-01-06")
     outside = mission("alpha").sel(time=slice("2020-01-07", None)).sizes["time"]
     assert set(found.oddities) >= {
         "missing or invalid values: 5",
-        "values without a place: 1",
-        "values that a flag does not call good: 3",
+        "values without a position: 1",
+        "values not flagged as good: 3",
         f"values outside the period: {outside}",
     }
     assert len(found) == 720 - 9 - outside
@@ -98,14 +98,14 @@ def test_what_is_of_no_use_is_left_out_and_counted():
 
 def test_bounds_hold_across_the_date_line():
     data = mission("alpha")
-    whole = read_tracks(data, bounds=BOUNDS)
-    east = read_tracks(data, bounds=(40, 43, 178, 180))
-    west = read_tracks(data, bounds=(40, 43, -180, -178))
+    whole = read_tracks(data, region=BOUNDS)
+    east = read_tracks(data, region=(40, 43, 178, 180))
+    west = read_tracks(data, region=(40, 43, -180, -178))
     assert len(whole) == 720
     assert len(east) + len(west) == 720
     assert len(east) > 100
     assert (west.lon < 0).all()
-    assert len(read_tracks(data, bounds=(41, 42, 0, 360))) == np.count_nonzero(
+    assert len(read_tracks(data, region=(41, 42, 0, 360))) == np.count_nonzero(
         (data.latitude >= 41) & (data.latitude <= 42)
     )
 
@@ -128,7 +128,7 @@ def test_missions_are_named_by_the_points_the_attributes_or_the_file(tmp_path):
         bare.to_netcdf(tmp_path / name)
     found = [read_tracks(tmp_path / name).missions[0] for name in names]
     assert found == ["s6a", "cryosat", "20200101"]
-    with pytest.raises(InputError, match=r"no mission is called 'jason'; there are a, b"):
+    with pytest.raises(InputError, match=r"no mission is called 'jason'; choose among a, b"):
         read_tracks(mixed).of("jason")
 
 
@@ -159,22 +159,26 @@ def test_grids_are_no_tracks(files):
 
 def test_refusals(files, tmp_path):
     data = mission("alpha", dates=2)
-    with pytest.raises(InputError, match=r"of dataset|dataset: .*give along-track files"):
+    with pytest.raises(
+        InputError, match="dataset: found no variable on one dimension with time, latitude and longitude"
+    ):
         read_tracks(data.drop_vars("longitude"))
-    with pytest.raises(InputError, match=r"'nothing|nothing; give along-track"):
-        read_tracks(data, variable="nothing")
-    with pytest.raises(InputError, match=r"2 variables lie along tracks .b, a.; choose one with --variable"):
+    with pytest.raises(InputError, match=r"found no chl on one dimension .*; give along-track files"):
+        read_tracks(data, variable="chl")
+    with pytest.raises(
+        InputError, match=r"2 along-track variables could be used .b, a.; choose one with --variable"
+    ):
         read_tracks(data.rename(sla_filtered="a", sla_unfiltered="b"))
     with pytest.raises(
-        InputError, match=r"no value of sla_filtered is of use .values outside the bounds: 120"
+        InputError, match=r"no value of sla_filtered is usable .values outside the region: 120"
     ):
-        read_tracks(data, bounds=(0, 1, 0, 1))
-    with pytest.raises(InputError, match="there is no error variable 'err'"):
+        read_tracks(data, region=(0, 1, 0, 1))
+    with pytest.raises(InputError, match=r"there is no error variable 'err'; choose among .*cycle"):
         read_tracks(data, error_variable="err")
     other = tmp_path / "other.nc"
     data.drop_vars("sla_filtered").to_netcdf(other)
     with pytest.raises(
-        InputError, match=r"other.nc: its values are sla_unfiltered, those of .* sla_filtered"
+        InputError, match=r"other.nc: its variable is sla_unfiltered but that of .* is sla_filtered"
     ):
         read_tracks([*files, other])
     broken = tmp_path / "broken.nc"
@@ -183,7 +187,7 @@ def test_refusals(files, tmp_path):
         read_tracks([*files, broken])
     calendar = data.assign_coords(time=("time", np.arange(120.0), {"units": "days since 2000-01-01"}))
     calendar.time.attrs["calendar"] = "noleap"
-    with pytest.raises(InputError, match="its calendar is noleap"):
+    with pytest.raises(InputError, match="the file uses noleap; convert"):
         read_tracks(calendar)
-    with pytest.raises(InputError, match="its places are not degrees"):
+    with pytest.raises(InputError, match="its positions are not in degrees"):
         read_tracks(data.assign_coords(latitude=data.latitude * 1000))

@@ -1,6 +1,5 @@
 """Several variables: what is asked for in words, grids, dates, and what becomes of them on the way."""
 
-import json
 import logging
 from dataclasses import replace
 
@@ -14,18 +13,17 @@ from oceanfill.pipeline.errors import InputError
 from oceanfill.pipeline.holdout.patterns import hide_clouds, hide_clouds_together, hide_pixels
 from oceanfill.pipeline.holdout.splits import hold_out, hold_out_together
 from oceanfill.pipeline.io.field import open_field
+from oceanfill.pipeline.io.opening import Opening
 from oceanfill.pipeline.io.variables import (
     Spec,
-    first_and_others,
     match_dates,
     open_variables,
+    parse_inputs,
     parse_spec,
     regrid_like,
 )
-from oceanfill.pipeline.jobs.fill import fill
 from oceanfill.pipeline.training.data import GapData
 from oceanfill.pipeline.training.firstguess import anomaly_spread
-from oceanfill.pipeline.training.networks import Training
 
 torch.set_num_threads(1)
 
@@ -54,8 +52,8 @@ def test_what_is_asked_for(text, specs):
         ("a.nc,u", "names no variable"),
         ("a.nc:u:sqrt", "no transform 'sqrt'"),
         ("a.nc:u,err=3", "no option err"),
-        ("a.nc:u,jitter=much", "jitter of much is no standard deviation"),
-        ("a.nc:u,jitter=-1", "jitter of -1 is no standard deviation"),
+        ("a.nc:u,jitter=much", "jitter much is not a standard deviation"),
+        ("a.nc:u,jitter=-1", "jitter -1 is not a standard deviation"),
     ],
 )
 def test_what_cannot_be_understood(text, finding):
@@ -64,20 +62,21 @@ def test_what_cannot_be_understood(text, finding):
 
 
 def test_an_error_is_a_number_or_a_name():
-    assert parse_spec("a.nc:u,error=0.3")[0].opening() == {"variable": "u", "observation_error": 0.3}
-    assert parse_spec("a.nc:u:log,error=rms")[0].opening() == {
-        "variable": "u",
-        "transform": "log",
-        "error_variable": "rms",
-    }
+    wide = Opening(region=(30, 40, 0, 10))
+    assert parse_spec("a.nc:u,error=0.3")[0].complete(wide) == replace(
+        wide, variable="u", observation_error=0.3
+    )
+    assert parse_spec("a.nc:u:log,error=rms")[0].complete(wide) == replace(
+        wide, variable="u", transform="log", error_variable="rms"
+    )
 
 
 def test_files_of_one_variable_are_not_several(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert first_and_others(["a.nc", "b.nc"]) == (["a.nc", "b.nc"], [])
-    assert first_and_others(["a.nc", "b.nc:u,v"]) == (Spec("a.nc"), [Spec("b.nc", "u"), Spec("b.nc", "v")])
+    assert parse_inputs(["a.nc", "b.nc"]) == (["a.nc", "b.nc"], [])
+    assert parse_inputs(["a.nc", "b.nc:u,v"]) == (Spec("a.nc"), [Spec("b.nc", "u"), Spec("b.nc", "v")])
     (tmp_path / "12:00.nc").touch()
-    assert first_and_others(["12:00.nc"]) == (["12:00.nc"], [])
+    assert parse_inputs(["12:00.nc"]) == (["12:00.nc"], [])
 
 
 def plane(lat, lon, dates=4, start="2020-01-01T00", name="wind"):
@@ -111,7 +110,7 @@ def test_a_coarser_grid_is_interpolated_and_a_plane_stays_one(turned, east, capl
     np.testing.assert_allclose(made.values, expected, rtol=1e-6)
     assert made.source.attrs == {"units": "m s-1"}
     np.testing.assert_array_equal(made.lat, first.lat)
-    assert "its grid of 9 x 9 cells is interpolated to the 21 x 16 of sst" in caplog.text
+    assert "wind: interpolated from 9 x 9 cells to the 21 x 16 cells of sst" in caplog.text
 
 
 def test_beside_a_gap_what_is_left_is_interpolated_and_beyond_the_rim_nothing_is():
@@ -154,7 +153,7 @@ def test_a_finer_grid_is_averaged_by_area(caplog):
     mean[2, 1, 0] = np.nan  # nor are two of six
     mean[:, 7, 5] = np.nan
     np.testing.assert_allclose(made.values, mean, rtol=2e-3)
-    assert "its grid of 24 x 12 cells is averaged over the 8 x 6 of sst" in caplog.text
+    assert "wind: averaged from 24 x 12 cells to the 8 x 6 cells of sst" in caplog.text
     seen = made.observed
     np.testing.assert_allclose(made.error_variance[seen], 0.25, rtol=1e-6)
 
@@ -178,7 +177,10 @@ def test_the_same_grid_is_left_as_it_is_to_the_bit():
 def test_curved_grids_that_differ_are_refused():
     field = first_field(np.arange(4.0), np.arange(5.0))
     curved = replace(field, lat=field.lat + 0.01 * field.lon)
-    with pytest.raises(InputError, match="wind is not on the grid of sst, and the grid of sst is curved"):
+    with pytest.raises(
+        InputError,
+        match="wind cannot be regridded to the grid of sst, because the grid of sst is curvilinear",
+    ):
         regrid_like(open_field(plane(np.arange(4.0), np.arange(5.0))), curved)
     regrid_like(replace(open_field(plane(np.arange(4.0), np.arange(5.0))), lat=curved.lat), curved)
 
@@ -212,7 +214,7 @@ def test_a_missing_date_is_missing_and_none_at_all_is_refused(caplog):
 
 def test_names_have_to_differ_and_no_value_on_the_grid_is_refused():
     data = cloudy_dataset(dates=6, rows=8, columns=10).drop_vars("truth")
-    with pytest.raises(InputError, match=r"sst: more than one of the variables is called so; .* in quotes"):
+    with pytest.raises(InputError, match=r"sst: several variables have this name; .* in quotes"):
         open_variables(data, auxiliary=[data])
     far = open_field(plane(np.arange(-40.0, -36), np.arange(5.0), 6))
     with pytest.raises(InputError, match="wind has no value on the grid and the dates of sst"):
@@ -221,8 +223,8 @@ def test_names_have_to_differ_and_no_value_on_the_grid_is_refused():
 
 def test_an_option_of_the_first_is_given_once(tmp_path):
     cloudy_dataset(dates=6, rows=8, columns=10).to_netcdf(tmp_path / "in.nc")
-    with pytest.raises(InputError, match=r"in.nc: the variable is given with the file and by an option"):
-        open_variables(f"{tmp_path}/in.nc:sst", variable="truth")
+    with pytest.raises(InputError, match=r"in.nc: the variable is given both with the file and by an option"):
+        open_variables(f"{tmp_path}/in.nc:sst", opening=Opening(variable="truth"))
     filled, helping = open_variables(f"{tmp_path}/in.nc:sst,truth,jitter=0.5")
     assert [field.name for field in filled] == ["sst", "truth"]
     assert [field.jitter for field in filled] == [0.5, 0.5]
@@ -357,72 +359,3 @@ def test_one_variable_is_one_variable_however_it_is_said():
     for scene in alone.scenes:
         hidden = hide_clouds(known, 0.2, rng)
         np.testing.assert_array_equal(scene.residual[0].isfinite(), hidden)
-
-
-def log_pair():
-    """Temperature, and what follows it in its logarithm: under half of the clouds, on two dates less."""
-    data = cloudy_dataset(dates=10, rows=12, columns=14)
-    rng = np.random.default_rng(1)
-    truth = np.exp(data.truth / 10)
-    seen = data.sst.notnull().to_numpy() | (rng.random(truth.shape) < 0.5)
-    linked = (truth * np.exp(0.05 * rng.standard_normal(truth.shape))).where(seen).astype(np.float32)
-    return data[["sst", "mask"]], linked.to_dataset(name="chl").isel(time=slice(2, None)), truth
-
-
-@pytest.mark.parametrize("method", ["oi", "dineof", "unet"])
-def test_two_variables_are_filled_together(method):
-    first, second, truth = log_pair()
-    rows = []
-    training = Training(epochs=1, first_guess="none" if method == "unet" else "oi")
-    other = open_field(second, transform="log")
-    filled = fill(first, others=[other], method=method, training=training, report=rows.extend)
-    names = [f"{name}{part}" for name in ("sst", "chl") for part in ("", "_analysis", "_error", "_source")]
-    assert list(filled.data_vars) == names
-    assert {(row["variable"], row["method"]) for row in rows} >= {("sst", rows[0]["method"])}
-    assert {row["variable"] for row in rows} == {"sst", "chl"}
-    sea = np.broadcast_to(first.mask == 1, first.sst.shape)
-    np.testing.assert_array_equal(np.isfinite(filled.sst), sea)
-    seen = second.chl.notnull().to_numpy()
-    np.testing.assert_array_equal(filled.chl.to_numpy()[2:][seen], second.chl.to_numpy()[seen])
-    gaps = (filled.chl_source == 2).to_numpy()
-    assert gaps[:2].any()  # dates that the second does not have are filled
-    left = (filled.chl / truth).to_numpy()[gaps]
-    assert abs(np.log(left)).mean() < np.log(truth.where(first.mask == 1)).std()
-    for name in ("sst", "chl"):
-        delivered = filled.attrs[f"{name}_delivered"]
-        row = next(row for row in rows if row["variable"] == name and row["method"] == delivered)
-        assert filled.attrs[f"{name}_held_out_rmse"] == row["rmse"]
-    assert filled.attrs["transform"] == "sst: none; chl: log"
-    assert json.loads(filled.attrs["configuration"])["others"] == ["chl"]
-
-
-def test_the_mean_of_a_log_variable_in_a_pair_is_that_of_its_gaussian(monkeypatch):
-    """Of N(m, s^2) the exponential has the mean exp(m + s^2 / 2): m = 0.5 and s = 0.4 everywhere."""
-    from oceanfill.pipeline.jobs import fill as module
-
-    def constant(data, how):
-        made = []
-        for part in data.filled_variables:
-            both = np.full((2, *part.held_out.shape), [[[[0.5]]], [[[0.4]]]])
-            made.append([module.Product("constant", tuple(both))])
-        return made
-
-    monkeypatch.setitem(module.METHODS, "nearest", constant)
-    first, second, _ = log_pair()
-    filled = fill(first, others=[open_field(second, transform="log")], method="nearest", holdout=False)
-    at = filled.chl_source.to_numpy() > 0
-    np.testing.assert_allclose(filled.chl_analysis.to_numpy()[at], np.exp(0.5 + 0.08), rtol=1e-6)
-    deviation = np.exp(0.58) * np.sqrt(np.expm1(0.16))
-    np.testing.assert_allclose(filled.chl_error.to_numpy()[at], deviation, rtol=1e-6)
-    np.testing.assert_allclose(filled.sst_analysis.to_numpy()[filled.sst_source > 0], 0.5)
-
-
-def test_a_second_variable_without_gaps_is_copied_and_helps():
-    first, _, truth = log_pair()
-    whole = truth.to_dataset(name="whole").astype(np.float32)
-    whole["mask"] = first.mask
-    filled = fill(first, others=[whole], method="oi")
-    sea = np.broadcast_to(first.mask == 1, truth.shape)
-    np.testing.assert_array_equal(filled.whole.to_numpy()[sea], whole.whole.to_numpy()[sea])
-    assert "held_out_rmse" in filled.attrs
-    assert next(iter(filled.data_vars)) == "sst"

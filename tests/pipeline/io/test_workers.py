@@ -10,7 +10,7 @@ from pathlib import Path
 import dask.array
 import pytest
 from oceanfill.pipeline.errors import InputError
-from oceanfill.pipeline.io.workers import _in_order, start_workers
+from oceanfill.pipeline.io.workers import collect_in_order, start_workers
 
 
 def test_one_process_maps_in_order():
@@ -32,7 +32,7 @@ def test_no_more_is_under_way_than_there_are_places_for():
             under_way -= 1
             return 10 * self.item
 
-    assert list(_in_order(Future, range(9), 3)) == [10 * item for item in range(9)]
+    assert list(collect_in_order(Future, range(9), 3)) == [10 * item for item in range(9)]
     assert most == 3
 
 
@@ -62,7 +62,7 @@ def test_what_a_killed_worker_of_a_cluster_did_is_done_again(tmp_path):
 
 @pytest.mark.slow  # starts processes
 def test_errors_of_workers_are_those_of_the_work():
-    with pytest.raises(TypeError, match="abs"), start_workers(number=2) as everywhere:
+    with pytest.raises(TypeError, match="abs"), start_workers(n_workers=2) as everywhere:
         list(everywhere(abs, ["text"]))
 
 

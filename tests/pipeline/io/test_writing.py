@@ -14,7 +14,7 @@ import pytest
 import xarray as xr
 from oceanfill.pipeline.errors import InputError
 from oceanfill.pipeline.io.output import to_dataset
-from oceanfill.pipeline.io.writing import check_writable, write_dataset
+from oceanfill.pipeline.io.writing import check_writable, resume_store, write_dataset
 from smallfield import (
     NT,
     NX,
@@ -92,7 +92,7 @@ def test_a_full_disk_is_a_sentence(tmp_path: Path) -> None:
     )
     out["sst_error"] = out.sst_error.copy(data=broken)
     with pytest.raises(
-        InputError, match=r"out.nc: it cannot be written \(No space left on device\); make room"
+        InputError, match=r"out.nc: cannot be written \(No space left on device\); free disk space"
     ):
         write_dataset(out, tmp_path / "out.nc")
     assert contents(tmp_path) == {}
@@ -109,7 +109,7 @@ def test_check_writable(tmp_path: Path) -> None:
     (tmp_path / "data.zarr").mkdir()
     (tmp_path / "data.zarr" / "precious").touch()
     for path, finding in [
-        (tmp_path / "absent" / "out.nc", "there is no folder .*absent; make it"),
+        (tmp_path / "absent" / "out.nc", "there is no folder .*absent; create it"),
         (tmp_path / "old.nc" / "out.nc", r"old\.nc is a file and not a folder"),
         (tmp_path / "folder.nc", "this is a folder; name the output file in it"),
         (tmp_path / "data.zarr", "not a Zarr store; remove it"),
@@ -121,7 +121,39 @@ def test_check_writable(tmp_path: Path) -> None:
         assert str(caught.value).startswith(f"{path}: ")
 
 
+@pytest.mark.parametrize("suffix", [".nc", ".zarr"])
+def test_a_killed_run_is_resumed_with_the_same_plan_only(tmp_path: Path, suffix: str) -> None:
+    out = to_dataset(small_field(), *estimate(small_field()))
+    path = tmp_path / f"out{suffix}"
+    begun = []
+
+    def begin(store: Path) -> None:
+        begun.append(store)
+        (out * np.nan).to_zarr(store, consolidated=False)
+
+    def run(plan: dict[str, int], dates: slice, value: float, killed: bool) -> None:
+        with resume_store(path, plan, begin) as store:
+            error = np.full((len(range(NT)[dates]), NY, NX), value)
+            part = xr.Dataset({"sst_error": (("time", "lat", "lon"), error)})
+            part.to_zarr(store, region={"time": dates, "lat": slice(None), "lon": slice(None)})
+            if killed:
+                raise KeyboardInterrupt
+
+    for seed, value in ((0, 5.0), (1, 7.0)):
+        with pytest.raises(KeyboardInterrupt):
+            run({"seed": seed}, slice(0, 1), value, killed=True)
+        assert not path.exists()
+    assert len(begun) == 2, "another plan starts again"
+    run({"seed": 1}, slice(1, NT), 2.0, killed=False)
+    assert len(begun) == 2
+    assert os.listdir(tmp_path) == [path.name]  # noqa: PTH208
+    with xr.open_dataset(path, engine="zarr" if suffix == ".zarr" else "netcdf4") as back:
+        assert back.sst_error[:, 0, 0].to_numpy().tolist() == [7, 2, 2]
+
+
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs a file system nobody can write to")
 def test_a_folder_that_cannot_be_written() -> None:
-    with pytest.raises(InputError, match=r"/proc/out.nc: it cannot be written \(.+\); make room or choose"):
+    with pytest.raises(
+        InputError, match=r"/proc/out.nc: cannot be written \(.+\); free disk space or choose"
+    ):
         check_writable("/proc/out.nc")  # not even root can

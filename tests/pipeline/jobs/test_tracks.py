@@ -92,7 +92,7 @@ def test_a_network_learns_at_the_points(files):
 
 
 def test_refusals(files):
-    with pytest.raises(InputError, match="no mission is called 'delta'; there are alpha, beta, gamma"):
+    with pytest.raises(InputError, match="no mission is called 'delta'; choose among alpha, beta, gamma"):
         fill(files, hold_out_mission="delta", method="oi", **HOW)
     with pytest.raises(InputError, match="alpha is the only mission; give files of others"):
         fill(files[:1], hold_out_mission="alpha", method="oi", **HOW)

@@ -21,9 +21,9 @@ from matplotlib.image import imread
 from oceanfill.pipeline.errors import InputError
 from oceanfill.pipeline.io.field import open_field
 from oceanfill.pipeline.io.output import to_dataset
-from oceanfill.pipeline.plots.maps import _colours, check_drawable, plot_fill
+from oceanfill.pipeline.plots.maps import check_drawable, choose_colours, plot_fill
 
-COASTLINES = Path(str(files("oceanfill.pipeline"))) / "coastlines"
+COASTLINES = Path(str(files("oceanfill.pipeline.io"))) / "coastlines"
 
 
 def filled(dataset: xr.Dataset, variable: str = "sst") -> xr.Dataset:
@@ -104,14 +104,14 @@ def test_values_observed_on_land_are_not_drawn(tmp_path):
     np.testing.assert_allclose(counts[1], counts[0], rtol=0.01)
     missing = 100 * np.isnan(odd.sst[0].values[odd["mask"].values == 1]).mean()
     draw(filled(odd), tmp_path / "odd.svg", date="2020-01-01")
-    assert f"sst, 2020-01-01 ({missing:.0f} % of the sea missing)" in texts(tmp_path / "odd.svg")
+    assert f"sst, 2020-01-01 ({missing:.0f}% of the sea missing)" in texts(tmp_path / "odd.svg")
 
 
 def test_without_a_date_the_median_one_is_drawn(dataset, svg):
     sea = (dataset.sst_source != 0).all("time")
     missing = (dataset.sst_source >= 2).where(sea).mean(("lat", "lon"))
     title = next(text for text in svg if "of the sea missing, the median of the dates" in text)
-    date, percent = re.search(r"(\d{4}-\d\d-\d\d) \((\d+) %", title).groups()
+    date, percent = re.search(r"(\d{4}-\d\d-\d\d) \((\d+)%", title).groups()
     assert float(missing.sel(time=date).item()) * 100 == pytest.approx(float(percent), abs=0.51)
     rank = int((missing < missing.sel(time=date).item()).sum())
     assert rank in (11, 12)  # of 24
@@ -181,7 +181,7 @@ def test_rotated_grid(tmp_path):
     ],
 )
 def test_colours_follow_the_quantity(name, attrs, values, colours, limits):
-    colour, scale = _colours(name, attrs, np.linspace(*values, 1001))
+    colour, scale = choose_colours(name, attrs, np.linspace(*values, 1001))
     assert colour.name == colours
     assert (scale.vmin, scale.vmax) == pytest.approx(limits)
     assert not isinstance(scale, LogNorm)
@@ -191,14 +191,14 @@ def test_colours_follow_the_quantity(name, attrs, values, colours, limits):
     ("name", "standard_name"), [("CHL", ""), ("x", "mass_concentration_of_chlorophyll_a")]
 )
 def test_chlorophyll_is_logarithmic(name, standard_name):
-    colour, scale = _colours(name, {"standard_name": standard_name}, np.logspace(-2, 1, 1001))
+    colour, scale = choose_colours(name, {"standard_name": standard_name}, np.logspace(-2, 1, 1001))
     assert colour.name == "algae"
     assert isinstance(scale, LogNorm)
     assert (scale.vmin, scale.vmax) == pytest.approx((10**-1.94, 10**0.94))
 
 
 def test_a_constant_field_has_limits():
-    _, scale = _colours("sst", {}, np.full(9, 15.0))
+    _, scale = choose_colours("sst", {}, np.full(9, 15.0))
     assert scale.vmin < 15 < scale.vmax
 
 
@@ -207,7 +207,7 @@ def test_a_constant_field_has_limits():
     [
         ("map.tif", "the extension .tif", "name it .png, .pdf, .svg or .jpg"),
         ("map", "no extension", "name it .png, .pdf, .svg or .jpg"),
-        ("none/map.png", "there is no folder", "make it or choose another output"),
+        ("none/map.png", "there is no folder", "create it or choose another output"),
         ("folder.png", "this is a folder", "name the output file in it"),
     ],
 )

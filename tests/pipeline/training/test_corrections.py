@@ -139,7 +139,7 @@ def test_tensors_that_are_no_checkpoint(tmp_path, content):
 def test_a_checkpoint_that_is_not_there_and_one_that_cannot_be_written(tmp_path):
     with pytest.raises(InputError, match=r"no.ckpt: no such checkpoint; check the path"):
         load_correction(tmp_path / "no.ckpt")
-    with pytest.raises(InputError, match=r"net.ckpt: it cannot be written .*another folder"):
+    with pytest.raises(InputError, match=r"net.ckpt: cannot be written .*another folder"):
         save_checkpoint(Correction(SMALL, window=3), tmp_path / "nowhere" / "net.ckpt")
     assert not list(tmp_path.iterdir())
 

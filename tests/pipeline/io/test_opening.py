@@ -1,0 +1,40 @@
+"""Options of opening: defaults, what differs from them, names that do not exist."""
+
+from __future__ import annotations
+
+import pytest
+from oceanfill.pipeline.errors import InputError
+from oceanfill.pipeline.io.opening import Opening, make_opening
+
+
+def test_only_what_differs_from_the_defaults_is_given() -> None:
+    assert Opening().given() == {}
+    opening = Opening(variable="sst", transform="log", minimum_coverage=0.05, mask_variable="wet")
+    assert opening.given() == {"variable": "sst", "transform": "log", "mask_variable": "wet"}
+    assert opening.names == ("wet", None)
+
+
+def test_options_replace_those_of_an_opening() -> None:
+    opening = Opening(variable="sst", period="2020/2021")
+    assert make_opening(opening, {"period": None}) == Opening(variable="sst")
+    assert make_opening(None, {}) == Opening()
+    assert opening.period == "2020/2021"
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"regoin": (1, 2, 3, 4)}, "there is no option 'regoin'; did you mean region?"),
+        (
+            {"xyz": 1},
+            "there is no option 'xyz'; choose among error_variable, mask_variable",
+        ),
+        ({"period": "2020"}, "the period '2020' has no start and end"),
+        ({"region": (1, 2, 3, float("nan"))}, "is not lat0, lat1, lon0, lon1"),
+        ({"observation_error": float("inf")}, "the observation error inf is not a standard error"),
+    ],
+)
+def test_options_that_make_no_sense(options, sentence) -> None:
+    with pytest.raises(InputError) as refusal:
+        make_opening(None, options)
+    assert sentence in str(refusal.value)
