@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import entry_points
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from .writing import is_zarr
 
 Inputs = str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | xr.Dataset | xr.DataArray
 
+READERS = "oceanfill.readers"  # entry points of other packages: from a path to a dataset, named by suffix
 _DEFAULT_FILL = 0.99 * float(netCDF4.default_fillvals["f4"])  # netCDF's value where nothing was written
 
 
@@ -226,6 +228,15 @@ def _decode_dates(dataset: xr.Dataset) -> xr.Dataset:
 
 
 def _open_dataset(path: str) -> xr.Dataset:
+    for entry in entry_points(group=READERS, name=Path(path).suffix):
+        try:
+            read: xr.Dataset = entry.load()(path)
+        except Exception as error:  # a package of somebody else
+            raise InputError(
+                f"{path}: the reader {entry.value} failed ({_shorten_error(error)}); check the file, or remove "
+                "the package of the reader"
+            ) from error
+        return read
     folder = Path(path).is_dir()
     if folder and not is_zarr(path):
         raise InputError(

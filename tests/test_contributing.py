@@ -1,0 +1,102 @@
+"""The examples of CONTRIBUTING.md work, in a package outside the project."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+from fields import cloudy_dataset
+
+TEXT = (Path(__file__).resolve().parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```(\w+)\n(.*?)```", TEXT, re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the package of the examples, its entry points, and a small field."""
+    folder = tmp_path_factory.mktemp("outside")
+    for _, block in BLOCKS:
+        name = re.match(r"# ([\w/.]+\.(?:py|yaml))\n", block)
+        if name:
+            path = folder / name[1]
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(block)
+    (folder / "my_ocean" / "__init__.py").touch()
+    points = "".join(
+        block.replace('[project.entry-points."', "[").replace('"]', "]").replace('"', "")
+        for language, block in BLOCKS
+        if language == "toml"
+    )
+    info = folder / "my_ocean-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: my-ocean\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(points)
+    cloudy_dataset(dates=8, rows=12, columns=14).drop_vars("truth").to_netcdf(folder / "small.nc")
+    return folder
+
+
+def run(folder: Path, command: str, small: bool = True) -> subprocess.CompletedProcess[str]:
+    """Run a command of the text, on the small field instead of the sample."""
+    words = shlex.split(command.replace("sample:sst_clouds.nc", "small.nc") if small else command)
+    assert words[0] == "oceanfill"
+    environment = os.environ | {"PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1"}
+    program = [sys.executable, "-m", "oceanfill.pipeline.cli", *words[1:]]
+    done = subprocess.run(program, cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def command(start: str) -> str:
+    """The command of the text that starts like this."""
+    lines = [line for language, block in BLOCKS if language == "shell" for line in block.splitlines()]
+    (found,) = (line for line in lines if line.startswith(start))
+    return found
+
+
+def test_a_method(package: Path):
+    run(package, command("oceanfill fill sample:sst_clouds.nc"))
+    with xr.open_dataset(package / "filled.nc") as filled, xr.open_dataset(package / "small.nc") as field:
+        zonal = field.sst.where(field.mask == 1).mean("lon")
+        gaps = filled.sst_source == 2
+        known = gaps & zonal.notnull()
+        off = (filled.sst - zonal).where(known)
+        assert int(known.sum()) > 100
+        assert float(np.abs(off).max()) < 1e-5
+        assert filled.attrs["delivered"] == "zonal-mean"
+    assert "zonal-mean" in run(package, command("oceanfill compare")).stdout
+    told = run(package, "oceanfill fill --help").stdout
+    assert "  zonal-mean         The mean of each latitude and date" in told
+
+
+def test_a_network(package: Path):
+    done = run(package, command("oceanfill fit --config fill/quick"))
+    found = re.search(r"\S+\.ckpt", done.stdout + done.stderr)
+    assert found, done.stdout + done.stderr
+    words = f"oceanfill fill small.nc -o by_network.nc --checkpoint {found[0]}"
+    run(package, words + " --trust")
+    with pytest.raises(AssertionError, match=r"my_ocean\.networks.*--trust"):
+        run(package, words)
+
+
+def test_a_reader(package: Path):
+    values = np.arange(60.0).reshape(10, 6) + np.random.default_rng(0).random((10, 6))
+    values[2:5, 3] = np.nan
+    np.savetxt(package / "tables.maps", values)
+    run(package, "oceanfill fill tables.maps -o tables.nc --method linear-time --no-holdout")
+    with xr.open_dataset(package / "tables.nc") as filled:
+        between = values[1, 3] + (values[5, 3] - values[1, 3]) * np.arange(1, 4) / 4
+        np.testing.assert_allclose(filled.sst.values[2:5, 1, 0], between, rtol=1e-5)
+
+
+def test_an_experiment(package: Path):
+    run(package, command("oceanfill reproduce my_experiment.yaml"))
+    table = (package / "pi" / "table.md").read_text()
+    draws = np.random.default_rng(0).random((2, 1000))
+    assert f"| pi | {4 * np.mean((draws**2).sum(axis=0) < 1):.4g} | 3.142 |" in table
