@@ -233,8 +233,8 @@ def _open_dataset(path: str) -> xr.Dataset:
             read: xr.Dataset = entry.load()(path)
         except Exception as error:  # a package of somebody else
             raise InputError(
-                f"{path}: the reader {entry.value} failed ({_shorten_error(error)}); check the file, or remove "
-                "the package of the reader"
+                f"{path}: the reader {entry.value} failed ({_shorten_error(error)}); check the file, or "
+                "remove the reader's package"
             ) from error
         return read
     folder = Path(path).is_dir()
