@@ -80,10 +80,10 @@ class Currents:
     """What turns radial velocities into a current."""
 
     radial_direction: str | None = None  # variable of directions, degrees clockwise from north
-    flow: str = "free"  # one of `FLOWS`
+    flow: str | None = None  # one of `FLOWS`; None: free
 
     def __post_init__(self) -> None:
-        if self.flow not in FLOWS:
+        if self.flow is not None and self.flow not in FLOWS:
             raise InputError(f"there is no flow {self.flow!r}; choose one of {', '.join(FLOWS)}")
 
 

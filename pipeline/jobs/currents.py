@@ -81,7 +81,7 @@ def fill_radials(
     ``uv_covariance``. Methods are those whose ``currents`` is true. Raises `InputError` for input and
     settings that cannot be used.
     """
-    method, flow = find_method(settings.method), settings.currents.flow
+    method, flow = find_method(settings.method), settings.currents.flow or "free"
     if not method.currents:
         names = [name for name, one in find_methods().items() if one.currents]
         raise InputError(
@@ -121,7 +121,7 @@ def make_candidates(
     radials: Radials, method: Method, settings: FillSettings
 ) -> tuple[dict[str, CurrentCandidate], HeldOutRadials]:
     """Return the first guess and the network's correction of it, and what is held out of both."""
-    how, flow = settings.training, settings.currents.flow
+    how, flow = settings.training, settings.currents.flow or "free"
     seed, device, quiet = settings.seed, settings.device, settings.quiet
     rng = np.random.default_rng(seed)
     share = HELD_OUT if settings.holdout else 0.0
