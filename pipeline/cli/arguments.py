@@ -69,7 +69,7 @@ def _add_prepare(commands: Any) -> None:
         "prepare",
         help="put many or large files into one store, for `fill`",
         description="Read the files in parallel, check them, sort their dates, and write one chunked Zarr "
-        "store\nwith a sea mask, means, deviations and a climatology. If it is interrupted, run it again: "
+        "store\nwith a sea mask, means, deviations and a climatology. If it is interrupted, run it\nagain: "
         "it resumes.",
         epilog="examples:\n"
         "  oceanfill prepare 'sst_*.nc' -o sst.zarr --workers 8\n"
@@ -87,7 +87,7 @@ def _add_fill(commands: Any) -> None:
         commands,
         "fill",
         help="fill the gaps of a field",
-        description="Fill the gaps of a field and write it with its standard error, the origin of each "
+        description="Fill the gaps of a field and write it with its standard error, the origin of each\n"
         "value and its score.",
         epilog="methods:\n"
         + "\n".join(f"  {name:18} {method.describe}" for name, method in find_methods().items())
