@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 import xarray as xr
 from oceanfill.pipeline.cli.info import describe
-from oceanfill.pipeline.io.field import InputError
+from oceanfill.pipeline.cli.track_info import describe_tracks
+from oceanfill.pipeline.errors import InputError
+from oceanfill.pipeline.io.opening import Opening
 from rich.console import Console
+from tracks import mission
 
 
 def text(inputs: Any, **options: Any) -> str:
@@ -117,6 +120,24 @@ def test_files_of_two_grids_or_calendars_show_the_first(tmp_path: Path) -> None:
         shown = text([first, second])
         assert finding in words(shown)
         assert row(shown, "Dates").startswith("Dates 4, 2020-01-01 to 2020-01-04")
+
+
+def test_points_along_tracks_are_described_by_mission() -> None:
+    data = mission("alpha", dates=3).isel(time=slice(30, None))
+    console = Console(width=100, no_color=True)
+    with console.capture() as capture:
+        console.print(describe_tracks(data, Opening(observation_error=0.02)))
+    shown = capture.get()
+    low, middle, high = np.percentile(data.sla_filtered, [0, 50, 100])
+    expected = f"sla_filtered at 150 points along tracks, {low:.3g} to {high:.3g} m, median {middle:.3g}"
+    assert row(shown, "sla_filtered") == expected
+    assert row(shown, "alpha") == "alpha 150 5 1 s 2020-01-01 2020-01-03 0.02"
+    assert row(
+        shown, "40.05"
+    ) == f"40.05 to 42.95 N, {data.longitude.where(data.longitude > 0).min():.2f} to " + (
+        f"{data.longitude.where(data.longitude < 0).max() + 360:.2f} E"
+    )
+    assert row(shown, "to fill") == "to fill: oceanfill fill ... --grid 0.25 --bounds 40,43,178,182"
 
 
 def test_what_cannot_be_opened_at_all_is_an_input_error(tmp_path: Path) -> None:

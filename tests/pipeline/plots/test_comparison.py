@@ -13,7 +13,7 @@ from oceanfill.pipeline.plots.comparison import draw_comparison, plot_comparison
 
 @pytest.fixture(scope="module")
 def comparison():
-    """Four values on two dates; "exact" is off by 1 or 2, "loose" by 3, "failed" has no estimate."""
+    """Four values on two dates; "exact" is off by 1 or 2, "loose" by 3, "broken" has no estimate."""
     truth = np.zeros(4)
     scored = Scored(
         truth=truth,
@@ -26,11 +26,8 @@ def comparison():
             "loose": (np.full(4, 3.0), np.full(4, 1e-3)),
         },
     )
-    rows = [
-        {"method": "exact", "rmse": 1.6},
-        {"method": "loose", "rmse": 3.0},
-        {"method": "no", "failed": "x"},
-    ]
+    rows = [{"method": "exact", "rmse": 1.6}, {"method": "loose", "rmse": 3.0}]
+    rows.append({"method": "broken", "failed": "no"})
     return Comparison(rows, scored, cloudy_field(dates=12), weighted=True)
 
 
