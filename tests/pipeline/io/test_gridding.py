@@ -52,6 +52,14 @@ def test_weights_are_information_on_precision(tracks):
     np.testing.assert_allclose(field.displacement[0, 2, 2], 0, atol=1e-3)
 
 
+def test_a_point_on_the_western_edge_is_not_lost_by_rounding(tracks):
+    points = few(tracks, [40.0, 41.0, 41.0], [178.0 - 5e-7, 180.0, 177.9], [4.0, 5.0, 6.0], [0.1, 0.1, 0.1])
+    values = bin_tracks(points, small_grid()).values[0]
+    assert values[0, 0] == 4
+    assert values[1, 2] == 5
+    assert np.isfinite(values).sum() == 2
+
+
 def test_no_information_is_made_or_lost(tracks):
     grid = make_grid(tracks, 0.25, BOUNDS)
     field = bin_tracks(tracks, grid)

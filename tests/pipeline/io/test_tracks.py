@@ -110,6 +110,13 @@ def test_bounds_hold_across_the_date_line():
     )
 
 
+def test_points_on_the_edges_of_a_region_lie_in_it():
+    data = mission("alpha").isel(time=slice(5))
+    lat, lon = [40.0, 43, 41, 41, 43.001], [180.0, -180, 178, -178, 180]
+    found = read_tracks(data.assign(latitude=("time", lat), longitude=("time", lon)), region=BOUNDS)
+    assert found.lat.tolist() == lat[:4]
+
+
 def test_points_that_come_twice_count_once():
     data = mission("alpha")
     twice = xr.concat([data, data.isel(time=slice(5))], "time")
