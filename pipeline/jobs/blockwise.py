@@ -176,6 +176,7 @@ def fill_record(
             "more --memory"
         )
     check_writable(output)
+    found = provenance(method.name, settings.seed, settings.described()) | dict(attributes or {})
     if (record.coverage[record.sea] == 1).all():
         _log.warning("%s: nothing is missing, so the values are copied through", record.layout.variable)
         method, settings = make_method(_copy_values, _COPY, pointwise=True), replace(settings, holdout=False)
@@ -193,7 +194,6 @@ def fill_record(
     )
     # Refused before the training, which decides the reach, where the memory is too little for the largest.
     cut(_LEAST_REACH if method.pointwise else _MOST_REACH)
-    found = provenance(method.name, settings.seed, settings.described()) | dict(attributes or {})
     plan = {
         "record": [str(Path(record.path).resolve()), (Path(record.path) / "zarr.json").stat().st_mtime_ns],
         "opening": repr(record.opening),

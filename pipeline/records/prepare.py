@@ -58,13 +58,13 @@ def prepare(
 ) -> Path:
     """Write the variable of all inputs, sorted by date, to the Zarr store ``cache``, and return its path.
 
-    The store also holds its sea mask (sea on any date), ``V_mean``, ``V_std``, ``V_share`` (the fraction of
-    the dates on which a pixel is observed), ``V_positive`` (the same for values above zero),
-    ``V_climatology`` (month, lat, lon) and ``V_seen`` (observed values of each date). The options are those
-    of `Opening`, ``cluster`` and ``n_workers`` those of `start_workers`; chunks have ``cells`` to a side.
-    Where a date occurs twice, the last file's map is kept. The same call after a kill resumes. Raises
-    `InputError` with all files that cannot be used, unless ``skip_bad`` leaves them out; then dates whose
-    values turn out to be unreadable stay missing.
+    The store also holds its sea mask (sea on any date), ``V_mean``, ``V_std``, ``V_climatology`` (month, lat,
+    lon), ``V_share`` (the fraction of the dates on which a pixel is observed) and ``V_seen`` (the number of
+    observed values of each date), and of values above zero ``V_positive_share`` and ``V_positive_seen``. The
+    options are those of `Opening`, ``cluster`` and ``n_workers`` those of `start_workers`; chunks have
+    ``cells`` to a side. Where a date occurs twice, the last file's map is kept. The same call after a kill
+    resumes. Raises `InputError` with all files that cannot be used, unless ``skip_bad`` leaves them out; then
+    dates whose values turn out to be unreadable stay missing.
     """
     opening = make_opening(opening, options)
     check_writable(cache)
@@ -218,13 +218,14 @@ def _create_store(store: Path, first: _Chunk, dates: Sequence[Any], opening: Ope
     for array in template.coords.values():
         if array is not template[layout.time]:
             array.encoding = {}
-    observed = f"{layout.variable}_seen"
-    template[observed] = xr.Variable(
-        layout.t,
-        dask.array.zeros(shape[0], np.int64, chunks=chunks[0]),
-        {"units": "1", "long_name": f"observed values of {layout.variable}"},
-    )
-    encodings[observed] = {"chunks": chunks[:1]}
+    for name, what in (("seen", "observed values"), ("positive_seen", "values above zero")):
+        name = f"{layout.variable}_{name}"
+        template[name] = xr.Variable(
+            layout.t,
+            dask.array.zeros(shape[0], np.int64, chunks=chunks[0]),
+            {"units": "1", "long_name": f"number of {what} of {layout.variable}"},
+        )
+        encodings[name] = {"chunks": chunks[:1]}
     template.to_zarr(store, mode="w", compute=False, consolidated=False, encoding=encodings)
 
 
@@ -302,6 +303,7 @@ def _write_chunk(
         found[name] = xr.Variable(dims, chunk)
     raw = found[layout.variable].to_numpy()
     found[f"{layout.variable}_seen"] = layout.t, np.isfinite(raw).sum(axis=(1, 2))
+    found[f"{layout.variable}_positive_seen"] = layout.t, (raw > 0).sum(axis=(1, 2))
     start = number * DATES
     found.to_zarr(store, region={layout.t: slice(start, start + len(pieces))}, consolidated=False)
     month = read.data[layout.time].dt.month.to_numpy()
@@ -347,7 +349,7 @@ def _write_statistics(
                 coverage.astype(np.float32),
                 {"units": "1", "long_name": f"fraction of the dates on which {name} is observed"},
             ),
-            f"{name}_positive": (
+            f"{name}_positive_share": (
                 plane,
                 (total.positive / dates).astype(np.float32),
                 {"units": "1", "long_name": f"fraction of the dates on which {name} is above zero"},

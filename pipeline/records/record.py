@@ -92,17 +92,13 @@ class Record:
 
     @cached_property
     def coverage(self) -> NDArray[np.float32]:
-        """(lat, lon) fraction of the dates on which a pixel is observed; its logarithm, where that is filled.
-
-        Older stores do not distinguish the two.
-        """
-        positive = f"{self.layout.variable}_positive"
-        return self._read_plane("positive" if self.takes_logarithms and positive in self.dataset else "share")
+        """(lat, lon) fraction of the dates on which a pixel has a value that can be filled from."""
+        return self._read_usable("share")
 
     @cached_property
     def n_observed(self) -> NDArray[np.int64]:
-        """(time,) number of values of each date."""
-        return self.dataset[f"{self.layout.variable}_seen"].to_numpy()
+        """(time,) number of these values of each date."""
+        return self._read_usable("seen")
 
     @cached_property
     def grid(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -150,7 +146,7 @@ class Record:
         distribution with the pixel's mean and deviation (Aitchison and Brown 1957, The Lognormal
         Distribution, section 2.3).
         """
-        mean, deviation = self._read_plane("mean"), self._read_plane("std")
+        mean, deviation = self._read_statistic("mean"), self._read_statistic("std")
         least = 0 if self.takes_logarithms else -np.inf
         mean = np.where(mean > least, mean, mean[mean > least].mean())
         if (deviation > 0).any():
@@ -219,5 +215,12 @@ class Record:
         dims = (self.layout.t, self.layout.y, self.layout.x)
         return array.transpose(*(dim for dim in dims if dim in array.dims)).to_numpy()
 
-    def _read_plane(self, what: str) -> NDArray[np.float32]:
+    def _read_usable(self, what: str) -> NDArray[Any]:
+        """Read a count of the observed values, or of those with a logarithm, which older stores lack."""
+        positive = f"{self.layout.variable}_positive_{what}"
+        if self.takes_logarithms and positive in self.dataset:
+            return self._order(self.dataset[positive])
+        return self._read_statistic(what)
+
+    def _read_statistic(self, what: str) -> NDArray[Any]:
         return self._order(self.dataset[f"{self.layout.variable}_{what}"])
