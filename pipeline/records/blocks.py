@@ -1,4 +1,4 @@
-"""A record cut into blocks that fit the memory: some dates of a part of the map, and what is seen around."""
+"""Cut a record into blocks that fit the memory: some dates of a part of the map, with a margin."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ class Box(NamedTuple):
 
     dates: slice
     rows: slice
-    columns: slice  # on a grid around the globe they may begin below zero and end beyond the last
+    columns: slice  # on a global grid they may begin below zero and end beyond the last
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Dates, rows, columns."""
         return tuple(part.stop - part.start for part in self)
 
-    def within(self, other: Box) -> Box:
-        """The same part, counted from where the ``other`` begins."""
+    def relative_to(self, other: Box) -> Box:
+        """Return the same part, counted from where the ``other`` begins."""
         return Box(
             *(
                 slice(part.start - whole.start, part.stop - whole.start)
@@ -40,10 +40,10 @@ class Box(NamedTuple):
 
 
 class Block(NamedTuple):
-    """What is filled at once, and what is seen for that."""
+    """The part of a record that is filled at once, and the part that is read for it."""
 
     core: Box
-    seen: Box
+    padded: Box
 
 
 def cut_blocks(
@@ -52,41 +52,45 @@ def cut_blocks(
     bytes_a_value: float,
     reach: int = 0,
     *,
+    n_workers: int = 1,
+    cells: int = CELLS,
     cyclic: bool = False,
     whole_maps: bool = False,
 ) -> list[Block]:
-    """The blocks of a record of ``shape`` (dates, rows, columns) for ``memory`` bytes.
+    """Cut a record of ``shape`` (dates, rows, columns) for ``n_workers`` that share ``memory`` bytes.
 
-    A block sees ``reach`` cells and 8 to 32 dates around it. Of all parts of a map that can be filled at once
-    those are taken that make the least work, if they see 16 dates or as many as can be; with ``whole_maps``
-    there is no choice. Blocks are whole chunks of the stores, so that no two write to one chunk. Raises
+    A block is padded by ``reach`` cells and 8 to 32 dates. Of all tilings of the map that fit, the one with
+    the least work is chosen among those with 16 dates on each side, or with as many as fit; ``whole_maps``
+    are not cut. Blocks are whole chunks of ``cells`` to a side, so no two write to one chunk. Raises
     `InputError` where the memory is too little.
     """
     dates, *extents = shape
-    most = (memory - BASE) / bytes_a_value  # values
+    most = (memory / n_workers - BASE) / bytes_a_value  # values
     steps = [
-        [extent] if whole_maps else [min(size, extent) for size in range(CELLS, extent + CELLS, CELLS)]
+        [extent] if whole_maps else [min(size, extent) for size in range(cells, extent + cells, cells)]
         for extent in extents
     ]
     chosen, best, needed = None, (np.inf, np.inf), np.inf
     for down, across in product(*steps):
-        rows = _sides(extents[0], down, reach)
-        columns = _sides(extents[1], across, reach, cyclic)
-        area = max(_length(seen) for _, seen in rows) * max(_length(seen) for _, seen in columns)
-        spans = _spans(dates, int(most / area))
+        rows = _cut_side(extents[0], down, reach)
+        columns = _cut_side(extents[1], across, reach, cyclic)
+        area = max(_length(padded) for _, padded in rows) * max(_length(padded) for _, padded in columns)
+        spans = _cut_dates(dates, int(most / area))
         largest = area * _length(spans[0][1])
         needed = min(needed, largest)
-        work = prod(sum(_length(seen) for _, seen in parts) for parts in (spans, rows, columns))
+        work = prod(sum(_length(padded) for _, padded in parts) for parts in (spans, rows, columns))
         halo = _GOOD_HALO if len(spans) == 1 else (_length(spans[0][1]) - _length(spans[0][0])) // 2
         cost = (-min(halo, _GOOD_HALO), work)
         if largest <= most and cost < best:
             chosen, best = (spans, rows, columns), cost
     if chosen is None:
-        enough = (BASE + needed * bytes_a_value) / 1e9
+        enough = n_workers * (BASE + needed * bytes_a_value) / 1e9
+        workers = f" for {n_workers} workers" if n_workers > 1 else ""
+        whole = " as a whole" if whole_maps else ""
         raise InputError(
-            f"{memory / 1e9:.3g} GB are too little to fill maps of {extents[0]} x {extents[1]} pixels"
-            f"{' as a whole' * whole_maps}; give each worker {enough:.3g} GB by --memory"
-            f"{', or choose a method that can be cut, as oi' * whole_maps}"
+            f"{memory / 1e9:.3g} GB{workers} are too little to fill maps of {extents[0]} x {extents[1]} "
+            f"pixels{whole}; allow {enough:.3g} GB{workers} with --memory"
+            f"{', or choose a method that can be cut, such as oi' * whole_maps}"
         )
     return [Block(*map(Box._make, zip(*parts, strict=True))) for parts in product(*chosen)]
 
@@ -95,10 +99,10 @@ def _length(part: slice) -> int:
     return part.stop - part.start
 
 
-def _spans(dates: int, most: int) -> list[tuple[slice, slice]]:
-    """The dates of each block, and those that it sees: where it can be not more than ``most``.
+def _cut_dates(dates: int, most: int) -> list[tuple[slice, slice]]:
+    """Return the dates of each block with and without its halo, if possible at most ``most`` with it.
 
-    At the ends of the record a block sees further inwards: its means are of as many dates as the others'.
+    At the ends of the record the halo extends further inwards: all blocks have means of equally many dates.
     """
     enough = int(np.clip(most // 6, _LEAST_HALO, _MOST_HALO))
     core = DATES * max(1, (most - 2 * enough) // DATES)
@@ -112,8 +116,8 @@ def _spans(dates: int, most: int) -> list[tuple[slice, slice]]:
     return spans
 
 
-def _sides(extent: int, step: int, reach: int, cyclic: bool = False) -> list[tuple[slice, slice]]:
-    """The rows or columns of each block, and those that it sees."""
+def _cut_side(extent: int, step: int, reach: int, cyclic: bool = False) -> list[tuple[slice, slice]]:
+    """Return the rows or columns of each block, without and with the margin."""
     if cyclic and step == extent:
         beyond = min(reach, extent // 2)
         return [(slice(0, extent), slice(-beyond, extent + beyond))]

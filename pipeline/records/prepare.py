@@ -1,7 +1,7 @@
-"""Many files, or one that is too large, into one chunked Zarr store: the cache that `streaming` fills from.
+"""Write many files, or one that is too large, to one chunked Zarr store, which `blockwise` fills.
 
-Everything is done once and in chunks of dates: files are read in parallel and checked, dates sorted, double
-ones dropped, and statistics gathered on the way. A run that was killed goes on where it was.
+Everything is done once and in chunks of dates: files are read in parallel and checked, dates sorted,
+duplicates dropped, and statistics gathered on the way. A killed run resumes where it stopped.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import dask.array
 import numpy as np
 import pandas as pd
 import xarray as xr
+from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..io.coordinates import Layout, find_layout
@@ -35,9 +36,10 @@ from .record import PREPARED, read_digest
 from .statistics import Statistics
 from .survey import FileSurvey, survey_files
 
-_SAVED_EVERY = 5.0  # seconds between two states that a killed run goes on from
-_SAVING = 0.05  # share of the time that these take, at most
-_STATE = "state.npz"  # beside the unfinished store
+_SAVED_EVERY = 5.0  # seconds between two states that a killed run resumes from
+_SAVING = 0.05  # fraction of the time that saving may take
+_STATE = "state.npz"  # next to the unfinished store
+_FORMAT = 2  # of the stores; older ones, whose mask was that of their first dates, are prepared again
 
 _log = logging.getLogger(__name__)
 
@@ -51,16 +53,18 @@ def prepare(
     cluster: str | None = None,
     n_workers: int = 1,
     quiet: bool = True,
+    cells: int = CELLS,
     **options: Any,
 ) -> Path:
     """Write the variable of all inputs, sorted by date, to the Zarr store ``cache``, and return its path.
 
-    Beside it are its sea mask, ``V_mean``, ``V_std``, ``V_share`` (of the dates that see a pixel),
-    ``V_climatology`` (month, lat, lon) and ``V_seen`` (values of each date). The options are
-    those of `Opening`, ``cluster`` and ``n_workers`` those of `start_workers`. Of dates that come twice the last file's is
-    kept. The same call after a kill goes on where that one was. Raises `InputError` with all files that
-    cannot be used, unless ``skip_bad`` leaves them out; the dates of one whose values turn out to be
-    unreadable stay missing.
+    The store also holds its sea mask (sea on any date), ``V_mean``, ``V_std``, ``V_climatology`` (month, lat,
+    lon), ``V_share`` (the fraction of the dates on which a pixel is observed) and ``V_seen`` (the number of
+    observed values of each date), and of values above zero ``V_positive_share`` and ``V_positive_seen``. The
+    options are those of `Opening`, ``cluster`` and ``n_workers`` those of `start_workers`; chunks have
+    ``cells`` to a side. Where a date occurs twice, the last file's map is kept. The same call after a kill
+    resumes. Raises `InputError` with all files that cannot be used, unless ``skip_bad`` leaves them out; then
+    dates whose values turn out to be unreadable stay missing.
     """
     opening = make_opening(opening, options)
     check_writable(cache)
@@ -69,50 +73,55 @@ def prepare(
         raise InputError(f"{target}: a cache is a Zarr store; name it .zarr")
     paths = [entry for entry in list_inputs(inputs) if isinstance(entry, str)]
     if not paths:
-        raise InputError("only files can be prepared; a dataset in memory is there already")
+        raise InputError("only files are prepared; a dataset in memory needs no cache")
     files = [(path, Path(path).stat().st_size, Path(path).stat().st_mtime_ns) for path in paths]
     plan = {
         "files": files,
         "opening": repr(opening),
         "skip_bad": skip_bad,
+        "cells": cells,
+        "format": _FORMAT,
     }
     digest = hashlib.sha256(repr(plan).encode()).hexdigest()
     if target.exists() and read_digest(target) == digest:
-        _log.info("%s: holds these files already", target)
+        _log.info("%s: up to date", target)
         return target
-    with start_workers(cluster, n_workers) as everywhere:
-        good = survey_files(everywhere, paths, opening, skip_bad, quiet)
-        dates, chunks = _chunks(good)
-        first = next(filter(None, (_read(chunk, opening, skip_bad)[0] for chunk in chunks)), None)
+    with start_workers(cluster, n_workers) as run:
+        surveys = survey_files(run, paths, opening, skip_bad, quiet)
+        dates, chunks = _plan_chunks(surveys)
+        first = next(filter(None, (_read_chunk(chunk, opening, skip_bad)[0] for chunk in chunks)), None)
         if first is None:
-            raise InputError(f"{paths[0]}: no value of {len(paths)} files can be read; check the files")
-        with resume_store(target, plan, lambda store: _make(store, first, dates, opening)) as store:
-            write = partial(_write, store=store, opening=opening, skip_bad=skip_bad)
-            total = _written(everywhere, store, chunks, write, quiet)
-            _finish(store, first, total, opening.minimum_coverage, len(dates), digest)
+            raise InputError(f"{paths[0]}: no value of the {len(paths)} files can be read; check the files")
+        create = partial(_create_store, first=first, dates=dates, opening=opening, cells=cells)
+        with resume_store(target, plan, create) as store:
+            write = partial(_write_chunk, store=store, opening=opening, skip_bad=skip_bad)
+            total = _write_chunks(run, store, chunks, write, quiet)
+            _write_statistics(store, first, total, opening.minimum_coverage, len(dates), digest)
     return target
 
 
-Piece = tuple[str, int]  # a file and the number of a date in it
+Piece = tuple[str, int]  # a file and the position of a date in it
 
 
-def _chunks(surveys: Sequence[FileSurvey]) -> tuple[list[Any], list[list[Piece]]]:
-    """All dates in order, and which date of which file is where in the store, chunk by chunk."""
+def _plan_chunks(surveys: Sequence[FileSurvey]) -> tuple[list[Any], list[list[Piece]]]:
+    """Return all dates in order, and the pieces of each chunk of the store."""
     place: dict[Any, Piece] = {}
-    double = []
+    repeated = []
     for one in surveys:
         for date, number in zip(one.dates, one.numbers, strict=True):
             if date in place:
-                double.append(date)
+                repeated.append(date)
             place[date] = (one.path, number)
-    if double:
+    if repeated:
         _log.warning(
-            "dates that come twice: %d (%s); the last one's map is kept", len(double), format_dates(double)
+            "dates that occur twice: %d (%s); the last map of each is kept",
+            len(repeated),
+            format_dates(repeated),
         )
     dates = sorted(place)
     if len(dates) == 1:
         raise InputError(
-            f"{surveys[0].path}: there is a single date, and gaps are filled from the dates around them; "
+            f"{surveys[0].path}: there is a single date, but gaps are filled from the dates around them; "
             "give more files or a longer period"
         )
     pieces = [place[date] for date in dates]
@@ -120,18 +129,32 @@ def _chunks(surveys: Sequence[FileSurvey]) -> tuple[list[Any], list[list[Piece]]
 
 
 @dataclass(frozen=True)
-class _Read:
+class _Chunk:
+    """The dates of a chunk in memory, in order."""
+
     file: str
     data: xr.Dataset
     layout: Layout
     mask: str | None
-    rows: list[int]  # of the chunk's dates, which they are
+    rows: list[int]  # positions of these dates in the chunk, which may lack some
+    stored: list[str]  # names of the variables that the store holds
+
+    def read_sea(self) -> tuple[NDArray[np.bool_], str]:
+        """Return the sea (lat, lon) on any of the dates, and how the mask was read; none without a mask."""
+        if self.mask is None:
+            return np.zeros([self.data.sizes[dim] for dim in (self.layout.y, self.layout.x)], bool), ""
+        return sea_from_mask(self.file, self.data[self.mask], self.layout)
+
+    @property
+    def mask_varies(self) -> bool:
+        """Whether each date has a mask of its own."""
+        return self.mask is not None and self.layout.t in self.data[self.mask].dims
 
 
-def _read(
+def _read_chunk(
     pieces: Sequence[Piece], opening: Opening, skip_bad: bool = False
-) -> tuple[_Read | None, dict[str, str]]:
-    """The dates of a chunk in memory, in order, and what is wrong with files that were left out."""
+) -> tuple[_Chunk | None, dict[str, str]]:
+    """Read the dates of a chunk, and return what is wrong with files that were left out."""
     numbers: dict[str, list[int]] = {}
     for path, number in pieces:
         numbers.setdefault(path, []).append(number)
@@ -151,33 +174,33 @@ def _read(
             if len(chosen) < high - low:
                 data = part.data.isel({layout.t: [number - low for number in sorted(chosen)]})
                 part = type(part)(part.file, data, part.dates)
+            error = opening.error_variable
+            if error is not None and part.data[error].dtype.kind not in "iuf":
+                raise InputError(f"{path}: the error variable {error} does not hold numbers; choose another")
             infinite = int(np.isinf(part.data[layout.variable]).sum())
             if infinite:
                 raise InputError(
                     f"{path}: {layout.variable} has {infinite} infinite values; replace them by the fill "
                     "value"
                 )
-        except InputError as error:
+        except InputError as reason:
             if not skip_bad:
                 raise
-            bad[path] = str(error)
+            bad[path] = str(reason)
         else:
             parts.append(part)
     if layout is None or not parts:
         return None, bad
     rows = [row for row, (path, _) in enumerate(pieces) if path not in bad]
-    return _Read(parts[0].file, combine_parts(parts, layout), layout, mask, rows), bad
+    stored = [name for name in (layout.variable, opening.error_variable) if name is not None]
+    return _Chunk(parts[0].file, combine_parts(parts, layout), layout, mask, rows, stored), bad
 
 
-def _kept(read: _Read, opening: Opening) -> list[str]:
-    return [name for name in (read.layout.variable, opening.error_variable) if name is not None]
-
-
-def _make(store: Path, first: _Read, dates: Sequence[Any], opening: Opening) -> None:
-    """The empty store, with all coordinates."""
+def _create_store(store: Path, first: _Chunk, dates: Sequence[Any], opening: Opening, cells: int) -> None:
+    """Create the empty store, with all coordinates."""
     layout = first.layout
     shape = (len(dates), *(first.data.sizes[dim] for dim in (layout.y, layout.x)))
-    chunks = tuple(min(size, extent) for size, extent in zip((DATES, CELLS, CELLS), shape, strict=True))
+    chunks = tuple(min(size, extent) for size, extent in zip((DATES, cells, cells), shape, strict=True))
     dims = (layout.t, layout.y, layout.x)
     template = xr.Dataset(attrs=first.data.attrs)
     for name, array in first.data.coords.items():
@@ -186,80 +209,92 @@ def _make(store: Path, first: _Read, dates: Sequence[Any], opening: Opening) -> 
     index = xr.Variable(layout.t, pd.Index(dates), first.data[layout.time].attrs)
     encoding = first.data[layout.time].encoding
     index.encoding = {key: encoding[key] for key in ("units", "calendar") if key in encoding}
-    index.encoding["dtype"] = np.float64  # times of day that the first file's units do not have
+    index.encoding["dtype"] = np.float64  # for times of day, which the first file's units may lack
     template = template.assign_coords({layout.time: index})
-    for name in _kept(first, opening):
+    for name in first.stored:
         empty = dask.array.full(shape, np.float32(np.nan), chunks=chunks)
         template[name] = xr.Variable(dims, empty, first.data[name].attrs)
-    encodings: dict[str, Any] = {name: {"chunks": chunks} for name in _kept(first, opening)}
+    encodings: dict[str, Any] = {name: {"chunks": chunks} for name in first.stored}
     for array in template.coords.values():
         if array is not template[layout.time]:
             array.encoding = {}
-    seen = f"{layout.variable}_seen"
-    template[seen] = xr.Variable(
-        layout.t,
-        dask.array.zeros(shape[0], np.int64, chunks=chunks[0]),
-        {"units": "1", "long_name": f"observed values of {layout.variable}"},
-    )
-    encodings[seen] = {"chunks": chunks[:1]}
+    for name, what in (("seen", "observed values"), ("positive_seen", "values above zero")):
+        name = f"{layout.variable}_{name}"
+        template[name] = xr.Variable(
+            layout.t,
+            dask.array.zeros(shape[0], np.int64, chunks=chunks[0]),
+            {"units": "1", "long_name": f"number of {what} of {layout.variable}"},
+        )
+        encodings[name] = {"chunks": chunks[:1]}
     template.to_zarr(store, mode="w", compute=False, consolidated=False, encoding=encodings)
 
 
-_Written = tuple[Statistics | None, dict[str, str]]
+Written = tuple[Statistics | None, dict[str, str]]  # statistics of a chunk, and the files that were left out
 
 
-def _written(
-    everywhere: Mapper,
+def _write_chunks(
+    run: Mapper,
     store: Path,
     chunks: Sequence[Sequence[Piece]],
-    write: Callable[[tuple[int, Sequence[Piece]]], _Written],
+    write: Callable[[tuple[int, Sequence[Piece]]], Written],
     quiet: bool,
 ) -> Statistics:
-    """Write the chunks that are not, and return the statistics of all."""
-    done, total = _state(store)
+    """Write the chunks that are missing, and return the statistics of all."""
+    done, total = _load_state(store)
     warned: set[str] = set()
     with progress("reading", len(chunks), quiet) as advance:
         advance(done)
         saved, took = time.monotonic(), 0.0
         todo: Iterable[Any] = ((number, chunks[number]) for number in range(done, len(chunks)))
-        for more, bad in everywhere(write, todo):
-            for path in bad.keys() - warned:
-                _log.warning("dates of it stay missing: %s", bad[path])
-            warned |= bad.keys()
-            if total is None:
-                total = more
-            elif more is not None:
-                total.add(more)
-            done += 1
-            advance(1)
-            due = time.monotonic() - saved > max(_SAVED_EVERY, took / _SAVING)
-            if total is not None and (due or done == len(chunks)):
-                start = time.monotonic()
-                with replace_atomically(store.parent / _STATE) as temporary:
-                    np.savez(temporary, done=done, **vars(total))
-                saved = time.monotonic()
-                took = saved - start
+        try:
+            for more, bad in run(write, todo):
+                for path in bad.keys() - warned:
+                    _log.warning("its dates stay missing: %s", bad[path])
+                warned |= bad.keys()
+                if total is None:
+                    total = more
+                elif more is not None:
+                    total.add(more)
+                done += 1
+                advance(1)
+                if time.monotonic() - saved > max(_SAVED_EVERY, took / _SAVING):
+                    start = time.monotonic()
+                    _save_state(store, done, total)
+                    saved = time.monotonic()
+                    took = saved - start
+        except Exception:  # not an interrupt, which may come while statistics are added
+            _save_state(store, done, total)
+            raise
+    _save_state(store, done, total)
     assert total is not None
     return total
 
 
-def _state(store: Path) -> tuple[int, Statistics | None]:
+def _save_state(store: Path, done: int, total: Statistics | None) -> None:
+    if total is not None:
+        with replace_atomically(store.parent / _STATE) as temporary:
+            np.savez(temporary, done=done, **vars(total))
+
+
+def _load_state(store: Path) -> tuple[int, Statistics | None]:
     if not (store.parent / _STATE).exists():
         return 0, None
     with np.load(store.parent / _STATE) as held:
-        return int(held["done"]), Statistics(held["number"], held["mean"], held["squares"])
+        return int(held["done"]), Statistics(**{name: held[name] for name in held if name != "done"})
 
 
-def _write(numbered: tuple[int, Sequence[Piece]], store: Path, opening: Opening, skip_bad: bool) -> _Written:
-    """Read a chunk of dates, write it, and return its statistics and the files that were left out."""
+def _write_chunk(
+    numbered: tuple[int, Sequence[Piece]], store: Path, opening: Opening, skip_bad: bool
+) -> Written:
+    """Read a chunk of dates, write it, and return its statistics."""
     number, pieces = numbered
-    read, bad = _read(pieces, opening, skip_bad)
+    read, bad = _read_chunk(pieces, opening, skip_bad)
     if read is None:
         return None, bad
     layout = read.layout
     dims = (layout.t, layout.y, layout.x)
     found = xr.Dataset()
-    for name in _kept(read, opening):
+    for name in read.stored:
         array = read.data[name].variable
         lacking = {dim: read.data.sizes[dim] for dim in dims if dim not in array.dims}
         values = array.set_dims({**lacking, **array.sizes}).transpose(*dims).to_numpy()
@@ -268,31 +303,33 @@ def _write(numbered: tuple[int, Sequence[Piece]], store: Path, opening: Opening,
         found[name] = xr.Variable(dims, chunk)
     raw = found[layout.variable].to_numpy()
     found[f"{layout.variable}_seen"] = layout.t, np.isfinite(raw).sum(axis=(1, 2))
+    found[f"{layout.variable}_positive_seen"] = layout.t, (raw > 0).sum(axis=(1, 2))
     start = number * DATES
     found.to_zarr(store, region={layout.t: slice(start, start + len(pieces))}, consolidated=False)
     month = read.data[layout.time].dt.month.to_numpy()
-    return Statistics.of(raw[read.rows], month), bad
+    return Statistics.compute(raw[read.rows], month, read.read_sea()[0]), bad
 
 
-def _finish(
-    store: Path, first: _Read, total: Statistics, minimum_coverage: float, dates: int, digest: str
+def _write_statistics(
+    store: Path, first: _Chunk, total: Statistics, minimum_coverage: float, dates: int, digest: str
 ) -> None:
-    """Mask and statistics into the store."""
+    """Write the mask and the statistics into the store."""
     layout = first.layout
     name, plane = layout.variable, (layout.y, layout.x)
-    share = total.number[0] / dates
+    coverage = total.number[0] / dates
     if first.mask is None:
-        sea, origin = sea_from_coverage(share, minimum_coverage)
+        sea, origin = sea_from_coverage(coverage, minimum_coverage)
     else:
-        sea, origin = sea_from_mask(first.file, first.data[first.mask], layout)
+        sea, origin = first.read_sea()
+        sea = total.sea if first.mask_varies else sea
     if not (sea & (total.number[0] > 0)).any():
         raise InputError(
-            f"{name}: no pixel of the sea ({origin}) is ever observed; check the mask, the fill value and "
+            f"{name}: no sea pixel ({origin}) is ever observed; check the mask, the fill value and "
             "the valid range"
         )
-    seen = total.number > 0
-    mean = np.where(seen, total.mean, np.nan).astype(np.float32)
-    spread = np.sqrt(total.squares / np.maximum(total.number[0], 1))
+    observed = total.number > 0
+    mean = np.where(observed, total.mean, np.nan).astype(np.float32)
+    deviation = np.sqrt(total.squares / np.maximum(total.number[0], 1))
     units = {key: first.data[name].attrs[key] for key in ("units",) if key in first.data[name].attrs}
     found = xr.Dataset(
         {
@@ -304,13 +341,18 @@ def _finish(
             f"{name}_mean": (plane, mean[0], units | {"long_name": f"mean of {name}"}),
             f"{name}_std": (
                 plane,
-                np.where(seen[0], spread, np.nan).astype(np.float32),
+                np.where(observed[0], deviation, np.nan).astype(np.float32),
                 units | {"long_name": f"standard deviation of {name}"},
             ),
             f"{name}_share": (
                 plane,
-                share.astype(np.float32),
-                {"units": "1", "long_name": f"share of the dates on which {name} is observed"},
+                coverage.astype(np.float32),
+                {"units": "1", "long_name": f"fraction of the dates on which {name} is observed"},
+            ),
+            f"{name}_positive_share": (
+                plane,
+                (total.positive / dates).astype(np.float32),
+                {"units": "1", "long_name": f"fraction of the dates on which {name} is above zero"},
             ),
             f"{name}_climatology": (
                 ("month", *plane),

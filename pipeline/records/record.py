@@ -22,10 +22,11 @@ from ..io.reading import is_cyclic
 from ..io.seamask import sea_from_mask
 
 PREPARED = "oceanfill_prepared"  # global attribute of a store of `prepare`: the digest of its plan
+_MOST_RANKED = 2e7  # values whose errors are read at once for their median
 
 
 def read_digest(path: str | os.PathLike[str]) -> str | None:
-    """The digest of the plan by which a store was prepared; None for whatever else is at ``path``."""
+    """Return the digest of the plan by which a store was prepared; None for anything else at ``path``."""
     if not (Path(path) / "zarr.json").is_file():
         return None
     with xr.open_zarr(path, chunks=None, consolidated=False) as dataset:
@@ -45,16 +46,16 @@ class Record:
     def __post_init__(self) -> None:
         """Check what can be checked without the values."""
         if read_digest(self.path) is None:
-            raise InputError(f"{self.path}: not a store of `oceanfill prepare`; make one of it")
-        if self.opening.error_variable is not None and self.opening.error_variable not in self.dataset:
+            raise InputError(f"{self.path}: not a store of `oceanfill prepare`; prepare it first")
+        error = self.opening.error_variable
+        if error is not None and error not in self.dataset:
             raise InputError(
-                f"{self.path}: there is no {self.opening.error_variable}; prepare it anew with --error-variable "
-                f"{self.opening.error_variable}"
+                f"{self.path}: there is no {error}; prepare the files again with --error-variable {error}"
             )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Sent to another process it is opened there anew."""
-        return Record, (self.path, self.opening)
+        """Another process opens the store itself; only the median error is sent along."""
+        return Record, (self.path, self.opening), {"median_error": self.median_error}
 
     @cached_property
     def dataset(self) -> xr.Dataset:
@@ -63,6 +64,7 @@ class Record:
 
     @cached_property
     def layout(self) -> Layout:
+        """Names of the variable and its coordinates."""
         return find_layout(self.path, self.dataset, others=(self.opening.error_variable,))
 
     @cached_property
@@ -77,19 +79,26 @@ class Record:
         return sizes[self.layout.t], sizes[self.layout.y], sizes[self.layout.x]
 
     @cached_property
+    def chunks(self) -> tuple[int, int, int]:
+        """Dates, rows and columns of a chunk of the store."""
+        variable = self.dataset[self.layout.variable]
+        sizes = dict(zip(variable.dims, variable.encoding["chunks"], strict=True))
+        return sizes[self.layout.t], sizes[self.layout.y], sizes[self.layout.x]
+
+    @cached_property
     def sea(self) -> NDArray[np.bool_]:
         """(lat, lon)"""
         return sea_from_mask(self.path, self.dataset["sea_mask"], self.layout)[0]
 
     @cached_property
-    def share(self) -> NDArray[np.float32]:
-        """(lat, lon) of the dates on which a pixel is observed."""
-        return self._plane("share")
+    def coverage(self) -> NDArray[np.float32]:
+        """(lat, lon) fraction of the dates on which a pixel has a value that can be filled from."""
+        return self._read_usable("share")
 
     @cached_property
-    def seen(self) -> NDArray[np.int64]:
-        """(time,) how many values a date has."""
-        return self.dataset[f"{self.layout.variable}_seen"].to_numpy()
+    def n_observed(self) -> NDArray[np.int64]:
+        """(time,) number of these values of each date."""
+        return self._read_usable("seen")
 
     @cached_property
     def grid(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -98,42 +107,77 @@ class Record:
 
     @cached_property
     def cyclic(self) -> bool:
-        """Whether the last column's neighbour is the first."""
+        """Whether the last column is next to the first."""
         return is_cyclic(self.grid[1])
 
-    def usual(self, rows: slice, columns: slice) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """(lat, lon) mean and standard deviation of some pixels; where one has none, the others' mean."""
-        mean, spread = self._plane("mean"), self._plane("std")
-        return (
-            np.where(np.isfinite(mean), mean, np.nanmean(mean))[rows, columns],
-            np.where(np.isfinite(spread), spread, np.nanmean(spread))[rows, columns],
-        )
+    @property
+    def takes_logarithms(self) -> bool:
+        """Whether logarithms are filled."""
+        return self.opening.transform == "log"
 
-    def field(self, dates: slice, rows: slice | None = None, columns: slice | None = None) -> Field:
-        """Some dates of some pixels (slices from start to stop) as a field in memory.
+    @cached_property
+    def median_error(self) -> float | None:
+        """Median of the error variable at observed values, for those without a usable error.
 
-        Columns of a grid around the globe may begin below zero and end beyond the last.
+        It is that of all dates, or of evenly spaced ones where these are too many to be read at once. None
+        without an error variable. Raises `InputError` where no observed value has a usable error.
+        """
+        name = self.opening.error_variable
+        if name is None:
+            return None
+        dates, rows, columns = self.shape
+        number = int(np.clip(_MOST_RANKED // (rows * columns), 1, dates))
+        chosen = (np.arange(number) + 0.5) / number * dates
+        data = self.dataset.isel({self.layout.t: chosen.astype(int)})
+        values, error = (self._order(data[part]) for part in (self.layout.variable, name))
+        usable = error[np.isfinite(values) & self.sea & np.isfinite(error) & (error >= 0)]
+        if not usable.size:
+            raise InputError(
+                f"{self.path}: {name} has no standard error at any observed value; choose another variable "
+                "or give one --observation-error"
+            )
+        return float(np.median(usable))
+
+    @cached_property
+    def pixel_statistics(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Mean and standard deviation (lat, lon) of each pixel, in the space that is filled.
+
+        A pixel without one gets the average of the others. Of logarithms they are those of the lognormal
+        distribution with the pixel's mean and deviation (Aitchison and Brown 1957, The Lognormal
+        Distribution, section 2.3).
+        """
+        mean, deviation = self._read_statistic("mean"), self._read_statistic("std")
+        least = 0 if self.takes_logarithms else -np.inf
+        mean = np.where(mean > least, mean, mean[mean > least].mean())
+        if (deviation > 0).any():
+            deviation = np.where(deviation > 0, deviation, deviation[deviation > 0].mean())
+        if not self.takes_logarithms:
+            return mean, deviation
+        variance = np.log1p((deviation / mean) ** 2)
+        return np.log(mean) - variance / 2, np.sqrt(variance)
+
+    def read_field(self, dates: slice, rows: slice | None = None, columns: slice | None = None) -> Field:
+        """Read some dates of some pixels (slices from start to stop) as a field.
+
+        Columns of a global grid may begin below zero and end beyond the last. Where no value has a
+        logarithm, nothing is observed.
         """
         layout, name = self.layout, self.layout.variable
         rows = rows or slice(0, self.shape[1])
         columns = columns or slice(0, self.shape[2])
-        dims = (layout.t, layout.y, layout.x)
         number = np.arange(columns.start, columns.stop)
         turns, place = np.divmod(number, self.shape[2])
         across = place if turns.any() else columns
         data = self.dataset.isel({layout.t: dates, layout.y: rows, layout.x: across})
         source = data[name].load()
-        raw = source.transpose(*dims).to_numpy()
         sea = self.sea[rows, across]
-        values = np.where(sea, raw, np.float32(np.nan))
-        oddities: list[str] = []
-        observed = np.isfinite(values)
-        if self.opening.error_variable is not None and not observed.any():
-            error = np.zeros((1, 1, 1), np.float32)
-        else:
-            error = read_standard_error(self.path, data, self.opening, observed, dims, oddities)
-        if self.opening.transform == "log" and observed.any():
-            values, error = take_logarithms(self.path, name, values, error, oddities)
+        values = np.where(sea, self._order(source), np.float32(np.nan))
+        error = self._read_error(data, np.isfinite(values))
+        if self.takes_logarithms:
+            if (values > 0).any():
+                values, error = take_logarithms(self.path, name, values, error, [])
+            else:
+                values = np.full_like(values, np.nan)
         lat, lon = self.grid
         turn = 360 * np.sign(lon[0, -1] - lon[0, 0])
         attrs: dict[Any, Any] = dict(self.dataset.attrs)
@@ -149,12 +193,34 @@ class Record:
             lon=lon[rows, across] + turn * turns,
             source=source,
             transform=self.opening.transform,
-            dims=dims,
+            dims=(layout.t, layout.y, layout.x),
             mask_origin=str(self.dataset["sea_mask"].attrs.get("comment", "")),
             dataset_attrs=attrs,
             inputs=(Path(self.path).name,),
         )
 
-    def _plane(self, what: str) -> NDArray[np.float32]:
-        array = self.dataset[f"{self.layout.variable}_{what}"]
-        return array.transpose(self.layout.y, self.layout.x).to_numpy()
+    def _read_error(self, data: xr.Dataset, observed: NDArray[np.bool_]) -> NDArray[np.float32]:
+        """Return standard errors (time, lat, lon) or broadcastable; the record's median where they lack."""
+        name, median = self.opening.error_variable, self.median_error
+        if name is not None and median is not None:
+            if not observed.any():
+                return np.zeros((1, 1, 1), np.float32)
+            given = data[name]
+            data = data.assign({name: given.where((given >= 0) & np.isfinite(given), median)})
+        dims = (self.layout.t, self.layout.y, self.layout.x)
+        return read_standard_error(self.path, data, self.opening, observed, dims, [])
+
+    def _order(self, array: xr.DataArray) -> NDArray[Any]:
+        """Return an array as (time, lat, lon), or (lat, lon)."""
+        dims = (self.layout.t, self.layout.y, self.layout.x)
+        return array.transpose(*(dim for dim in dims if dim in array.dims)).to_numpy()
+
+    def _read_usable(self, what: str) -> NDArray[Any]:
+        """Read a count of the observed values, or of those with a logarithm, which older stores lack."""
+        positive = f"{self.layout.variable}_positive_{what}"
+        if self.takes_logarithms and positive in self.dataset:
+            return self._order(self.dataset[positive])
+        return self._read_statistic(what)
+
+    def _read_statistic(self, what: str) -> NDArray[Any]:
+        return self._order(self.dataset[f"{self.layout.variable}_{what}"])

@@ -1,4 +1,4 @@
-"""The part of a record that a method learns on: spans of dates, of whole maps or of some squares of them."""
+"""The training subset of a record: spans of dates, of whole maps or of some squares of them."""
 
 from __future__ import annotations
 
@@ -19,66 +19,66 @@ from .record import Record
 
 _log = logging.getLogger(__name__)
 
-LEARNING = 250  # bytes a value: what a method holds of a field at its peak, when it learns
-SPAN = 32  # dates in a row of what is learnt on
-_MOST_LEARNT = 1e7  # values: more take long and teach little
+LEARNING = 250  # bytes a value: the most that a method holds of a field while it learns
+SPAN = 32  # consecutive dates of the training subset
+SIDE = 128  # cells of a square
+_MOST_LEARNT = 1e7  # values: more take long and add little
 _SPANS = 3  # of squares, where whole maps are too large
-_SIDE = 128  # cells of a square
-_APART = 16  # cells of land between two squares, so that one does not take the other for its neighbour
+_APART = 16  # cells of land between two squares, which keep them from being neighbours
 
 
-def select_subset(record: Record, memory: float, *, whole_maps: bool = False) -> Field:
-    """Spans of dates, spread over the record: as many as ``memory`` bytes allow to learn on.
+def select_subset(record: Record, memory: float, *, whole_maps: bool = False, side: int = SIDE) -> Field:
+    """Select spans of dates, spread over the record: as many as ``memory`` bytes allow for learning.
 
-    Where whole maps are too large they are of squares, spread over the sea and put side by side. Raises
-    `InputError` where that is so and ``whole_maps`` are asked for.
+    Where whole maps are too large, squares of ``side`` cells are taken from them, spread over the sea and
+    joined side by side. Raises `InputError` where ``whole_maps`` are needed and too large.
     """
     dates, rows, columns = record.shape
     values = min((memory - BASE) / LEARNING, _MOST_LEARNT)
     most = int(values / (rows * columns))
     if most >= dates:
-        return record.field(slice(0, dates))
+        return record.read_field(slice(0, dates))
     squares = [(slice(0, rows), slice(0, columns))]
     number = max(most, SPAN) // SPAN
-    if most < SPAN and rows * columns > _SIDE**2:
+    if most < SPAN and rows * columns > side**2:
         if whole_maps:
             needed = (BASE + LEARNING * SPAN * rows * columns) / 1e9
             raise InputError(
-                f"{record.path}: maps of {rows} x {columns} pixels are too large to learn on; allow "
-                f"{needed:.3g} GB by --memory, or choose a method that works on parts of them, as oi"
+                f"{record.path}: maps of {rows} x {columns} pixels are too large to learn from; allow "
+                f"{needed:.3g} GB with --memory, or choose a method that works on parts of them, such as oi"
             )
         number = max(1, min(_SPANS, dates // SPAN))
-        squares = _squares(record, max(1, int(values / (number * SPAN * _SIDE**2))))
+        squares = _choose_squares(record, max(1, int(values / (number * SPAN * side**2))), side)
     length = min(SPAN, dates)
-    spans = _spans(record, number, length)
-    _log.info("learning on %d of the %d dates, in %d spans", len(spans) * length, dates, len(spans))
+    spans = _choose_spans(record, number, length)
+    _log.info("learning from %d of %d dates, in %d spans", len(spans) * length, dates, len(spans))
     if len(squares) > 1:
-        _log.info("of %d squares of %d x %d pixels", len(squares), _SIDE, _SIDE)
-    return _side_by_side([_in_a_row(record, spans, *square) for square in squares])
+        _log.info("in %d squares of %d x %d pixels", len(squares), side, side)
+    return _join_squares([_read_spans(record, spans, *square) for square in squares])
 
 
-def _chosen(seen: NDArray[Any], number: int) -> NDArray[np.int64]:
-    """So many places, spread over all, but not where next to nothing was ``seen``."""
-    useful = np.flatnonzero(seen >= np.median(seen[seen > 0]) / 2)
+def _choose_places(observed: NDArray[Any], number: int) -> NDArray[np.int64]:
+    """Choose ``number`` places, spread evenly over those that are not much less ``observed`` than usual."""
+    useful = np.flatnonzero(observed >= np.median(observed[observed > 0]) / 2)
     middles = (np.arange(number) + 0.5) / number
     return np.unique(useful[(middles * len(useful)).astype(int)])
 
 
-def _spans(record: Record, number: int, length: int) -> list[slice]:
+def _choose_spans(record: Record, number: int, length: int) -> list[slice]:
     # Of spans without a date in common.
-    seen = np.convolve(record.seen, np.ones(length), "valid")[::length]
-    return [slice(length * place, length * (place + 1)) for place in _chosen(seen, number)]
+    observed = np.convolve(record.n_observed, np.ones(length), "valid")[::length]
+    return [slice(length * place, length * (place + 1)) for place in _choose_places(observed, number)]
 
 
-def _squares(record: Record, number: int) -> list[tuple[slice, slice]]:
-    squares = list(windows(record.shape[1:], _SIDE, 0))
-    seen = [(record.share[square] * record.sea[square]).sum() for square in squares]
-    return [squares[place] for place in _chosen(np.array(seen), number)]
+def _choose_squares(record: Record, number: int, side: int) -> list[tuple[slice, slice]]:
+    squares = list(windows(record.shape[1:], side, 0))
+    observed = [(record.coverage[square] * record.sea[square]).sum() for square in squares]
+    return [squares[place] for place in _choose_places(np.array(observed), number)]
 
 
-def _in_a_row(record: Record, spans: Sequence[slice], rows: slice, columns: slice) -> Field:
-    """The spans of some pixels as one field."""
-    parts = [record.field(span, rows, columns) for span in spans]
+def _read_spans(record: Record, spans: Sequence[slice], rows: slice, columns: slice) -> Field:
+    """Read the spans of some pixels as one field."""
+    parts = [record.read_field(span, rows, columns) for span in spans]
     days = np.concatenate([days_since_first(record.dates)[span] for span in spans])
     return replace(
         parts[0],
@@ -89,10 +89,10 @@ def _in_a_row(record: Record, spans: Sequence[slice], rows: slice, columns: slic
     )
 
 
-def _side_by_side(squares: Sequence[Field]) -> Field:
-    """One field of several, with land between them."""
+def _join_squares(squares: Sequence[Field]) -> Field:
+    """Join several fields to one, with land between them."""
 
-    def joined(name: str, gap: Any) -> NDArray[Any]:
+    def join(name: str, gap: Any) -> NDArray[Any]:
         parts = []
         for square in squares:
             array = getattr(square, name)
@@ -103,5 +103,5 @@ def _side_by_side(squares: Sequence[Field]) -> Field:
     if len(squares) == 1:
         return squares[0]
     gaps = {"values": np.nan, "error_variance": 0, "sea": False, "lat": None, "lon": None}
-    parts: dict[str, Any] = {name: joined(name, gap) for name, gap in gaps.items()}
-    return replace(squares[0], **parts)
+    joined: dict[str, Any] = {name: join(name, gap) for name, gap in gaps.items()}
+    return replace(squares[0], **joined)

@@ -1,4 +1,4 @@
-"""What many files hold, before any of their values is read: dates and grids, and which cannot be used."""
+"""Survey many files before their values are read: dates, grids, and which files cannot be used."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class FileSurvey:
-    """What one input holds, or why it cannot be used."""
+    """The contents of one input, or why it cannot be used."""
 
     path: str
-    dates: Sequence[Any] = ()  # wanted ones, in the file's order
-    numbers: Sequence[int] = ()  # of these dates in the file
+    dates: Sequence[Any] = ()  # within the period, in the file's order
+    numbers: Sequence[int] = ()  # positions of these dates in the file
     calendar: str = ""
     shape: tuple[int, ...] = ()  # rows, columns
     corners: tuple[float, ...] = ()  # degrees
@@ -37,23 +37,26 @@ class FileSurvey:
 
 
 def survey_files(
-    everywhere: Mapper, paths: Sequence[str], opening: Opening, skip_bad: bool, quiet: bool
+    run: Mapper, paths: Sequence[str], opening: Opening, skip_bad: bool, quiet: bool
 ) -> list[FileSurvey]:
-    """What each file holds that can be used. Raises `InputError` for those that cannot."""
-    with progress("looking into the files", len(paths), quiet) as advance:
+    """Return the surveys of the usable files.
+
+    Raises `InputError` with all unusable ones, unless ``skip_bad`` leaves them out.
+    """
+    with progress("surveying the files", len(paths), quiet) as advance:
         found = []
-        for one in everywhere(partial(survey_file, opening=opening), paths):
+        for one in run(partial(survey_file, opening=opening), paths):
             found.append(one)
             advance(1)
     usable = [one for one in found if not one.wrong]
     for one in usable[1:]:
         reference = usable[0]
         if one.shape != reference.shape or not np.allclose(one.corners, reference.corners, atol=1e-4):
-            wrong = f"{one.path}: its grid is not that of {reference.path}; bring all files to one grid"
+            wrong = f"{one.path}: its grid differs from that of {reference.path}; bring all files to one grid"
         elif one.calendar != reference.calendar:
             wrong = (
-                f"{one.path}: its calendar is {one.calendar}, that of {reference.path} {reference.calendar}; "
-                "bring all files to one calendar"
+                f"{one.path}: its calendar is {one.calendar}, that of {reference.path} is "
+                f"{reference.calendar}; bring all files to one calendar"
             )
         else:
             continue
@@ -64,20 +67,23 @@ def survey_files(
         if len(found) == 1:
             raise InputError(bad[0])
         raise InputError(
-            f"{len(bad)} of {len(found)} files cannot be used; mend them, or leave them out with "
-            "--skip-bad:\n  "
+            f"{len(bad)} of {len(found)} files cannot be used; repair them or skip them with --skip-bad:\n  "
             + "\n  ".join(bad[:20])
             + (f"\n  and {len(bad) - 20} more" if len(bad) > 20 else "")
         )
     for wrong in bad:
-        _log.warning("left out: %s", wrong)
+        _log.warning("skipped: %s", wrong)
     if not any(len(one.dates) for one in good):
-        raise InputError(f"{paths[0]}: no date is left of {len(paths)} files; check the period and the files")
+        raise InputError(
+            f"{paths[0]}: none of the {len(paths)} files has a date in the period; check both"
+            if opening.period is not None
+            else f"{paths[0]}: none of the {len(paths)} files has a date; check the files"
+        )
     return good
 
 
 def survey_file(path: str | xr.Dataset, opening: Opening) -> FileSurvey:
-    """Return the dates and the grid of one input, or what is wrong with it."""
+    """Survey one input: its dates and its grid, or the reason why it cannot be used."""
     name = path if isinstance(path, str) else "dataset"
     try:
         with open_input(path) as (file, dataset):
@@ -86,15 +92,15 @@ def survey_file(path: str | xr.Dataset, opening: Opening) -> FileSurvey:
             part = read_part(file, nothing, layout, opening=Opening(region=opening.region))
             lat, lon = read_grid(file, part.data, layout)
             dates = dataset[layout.time].to_index()
-            # A date that is no date is found here, and not after hours.
+            # Invalid dates are found now and not after hours.
             read_part(file, dataset.isel({layout.t: slice(0, 1)}, missing_dims="ignore"), layout)
             if dates.hasnans:
                 raise InputError(f"{file}: {int(dates.isna().sum())} of the dates are missing; repair them")
-            kept = np.ones(len(dates), bool) if opening.period is None else in_period(dates, opening.period)
+            chosen = np.ones(len(dates), bool) if opening.period is None else in_period(dates, opening.period)
             return FileSurvey(
                 name,
-                list(dates[kept]),
-                np.flatnonzero(kept).tolist(),
+                list(dates[chosen]),
+                np.flatnonzero(chosen).tolist(),
                 getattr(dates, "calendar", "standard"),
                 lat.shape,
                 (lat[0, 0], lat[-1, -1], lon[0, 0] % 360, lon[-1, -1] % 360),

@@ -1,17 +1,18 @@
-"""Many files into one store: what is in it, what is said of bad ones, and what a stopped run leaves."""
+"""Many files into one store: its contents, errors for bad files, and resumption of a stopped run."""
 
 from __future__ import annotations
 
+import os
 import zlib
 from pathlib import Path
 
+import netCDF4
 import numpy as np
 import pytest
 import xarray as xr
 from fields import cloudy_dataset
 from oceanfill.pipeline.errors import InputError
 from oceanfill.pipeline.io.field import open_field
-from oceanfill.pipeline.records import prepare as module
 from oceanfill.pipeline.records.prepare import DATES, prepare
 from oceanfill.pipeline.records.statistics import Statistics
 
@@ -20,7 +21,7 @@ WHOLE = cloudy_dataset(dates=50, rows=9, columns=11).drop_vars("truth")
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Files of seven dates; their names do not tell the order, the last is turned over in time."""
+    """Files of seven dates; their names are not in the order of the dates, the last is reversed in time."""
     for i, start in enumerate(range(0, 50, 7)):
         part = WHOLE.isel(time=slice(start, start + 7))
         part = part.isel(time=slice(None, None, -1)) if start == 49 - 7 else part
@@ -47,12 +48,14 @@ def test_the_store_is_the_files_in_order_with_their_mask_and_statistics(folder):
 
 def test_statistics_of_parts_are_those_of_the_whole_to_the_last_digits():
     rng = np.random.default_rng(0)
-    values = 1e4 + rng.standard_normal((40, 3, 4))  # a mean that sums of squares would drown in
+    values = 1e4 + rng.standard_normal((40, 3, 4))  # a mean in which sums of squares would lose all digits
+    values[::7] *= -1e-4
     values[rng.random(values.shape) < 0.6] = np.nan
     values[:, 0, 0], values[:13, 0, 1] = np.nan, np.nan
     month = rng.integers(1, 13, 40)
     merged, *others = (
-        Statistics.of(values[at], month[at]) for at in (slice(0, 13), slice(13, 14), slice(14, 40))
+        Statistics.compute(values[at], month[at], np.arange(12).reshape(3, 4) == at.start)
+        for at in (slice(0, 13), slice(13, 14), slice(14, 40))
     )
     for other in others:
         merged.add(other)
@@ -64,6 +67,8 @@ def test_statistics_of_parts_are_those_of_the_whole_to_the_last_digits():
     june = values[month == 6]
     has = np.isfinite(june).any(axis=0)
     np.testing.assert_allclose(merged.mean[6][has], np.nanmean(june[:, has], axis=0), rtol=1e-15)
+    np.testing.assert_array_equal(merged.positive, (values > 0).sum(axis=0))
+    np.testing.assert_array_equal(np.flatnonzero(merged.sea), [0])
 
 
 def test_every_bad_file_is_named_and_can_be_left_out(folder):
@@ -75,7 +80,7 @@ def test_every_bad_file_is_named_and_can_be_left_out(folder):
     text = str(error.value)
     assert text.startswith("3 of 11 files cannot be used")
     assert "i.nc: the file is truncated" in text
-    assert "j.nc: its grid is not that of" in text
+    assert "j.nc: its grid differs from that of" in text
     assert "k.nc: no variable has time, latitude and longitude" in text
     assert not (folder / "all.zarr").exists()
     store = prepare(str(folder / "*.nc"), folder / "all.zarr", skip_bad=True)
@@ -106,46 +111,73 @@ def test_dates_whose_values_cannot_be_read_stay_missing_when_bad_files_are_skipp
     np.testing.assert_allclose(
         found.sst_mean.to_numpy()[sea], np.nanmean(expected[:, sea], axis=0), rtol=1e-6
     )
-    assert caplog.text.count("dates of it stay missing") == 2
+    assert caplog.text.count("its dates stay missing") == 2
     assert "a.nc: its values cannot be read" in caplog.text
 
 
-def test_of_dates_that_come_twice_the_last_map_is_kept(folder, caplog):
+def test_the_last_map_of_a_repeated_date_is_kept(folder, caplog):
     again = WHOLE.isel(time=[20, 3])
     (again + 1).assign(mask=WHOLE.mask).to_netcdf(folder / "z.nc")
     store = prepare(str(folder / "*.nc"), folder / "all.zarr")
     expected = open_field(WHOLE).values.copy()
     expected[[3, 20]] += 1
     np.testing.assert_allclose(open_field(store).values, expected, rtol=1e-6)
-    assert "dates that come twice: 2 (2020-01-21, 2020-01-04)" in caplog.text
+    assert "dates that occur twice: 2 (2020-01-21, 2020-01-04)" in caplog.text
 
 
-def test_a_stopped_run_goes_on_where_it_was_and_gives_the_same(folder, monkeypatch):
+def damage(path: Path) -> bytes:
+    """Put an infinite value into a file that keeps its size and date, and return what was there."""
+    content, status = path.read_bytes(), path.stat()
+    with netCDF4.Dataset(path, "a") as file:
+        file["sst"][0, 5, 5] = np.inf
+    assert path.stat().st_size == status.st_size
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    return content
+
+
+def repair(path: Path, content: bytes) -> None:
+    status = path.stat()
+    path.write_bytes(content)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def test_a_stopped_run_resumes_where_it_stopped_and_gives_the_same(folder):
+    """Files that were read before are not read again: they are damaged in the meantime."""
     undisturbed = prepare(str(folder / "*.nc"), folder / "whole.zarr")
-    monkeypatch.setattr(module, "_SAVED_EVERY", 0.0)
-    monkeypatch.setattr(module, "_SAVING", float("inf"))  # a state after each chunk, however slow the disk
-    write, written = module._write, []
-
-    def stopping(numbered, **options):
-        if len(written) == 2:
-            raise KeyboardInterrupt
-        written.append(numbered[0])
-        return write(numbered, **options)
-
-    monkeypatch.setattr(module, "_write", stopping)
-    with pytest.raises(KeyboardInterrupt):
+    second, third = folder / "f.nc", folder / "d.nc"  # in the second and third of four chunks
+    content = damage(third)
+    with pytest.raises(InputError, match=r"d\.nc: sst has 1 infinite values"):
         prepare(str(folder / "*.nc"), folder / "all.zarr")
     assert not (folder / "all.zarr").exists()
-    monkeypatch.setattr(module, "_write", lambda *a, **k: (written.append(a[0][0]), write(*a, **k))[1])
+    repair(third, content)
+    damage(second)
     store = prepare(str(folder / "*.nc"), folder / "all.zarr")
-    assert written == [0, 1, 2, 3]
-    assert xr.open_zarr(store).identical(xr.open_zarr(undisturbed))
-    written.clear()
-    prepare(str(folder / "*.nc"), folder / "all.zarr")
-    assert written == []  # nothing has changed
-    (folder / "a.nc").touch()
-    prepare(str(folder / "*.nc"), folder / "all.zarr")
-    assert written == [0, 1, 2, 3]
+    found, whole = xr.open_zarr(store).load(), xr.open_zarr(undisturbed).load()
+    assert found.identical(whole)
+    prepare(str(folder / "*.nc"), folder / "all.zarr")  # nothing has changed, so nothing is read
+    third.touch()
+    with pytest.raises(InputError, match=r"f\.nc: sst has 1 infinite values"):
+        prepare(str(folder / "*.nc"), folder / "all.zarr")
+
+
+def test_a_mask_that_varies_in_time_is_the_union_of_all_dates(folder):
+    """Sea that is sea on one date only, in the first, a later and the last chunk; also after a stop."""
+    mask = WHOLE.mask.expand_dims(time=WHOLE.time).copy(deep=True)
+    mask[:, 5:] = 0
+    mask[3, 5, 5:8] = mask[37, 6] = mask[49, 8, 10] = 1
+    for path in folder.glob("*.nc"):
+        data = xr.load_dataset(path)
+        data.assign(mask=mask.sel(time=data.time)).to_netcdf(path)
+    whole = open_field(sorted(folder.glob("*.nc")))
+    expected = WHOLE.mask[:5].sum() + 3 + 11 + 1
+    content = damage(folder / "d.nc")
+    with pytest.raises(InputError):
+        prepare(str(folder / "*.nc"), folder / "all.zarr")
+    repair(folder / "d.nc", content)
+    field = open_field(prepare(str(folder / "*.nc"), folder / "all.zarr"))
+    assert whole.sea.sum() == field.sea.sum() == expected
+    np.testing.assert_array_equal(field.sea, whole.sea)
+    np.testing.assert_array_equal(field.values, whole.values)
 
 
 @pytest.mark.slow  # new processes import everything
@@ -154,7 +186,7 @@ def test_workers_give_the_same_as_one_process(folder, cluster):
     if cluster is not None:
         pytest.importorskip("distributed", reason="the extra hpc is not installed")
     one = prepare(str(folder / "*.nc"), folder / "one.zarr")
-    two = prepare(str(folder / "*.nc"), folder / "two.zarr", cluster=cluster, number=2)
+    two = prepare(str(folder / "*.nc"), folder / "two.zarr", cluster=cluster, n_workers=2)
     assert xr.open_zarr(one).identical(xr.open_zarr(two))
 
 
@@ -172,22 +204,25 @@ def test_period_region_and_error_are_kept(folder):
 
 
 @pytest.mark.parametrize(
-    ("inputs", "output", "says"),
+    ("inputs", "output", "message"),
     [
         ("a.nc", "all.nc", "a cache is a Zarr store; name it .zarr"),
         ("nothing.nc", "all.zarr", "no such file"),
         ("one.nc", "all.zarr", "there is a single date"),
         ("inf.nc", "all.zarr", "sst has 1 infinite values"),
         ("nan.nc", "all.zarr", "is ever observed"),
+        ("words.nc", "all.zarr", "the error variable err does not hold numbers"),
     ],
 )
-def test_what_cannot_be_prepared_is_said(folder, inputs, output, says):
+def test_inputs_that_cannot_be_prepared_are_refused(folder, inputs, output, message):
     few = WHOLE.isel(time=slice(0, 3))
     WHOLE.isel(time=[0]).to_netcdf(folder / "one.nc")
     data = few.copy(deep=True)
     data.sst[0, 5, 5] = np.inf
     data.to_netcdf(folder / "inf.nc")
     few.assign(sst=few.sst * np.nan).to_netcdf(folder / "nan.nc")
-    with pytest.raises(InputError, match=says):
-        prepare(folder / inputs, folder / output)
+    few.assign(err=few.sst.astype(str)).to_netcdf(folder / "words.nc")
+    error = "err" if inputs == "words.nc" else None
+    with pytest.raises(InputError, match=message):
+        prepare(folder / inputs, folder / output, variable="sst", error_variable=error)
     assert not (folder / output).exists()

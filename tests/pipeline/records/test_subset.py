@@ -1,10 +1,9 @@
-"""What is learnt on: whole maps, spans of them, or squares side by side."""
+"""The training subset: all of it, spans of whole maps, or squares side by side."""
 
 import numpy as np
 import pytest
 from fields import cloudy_dataset
 from oceanfill.pipeline.errors import InputError
-from oceanfill.pipeline.records import subset as module
 from oceanfill.pipeline.records.blocks import BASE
 from oceanfill.pipeline.records.prepare import prepare
 from oceanfill.pipeline.records.record import Record
@@ -28,13 +27,13 @@ def memory(dates: float) -> float:
 
 def test_all_of_it_where_that_fits(record):
     np.testing.assert_array_equal(
-        select_subset(record, memory(DATES + 0.1)).values, record.field(slice(0, DATES)).values
+        select_subset(record, memory(DATES + 0.1)).values, record.read_field(slice(0, DATES)).values
     )
 
 
-def test_spans_of_whole_maps_not_where_nothing_was_seen(record):
+def test_spans_of_whole_maps_not_where_nothing_was_observed(record):
     found = select_subset(record, memory(2 * SPAN + 0.1))
-    whole = record.field(slice(0, DATES))
+    whole = record.read_field(slice(0, DATES))
     assert found.values.shape == (2 * SPAN, ROWS, COLUMNS)
     for part in (slice(0, SPAN), slice(SPAN, 2 * SPAN)):
         assert found.observed[part].any((1, 2)).sum() >= SPAN / 3
@@ -46,11 +45,10 @@ def test_spans_of_whole_maps_not_where_nothing_was_seen(record):
     assert found.days[SPAN] >= SPAN
 
 
-def test_squares_of_maps_that_are_too_large(record, monkeypatch):
-    monkeypatch.setattr(module, "_SIDE", 16)
-    found = select_subset(record, BASE + LEARNING * 3 * SPAN * 16 * 16 * 2.1)
+def test_squares_of_maps_that_are_too_large(record):
+    found = select_subset(record, BASE + LEARNING * 3 * SPAN * 16 * 16 * 2.1, side=16)
     assert found.values.shape == (3 * SPAN, 16, 16 + 16 + 16)
-    whole = record.field(slice(0, DATES))
+    whole = record.read_field(slice(0, DATES))
     land = np.zeros(found.sea.shape[1], bool)
     for k in range(2):
         columns = slice(32 * k, 32 * k + 16)
@@ -78,10 +76,9 @@ def test_squares_of_maps_that_are_too_large(record, monkeypatch):
     assert (found.observed.any(axis=0) <= found.sea).all()
 
 
-def test_methods_of_whole_maps_say_what_they_need(record, monkeypatch):
-    monkeypatch.setattr(module, "_SIDE", 16)
+def test_the_error_for_whole_maps_names_the_memory_that_is_enough(record):
     with pytest.raises(
-        InputError, match=f"40 x 50 pixels are too large to learn on; allow {memory(SPAN) / 1e9:.3g} GB"
+        InputError, match=f"40 x 50 pixels are too large to learn from; allow {memory(SPAN) / 1e9:.3g} GB"
     ):
-        select_subset(record, memory(SPAN - 1), whole_maps=True)
-    assert len(select_subset(record, memory(SPAN + 0.1), whole_maps=True).days) == SPAN
+        select_subset(record, memory(SPAN - 1), whole_maps=True, side=16)
+    assert len(select_subset(record, memory(SPAN + 0.1), whole_maps=True, side=16).days) == SPAN

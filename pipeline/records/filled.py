@@ -1,0 +1,71 @@
+"""The store that a record is filled into, block by block."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import dask.array
+import numpy as np
+import xarray as xr
+
+from ..holdout.calibration import Calibration
+from ..io.dates import days_since_first
+from ..io.output import describe_time_coverage, summarise_field, to_dataset
+from ..settings import FillSettings
+from .blocks import Box
+from .record import Record
+
+
+def create_store(store: Path, record: Record, settings: FillSettings, attributes: Mapping[str, Any]) -> None:
+    """Create the empty store, with all coordinates and attributes."""
+    field = record.read_field(slice(0, 1))
+    nothing = np.broadcast_to(np.float32(0), field.values.shape)
+    example = to_dataset(
+        field,
+        nothing,
+        nothing,
+        intervals=Calibration().half_widths_of(settings.intervals),
+        analysis_everywhere=settings.analysis_everywhere,
+        attributes=attributes,
+    )
+    template = xr.Dataset(attrs=example.attrs)
+    time = record.dataset[record.layout.time]
+    for name, array in example.coords.items():
+        kept = time if name == record.layout.time else array
+        template = template.assign_coords({name: kept.variable})
+        template[name].attrs = array.attrs
+    template[record.layout.time].encoding = {**time.encoding, "chunks": None}
+    encoding: dict[Any, Any] = {}
+    for name, array in example.data_vars.items():
+        fill = np.float32(np.nan) if array.dtype.kind == "f" else np.int8(0)
+        whole = dask.array.full(record.shape, fill, chunks=record.chunks)
+        template[name] = xr.Variable(field.dims, whole, array.attrs)
+        encoding[name] = {"chunks": record.chunks, "_FillValue": fill if array.dtype.kind == "f" else None}
+    template.to_zarr(store, mode="w", compute=False, consolidated=False, encoding=encoding)
+
+
+def write_block(store: Path, filled: xr.Dataset, core: Box) -> None:
+    """Write a filled block (time, lat, lon) in its place."""
+    filled = filled.drop_vars([name for name in filled.variables if name not in filled.data_vars])
+    for array in filled.data_vars.values():
+        array.encoding = {}
+    region = dict(zip(next(iter(filled.data_vars.values())).dims, core, strict=True))
+    filled.to_zarr(store, region=region, consolidated=False)
+
+
+def write_attributes(store: Path, record: Record, attributes: Mapping[str, Any]) -> None:
+    """Write the global attributes of the whole record: its dates, its coverage, and further ones."""
+    name = record.layout.variable
+    n = record.shape[0]
+    at_sea = round(float(record.coverage[record.sea].sum(dtype=float)) * n)
+    with xr.open_zarr(store, consolidated=False) as data:
+        what = str(data[name].attrs["long_name"])
+    attrs: dict[str, Any] = describe_time_coverage(record.dates.to_numpy(), days_since_first(record.dates))
+    attrs["summary"] = summarise_field(name, what, at_sea, n * int(record.sea.sum()))
+    if record.dataset.attrs.get("summary"):
+        attrs["summary"] += f" The input: {record.dataset.attrs['summary']}"
+    import zarr  # a quarter of a second, for those who write it
+
+    zarr.open_group(store, mode="r+").attrs.update(attrs | dict(attributes))
