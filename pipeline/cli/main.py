@@ -291,15 +291,15 @@ def _challenge(options: argparse.Namespace) -> None:
 
 
 def _reproduce(options: argparse.Namespace) -> None:
-    from ..experiments.reproduce import listing, reproduce, table
+    from ..experiments.reproduce import make_experiments_table, make_findings_table, reproduce
 
     console = Console(width=None if sys.stdout.isatty() else _PRINTED_WIDTH)
     if options.name is None:
-        console.print(listing())
+        console.print(make_experiments_table())
         return
     folder = Path(options.output or f"runs/{options.name}")
     findings = reproduce(options.name, folder, options.others, quick=options.quick, quiet=options.quiet)
-    console.print(table(findings, options.name))
+    console.print(make_findings_table(findings, options.name))
     _log.info("figures, checkpoints, table.md and config.yaml are in %s", folder)
 
 
