@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from oceanfill.pipeline.experiments.dincae.experiment import dincae
+from oceanfill.pipeline.experiments.dincae.experiment import DincaeOptions, run_dincae
 from oceanfill.pipeline.holdout.score_files import read_truth
 from oceanfill.pipeline.holdout.scores import coverage, crps_gaussian, rmse
 from oceanfill.pipeline.io.field import open_field
@@ -58,9 +58,9 @@ def corrected(first_guess: str, seed: int, minutes: float = 1.0) -> dict[str, fl
     (candidates,) = find_method("dincae2")(data, FillSettings(training=how))
     mean, error = candidates["dincae2"].estimate
     return {
-        "saves: RMSE": rmse(mean, truth),
-        "saves: within 1 sigma": coverage(mean, error, truth),
-        "saves: CRPS": crps_gaussian(mean, error, truth),
+        "saved epochs: RMSE": rmse(mean, truth),
+        "saved epochs: coverage of ±1 sigma": coverage(mean, error, truth),
+        "saved epochs: CRPS": crps_gaussian(mean, error, truth),
         "seconds": time.process_time() - start,
     }
 
@@ -81,16 +81,17 @@ def run(
     start = time.process_time()
     with tempfile.TemporaryDirectory() as folder:
         made = {"class_path": f"oceanfill.models.dincae.{network}", "init_args": init_args or {}}
-        found = dincae(Path(folder), network=made, epochs=epochs, **(how | change))
-    return {finding.what: finding.ours for finding in found} | {"seconds": time.process_time() - start}
+        options = DincaeOptions(network=made, epochs=epochs, **(how | change))
+        found = run_dincae(Path(folder), options)
+    return {finding.quantity: finding.value for finding in found} | {"seconds": time.process_time() - start}
 
 
-def line(name: str, found: dict[str, float], what: str = "saves") -> None:
+def line(name: str, found: dict[str, float], what: str = "saved epochs") -> None:
     """Print a row."""
     cells = [
         name,
         f"{found[f'{what}: RMSE']:.3f}",
-        f"{100 * found[f'{what}: within 1 sigma']:.1f} %",
+        f"{100 * found[f'{what}: coverage of ±1 sigma']:.1f} %",
         f"{found[f'{what}: CRPS']:.3f}",
         f"{found['seconds']:.0f}",
     ]
@@ -107,7 +108,7 @@ def main() -> None:
     whole = (("DINCAE 2 without refinement", True), ("at a constant rate", False))
     for name, annealed in () if asked else whole:
         found = run(epochs, seed, annealed=annealed)
-        for what in ("saves", "saves, mean of sigmas", "last epoch", "averaged weights"):
+        for what in ("saved epochs", "saved epochs, mean sigma", "last epoch", "averaged weights"):
             line(f"{name}: {what}", found, what)
     for name in asked or [*CHANGES, *GUESSES]:
         if name in GUESSES:

@@ -13,7 +13,16 @@ from rich.console import Console
 from ..errors import InputError
 from .arguments import LIGHTNING
 from .checks import check_targets, refuse
-from .tables import batch_table, challenge_table, comparison_table, print_table, show_held_out
+from .tables import (
+    batch_table,
+    challenge_table,
+    comparison_table,
+    experiments_table,
+    findings_table,
+    print_table,
+    score_table,
+    show_held_out,
+)
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -115,7 +124,7 @@ def _batch(options: argparse.Namespace) -> None:
 
 
 def _score(options: argparse.Namespace) -> None:
-    from ..holdout.score_files import score_files, score_table
+    from ..holdout.score_files import score_files
 
     rows = score_files(options.filled, options.truth, variable=options.variable, by=options.by)
     if options.json:
@@ -176,14 +185,14 @@ def _challenge(options: argparse.Namespace) -> None:
 
 
 def _reproduce(options: argparse.Namespace) -> None:
-    from ..experiments.reproduce import listing, reproduce, table
+    from ..experiments.reproduce import reproduce
 
     if options.name is None:
-        print_table(listing())
+        print_table(experiments_table())
         return
-    folder = Path(options.output or f"runs/{options.name}")
+    folder = Path(options.output or f"runs/{Path(options.name).stem}")
     findings = reproduce(options.name, folder, options.others, quick=options.quick, quiet=options.quiet)
-    print_table(table(findings, options.name))
+    print_table(findings_table(findings, options.name))
     _log.info("wrote figures, checkpoints, table.md and config.yaml to %s", folder)
 
 

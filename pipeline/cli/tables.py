@@ -10,6 +10,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from ..experiments.findings import Finding
     from ..jobs.challenge import Row
     from ..jobs.compare import Comparison
 
@@ -100,3 +101,57 @@ def challenge_table(name: str, rows: Sequence[Row]) -> Table:
         shown.add_row(row.method, row.observations, *cells, end_section=number == len(rows) - 1)
     shown.caption = "below: the public leaderboard"
     return shown
+
+
+def findings_table(findings: Sequence[Finding], title: str = "") -> Table:
+    """Make a table of the findings, the published values, the targets and whether these are met."""
+    from ..experiments.reproduce import HEADINGS, format_cells
+
+    table = Table(title=title or None, title_justify="left")
+    table.add_column("")
+    for heading in HEADINGS:
+        table.add_column(heading, justify="right")
+    for finding in findings:
+        table.add_row(*format_cells(finding))
+    return table
+
+
+def experiments_table() -> Table:
+    """Make a table of the shipped experiments and their summaries."""
+    from ..experiments.reproduce import find_experiment, list_names
+
+    table = Table(title="Experiments: oceanfill reproduce NAME", title_justify="left")
+    table.add_column("name", no_wrap=True)
+    table.add_column("summary")
+    for name in list_names():
+        table.add_row(name, find_experiment(name).summary)
+    return table
+
+
+def score_table(rows: Sequence[Mapping[str, Any]], title: str = "") -> Table:
+    """Make a table of the rows of `score_files`, with numbers to a thousandth of the RMSE of all values."""
+    import numpy as np
+
+    size = max(row["rmse"] for row in rows)
+    decimals = int(np.clip(2 - np.floor(np.log10(size)), 0, 12)) if size > 0 else 3
+    headings = ["n", "RMSE", "bias", "MAE"]
+    if any("crps" in row for row in rows):
+        headings += ["CRPS", "within ±1σ", "within ±2σ"]
+    table = Table(title=title or None)
+    table.add_column(" in ".join(filter(None, (rows[-1]["variable"], rows[-1]["units"]))), overflow="fold")
+    for heading in headings:
+        table.add_column(heading, justify="right")
+    for row in rows:
+        cells = [
+            row["label"],
+            str(row["n"]),
+            *(f"{row[key]:.{decimals}f}" for key in ("rmse", "bias", "mae")),
+        ]
+        if "crps" in row:
+            shares = (f"{100 * row[key]:.1f}%" for key in ("coverage_1sigma", "coverage_2sigma"))
+            cells += [f"{row['crps']:.{decimals}f}", *shares]
+        table.add_row(*cells)
+    without = rows[-1].get("without_error", 0)
+    if without:
+        table.caption = f"CRPS and ±σ exclude the {without} values that have no standard error"
+    return table

@@ -1,4 +1,4 @@
-"""What an experiment found, beside what the course or the paper found and what has to be reached."""
+"""Rows of an experiment's results table."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of an experiment's table."""
+    """One result of an experiment, with the published value and the target."""
 
-    what: str
-    ours: float
-    reference: float | None = None  # the figure of the course or the paper
-    at_least: float | None = None  # the bar, from below
-    at_most: float | None = None  # the bar, from above
+    quantity: str
+    value: float
+    reference: float | None = None  # the published value, of the course or the paper
+    at_least: float | None = None  # lower target
+    at_most: float | None = None  # upper target
 
     @property
     def met(self) -> bool | None:
-        """Whether the bar is reached; None where there is none. NaN reaches no bar."""
+        """Whether the target is met; None without a target. NaN meets no target."""
         if self.at_least is None and self.at_most is None:
             return None
         low = -float("inf") if self.at_least is None else self.at_least
         high = float("inf") if self.at_most is None else self.at_most
-        return low <= self.ours <= high
+        return low <= self.value <= high

@@ -1,43 +1,51 @@
-"""Run an experiment that ships: its table beside the figures to reach, its pictures, how to run it again."""
+"""Run a shipped experiment and write its results table, figures and configuration."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import yaml
 from jsonargparse import ArgumentParser
-from rich.table import Table
 
 from ..errors import InputError
 from ..settings import choose_device
 from .findings import Finding
+from .options import RunOptions
 
 _GROUPS = ("sanity", "papers")
+HEADINGS = ("value", "published", "target", "met")
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """A configuration that ships."""
+    """A function of a folder and options that returns findings, with the options of its shipped YAML file."""
 
     name: str
-    function: Callable[..., list[Finding]]
+    function: Callable[[Path, Any], list[Finding]]
     options: dict[str, Any]
-    quick: dict[str, Any]  # options with which it takes seconds
+    quick: dict[str, Any]  # options that reduce it to seconds
 
     @property
-    def what(self) -> str:
-        """Its first line of documentation."""
+    def summary(self) -> str:
+        """The first line of its documentation."""
         return (self.function.__doc__ or "").strip().splitlines()[0]
 
+    @cached_property
+    def options_class(self) -> type[RunOptions]:
+        """The dataclass of its options: the type of the function's argument of that name."""
+        found: type[RunOptions] = get_type_hints(self.function)["options"]
+        return found
 
-def names() -> list[str]:
-    """The experiments that ship, in the order of their names."""
+
+def list_names() -> list[str]:
+    """List the names of the shipped experiments in alphabetical order."""
     return sorted(
         entry.name.removesuffix(".yaml")
         for group in _GROUPS
@@ -47,101 +55,93 @@ def names() -> list[str]:
     )
 
 
-def find(name: str) -> Experiment:
-    """The experiment of that name. Raises `InputError` where there is none."""
+def find_experiment(name: str) -> Experiment:
+    """Find a shipped experiment by its name, or any by the path of its YAML file.
+
+    Raises `InputError` if there is none.
+    """
+    if name.endswith(".yaml") and Path(name).is_file():
+        return _read_experiment(Path(name).stem, Path(name))
     for group in _GROUPS:
         path = files("oceanfill.configs") / group / f"{name}.yaml"
         if path.is_file():
-            found = yaml.safe_load(path.read_text(encoding="utf-8"))
-            module, _, function = found["experiment"].rpartition(".")
-            return Experiment(
-                name,
-                getattr(import_module(module), function),
-                found.get("options", {}),
-                found.get("quick", {}),
-            )
-    raise InputError(f"there is no experiment {name!r}; choose one of {', '.join(names())}")
+            return _read_experiment(name, path)
+    raise InputError(f"there is no experiment {name!r}; choose one of {', '.join(list_names())}")
 
 
-def parser(experiment: Experiment, quick: bool) -> ArgumentParser:
-    """The options of an experiment with its configuration as their defaults."""
-    options = ArgumentParser(
-        prog=f"oceanfill reproduce {experiment.name}", description=experiment.what, allow_abbrev=False
+def _read_experiment(name: str, path: Any) -> Experiment:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        module, _, function = content["experiment"].rpartition(".")
+        called = getattr(import_module(module), function)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, LookupError, TypeError, ImportError) as error:
+        raise InputError(
+            f"{path}: is not an experiment ({error}); it needs `experiment: package.module.function`"
+        ) from error
+    except (AttributeError, ValueError) as error:
+        raise InputError(f"{path}: its experiment cannot be imported ({error}); check its name") from error
+    return Experiment(name, called, content.get("options", {}), content.get("quick", {}))
+
+
+def build_parser(experiment: Experiment, quick: bool) -> ArgumentParser:
+    """Build the command-line parser of an experiment, with its shipped configuration as the defaults."""
+    parser = ArgumentParser(
+        prog=f"oceanfill reproduce {experiment.name}", description=experiment.summary, allow_abbrev=False
     )
-    options.add_argument("--config", action="config", help="as an earlier run left it")
-    options.add_function_arguments(experiment.function, skip={"folder", "quiet"}, fail_untyped=True)
-    options.set_defaults(experiment.options | {"device": "auto"} | (experiment.quick if quick else {}))
-    return options
+    parser.add_argument("--config", action="config", help="configuration file of an earlier run")
+    parser.add_class_arguments(experiment.options_class, skip={"quiet"}, fail_untyped=True)
+    parser.set_defaults(experiment.options | {"device": "auto"} | (experiment.quick if quick else {}))
+    return parser
 
 
 def reproduce(
-    name: str, folder: Path, words: Sequence[str] = (), *, quick: bool = False, quiet: bool = True
+    name: str, folder: Path, arguments: Sequence[str] = (), *, quick: bool = False, quiet: bool = True
 ) -> list[Finding]:
-    """Run an experiment with the options in ``words`` and leave everything in ``folder``.
+    """Run an experiment with command-line ``arguments`` and write its results into ``folder``.
 
-    That is ``config.yaml``, with which ``--config`` repeats it, ``table.md``, and the figures and checkpoints
-    of the experiment. Raises `InputError` for an unknown experiment and a folder that cannot be made.
+    These are ``config.yaml``, which repeats the run when passed to ``--config``, ``table.md``, and the
+    figures and checkpoints of the experiment. Raises `InputError` for an unknown experiment or a folder that
+    cannot be created.
     """
-    experiment = find(name)
-    options = parser(experiment, quick)
-    chosen = options.parse_args(list(words))
+    experiment = find_experiment(name)
+    parser = build_parser(experiment, quick)
+    parsed = parser.parse_args(list(arguments))
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"{folder}: cannot be made ({error.strerror}); choose another folder") from error
-    options.save(chosen, folder / "config.yaml", overwrite=True)
-    arguments = dict(chosen.as_dict())
-    arguments.pop("config", None)
-    arguments["device"] = choose_device(arguments["device"])
+        raise InputError(f"{folder}: cannot be created ({error.strerror}); choose another folder") from error
+    parser.save(parsed, folder / "config.yaml", overwrite=True)
+    values = dict(parsed.as_dict())
+    values.pop("config", None)
+    values["device"] = choose_device(values["device"])
+    options = experiment.options_class(**values, quiet=quiet)
     start = time.perf_counter()
-    findings = experiment.function(folder, **arguments, quiet=quiet)
-    (folder / "table.md").write_text(_markdown(name, findings, time.perf_counter() - start), encoding="utf-8")
+    findings = experiment.function(folder, options)
+    markdown = _format_markdown(name, findings, time.perf_counter() - start)
+    (folder / "table.md").write_text(markdown, encoding="utf-8")
     return findings
 
 
-def table(findings: Sequence[Finding], title: str = "") -> Table:
-    """What was found, the figure of the course or the paper, and whether the bar is reached."""
-    made = Table(title=title or None, title_justify="left")
-    made.add_column("")
-    for heading in _HEADINGS:
-        made.add_column(heading, justify="right")
-    for finding in findings:
-        made.add_row(*_cells(finding))
-    return made
-
-
-_HEADINGS = ("ours", "course or paper", "to reach", "met?")
-
-
-def _cells(finding: Finding) -> tuple[str, ...]:
-    bars = [
-        f"{sign} {bar:.4g}"
-        for sign, bar in (("≥", finding.at_least), ("≤", finding.at_most))
-        if bar is not None
+def format_cells(finding: Finding) -> tuple[str, ...]:
+    """Return a finding as the cells of a table, under its quantity and the `HEADINGS`."""
+    targets = [
+        f"{sign} {bound:.4g}"
+        for sign, bound in (("≥", finding.at_least), ("≤", finding.at_most))
+        if bound is not None
     ]
     met = {None: "", True: "yes", False: "no"}[finding.met]
     reference = "" if finding.reference is None else f"{finding.reference:.4g}"
-    return finding.what, f"{finding.ours:.4g}", reference, " ".join(bars), met
+    return finding.quantity, f"{finding.value:.4g}", reference, " ".join(targets), met
 
 
-def _markdown(name: str, findings: Sequence[Finding], seconds: float) -> str:
+def _format_markdown(name: str, findings: Sequence[Finding], seconds: float) -> str:
     lines = [
         f"# {name}",
         "",
-        "| | " + " | ".join(_HEADINGS) + " |",
-        "| --- | " + " | ".join("---:" for _ in _HEADINGS) + " |",
-        *("| " + " | ".join(_cells(finding)) + " |" for finding in findings),
+        "| | " + " | ".join(HEADINGS) + " |",
+        "| --- | " + " | ".join("---:" for _ in HEADINGS) + " |",
+        *("| " + " | ".join(format_cells(finding)) + " |" for finding in findings),
         "",
         f"{seconds:.0f} s.",
     ]
     return "\n".join(lines) + "\n"
-
-
-def listing() -> Table:
-    """The experiments that ship and what they show."""
-    made = Table(title="Experiments: oceanfill reproduce NAME", title_justify="left")
-    made.add_column("name", no_wrap=True)
-    made.add_column("what it shows")
-    for name in names():
-        made.add_row(name, find(name).what)
-    return made

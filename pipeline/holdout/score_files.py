@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
-from rich.table import Table
 from scipy.spatial import cKDTree
 
 from ..errors import InputError
@@ -91,33 +90,6 @@ def read_truth(field: Field, path: str | os.PathLike[str]) -> NDArray[np.float32
     if field.transform == "log":
         known = np.log(np.where(known > 0, known, np.nan)).astype(np.float32)
     return known
-
-
-def score_table(rows: list[dict[str, Any]], title: str = "") -> Table:
-    """Make a table of the rows of `score_files`, with numbers to a thousandth of the RMSE of all values."""
-    size = max(row["rmse"] for row in rows)
-    decimals = int(np.clip(2 - np.floor(np.log10(size)), 0, 12)) if size > 0 else 3
-    headings = ["n", "RMSE", "bias", "MAE"]
-    if any("crps" in row for row in rows):
-        headings += ["CRPS", "within ±1σ", "within ±2σ"]
-    table = Table(title=title or None)
-    table.add_column(" in ".join(filter(None, (rows[-1]["variable"], rows[-1]["units"]))), overflow="fold")
-    for heading in headings:
-        table.add_column(heading, justify="right")
-    for row in rows:
-        cells = [
-            row["label"],
-            str(row["n"]),
-            *(f"{row[key]:.{decimals}f}" for key in ("rmse", "bias", "mae")),
-        ]
-        if "crps" in row:
-            shares = (f"{100 * row[key]:.1f}%" for key in ("coverage_1sigma", "coverage_2sigma"))
-            cells += [f"{row['crps']:.{decimals}f}", *shares]
-        table.add_row(*cells)
-    without = rows[-1].get("without_error", 0)
-    if without:
-        table.caption = f"CRPS and ±σ exclude the {without} values that have no standard error"
-    return table
 
 
 def _list_fillable(dataset: xr.Dataset) -> str:

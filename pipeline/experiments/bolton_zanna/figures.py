@@ -7,33 +7,26 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from scipy.signal import periodogram
 from torch import Tensor
 
-from .data import Box, Filtered
+from ..figures import make_figure
+from .data import FilteredRun, Region
 
 _COLOURS = {"truth": "k", "none": "C1", "A": "C0", "B": "C2", "C": "C3"}  # of the variants
 _SYMBOLS = {"S_x": "$S_x$", "S_y": "$S_y$"}
 
 
-def _figure(width: float, height: float) -> Figure:
-    figure = Figure((width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def _symbol(name: str) -> str:
+def _format_symbol(name: str) -> str:
     return _SYMBOLS.get(name, rf"$\psi_{name[-1]}$")
 
 
-def _truth(name: str, there: Filtered) -> Tensor:
-    return {"S_x": there.x, "S_y": there.y}[name] if name in _SYMBOLS else there.deeper[int(name[-1])]
+def _select_truth(name: str, truth: FilteredRun) -> Tensor:
+    return {"S_x": truth.x, "S_y": truth.y}[name] if name in _SYMBOLS else truth.deeper[int(name[-1])]
 
 
-def _boxes(axes: Axes, regions: Mapping[str, Box], spacing: float) -> None:
+def _draw_regions(axes: Axes, regions: Mapping[str, Region], spacing: float) -> None:
     for name, (south, tall, west, wide) in regions.items():
         place = (west * spacing, south * spacing)
         axes.add_patch(
@@ -49,38 +42,38 @@ def _boxes(axes: Axes, regions: Mapping[str, Box], spacing: float) -> None:
         )
 
 
-def flow(path: Path, run: Filtered, date: int, spacing: float, regions: Mapping[str, Box]) -> None:
+def draw_flow(path: Path, run: FilteredRun, date: int, spacing: float, regions: Mapping[str, Region]) -> None:
     """Draw the filtered stream function and the forcing at a date, with the regions; ``spacing`` in km."""
-    figure = _figure(12, 3.8)
-    shown = {r"$\bar\psi_1$, $10^4$ m$^2$ s$^{-1}$": (run.psi[date], 1e4)}
-    shown |= {
+    figure = make_figure(12, 3.8)
+    panels = {r"$\bar\psi_1$, $10^4$ m$^2$ s$^{-1}$": (run.psi[date], 1e4)}
+    panels |= {
         f"{_SYMBOLS[name]}, $10^{{-6}}$ m s$^{{-2}}$": (values[date], 1e-6)
         for name, values in (("S_x", run.x), ("S_y", run.y))
     }
-    for axes, (title, (values, unit)) in zip(figure.subplots(1, 3), shown.items(), strict=True):
+    for axes, (title, (values, unit)) in zip(figure.subplots(1, 3), panels.items(), strict=True):
         field = values.numpy() / unit
         limit = np.quantile(np.abs(field), 0.995)
         side = spacing * (len(field) - 1)
         drawn = axes.imshow(
             field, cmap="RdBu_r", vmin=-limit, vmax=limit, origin="lower", extent=(0, side, 0, side)
         )
-        _boxes(axes, regions, spacing)
+        _draw_regions(axes, regions, spacing)
         axes.set(title=title, xlabel="km")
         figure.colorbar(drawn, ax=axes, shrink=0.8)
     figure.savefig(path, dpi=90)
 
 
-def correlations(
-    path: Path, maps: Mapping[str, Mapping[str, Tensor]], regions: Mapping[str, Box], spacing: float
+def draw_correlations(
+    path: Path, maps: Mapping[str, Mapping[str, Tensor]], regions: Mapping[str, Region], spacing: float
 ) -> None:
-    """Draw the correlation in time at each point (y, x) of each region, a panel for each target."""
-    figure = _figure(3.6 * len(maps) + 0.8, 3.4)
+    """Draw the temporal correlation at each point (y, x) of each region, one panel per target."""
+    figure = make_figure(3.6 * len(maps) + 0.8, 3.4)
     boxes = spacing * np.array(list(regions.values()))
     north = (boxes[:, 0].min(), boxes[:, :2].sum(1).max())
     east = (boxes[:, 2].min(), boxes[:, 2:].sum(1).max())
     all_axes = figure.subplots(1, len(maps), squeeze=False)[0]
-    for axes, (name, of) in zip(all_axes, maps.items(), strict=True):
-        for place, values in of.items():
+    for axes, (name, places) in zip(all_axes, maps.items(), strict=True):
+        for place, values in places.items():
             south, tall, west, wide = (cells * spacing for cells in regions[place])
             drawn = axes.imshow(
                 values.numpy(),
@@ -90,44 +83,44 @@ def correlations(
                 origin="lower",
                 extent=(west, west + wide, south, south + tall),
             )
-        _boxes(axes, {place: regions[place] for place in of}, spacing)
-        axes.set(title=_symbol(name), xlabel="km", xlim=east, ylim=north)
+        _draw_regions(axes, {place: regions[place] for place in places}, spacing)
+        axes.set(title=_format_symbol(name), xlabel="km", xlim=east, ylim=north)
     figure.colorbar(drawn, ax=all_axes, label="correlation", shrink=0.8)
     figure.savefig(path, dpi=90)
 
 
-def forcing(path: Path, said: Mapping[str, Tensor], there: Filtered, spacing: float) -> None:
-    """Draw the truth and what the networks say at the first date of the test, a column for each target."""
-    figure = _figure(3.6 * len(said), 4.2)
-    all_axes = figure.subplots(2, len(said), squeeze=False)
-    for column, (name, values) in zip(all_axes.T, said.items(), strict=True):
+def draw_fields(path: Path, predictions: Mapping[str, Tensor], run: FilteredRun, spacing: float) -> None:
+    """Draw truth and predictions (date, y, x) on the first test date, one column per target."""
+    figure = make_figure(3.6 * len(predictions), 4.2)
+    all_axes = figure.subplots(2, len(predictions), squeeze=False)
+    for column, (name, values) in zip(all_axes.T, predictions.items(), strict=True):
         unit, text = (1e-6, "$10^{-6}$ m s$^{-2}$") if name in _SYMBOLS else (1e4, "$10^4$ m$^2$ s$^{-1}$")
-        truth = _truth(name, there)[0].numpy() / unit
+        truth = _select_truth(name, run)[0].numpy() / unit
         limit = np.quantile(np.abs(truth), 0.995)
         extent = (0, spacing * truth.shape[1], 0, spacing * truth.shape[0])
         for axes, field in zip(column, (truth, values[0].numpy() / unit), strict=True):
             drawn = axes.imshow(field, cmap="RdBu_r", vmin=-limit, vmax=limit, origin="lower", extent=extent)
             axes.set(xticks=[], yticks=[])
-        column[0].set_title(f"{_symbol(name)}, {text}")
+        column[0].set_title(f"{_format_symbol(name)}, {text}")
         figure.colorbar(drawn, ax=column, shrink=0.7, location="bottom")
-    for axes, what in zip(all_axes[:, 0], ("truth", "network"), strict=True):
-        axes.set_ylabel(what)
+    for axes, label in zip(all_axes[:, 0], ("truth", "network"), strict=True):
+        axes.set_ylabel(label)
     figure.savefig(path, dpi=90)
 
 
-def point(
+def draw_point(
     path: Path,
-    said: Mapping[str, Tensor],
-    there: Filtered,
+    predictions: Mapping[str, Tensor],
+    run: FilteredRun,
     place: tuple[int, int],
     step: float,
     spacing: float,
 ) -> None:
-    """Draw the forcing at a point (y, x) every ``step`` days, and spectra of its lines to the east."""
-    figure = _figure(11, 5)
+    """Draw the forcing at a point (y, x) every ``step`` days, and zonal wavenumber spectra of the region."""
+    figure = make_figure(11, 5)
     all_axes = figure.subplots(2, 2, width_ratios=(2, 1))
     for (left, right), name in zip(all_axes, _SYMBOLS, strict=True):
-        truth, values = _truth(name, there).double().numpy(), said[name].double().numpy()
+        truth, values = _select_truth(name, run).double().numpy(), predictions[name].double().numpy()
         for label, field, style in (("truth", truth, "k-"), ("network", values, "C1-")):
             days = step * np.arange(len(field))
             left.plot(days, 1e6 * field[:, place[0], place[1]], style, label=label, linewidth=1)
@@ -138,22 +131,24 @@ def point(
         left.grid(alpha=0.3)
         right.grid(alpha=0.3)
     all_axes[0, 0].legend(fontsize="small")
-    all_axes[1, 0].set_xlabel("days of the test part")
-    all_axes[1, 1].set_xlabel("wavenumber to the east, cycles / km")
+    all_axes[1, 0].set_xlabel("days in the test part")
+    all_axes[1, 1].set_xlabel("zonal wavenumber, cycles / km")
     figure.savefig(path, dpi=90)
 
 
-def means(path: Path, variants: Mapping[str, Mapping[str, Tensor]], there: Filtered, step: float) -> None:
-    """Draw the mean over the region that each variant makes every ``step`` days, and that of the truth."""
-    figure = _figure(11, 3)
+def draw_means(
+    path: Path, variants: Mapping[str, Mapping[str, Tensor]], run: FilteredRun, step: float
+) -> None:
+    """Draw the regional mean forcing of each variant and of the truth every ``step`` days."""
+    figure = make_figure(11, 3)
     for axes, (name, made) in zip(
         figure.subplots(1, len(variants), squeeze=False)[0], variants.items(), strict=True
     ):
-        days = step * np.arange(len(there.psi))
-        for label, values in {"truth": _truth(name, there), **made}.items():
+        days = step * np.arange(len(run.psi))
+        for label, values in {"truth": _select_truth(name, run), **made}.items():
             mean = 1e9 * values.double().mean((-2, -1)).numpy()
             axes.plot(days, mean, color=_COLOURS[label], label=label, linewidth=1)
-        axes.set(xlabel="days of the test part", ylabel=f"mean of {_SYMBOLS[name]}, $10^{{-9}}$ m s$^{{-2}}$")
+        axes.set(xlabel="days in the test part", ylabel=f"mean of {_SYMBOLS[name]}, $10^{{-9}}$ m s$^{{-2}}$")
         axes.grid(alpha=0.3)
         axes.legend(fontsize="small", ncols=5)
     figure.savefig(path, dpi=90)

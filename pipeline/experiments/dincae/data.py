@@ -1,4 +1,4 @@
-"""A field as DINCAE sees it: anomalies over their error variance and one over it, place and season."""
+"""Network inputs of DINCAE: anomalies over their error variance, its reciprocal, position and season."""
 
 from __future__ import annotations
 
@@ -16,87 +16,89 @@ from ...training.firstguess import anomaly_spread
 
 
 @dataclass(frozen=True)
-class Series:
+class NormalisedField:
     """A field in standard deviations of its anomalies; 0 on land and where nothing is observed."""
 
     anomaly: Tensor  # (time, lat, lon)
-    precision: Tensor  # (time, lat, lon) one over the variance of the observation's error
+    precision: Tensor  # (time, lat, lon) reciprocal of the observation error variance
     place: Tensor  # (2, lat, lon) latitude and longitude in [-1, 1]
     season: Tensor  # (time, 2) cosine and sine of its phase
 
 
-def series(field: Field, error_variance: float) -> Series:
-    """The series of a field; ``error_variance`` is of values without one of their own, in the same units."""
+def normalise_field(field: Field, error_variance: float) -> NormalisedField:
+    """Normalise a field; ``error_variance``, normalised, applies to values without one of their own."""
     own = field.error_variance / anomaly_spread(field) ** 2
     variance = np.where(own > 0, own, error_variance)
     anomaly = np.where(field.observed, (field.values - pixel_means(field)) / anomaly_spread(field), 0)
-    around = static_features(field, long=True)
-    return Series(
+    static = static_features(field, long=True)
+    return NormalisedField(
         torch.from_numpy(anomaly.astype(np.float32)),
         torch.from_numpy(np.where(field.observed, 1 / variance, 0).astype(np.float32)),
-        around.place[:2],
-        around.season,
+        static.place[:2],
+        static.season,
     )
 
 
-def channels(window: int) -> int:
-    """How many inputs a network has that sees ``window`` dates."""
+def count_input_channels(window: int) -> int:
+    """Count the input channels of a network with a window of so many dates."""
     return 2 * window + 4
 
 
-def around(values: Tensor, date: int, window: int) -> Tensor:
-    """(window, lat, lon) of (time, lat, lon) around a date; 0 before the first and after the last."""
+def select_window(values: Tensor, date: int, window: int) -> Tensor:
+    """Select ``window`` dates around one of (time, lat, lon); 0 before the first and after the last."""
     first, last = date - window // 2, date + window // 2 + 1
     inside = values[max(first, 0) : last]
-    seen = torch.zeros(window, *values.shape[1:])
+    selected = torch.zeros(window, *values.shape[1:])
     start = max(-first, 0)
-    seen[start : start + len(inside)] = inside
-    return seen
+    selected[start : start + len(inside)] = inside
+    return selected
 
 
-def encoded(anomaly: Tensor, precision: Tensor, place: Tensor, season: Tensor) -> Tensor:
-    """(2 window + 4, lat, lon): anomaly over variance and one over it, of each date; place; season."""
-    there = season[:, None, None].expand(-1, *place.shape[1:])
-    return torch.cat([anomaly * precision, precision, place, there])
+def stack_channels(anomaly: Tensor, precision: Tensor, place: Tensor, season: Tensor) -> Tensor:
+    """Stack (2 window + 4, lat, lon): anomaly times precision and precision by date, place and season."""
+    maps = season[:, None, None].expand(-1, *place.shape[1:])
+    return torch.cat([anomaly * precision, precision, place, maps])
 
 
-class Shown(Dataset[Tensor]):
-    """What a network sees of each date, with all that is observed."""
+class PredictionDates(Dataset[Tensor]):
+    """Network inputs (2 window + 4, lat, lon) of each date, with all observations."""
 
-    def __init__(self, whole: Series, window: int) -> None:
-        self.whole, self.window = whole, window
+    def __init__(self, field: NormalisedField, window: int) -> None:
+        self.field, self.window = field, window
 
     def __len__(self) -> int:
-        return len(self.whole.anomaly)
+        return len(self.field.anomaly)
 
     def __getitem__(self, date: int) -> Tensor:
         anomaly, precision = (
-            around(part, date, self.window) for part in (self.whole.anomaly, self.whole.precision)
+            select_window(part, date, self.window) for part in (self.field.anomaly, self.field.precision)
         )
-        return encoded(anomaly, precision, self.whole.place, self.whole.season[date])
+        return stack_channels(anomaly, precision, self.field.place, self.field.season[date])
 
 
-class Clouded(Dataset[tuple[Tensor, Tensor, Tensor, Tensor]]):
-    """Each date under the clouds of a random other one, which hide nothing of the dates around it.
+class TrainingDates(Dataset[tuple[Tensor, Tensor, Tensor, Tensor]]):
+    """Each date under the clouds of another one, drawn at random, which do not hide the neighbouring dates.
 
-    An item is what is seen (2 window + 4, lat, lon), the anomalies of the date with what was hidden, the
-    variance of their error, and where they count (lat, lon). All that is seen has noise of ``jitter``
-    standard deviations added. Without ``clouds`` nothing is hidden.
+    An item has the network inputs (2 window + 4, lat, lon), and of the date itself the anomalies, hidden ones
+    included, their error variances and the mask of observations (lat, lon). Noise of ``jitter`` standard
+    deviations is added to the input anomalies. Without ``clouds`` nothing is hidden.
     """
 
-    def __init__(self, whole: Series, window: int, jitter: float, clouds: bool = True) -> None:
-        self.whole, self.window, self.jitter, self.clouds = whole, window, jitter, clouds
+    def __init__(self, field: NormalisedField, window: int, jitter: float, clouds: bool = True) -> None:
+        self.field, self.window, self.jitter, self.clouds = field, window, jitter, clouds
 
     def __len__(self) -> int:
-        return len(self.whole.anomaly)
+        return len(self.field.anomaly)
 
     def __getitem__(self, date: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        whole = self.whole
-        anomaly, precision = (around(part, date, self.window) for part in (whole.anomaly, whole.precision))
+        field = self.field
+        anomaly, precision = (
+            select_window(part, date, self.window) for part in (field.anomaly, field.precision)
+        )
         anomaly += self.jitter * torch.randn(anomaly.shape)
         if self.clouds and len(self) > 1:
             other = (date + int(torch.randint(1, len(self), ()))) % len(self)
-            precision[self.window // 2][whole.precision[other] == 0] = 0
-        seen = encoded(anomaly, precision, whole.place, whole.season[date])
-        known = whole.precision[date] > 0
-        return seen, whole.anomaly[date], 1 / whole.precision[date], known.float()
+            precision[self.window // 2][field.precision[other] == 0] = 0
+        inputs = stack_channels(anomaly, precision, field.place, field.season[date])
+        observed = field.precision[date] > 0
+        return inputs, field.anomaly[date], 1 / field.precision[date], observed.float()

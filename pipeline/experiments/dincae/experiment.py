@@ -1,27 +1,25 @@
-"""DINCAE as published, on a field of one's own (Barth et al. 2020, doi:10.5194/gmd-13-1609-2020, and 2022,
+"""DINCAE as published, for any field (Barth et al. 2020, doi:10.5194/gmd-13-1609-2020, and 2022,
 doi:10.5194/gmd-15-2183-2022).
 
-No first guess: the network sees anomalies and their precision on a few dates, and says mean and variance of
-the one in the middle. It learns from values that the clouds of other dates hide.
+There is no first guess: the network maps anomalies and their precision on a few dates to the mean and the
+variance on the middle one. It is trained on values hidden by the clouds of other dates.
 """
 
 from __future__ import annotations
 
-import logging
 import time
-from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import DataLoader
 
-from ....models.head import read_gaussian_by_precision
-from ....models.losses import REFINED, Loss, Penalty, average_loss
+from ....models.losses import REFINED
 from ...classical.kriging import pixel_means
 from ...holdout.score_files import read_truth
 from ...holdout.scores import coverage, crps_gaussian, rmse
@@ -30,209 +28,175 @@ from ...io.field import Field, open_field
 from ...io.output import to_dataset
 from ...io.writing import write_dataset
 from ...plots.maps import plot_fill
-from ...settings import LOSSES
 from ...training.firstguess import anomaly_spread
-from ...training.networks import build_network, has_fixed_grid, import_path
+from ...training.networks import LOSSES, build_network, has_fixed_grid, import_path
 from ...training.trainer import Saves, train_task
 from ..findings import Finding
-from .data import Clouded, Series, Shown, channels, series
-
-_log = logging.getLogger(__name__)
+from ..options import TrainingOptions
+from ..training import build_with_seed
+from .data import TrainingDates, count_input_channels, normalise_field
+from .tasks import Reconstruction, RunningMixture
 
 Floats = NDArray[np.float32]
 
-# RMSE and seconds of the authors' DINCAE 1 (TensorFlow, two cores) on fields that do not ship.
-_THEIRS = {"alboran_heldout_input.nc": (0.328, 565.0), "med_heldout_input.nc": (0.02102, 505.0)}
-_SHARE_OF_TIME = 1 / 3  # of theirs, at most
+# RMSE and seconds of the authors' DINCAE 1 (TensorFlow, two cores) on fields that are not shipped.
+_PUBLISHED = {"alboran_heldout_input.nc": (0.328, 565.0), "med_heldout_input.nc": (0.02102, 505.0)}
+_TIME_TARGET = 1 / 3  # of the authors' seconds
+_MIXTURE = "saved epochs"
 
 
-class Reconstruction(pl.LightningModule):
-    """Trains a network (batch, channels, y, x) to (batch, 2, y, x) on the batches of `Clouded`.
+@dataclass(frozen=True, kw_only=True)
+class DincaeOptions(TrainingOptions):
+    """Options of DINCAE; anomalies and error variances are normalised by the anomalies' standard deviation.
 
-    ``parts`` weigh the losses of a network and of the one that refines it. The rate is constant, or halved
-    every ``halved`` epochs; ``annealed`` it rises and falls along a cosine.
+    Parameters
+    ----------
+    network
+        ``class_path`` and ``init_args`` of the network.
+    data
+        File or sample with gaps.
+    truth
+        File or sample to score with, where it is finite; unused if values are held out.
+    variable
+        Name of the variable, if the file has several.
+    held_out
+        Fraction of the observations hidden and used for the scores.
+    window
+        Dates in the network's input.
+    error_variance
+        Error variance of observations without one of their own.
+    jitter
+        Standard deviation of the noise added to the inputs in training.
+    clouds
+        Whether values are hidden by the clouds of other dates in training.
+    loss
+        Import path of the loss, such as those of oceanfill.models.losses.
+    penalties
+        Weights of the penalties in the loss, by their import paths.
+    parts
+        Weights of the losses of a network and of the network that refines it.
+    halved
+        Epochs after which the learning rate is halved; by default it is constant.
+    annealed
+        Whether the learning rate rises, then decays along a cosine.
+    first_save
+        First epoch whose reconstruction goes into the mean over saved epochs.
+    save_every
+        Epochs from one such reconstruction to the next.
+    averaged_over
+        Steps of an exponential average of the weights, which is scored too.
     """
 
-    def __init__(
-        self,
-        network: nn.Module,
-        learning_rate: float,
-        loss: Loss,
-        penalties: Sequence[tuple[Penalty, float]] = (),
-        parts: Sequence[float] = REFINED,
-        halved: float | None = None,
-        annealed: bool = False,
-    ) -> None:
-        super().__init__()
-        self.network = nn.utils.convert_conv2d_weight_memory_format(network, torch.channels_last)
-        self.learning_rate, self.halved, self.annealed = learning_rate, halved, annealed
-        self.loss, self.penalties, self.parts = loss, penalties, parts
-
-    def stages(self, seen: Tensor) -> list[tuple[Tensor, Tensor]]:
-        """Mean and log-variance (batch, y, x) as each network of a refinement gives them."""
-        seen = seen.contiguous(memory_format=torch.channels_last)
-        made: Any = getattr(self.network, "stages", None)
-        said = [self.network(seen)] if made is None else made(seen)
-        return [
-            (mean[:, 0], log_variance[:, 0]) for mean, log_variance in map(read_gaussian_by_precision, said)
-        ]
-
-    def training_step(self, batch: tuple[Tensor, Tensor, Tensor, Tensor], index: int) -> Tensor:
-        seen, truth, variance, weight = batch
-        stages = self.stages(seen)
-        loss = average_loss(self.loss, stages, truth, variance, weight, self.parts)
-        for penalty, factor in self.penalties:
-            loss = loss + factor * penalty(self.network, *stages[-1])
-        self.log("loss", loss, prog_bar=True)
-        return loss
-
-    def configure_optimizers(self) -> Any:
-        # Fused: the dense layers of version 1 have tens of millions of weights.
-        optimiser = torch.optim.Adam(self.parameters(), self.learning_rate, fused=True)
-        if self.annealed:
-            steps = int(self.trainer.estimated_stepping_batches)
-            rise = torch.optim.lr_scheduler.OneCycleLR(optimiser, self.learning_rate, steps, pct_start=0.1)
-            return {"optimizer": optimiser, "lr_scheduler": {"scheduler": rise, "interval": "step"}}
-        if self.halved is not None:
-            return [optimiser], [torch.optim.lr_scheduler.ExponentialLR(optimiser, 0.5 ** (1 / self.halved))]
-        return optimiser
-
-    def reconstructed(self, whole: Series, window: int) -> tuple[Tensor, Tensor]:
-        """(time, lat, lon) mean and variance of every date, from all that is observed."""
-        learning = self.training
-        self.eval()
-        with torch.no_grad():
-            parts = [self.stages(seen.to(self.device))[-1] for seen in DataLoader(Shown(whole, window), 4)]
-        self.train(learning)
-        mean, log_variance = (torch.cat(part).cpu() for part in zip(*parts, strict=True))
-        return mean, log_variance.exp()
+    network: dict[str, Any]
+    data: str = "sample:sst_clouds.nc"
+    truth: str | None = "sample:sst_clouds_truth.nc"
+    variable: str | None = None
+    held_out: float = 0.0
+    window: int = 3
+    error_variance: float = 1.0
+    jitter: float = 0.05
+    clouds: bool = True
+    loss: str = LOSSES["gaussian"]
+    penalties: dict[str, float] | None = None
+    parts: tuple[float, float] = REFINED
+    epochs: int = 1000
+    batch: int = 50
+    learning_rate: float = 1e-3
+    halved: float | None = None
+    annealed: bool = False
+    first_save: int = 200
+    save_every: int = 10
+    averaged_over: int | None = None
 
 
-class Average:
-    """What saves say, added up: an even mixture of Gaussians, as `head.mix_gaussians`, of any number."""
+def run_dincae(folder: Path, options: DincaeOptions) -> list[Finding]:
+    """Fill a field with DINCAE as published, without a first guess; report accuracy, coverage and time.
 
-    def __init__(self) -> None:
-        self.number = 0
-        self.mean: Any = 0.0
-        self.square: Any = 0.0  # of the mean, with the variance
-        self.sigma: Any = 0.0
-
-    def add(self, mean: Tensor, variance: Tensor) -> None:
-        """One more."""
-        self.number += 1
-        for name, value in (("mean", mean), ("square", mean**2 + variance), ("sigma", variance.sqrt())):
-            before = getattr(self, name)
-            setattr(self, name, before + (value - before) / self.number)
-
-    @property
-    def variance(self) -> Tensor:
-        """Of the mixture."""
-        return (self.square - self.mean**2).clamp(min=0)
-
-
-def dincae(
-    folder: Path,
-    *,
-    network: dict[str, Any],
-    data: str = "sample:sst_clouds.nc",
-    truth: str | None = "sample:sst_clouds_truth.nc",
-    variable: str | None = None,
-    held_out: float = 0.0,
-    window: int = 3,
-    error_variance: float = 1.0,
-    jitter: float = 0.05,
-    clouds: bool = True,
-    loss: str = LOSSES["gaussian"],
-    penalties: dict[str, float] | None = None,
-    parts: tuple[float, float] = REFINED,
-    epochs: int = 1000,
-    batch: int = 50,
-    learning_rate: float = 1e-3,
-    halved: float | None = None,
-    annealed: bool = False,
-    first_save: int = 200,
-    save_every: int = 10,
-    averaged_over: int | None = None,
-    seed: int = 0,
-    device: str = "cpu",
-    quiet: bool = True,
-) -> list[Finding]:
-    """DINCAE as published, without a first guess: what it fills, how sure it is, how long it takes.
-
-    ``network`` (`models.dincae`) learns from ``data``, hiding the clouds of other dates and a share
-    ``held_out``, and is scored on these values or, without them, where ``truth`` is finite. ``penalties`` go
-    by name (`models.losses`). Anomalies, ``jitter`` and ``error_variance`` are in standard deviations of the
-    field's anomalies, rates in epochs. Every ``save_every`` epochs from ``first_save`` on the field is
-    reconstructed, and these saves are mixed; ``averaged_over`` steps the weights are averaged besides. Writes
-    ``filled.nc``, ``maps.png`` and ``network.pt``.
+    The reconstructions of several epochs are combined into a mixture. The scores are taken at held-out
+    values, or at the truth. Writes ``filled.nc``, ``maps.png`` and ``network.pt``.
     """
-    field = open_field(data, variable=variable)
-    hidden = np.logical_or(*hold_out(field, held_out, np.random.default_rng(seed)))
-    answers = np.where(hidden, field.values, np.float32(np.nan))
-    if not held_out and truth is not None:
-        answers = read_truth(field, truth)
-    seen = field.hide(hidden)
+    field = open_field(options.data, variable=options.variable)
+    rng = np.random.default_rng(options.seed)
+    hidden = np.logical_or(*hold_out(field, options.held_out, rng))
+    truth = np.where(hidden, field.values, np.float32(np.nan))
+    if not options.held_out and options.truth is not None:
+        truth = read_truth(field, options.truth)
+    visible = field.hide(hidden)
     start = time.perf_counter()
-    whole = series(seen, error_variance)
-    if has_fixed_grid(network):
-        network = network | {"init_args": (network.get("init_args") or {}) | {"shape": list(field.sea.shape)}}
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        made = build_network(network, channels(window), 2, window)
-    task = Reconstruction(
-        made,
-        learning_rate,
-        import_path(loss),
-        [(import_path(name), factor) for name, factor in (penalties or {}).items()],
-        parts,
-        halved,
-        annealed,
-    )
-    saved, last = Average(), {}
+    normalised = normalise_field(visible, options.error_variance)
+    saved, last = RunningMixture(), {}
 
-    def take(task: Reconstruction) -> None:
-        last["last epoch"] = task.reconstructed(whole, window)
+    def save_reconstruction(task: Reconstruction) -> None:
+        last["last epoch"] = task.reconstruct(normalised, options.window)
         saved.add(*last["last epoch"])
 
     task = train_task(
-        task,
-        DataLoader(Clouded(whole, window, jitter, clouds), batch, shuffle=True),
-        epochs=epochs,
-        averaged_over=averaged_over,
+        _build_task(field, options),
+        DataLoader(
+            TrainingDates(normalised, options.window, options.jitter, options.clouds),
+            options.batch,
+            shuffle=True,
+        ),
+        epochs=options.epochs,
+        averaged_over=options.averaged_over,
         clip=5.0,
-        seed=seed,
-        device=device,
-        quiet=quiet,
-        saves=Saves(take, save_every, min(first_save, epochs)),
+        seed=options.seed,
+        device=options.device,
+        quiet=options.quiet,
+        saves=Saves(save_reconstruction, options.save_every, min(options.first_save, options.epochs)),
     )
-    said = {"saves": (saved.mean, saved.variance), "saves, mean of sigmas": (saved.mean, saved.sigma**2)}
-    if averaged_over is not None:
-        said["averaged weights"] = task.reconstructed(whole, window)
+    reconstructions = {
+        _MIXTURE: (saved.mean, saved.variance),
+        f"{_MIXTURE}, mean sigma": (saved.mean, saved.sigma**2),
+    }
+    if options.averaged_over is not None:
+        reconstructions["averaged weights"] = task.reconstruct(normalised, options.window)
     seconds = time.perf_counter() - start
     torch.save(task.network.state_dict(), folder / "network.pt")
-    mean, error = _in_units(seen, *said["saves"])
+    mean, error = _denormalise(visible, *reconstructions[_MIXTURE])
     filled = to_dataset(field, mean, error, attributes={"method": "dincae", "saves": saved.number})
     write_dataset(filled, folder / "filled.nc")
     plot_fill(filled, field.name, folder / "maps.png")
-    rmse_theirs, seconds_theirs = _THEIRS.get(Path(data).name, (None, None)) if not held_out else (None, None)
-    bar = None if seconds_theirs is None else seconds_theirs * _SHARE_OF_TIME
-    findings = [Finding("seconds", seconds, seconds_theirs, at_most=bar)]
-    if np.isfinite(answers).any():
-        for name, (mean, variance) in (said | last).items():
-            findings += _scores(name, *_in_units(seen, mean, variance), answers, rmse_theirs)
+    published = None if options.held_out else _PUBLISHED.get(Path(options.data).name)
+    published_rmse, published_seconds = published or (None, None)
+    target = None if published_seconds is None else published_seconds * _TIME_TARGET
+    findings = [Finding("time (s)", seconds, published_seconds, at_most=target)]
+    if np.isfinite(truth).any():
+        for name, (mean, variance) in (reconstructions | last).items():
+            reference = published_rmse if name == _MIXTURE else None
+            findings += _list_scores(name, *_denormalise(visible, mean, variance), truth, reference)
     return findings
 
 
-def _in_units(field: Field, mean: Tensor, variance: Tensor) -> tuple[Floats, Floats]:
-    """Estimate and standard error (time, lat, lon) in the units of the field, NaN on land."""
+def _build_task(field: Field, options: DincaeOptions) -> Reconstruction:
+    network = options.network
+    if has_fixed_grid(network):
+        network = network | {"init_args": (network.get("init_args") or {}) | {"shape": list(field.sea.shape)}}
+    channels = count_input_channels(options.window)
+    built = build_with_seed(partial(build_network, network, channels, 2, options.window), options.seed)
+    penalties = (options.penalties or {}).items()
+    return Reconstruction(
+        built,
+        options.learning_rate,
+        import_path(options.loss),
+        [(import_path(name), factor) for name, factor in penalties],
+        options.parts,
+        options.halved,
+        options.annealed,
+    )
+
+
+def _denormalise(field: Field, mean: Tensor, variance: Tensor) -> tuple[Floats, Floats]:
+    """Convert to estimate and standard error (time, lat, lon) in the units of the field, NaN on land."""
     scale = np.where(field.sea, np.float32(anomaly_spread(field)), np.float32(np.nan))
     return pixel_means(field) + scale * mean.numpy(), scale * variance.sqrt().numpy()
 
 
-def _scores(name: str, mean: Floats, error: Floats, truth: Floats, bar: float | None) -> list[Finding]:
-    bar = bar if name == "saves" else None
+def _list_scores(
+    name: str, mean: Floats, error: Floats, truth: Floats, reference: float | None
+) -> list[Finding]:
     return [
-        Finding(f"{name}: RMSE", rmse(mean, truth), bar, at_most=bar),
-        Finding(f"{name}: within 1 sigma", coverage(mean, error, truth)),
+        Finding(f"{name}: RMSE", rmse(mean, truth), reference, at_most=reference),
+        Finding(f"{name}: coverage of ±1 sigma", coverage(mean, error, truth)),
         Finding(f"{name}: CRPS", crps_gaussian(mean, error, truth)),
     ]

@@ -1,4 +1,4 @@
-"""What the networks of the learnt assimilation of Lorenz's systems are trained on."""
+"""Training task of the learnt assimilation of Lorenz's systems."""
 
 from __future__ import annotations
 
@@ -9,38 +9,44 @@ import torch
 from torch import Tensor, nn
 
 from ....models.fourdvarnet import FourDVarNet
-from ..lorenz63.tasks import Annealed
-from .data import Seen, interpolated
+from ..lorenz63.tasks import OneCycleTask
+from .data import AssimilationWindows, interpolate_linearly
 
-_PRIOR_SHARE = 0.05  # of the prior's residual in the loss
+_LOSSES = ("supervised", "hidden", "cost")
+_PRIOR_WEIGHT = 0.05  # of the prior's residual in the supervised loss
 
 
-class Assimilation(Annealed):
-    """Trains what makes states of a first guess and observations, all (batch, n, time), normalised.
+class Assimilation(OneCycleTask):
+    """Trains a network that maps a first guess and observations (batch, n, time) to states.
 
-    ``loss`` is "supervised": the mean square error, and a twentieth of the prior's residual for the states
-    and for the truth; "hidden": the same square at observations that are hidden by chance (``share``) and at
-    no other value, for who has no truth; "cost": the variational cost itself, whose prior then has to be
-    given, and its weights fixed. A `FourDVarNet` begins with a third of its iterations and has two
-    thirds and all of them after a third and two thirds of the epochs.
+    ``normalise`` is applied to each batch first. The ``loss`` is one of
+
+    - ``supervised``: the mean square error, plus a twentieth of the residual of the prior for the estimated
+      and for the true states;
+    - ``hidden``: the mean square misfit to the observations hidden at random (a fraction ``share``), which
+      needs no truth;
+    - ``cost``: the variational cost, whose prior has to be known; its weights stay fixed.
+
+    A `FourDVarNet` starts with a third of its iterations, and goes to two thirds and to all of them after a
+    third and two thirds of the epochs. Raises ValueError for another loss.
     """
 
     def __init__(
         self,
         network: nn.Module,
-        encode: Callable[[Seen], tuple[Tensor, ...]],
+        normalise: Callable[[AssimilationWindows], AssimilationWindows],
         learning_rate: float,
         loss: str = "supervised",
         share: float = 0.2,
     ) -> None:
         super().__init__(learning_rate)
-        if loss not in ("supervised", "hidden", "cost"):
-            raise ValueError(f"loss {loss!r} is none of supervised, hidden, cost")
-        self.network, self.encode, self.kind, self.share = network, encode, loss, share
+        if loss not in _LOSSES:
+            raise ValueError(f"there is no loss {loss!r}; choose one of {', '.join(_LOSSES)}")
+        self.network, self.normalise, self.kind, self.share = network, normalise, loss, share
         self.iterations = network.iterations if isinstance(network, FourDVarNet) else 0
         if loss == "cost":
             assert isinstance(network, FourDVarNet)
-            network.log_weights.requires_grad_(False)  # at minus infinity the cost would be least
+            network.log_weights.requires_grad_(False)  # the cost would be lowest at minus infinity
 
     def on_train_epoch_start(self) -> None:
         if isinstance(self.network, FourDVarNet):
@@ -51,41 +57,26 @@ class Assimilation(Annealed):
         if isinstance(self.network, FourDVarNet):
             self.network.iterations = self.iterations
 
-    def training_step(self, batch: Seen, index: int) -> Tensor:
-        truth, first, observed, known = self.encode(Seen(*batch))
+    def training_step(self, batch: AssimilationWindows, index: int) -> Tensor:
+        truth, first_guess, values, observed = self.normalise(AssimilationWindows(*batch))
         if self.kind == "hidden":
-            hidden = known & (torch.rand(known.shape, device=known.device) < self.share)
-            kept = known & ~hidden
-            # The first guess would tell what is hidden: it goes through the observations.
-            first = interpolated(observed.cpu(), kept.cpu()).to(first)
-            states = self.network(first, observed, kept)
-            return (states - observed)[hidden].square().mean()
-        states = self.network(first, observed, known)
+            hidden = observed & (torch.rand(observed.shape, device=observed.device) < self.share)
+            kept = observed & ~hidden
+            # The first guess interpolates the hidden observations too: recompute it without them.
+            first_guess = interpolate_linearly(values.cpu(), kept.cpu()).to(first_guess)
+            states = self.network(first_guess, values, kept)
+            return (states - values)[hidden].square().mean()
+        states = self.network(first_guess, values, observed)
         if self.kind == "cost":
             assimilation: Any = self.network
-            return assimilation.cost(states, observed, known).mean()
+            return assimilation.cost(states, values, observed).mean()
         loss = (states - truth).square().mean()
         if isinstance(self.network, FourDVarNet):
-            loss = loss + _PRIOR_SHARE * sum(
+            loss = loss + _PRIOR_WEIGHT * sum(
                 (part - self.network.prior(part)).square().mean() for part in (states, truth)
             )
         return loss
 
-    def validation_step(self, batch: Seen, index: int) -> None:
-        truth, first, observed, known = self.encode(Seen(*batch))
-        self.log("error", (self.network(first, observed, known) - truth).square().mean())
-
-
-class Direct(nn.Module):
-    """A network of the first guess and of where it is observed that corrects it.
-
-    Both are joined along their channels, and brought by ``arrange`` to what the network takes.
-    """
-
-    def __init__(self, network: nn.Module, arrange: Callable[[Tensor], Tensor]) -> None:
-        super().__init__()
-        self.network, self.arrange = network, arrange
-
-    def forward(self, first: Tensor, observed: Tensor, known: Tensor) -> Tensor:
-        inputs = torch.cat([first, known.to(first.dtype)], dim=1)
-        return first + self.network(self.arrange(inputs)).view_as(first)
+    def validation_step(self, batch: AssimilationWindows, index: int) -> None:
+        truth, *inputs = self.normalise(AssimilationWindows(*batch))
+        self.log("error", (self.network(*inputs) - truth).square().mean())

@@ -1,4 +1,4 @@
-"""The course's Lorenz-63 series: which of its steps train, select and test, and noisy observations of it."""
+"""The course's Lorenz-63 series, its training, validation and test parts, and noisy observations of it."""
 
 from __future__ import annotations
 
@@ -18,36 +18,36 @@ NOISE_VARIANCE = 2.0  # of an observation, in the units of the system
 
 
 @cache
-def series() -> Tensor:
-    """(20000, 3) float64: 19999 steps of 0.01 from (8, 0, 30)."""
+def simulate_series() -> Tensor:
+    """Simulate the series: (20000, 3) float64, 19999 steps of 0.01 from (8, 0, 30)."""
     start = torch.tensor([[8.0, 0.0, 30.0]], dtype=torch.float64)
     return integrate(start, 19999, DT)[0]
 
 
-def windows(states: Tensor, part: slice, length: int, every: int = 1) -> Tensor:
-    """(count, length, 3): the windows that lie in a part of the series (time, 3), each ``every`` steps."""
-    return states[part].unfold(0, length, every).transpose(1, 2)
+def cut_windows(series: Tensor, part: slice, length: int, every: int = 1) -> Tensor:
+    """Cut the windows (count, length, 3) that start ``every`` steps in a part of the series (time, 3)."""
+    return series[part].unfold(0, length, every).transpose(1, 2)
 
 
-class Observed(NamedTuple):
-    """Windows seen through gaps and noise."""
+class ObservedWindows(NamedTuple):
+    """Windows with noisy observations of some of their steps."""
 
     truth: Tensor  # (batch, time, 3)
-    values: Tensor  # (batch, time, 3), 0 where not seen
-    known: Tensor  # (batch, time, 3), boolean
+    values: Tensor  # (batch, time, 3), 0 where not observed
+    observed: Tensor  # (batch, time, 3), boolean
 
 
-def observe(truth: Tensor, every: int, draws: torch.Generator) -> Observed:
-    """All components of windows (batch, time, 3) each ``every`` steps from the first, with noise."""
-    known = torch.zeros_like(truth, dtype=torch.bool)
-    known[:, ::every] = True
-    noise = torch.randn(truth.shape, dtype=truth.dtype, generator=draws)
-    return Observed(truth, torch.where(known, truth + NOISE_VARIANCE**0.5 * noise, 0.0), known)
+def observe_windows(truth: Tensor, every: int, rng: torch.Generator) -> ObservedWindows:
+    """Observe all components of windows (batch, time, 3) with noise, ``every`` steps from the first."""
+    observed = torch.zeros_like(truth, dtype=torch.bool)
+    observed[:, ::every] = True
+    noise = torch.randn(truth.shape, dtype=truth.dtype, generator=rng)
+    return ObservedWindows(truth, torch.where(observed, truth + NOISE_VARIANCE**0.5 * noise, 0.0), observed)
 
 
-def interpolate(seen: Observed, degree: int = 1) -> Tensor:
-    """(batch, time, 3) of the spline of a ``degree`` through the observed steps; constant beyond the last."""
-    times = np.flatnonzero(seen.known[0, :, 0].numpy())
-    wanted = np.arange(seen.truth.shape[1]).clip(times[0], times[-1])
-    spline = make_interp_spline(times, seen.values[:, times].numpy(), k=degree, axis=1)
-    return torch.from_numpy(spline(wanted)).to(seen.truth)
+def interpolate_spline(windows: ObservedWindows, degree: int = 1) -> Tensor:
+    """Interpolate (batch, time, 3) by a spline of this degree, constant after the last observation."""
+    times = np.flatnonzero(windows.observed[0, :, 0].numpy())
+    wanted = np.arange(windows.truth.shape[1]).clip(times[0], times[-1])
+    spline = make_interp_spline(times, windows.values[:, times].numpy(), k=degree, axis=1)
+    return torch.from_numpy(spline(wanted)).to(windows.truth)

@@ -1,4 +1,4 @@
-"""Figures of the Lorenz-63 experiments: error against horizon, trajectories, attractors, filled gaps."""
+"""Figures of the Lorenz-63 experiments: error growth, trajectories, attractors and filled gaps."""
 
 from __future__ import annotations
 
@@ -6,37 +6,30 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from torch import Tensor
 
-from .data import DT, Observed
+from ..figures import make_figure
+from .data import DT, ObservedWindows
 
 _COMPONENTS = "xyz"
 
 
-def _figure(width: float, height: float) -> Figure:
-    figure = Figure((width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def horizon(path: Path, unexplained: Mapping[str, Tensor]) -> None:
-    """Draw the share of the mean square of persistence that each model leaves (steps,)."""
-    figure = _figure(7, 5)
+def draw_error_growth(path: Path, unexplained: Mapping[str, Tensor]) -> None:
+    """Draw the MSE of each model relative to persistence (steps,) against the forecast step."""
+    figure = make_figure(7, 5)
     axes = figure.subplots()
-    for number, (name, left) in enumerate(unexplained.items()):
+    for number, (name, ratio) in enumerate(unexplained.items()):
         style = ("-", "--", ":")[number // 4 % 3]
-        axes.semilogy(1 + np.arange(len(left)), left.numpy(), style, label=name)
+        axes.semilogy(1 + np.arange(len(ratio)), ratio.numpy(), style, label=name)
     axes.set(xlabel="steps ahead", ylabel="MSE of the model / MSE of persistence")
     axes.grid(alpha=0.3)
     figure.legend(loc="outside upper center", ncols=4, fontsize="small")
     figure.savefig(path, dpi=120)
 
 
-def trajectories(path: Path, truth: Tensor, runs: Mapping[str, Tensor]) -> None:
-    """Draw x of free runs (steps, 3) above that of the truth from the same start."""
-    figure = _figure(9, 1.2 * len(runs) + 0.6)
+def draw_trajectories(path: Path, truth: Tensor, runs: Mapping[str, Tensor]) -> None:
+    """Draw x of free runs (steps, 3) on top of that of the truth from the same start."""
+    figure = make_figure(9, 1.2 * len(runs) + 0.6)
     times = DT * (1 + np.arange(len(truth)))
     low, high = (1.3 * float(value) for value in (truth[:, 0].min(), truth[:, 0].max()))
     for axes, (name, run) in zip(
@@ -50,12 +43,12 @@ def trajectories(path: Path, truth: Tensor, runs: Mapping[str, Tensor]) -> None:
     figure.savefig(path, dpi=120)
 
 
-def attractors(path: Path, truth: Tensor, runs: Mapping[str, Tensor]) -> None:
+def draw_attractors(path: Path, truth: Tensor, runs: Mapping[str, Tensor]) -> None:
     """Draw x and z of the truth and of free runs, each (batch, steps, 3), on the axes of the truth."""
     panels = {"truth": truth, **runs}
     columns = min(5, len(panels))
     rows = -(-len(panels) // columns)
-    figure = _figure(2.6 * columns, 2.6 * rows)
+    figure = make_figure(2.6 * columns, 2.6 * rows)
     spread = truth.flatten(0, 1)
     low, high = spread.amin(0) - 3, spread.amax(0) + 3
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
@@ -74,17 +67,17 @@ def attractors(path: Path, truth: Tensor, runs: Mapping[str, Tensor]) -> None:
     figure.savefig(path, dpi=120)
 
 
-def gaps(path: Path, seen: Observed, filled: Mapping[str, Tensor]) -> None:
-    """Draw the first window: the truth, what was seen of it, and what each method (batch, time, 3) made."""
-    figure = _figure(11, 8)
-    times = DT * np.arange(seen.truth.shape[1])
-    shown = seen.known[0, :, 0].numpy()
+def draw_filled_gaps(path: Path, windows: ObservedWindows, filled: Mapping[str, Tensor]) -> None:
+    """Draw the first window: truth, observations, states (batch, time, 3) and errors of each method."""
+    figure = make_figure(11, 8)
+    times = DT * np.arange(windows.truth.shape[1])
+    observed = windows.observed[0, :, 0].numpy()
     panels = figure.subplots(6, sharex=True, height_ratios=[3, 2] * 3)
     for component, letter in enumerate(_COMPONENTS):
         states, errors = panels[2 * component], panels[2 * component + 1]
-        truth = seen.truth[0, :, component]
+        truth = windows.truth[0, :, component]
         states.plot(times, truth, color="0.7", linewidth=3, label="truth")
-        states.plot(times[shown], seen.values[0, shown, component], "k.", label="seen")
+        states.plot(times[observed], windows.values[0, observed, component], "k.", label="observed")
         for name, states_of in filled.items():
             states.plot(times, states_of[0, :, component], linewidth=1, label=name)
             errors.plot(times, states_of[0, :, component] - truth, linewidth=1)

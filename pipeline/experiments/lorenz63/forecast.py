@@ -1,8 +1,9 @@
-"""Lorenz-63 forecast by linear, residual, bilinear and recurrent models."""
+"""Lorenz-63 forecasts by linear, residual, bilinear and recurrent models."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -17,93 +18,108 @@ from ....models.recurrent import GRU, LSTM, RNN, RecurrentStep
 from ...simulators.lorenz63 import estimate_lyapunov_exponent, tendency
 from ...training.trainer import train_task
 from ..findings import Finding
+from ..options import RunOptions
+from ..training import build_with_seed, save_network
 from . import figures
-from .data import DT, TEST, TRAINING, VALIDATION, series, windows
-from .tasks import Forecasts, Model, explained, forecast
+from .data import DT, TEST, TRAINING, VALIDATION, cut_windows, simulate_series
+from .tasks import Forecasting, Model, forecast, score_forecast
 
-_HORIZON = 28  # steps ahead that are scored
-_CLIMATE = slice(3000, 20000)  # the attractor, without the way to it
-_BEYOND = 1e3  # standard deviations: a free run that left the attractor for good
+_HORIZON = 28  # forecast steps that are scored
+_CLIMATE = slice(3000, 20000)  # the series on the attractor, after the transient
+_LIMIT = 1e3  # standard deviations: a free run beyond has left the attractor for good
+_LYAPUNOV = 0.906  # largest exponent of Lorenz-63
+# The course's skill of MLP-RK4, and the targets: (published, at least) at one step and at the horizon.
+_COURSE: dict[str, tuple[tuple[float | None, float | None], ...]] = {
+    "MLP RK4": ((0.9945, 0.9950), (0.9869, 0.9880)),
+    "LSTM": ((None, 0.99), (None, None)),
+    "GRU": ((None, 0.99), (None, None)),
+}
 
 
-def forecasting(
-    folder: Path,
-    *,
-    epochs: int = 40,
-    hidden: int = 64,
-    past: int = 10,
-    steps: int = 5,
-    every: int = 1,
-    free: int = 1000,
-    starts: int = 20,
-    seed: int = 0,
-    device: str = "cpu",
-    quiet: bool = True,
-) -> list[Finding]:
-    """Forecasts of Lorenz-63: variance explained against persistence, and the climate of free runs.
+@dataclass(frozen=True, kw_only=True)
+class ForecastOptions(RunOptions):
+    """Options of the Lorenz-63 forecasts.
 
-    Each model is trained for ``epochs`` to forecast ``steps`` after ``past`` observed ones (of which only the
-    recurrent ones use more than the last), on windows each ``every`` steps; the epoch is chosen on the
-    validation windows. The free runs are ``free`` steps from ``starts`` states of the test part. Writes
-    ``explained.csv``, three figures and a checkpoint for each model.
+    Parameters
+    ----------
+    epochs
+        Training epochs of each model.
+    hidden
+        Hidden units of the perceptrons and the recurrent models.
+    past
+        Observed steps before a forecast; only recurrent models use more than the last one.
+    steps
+        Forecast steps in training.
+    every
+        Steps between the starts of training windows.
+    free
+        Steps of a free run.
+    starts
+        Number of free runs, from states of the test part.
     """
-    states = series()
-    mean, deviation = states[TRAINING].mean(), states[TRAINING].std()
-    normal = ((states - mean) / deviation).float()
-    training = _batches(windows(normal, TRAINING, past + steps, every), 256, shuffle=True)
-    chosen = windows(normal, VALIDATION, past + _HORIZON, 5)
-    test = windows(normal, TEST, past + _HORIZON)
-    spin_up = windows(normal.double(), TEST, past + free, 1)
-    spin_up = spin_up[:: max(1, len(spin_up) // starts)][:starts]
 
-    table, selection, runs, findings = {}, {}, {}, []
-    for name, build in _models(hidden).items():
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            model = build()
+    epochs: int = 40
+    hidden: int = 64
+    past: int = 10
+    steps: int = 5
+    every: int = 1
+    free: int = 1000
+    starts: int = 20
+
+
+def compare_forecasts(folder: Path, options: ForecastOptions) -> list[Finding]:
+    """Compare Lorenz-63 forecast models by their skill relative to persistence and by their free runs.
+
+    The epoch with the highest skill on the validation windows is kept. Writes ``explained.csv``, three
+    figures and a checkpoint of each model.
+    """
+    series = simulate_series()
+    mean, deviation = series[TRAINING].mean(), series[TRAINING].std()
+    normalised = ((series - mean) / deviation).float()
+    past = options.past
+    training = _make_loader(
+        cut_windows(normalised, TRAINING, past + options.steps, options.every), 256, shuffle=True
+    )
+    validation = cut_windows(normalised, VALIDATION, past + _HORIZON, 5)
+    test = cut_windows(normalised, TEST, past + _HORIZON)
+
+    skill, validation_skill, models, findings = {}, {}, {}, []
+    for name, build in _list_models(options.hidden).items():
         task = train_task(
-            Forecasts(model, past, steps, learning_rate=1e-2),
+            Forecasting(build_with_seed(build, options.seed), past, options.steps, learning_rate=1e-2),
             training,
-            _batches(chosen, 1024),
-            epochs=epochs,
+            _make_loader(validation, 1024),
+            epochs=options.epochs,
             monitor="unexplained",
             clip=1.0,
-            seed=seed,
-            device=device,
-            quiet=quiet,
+            seed=options.seed,
+            device=options.device,
+            quiet=options.quiet,
         )
-        options = {"model": name, "hidden": hidden, "mean": float(mean), "deviation": float(deviation)}
-        saved = {"state_dict": task.model.state_dict(), "options": options}
-        torch.save(saved, folder / f"{name.lower().replace(' ', '-')}.pt")
-        table[name] = explained(task.model, test, past)
-        selection[name] = float(explained(task.model, chosen, past)[-1])
-        findings += _skill(name, table[name])
-        runs[name] = task.model.double()
+        settings = {
+            "model": name, "hidden": options.hidden, "mean": float(mean), "deviation": float(deviation)
+        }  # fmt: skip
+        save_network(folder / f"{name.lower().replace(' ', '-')}.pt", task.model, settings)
+        skill[name] = score_forecast(task.model, test, past)
+        validation_skill[name] = float(score_forecast(task.model, validation, past)[-1])
+        findings += _list_skill(name, skill[name])
+        models[name] = task.model.double()
 
-    best = max(selection, key=lambda name: selection[name])
+    best = max(validation_skill, key=lambda name: validation_skill[name])
     findings.append(
-        Finding(f"best on validation ({best}), {_HORIZON} steps", float(table[best][-1]), at_least=0.999)
+        Finding(
+            f"best model on validation windows ({best}): skill at {_HORIZON} steps",
+            float(skill[best][-1]),
+            at_least=0.999,
+        )
     )
-    pd.DataFrame(table, index=pd.RangeIndex(1, _HORIZON + 1, name="steps")).to_csv(folder / "explained.csv")
-    figures.horizon(folder / "horizon.png", {name: 1 - values for name, values in table.items()})
-    truth = spin_up[:, past:]
-    climate = normal[_CLIMATE].double()
-    true_step = OneStep(_Normalised(mean, deviation))
-    free_runs = {}
-    for name, model in {"true equations": true_step, **runs}.items():
-        free_runs[name], more = _free_run(name, model, spin_up[:, :past], free, climate)
-        findings += more
-    back = {name: run * deviation + mean for name, run in free_runs.items()}
-    figures.trajectories(
-        folder / "trajectories.png",
-        truth[0] * deviation + mean,
-        {name: run[0] for name, run in back.items()},
-    )
-    figures.attractors(folder / "attractor.png", truth * deviation + mean, back)
-    return findings
+    pd.DataFrame(skill, index=pd.RangeIndex(1, _HORIZON + 1, name="steps")).to_csv(folder / "explained.csv")
+    figures.draw_error_growth(folder / "horizon.png", {name: 1 - values for name, values in skill.items()})
+    models = {"true equations": OneStep(_NormalisedTendency(mean, deviation)), **models}
+    return findings + _compare_free_runs(folder, models, normalised.double(), mean, deviation, options)
 
 
-def _models(hidden: int) -> dict[str, Callable[[], Model]]:
+def _list_models(hidden: int) -> dict[str, Callable[[], Model]]:
     return {
         "linear AR": lambda: OneStep(zero_weights(nn.Linear(3, 3)), euler),
         "MLP Euler": lambda: OneStep(make_mlp(3, hidden), euler),
@@ -116,28 +132,20 @@ def _models(hidden: int) -> dict[str, Callable[[], Model]]:
     }
 
 
-# The course's figures for MLP-RK4, and the bars: (reference, at least) at one step and at the horizon.
-_COURSE: dict[str, tuple[tuple[float | None, float | None], ...]] = {
-    "MLP RK4": ((0.9945, 0.9950), (0.9869, 0.9880)),
-    "LSTM": ((None, 0.99), (None, None)),
-    "GRU": ((None, 0.99), (None, None)),
-}
-
-
-def _skill(name: str, values: Tensor) -> list[Finding]:
+def _list_skill(name: str, skill: Tensor) -> list[Finding]:
     first, last = _COURSE.get(name, ((None, None), (None, None)))
     return [
-        Finding(f"{name}, variance explained, 1 step", float(values[0]), *first),
-        Finding(f"{name}, variance explained, {_HORIZON} steps", float(values[-1]), *last),
+        Finding(f"{name}: skill at 1 step", float(skill[0]), *first),
+        Finding(f"{name}: skill at {_HORIZON} steps", float(skill[-1]), *last),
     ]
 
 
-def _batches(window: Tensor, size: int, shuffle: bool = False) -> DataLoader[tuple[Tensor, ...]]:
-    return DataLoader(TensorDataset(window.contiguous()), size, shuffle=shuffle)
+def _make_loader(windows: Tensor, batch: int, shuffle: bool = False) -> DataLoader[tuple[Tensor, ...]]:
+    return DataLoader(TensorDataset(windows.contiguous()), batch, shuffle=shuffle)
 
 
-class _Normalised(nn.Module):
-    """The true tendency in normalised states, time counted in steps."""
+class _NormalisedTendency(nn.Module):
+    """The true tendency of normalised states, with time counted in steps."""
 
     def __init__(self, mean: Tensor, deviation: Tensor) -> None:
         super().__init__()
@@ -147,18 +155,43 @@ class _Normalised(nn.Module):
         return DT * tendency(state * self.deviation + self.mean) / self.deviation
 
 
+def _compare_free_runs(
+    folder: Path,
+    models: dict[str, Model],
+    normalised: Tensor,
+    mean: Tensor,
+    deviation: Tensor,
+    options: ForecastOptions,
+) -> list[Finding]:
+    """Score free runs of the models from states of the test part by their climate, and draw them."""
+    windows = cut_windows(normalised, TEST, options.past + options.free, 1)
+    windows = windows[:: max(1, len(windows) // options.starts)][: options.starts]
+    past, truth = windows[:, : options.past], windows[:, options.past :] * deviation + mean
+    climate = normalised[_CLIMATE]
+    runs, findings = {}, []
+    for name, model in models.items():
+        run, distance, exponent = _run_freely(model, past, options.free, climate)
+        runs[name] = run * deviation + mean
+        reference = _LYAPUNOV if name != "true equations" else None
+        findings += [
+            Finding(f"{name}: Wasserstein distance of the free runs from the climate", distance),
+            Finding(f"{name}: largest Lyapunov exponent", exponent, reference),
+        ]
+    figures.draw_trajectories(
+        folder / "trajectories.png", truth[0], {name: run[0] for name, run in runs.items()}
+    )
+    figures.draw_attractors(folder / "attractor.png", truth, runs)
+    return findings
+
+
 @torch.no_grad()
-def _free_run(
-    name: str, model: Model, past: Tensor, steps: int, climate: Tensor
-) -> tuple[Tensor, list[Finding]]:
-    """Free runs (batch, steps, 3), their distance from the climate (time, 3) and their largest exponent."""
-    run = forecast(model, past, steps).nan_to_num(_BEYOND, _BEYOND, -_BEYOND).clamp(-_BEYOND, _BEYOND)
+def _run_freely(model: Model, past: Tensor, steps: int, climate: Tensor) -> tuple[Tensor, float, float]:
+    """Run a model freely: states (batch, steps, 3), distance from the climate (time, 3), largest exponent.
+
+    The distance is that of Wasserstein between the histograms, averaged over the components.
+    """
+    run = forecast(model, past, steps).nan_to_num(_LIMIT, _LIMIT, -_LIMIT).clamp(-_LIMIT, _LIMIT)
     distance = sum(
         wasserstein_distance(run[..., component].flatten(), climate[:, component]) for component in range(3)
     )
-    exponent = estimate_lyapunov_exponent(model, model.start(past), steps, DT)
-    reference = 0.906 if name != "true equations" else None
-    return run, [
-        Finding(f"{name}, free run, Wasserstein distance of the histograms", distance / 3),
-        Finding(f"{name}, free run, largest Lyapunov exponent", exponent, reference),
-    ]
+    return run, distance / 3, estimate_lyapunov_exponent(model, model.start(past), steps, DT)

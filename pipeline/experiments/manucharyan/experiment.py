@@ -1,14 +1,16 @@
 """Sea surface height and the deep flow from altimeter tracks (Manucharyan, Siegelman and Klein 2021,
 doi:10.1029/2019MS001965).
 
-A residual network sees two-layer turbulence along the tracks of ten days before and after, and says the
-surface everywhere and the flow of the lower layer. Linear, optimal and dynamical interpolation see the same.
+A residual network maps the surface and the flow of the lower layer of two-layer turbulence from the tracks of
+ten days before and after. Linear, optimal and dynamical interpolation use the same tracks.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,18 +27,29 @@ from ...training.features import NetworkInputs
 from ...training.tasks import Correction
 from ...training.trainer import train_task
 from ..findings import Finding
+from ..options import TrainingOptions
+from ..skill import compute_skill, correlate_fields
+from ..training import build_with_seed
 from . import figures
-from .data import REACH, Sampling, Statistics, dynamical, flow, linear, statistics
+from .data import (
+    REACH,
+    Covariances,
+    Sampling,
+    estimate_covariances,
+    interpolate_delaunay,
+    interpolate_dynamically,
+    simulate_heights,
+)
 from .masked_heights import (
+    FORECAST_ERRORS,
     GUESS_REACH,
-    SHARES,
     WINDOW,
-    Under,
-    observed_with_noise,
-    prepared,
-    seen_under,
-    segments,
-    surroundings,
+    SamplingCycle,
+    make_static_features,
+    make_training_inputs,
+    mask_heights,
+    observe_surface,
+    prepare_cycle,
 )
 
 _log = logging.getLogger(__name__)
@@ -45,263 +58,282 @@ _NETWORK: dict[str, Any] = {
     "class_path": "oceanfill.models.resnet.ResNet",
     "init_args": {"width": 48, "steps": 8, "fold": 2},
 }
-_WRAP = 16  # cells by which the square is continued when a network is tested
+_MARGIN = 16  # cells by which the periodic square is continued for predictions
+_REGRESSION = "regression on the true surface"
 
 
-def manucharyan(
-    folder: Path,
-    *,
-    cells: int = 64,
-    length: float = 1e6,
-    beta: float = 1e-11,
-    deformation_radius: float = 30e3,
-    thickness_ratio: float = 0.25,
-    shear: float = 0.1,
-    drag: float = 2e-6,
-    dt: float = 4320.0,
-    members: int = 8,
-    spin_up: float = 3.0,
-    years: float = 3.0,
-    tracks: tuple[int, ...] = (5, 3, 8),
-    repeats: tuple[int, ...] = (10, 5, 20),
-    network: dict[str, Any] = _NETWORK,
-    epochs: int = 100,
-    minutes: float | None = 4.0,
-    batch: int = 8,
-    learning_rate: float = 2e-3,
-    test_days: int = 60,
-    seed: int = 0,
-    device: str = "cpu",
-    quiet: bool = True,
-) -> list[Finding]:
-    """Residual networks map sea surface height from tracks, and the deep flow, better than what they correct.
+@dataclass(frozen=True, kw_only=True)
+class TurbulenceOptions(TrainingOptions):
+    """Options of the mapping of two-layer turbulence.
 
-    Turbulence in ``members`` squares of ``cells`` to a side (lengths in m, ``shear`` in m/s, ``beta`` in
-    1/(m s), ``drag`` in 1/s, ``dt`` in s); the last member tests, the one before chooses, the others train.
-    Of ``tracks`` a direction and ``repeats`` in days the first ones are the sampling of the main figures;
-    each other one is a row too, with the first of the other kind. A network is trained once for all
-    samplings, for ``minutes`` at most. Skill is 1 - error variance / variance. Writes ``flow.zarr``,
-    ``maps.png``, ``skill.png``, and ``ssh.ckpt``, with which ``oceanfill fill --checkpoint`` fills a file.
+    Parameters
+    ----------
+    cells
+        Grid cells along a side of the square.
+    length
+        Side of the square, in m.
+    beta
+        Meridional gradient of the Coriolis parameter, in 1/(m s).
+    deformation_radius
+        Deformation radius, in m.
+    thickness_ratio
+        Thickness of the upper layer relative to the lower one.
+    shear
+        Velocity difference between the layers, in m/s.
+    drag
+        Bottom drag, in 1/s.
+    dt
+        Time step, in s.
+    members
+        Number of simulations: the last one tests, the one before validates, the others train.
+    spin_up
+        Spin-up, in years.
+    years
+        Length of the simulations after the spin-up, in years.
+    tracks
+        Numbers of tracks in each direction; the first one is that of the main figures.
+    repeats
+        Repeat periods in days; the first one is that of the main figures.
+    network
+        ``class_path`` and ``init_args`` of the network.
+    minutes
+        Time limit of each training, in minutes.
+    test_days
+        Number of test dates.
+    """
+
+    cells: int = 64
+    length: float = 1e6
+    beta: float = 1e-11
+    deformation_radius: float = 30e3
+    thickness_ratio: float = 0.25
+    shear: float = 0.1
+    drag: float = 2e-6
+    dt: float = 4320.0
+    members: int = 8
+    spin_up: float = 3.0
+    years: float = 3.0
+    tracks: tuple[int, ...] = (5, 3, 8)
+    repeats: tuple[int, ...] = (10, 5, 20)
+    network: dict[str, Any] = field(default_factory=_NETWORK.copy)
+    epochs: int = 100
+    minutes: float | None = 4.0
+    batch: int = 8
+    learning_rate: float = 2e-3
+    test_days: int = 60
+
+
+def map_turbulence(folder: Path, options: TurbulenceOptions) -> list[Finding]:
+    """Map sea surface height and the deep flow from altimeter tracks with residual networks.
+
+    Each network is trained once for all samplings: the first track number with each repeat period, and the
+    first repeat period with each track number. Skill is 1 - error variance / variance. Writes ``flow.zarr``,
+    ``maps.png``, ``skill.png``, and ``ssh.ckpt``, which ``oceanfill fill --checkpoint`` applies to a file.
     """
     model = TwoLayer(
-        cells,
-        length,
-        beta,
-        deformation_radius,
-        thickness_ratio,
-        shear,
-        0.0,
-        drag,
-        dt,
-        "exponential",
-        device=device,
+        cells=options.cells,
+        length=options.length,
+        beta=options.beta,
+        deformation_radius=options.deformation_radius,
+        thickness_ratio=options.thickness_ratio,
+        upper=options.shear,
+        lower=0.0,
+        drag=options.drag,
+        dt=options.dt,
+        filter="exponential",
+        device=options.device,
     )
-    heights = flow(
-        model, folder / "flow.zarr", members=members, years=years, spin_up=spin_up, seed=seed, quiet=quiet
+    heights = simulate_heights(
+        model,
+        folder / "flow.zarr",
+        members=options.members,
+        years=options.years,
+        spin_up=options.spin_up,
+        seed=options.seed,
+        quiet=options.quiet,
     )
-    known = statistics(heights[:-2], 2 * REACH + GUESS_REACH)
-    spread = float(known.surface[len(known.surface) // 2, 0, 0]) ** 0.5
-    samplings = [Sampling(tracks[0], repeats[0])]
-    samplings += [Sampling(number, repeats[0]) for number in tracks[1:]]
-    samplings += [Sampling(tracks[0], number) for number in repeats[1:]]
-    under = [prepared(sampling, known, cells) for sampling in samplings]
+    covariances = estimate_covariances(heights[:-2], 2 * REACH + GUESS_REACH)
+    spread = float(covariances.surface[len(covariances.surface) // 2, 0, 0]) ** 0.5
+    (tracks, *other_tracks), (repeat, *other_repeats) = options.tracks, options.repeats
+    samplings = [Sampling(tracks, repeat)]
+    samplings += [Sampling(number, repeat) for number in other_tracks]
+    samplings += [Sampling(tracks, number) for number in other_repeats]
+    cycles = [prepare_cycle(sampling, covariances, options.cells) for sampling in samplings]
 
-    rng = np.random.default_rng(seed)
-    training = segments(heights[:-2], under, spread, rng)
-    chosen = segments(heights[-2:-1], under[:1], spread, rng)
-    trained = {}
-    for layer in ("surface", "deep"):
-        torch.manual_seed(seed)
-        trained[layer] = _trained(
-            Correction(network, WINDOW, learning_rate),
-            [pair[layer == "deep"] for pair in training],
-            chosen[0][layer == "deep"],
-            epochs=epochs,
-            minutes=minutes,
-            batch=batch,
-            seed=seed,
-            device=device,
-            quiet=quiet,
-        )
-    _ignore_place_and_season(trained["surface"])
-    save_checkpoint(trained["surface"], folder / "ssh.ckpt")
+    rng = np.random.default_rng(options.seed)
+    training = make_training_inputs(heights[:-2], cycles, spread, rng)
+    validation = make_training_inputs(heights[-2:-1], cycles[:1], spread, rng)
+    tasks = {
+        layer: _train([inputs[number] for inputs in training], validation[0][number], options)
+        for number, layer in enumerate(("surface", "deep"))
+    }
+    ignore_place_and_season(tasks["surface"])
+    save_checkpoint(tasks["surface"], folder / "ssh.ckpt")
 
-    share = _best_share(model, heights[-2], under[0], rng, test_days)
+    forecast_error = _choose_forecast_error(model, heights[-2], cycles[0], rng, options.test_days)
+    day_in_cells = _convert_day_to_cells(covariances)
     findings: list[Finding] = []
     skills: dict[Sampling, dict[str, float]] = {}
-    for number, one in enumerate(under):
-        truth, maps = _tested(model, heights[-1], one, trained, spread, share, test_days, known, rng)
-        surface = {name: skill(truth[:, 0], found) for name, found in maps["surface"].items()}
-        skills[one.sampling] = surface
-        deep = {name: correlation(truth[:, 1], found) for name, found in maps["deep"].items()}
-        if number == 0:
-            figures.maps(folder / "maps.png", truth, one, maps)
-        findings += _rows(one.sampling, length, surface, deep, main=number == 0)
-    figures.skill(folder / "skill.png", skills, length, len(tracks))
+    for cycle in cycles:
+        observations = observe_surface(heights[-1], rng)
+        days = _choose_days(heights[-1], options.test_days)
+        optimal, dynamical = _interpolate(model, observations, cycle, forecast_error, days)
+        linear = interpolate_delaunay(observations, cycle.observed, 0, days, day_in_cells)
+        maps = _apply_networks(tasks, heights[-1], observations, cycle, spread, days)
+        maps["surface"] = {"linear": linear, "optimal": optimal, "dynamical": dynamical, **maps["surface"]}
+        maps["deep"] = {_REGRESSION: heights[-1][days, 0], **maps["deep"]}
+        truth = heights[-1][days]
+        surface = {name: score_map(estimate, truth[:, 0]) for name, estimate in maps["surface"].items()}
+        deep = {name: correlate_fields(estimate, truth[:, 1]) for name, estimate in maps["deep"].items()}
+        skills[cycle.sampling] = surface
+        main = cycle is cycles[0]
+        if main:
+            figures.draw_maps(folder / "maps.png", truth, cycle.observed, maps)
+        findings += _list_findings(cycle.sampling, options.length, surface, deep, main)
+    figures.draw_skill(folder / "skill.png", skills, options.length, len(options.tracks))
     return findings
 
 
-def skill(truth: Tensor, found: Tensor) -> float:
-    """1 - error variance / variance, of all cells and days together."""
-    return float(1 - (found - truth).square().mean() / truth.square().mean())
+def score_map(estimate: Tensor, truth: Tensor) -> float:
+    """Compute 1 - error variance / variance over all cells and days; the mean of heights is zero."""
+    return float(compute_skill(estimate, truth, torch.zeros_like(truth)))
 
 
-def correlation(truth: Tensor, found: Tensor) -> float:
-    """Of all cells and days together; the mean of both is zero by construction."""
-    return float((truth * found).sum() / (truth.square().sum() * found.square().sum()).sqrt())
+def ignore_place_and_season(task: Correction) -> None:
+    """Set the weights of position and season in the first layer to zero, in place.
+
+    These inputs are zero in training, so their weights stay at their random initial values, which would add
+    noise on a file that has positions and seasons.
+    """
+    first = next(layer for layer in task.network.modules() if isinstance(layer, torch.nn.Conv2d))
+    folded = first.in_channels // (2 * WINDOW + 5)
+    with torch.no_grad():
+        for channel in (2 * WINDOW, 2 * WINDOW + 1, 2 * WINDOW + 3, 2 * WINDOW + 4):
+            first.weight[:, channel * folded : (channel + 1) * folded] = 0
 
 
-def _trained(
-    task: Correction,
-    scenes: Sequence[NetworkInputs],
-    chosen: NetworkInputs,
-    *,
-    epochs: int,
-    minutes: float | None,
-    batch: int,
-    seed: int,
-    device: str,
-    quiet: bool,
+def _train(
+    training: Sequence[NetworkInputs], validation: NetworkInputs, options: TurbulenceOptions
 ) -> Correction:
-    cells, longest = scenes[0].anomaly.shape[-1], max(scene.anomaly.shape[1] for scene in (*scenes, chosen))
-    around = surroundings(cells, longest)
-    patches = Patches(list(scenes), around, WINDOW, cells, turned=0.0, seed=seed)
-    dates = np.zeros(chosen.anomaly.shape, bool)
-    dates[:, :: max(1, dates.shape[1] // 25)] = True
+    task = build_with_seed(partial(Correction, options.network, WINDOW, options.learning_rate), options.seed)
+    days = max(inputs.anomaly.shape[1] for inputs in (*training, validation))
+    static = make_static_features(options.cells, days)
+    patches = Patches(list(training), static, WINDOW, options.cells, turned=0.0, seed=options.seed)
+    validated = np.zeros(validation.anomaly.shape, bool)
+    validated[:, :: max(1, validated.shape[1] // 25)] = True
     return train_task(
         task,
-        patches.loader(batch),
-        DataLoader(Dates(chosen, around, WINDOW, dates), batch_size=1),
-        epochs=epochs,
+        patches.loader(options.batch),
+        DataLoader(Dates(validation, static, WINDOW, validated), batch_size=1),
+        epochs=options.epochs,
         monitor="held_out",
         averaged_over=100,
-        time_budget=minutes,
+        time_budget=options.minutes,
         clip=1.0,
         mixed=True,
-        seed=seed,
-        device=device,
-        quiet=quiet,
+        seed=options.seed,
+        device=options.device,
+        quiet=options.quiet,
     )
 
 
-def _ignore_place_and_season(task: Correction) -> None:
-    """Weights of inputs that were zero throughout the training are as they were drawn: make them zero.
-
-    On a file with places and seasons they would add what nothing was learnt of.
-    """
-    first = next(layer for layer in task.network.modules() if isinstance(layer, torch.nn.Conv2d))
-    each = first.in_channels // (2 * WINDOW + 5)
-    with torch.no_grad():
-        for channel in (2 * WINDOW, 2 * WINDOW + 1, 2 * WINDOW + 3, 2 * WINDOW + 4):
-            first.weight[:, channel * each : (channel + 1) * each] = 0
-
-
-def _corrected(task: Correction, scene: NetworkInputs, guess: tuple[Tensor, Tensor], days: Tensor) -> Tensor:
-    """(days, y, x) of the task, on the square continued over its ends."""
-    wrapped = [functional.pad(part, 4 * [_WRAP], mode="circular") for part in vars(scene).values()]
-    around = surroundings(wrapped[0].shape[-1], wrapped[0].shape[1])
-    inner = slice(_WRAP, -_WRAP)
-    mean, error = guess
-    dates = Dates(NetworkInputs(*wrapped), around, WINDOW)
-    with torch.no_grad():
-        said = [task(dates[int(day)][0][None])[0][0, 0, inner, inner] for day in days]
-    return mean[days] + error[days] * torch.stack(said)
-
-
-def _test_dates(heights: Tensor, count: int) -> Tensor:
-    """``count`` days, spread over the member, as far from its ends as what is seen of them reaches."""
+def _choose_days(heights: Tensor, count: int) -> Tensor:
+    """Choose ``count`` evenly spaced days whose observations all lie within the member."""
     return torch.linspace(2 * REACH, len(heights) - 2 * REACH - 1, count).round().long()
 
 
-def _carried(
-    model: TwoLayer, observations: Tensor, under: Under, share: float, days: Tensor
+def _interpolate(
+    model: TwoLayer, observations: Tensor, cycle: SamplingCycle, forecast_error: float, days: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """(days, y, x) by optimal interpolation and by dynamical interpolation between its maps."""
-    turn = days % under.sampling.repeat
+    """Map (days, y, x) by optimal interpolation, and by dynamical interpolation between its maps."""
+    cycle_day = days % cycle.sampling.repeat
     maps = torch.empty(3, len(days), *observations.shape[-2:])
-    for day, which in enumerate(under.best):
-        for k, one in enumerate(which):
-            maps[k, turn == day] = one.estimate(observations, days[turn == day])
-    best, before, after = maps
+    for day, interpolations in enumerate(cycle.optimal):
+        for number, one in enumerate(interpolations):
+            maps[number, cycle_day == day] = one.estimate(observations, days[cycle_day == day])
+    optimal, before, after = maps
+    corrections = cycle.corrections[forecast_error]
     with torch.no_grad():
-        carried = dynamical(model, before, after, observations, under.seen, 0, days, under.daily[share])
-    return best, carried
+        dynamical = interpolate_dynamically(
+            model, before, after, observations, cycle.observed, 0, days, corrections
+        )
+    return optimal, dynamical
 
 
-def _best_share(
-    model: TwoLayer, heights: Tensor, under: Under, rng: np.random.Generator, count: int
+def _choose_forecast_error(
+    model: TwoLayer, heights: Tensor, cycle: SamplingCycle, rng: np.random.Generator, count: int
 ) -> float:
-    """Of `SHARES`, by the skill on the member that chooses."""
-    observations, days = observed_with_noise(heights, rng), _test_dates(heights, max(1, count // 4))
-    found = {
-        share: skill(heights[days, 0], _carried(model, observations, under, share, days)[1])
-        for share in SHARES
+    """Choose among `FORECAST_ERRORS` by the skill of dynamical interpolation on the validation member."""
+    observations, days = observe_surface(heights, rng), _choose_days(heights, max(1, count // 4))
+    skills = {
+        share: score_map(_interpolate(model, observations, cycle, share, days)[1], heights[days, 0])
+        for share in FORECAST_ERRORS
     }
-    _log.info("dynamical interpolation, skill by forecast error: %s", found)
-    return max(found, key=lambda share: found[share])
+    _log.info("skill of dynamical interpolation by relative forecast error: %s", skills)
+    return max(skills, key=lambda share: skills[share])
 
 
-def _tested(
-    model: TwoLayer,
+def _apply_networks(
+    tasks: dict[str, Correction],
     heights: Tensor,
-    under: Under,
-    trained: dict[str, Correction],
+    observations: Tensor,
+    cycle: SamplingCycle,
     spread: float,
-    share: float,
-    count: int,
-    known: Statistics,
-    rng: np.random.Generator,
-) -> tuple[Tensor, dict[str, dict[str, Tensor]]]:
-    """Truth (days, 2, y, x), and the maps (days, y, x) of both layers by each method."""
-    observations, days = observed_with_noise(heights, rng), _test_dates(heights, count)
-    best, carried = _carried(model, observations, under, share, days)
-    part = seen_under(heights[None], observations[None], under, torch.zeros(1, dtype=torch.long))
-    ((surface, deep),) = part.scenes(spread)
-    guess = {layer: (mean[0], error[0]) for layer, (mean, error) in part.guess.items()}
-    day_in_cells = _day_in_cells(known)
-    maps = {
-        "surface": {
-            "linear": linear(observations, under.seen, 0, days, day_in_cells),
-            "optimal": best,
-            "dynamical": carried,
-            "network": _corrected(trained["surface"], surface, guess["surface"], days - REACH),
-        },
+    days: Tensor,
+) -> dict[str, dict[str, Tensor]]:
+    """Map (days, y, x) both layers with the networks; of the deep layer also return the first guess."""
+    masked = mask_heights(heights[None], observations[None], cycle, torch.zeros(1, dtype=torch.long))
+    ((surface, deep),) = masked.make_inputs(spread)
+    inner = days - REACH
+    guess = {layer: (mean[0, inner], error[0, inner]) for layer, (mean, error) in masked.first_guess.items()}
+    return {
+        "surface": {"network": _correct(tasks["surface"], surface, guess["surface"], inner)},
         "deep": {
-            "regression on the true surface": heights[days, 0],
-            "linear from the tracks": guess["deep"][0][days - REACH],
-            "network": _corrected(trained["deep"], deep, guess["deep"], days - REACH),
+            "linear from the tracks": guess["deep"][0],
+            "network": _correct(tasks["deep"], deep, guess["deep"], inner),
         },
     }
-    return heights[days], maps
 
 
-def _day_in_cells(known: Statistics) -> float:
-    """How many cells away the surface has changed as much as in a day."""
-    longest = len(known.surface) // 2
-    start = known.surface[longest]
-    per_day = start[0, 0] - known.surface[longest + 5, 0, 0]
-    across = (start[0, :8] + start[:8, 0]) / 2
-    return float(np.interp(float(per_day), (start[0, 0] - across).numpy(), np.arange(8))) / 5
+def _correct(
+    task: Correction, inputs: NetworkInputs, first_guess: tuple[Tensor, Tensor], days: Tensor
+) -> Tensor:
+    """Correct the first guess (days, y, x) by the network, on the periodically continued square."""
+    wrapped = [functional.pad(part, 4 * [_MARGIN], mode="circular") for part in vars(inputs).values()]
+    static = make_static_features(wrapped[0].shape[-1], wrapped[0].shape[1])
+    inner = slice(_MARGIN, -_MARGIN)
+    dates = Dates(NetworkInputs(*wrapped), static, WINDOW)
+    with torch.no_grad():
+        residual = [task(dates[int(day)][0][None])[0][0, 0, inner, inner] for day in days]
+    mean, error = first_guess
+    return mean + error * torch.stack(residual)
 
 
-def _rows(
+def _convert_day_to_cells(covariances: Covariances) -> float:
+    """Find the distance in cells over which the surface changes as much as in a day."""
+    longest = len(covariances.surface) // 2
+    now = covariances.surface[longest]
+    change = now[0, 0] - covariances.surface[longest + 5, 0, 0]
+    across = (now[0, :8] + now[:8, 0]) / 2
+    return float(np.interp(float(change), (now[0, 0] - across).numpy(), np.arange(8))) / 5
+
+
+def _list_findings(
     sampling: Sampling, length: float, surface: dict[str, float], deep: dict[str, float], main: bool
 ) -> list[Finding]:
+    """List the scores of a sampling; of the ``main`` one also the differences with their targets."""
     where = f"{length / sampling.tracks / 1000:.0f} km, {sampling.repeat} d"
-    rows = [Finding(f"{where}: surface, {name}", value) for name, value in surface.items()]
-    regression = deep["regression on the true surface"]
-    rows += [
-        Finding(
-            f"{where}: surface, network minus dynamical",
-            surface["network"] - surface["dynamical"],
-            at_least=0,
-        ),
-        Finding(
-            f"{where}: surface, dynamical minus linear", surface["dynamical"] - surface["linear"], at_least=0
-        ),
-    ]
-    rows += [Finding(f"{where}: deep correlation, {name}", value) for name, value in deep.items()]
-    rows.append(
-        Finding(f"{where}: deep, network minus regression", deep["network"] - regression, at_least=0.1)
-    )
-    return rows if main else [row for row in rows if "minus" not in row.what]
+    surface_rows = [Finding(f"{where}: surface skill, {name}", value) for name, value in surface.items()]
+    deep_rows = [Finding(f"{where}: deep correlation, {name}", value) for name, value in deep.items()]
+    if main:
+        surface_rows += [
+            Finding(
+                f"{where}: surface skill, {better} minus {worse}",
+                surface[better] - surface[worse],
+                at_least=0,
+            )
+            for better, worse in (("network", "dynamical"), ("dynamical", "linear"))
+        ]
+        gain = deep["network"] - deep[_REGRESSION]
+        deep_rows.append(Finding(f"{where}: deep correlation, network minus regression", gain, at_least=0.1))
+    return surface_rows + deep_rows

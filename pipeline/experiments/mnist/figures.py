@@ -6,20 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from torch import Tensor
 
-
-def _figure(width: float, height: float) -> Figure:
-    figure = Figure((width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
+from ..figures import make_figure
 
 
-def rows(path: Path, images: Mapping[str, Tensor], count: int = 10) -> None:
-    """Draw the first ``count`` images (batch, 1, y, x) of each name, one row a name, in grey from 0 to 1."""
-    figure = _figure(0.8 * count + 1.6, 0.8 * len(images))
+def draw_images(path: Path, images: Mapping[str, Tensor], count: int = 10) -> None:
+    """Draw the first ``count`` images (batch, 1, y, x) of each name in a row, in grey from 0 to 1."""
+    figure = make_figure(0.8 * count + 1.6, 0.8 * len(images))
     for axes, (name, batch) in zip(
         figure.subplots(len(images), squeeze=False)[:, 0], images.items(), strict=True
     ):
@@ -28,12 +22,12 @@ def rows(path: Path, images: Mapping[str, Tensor], count: int = 10) -> None:
         axes.imshow(strip, cmap="gray", vmin=0, vmax=1)
         axes.set(xticks=[], yticks=[], frame_on=False)
         axes.set_ylabel(name, rotation=0, ha="right", va="center")
-    figure.savefig(path, dpi=120, bbox_inches="tight")  # long names stand out of the figure
+    figure.savefig(path, dpi=120, bbox_inches="tight")  # long names exceed the figure
 
 
-def latent(path: Path, codes: Mapping[str, Tensor], labels: Tensor) -> None:
-    """Draw the first two latent numbers of images for each name, coloured by the digit that they show."""
-    figure = _figure(5 * len(codes) + 0.8, 4.6)
+def draw_latent_space(path: Path, codes: Mapping[str, Tensor], labels: Tensor) -> None:
+    """Draw the first two latent numbers of images for each name, coloured by digit."""
+    figure = make_figure(5 * len(codes) + 0.8, 4.6)
     all_axes = figure.subplots(1, len(codes), squeeze=False)[0]
     for axes, (name, code) in zip(all_axes, codes.items(), strict=True):
         points = axes.scatter(
@@ -44,9 +38,9 @@ def latent(path: Path, codes: Mapping[str, Tensor], labels: Tensor) -> None:
     figure.savefig(path, dpi=120)
 
 
-def learning(path: Path, curves: Mapping[str, list[dict[str, float]]], quantity: str) -> None:
-    """Draw the training and validation error of each epoch, with the epoch that is kept."""
-    figure = _figure(4.5 * len(curves), 3.6)
+def draw_learning_curves(path: Path, curves: Mapping[str, list[dict[str, float]]], quantity: str) -> None:
+    """Draw the training and validation error of each epoch and mark the epoch that is kept."""
+    figure = make_figure(4.5 * len(curves), 3.6)
     for axes, (name, epochs) in zip(
         figure.subplots(1, len(curves), squeeze=False)[0], curves.items(), strict=True
     ):
@@ -61,13 +55,13 @@ def learning(path: Path, curves: Mapping[str, list[dict[str, float]]], quantity:
     figure.savefig(path, dpi=120)
 
 
-def modes(path: Path, patterns: Mapping[str, Tensor], origin: str = "upper") -> None:
-    """Draw patterns (count, y, x) of each name, one row a name, each on its own scale around zero.
+def draw_modes(path: Path, patterns: Mapping[str, Tensor], origin: str = "upper") -> None:
+    """Draw patterns (count, y, x) of each name, one row per name, each on its own scale around zero.
 
-    ``origin`` is where the first y is: ``upper`` in images, ``lower`` in maps from south to north.
+    ``origin`` is ``upper`` for images and ``lower`` for maps whose first row is the southernmost.
     """
     count = max(len(batch) for batch in patterns.values())
-    figure = _figure(1.3 * count + 1.2, 1.2 * len(patterns))
+    figure = make_figure(1.3 * count + 1.2, 1.2 * len(patterns))
     for line, (name, batch) in zip(
         figure.subplots(len(patterns), count, squeeze=False), patterns.items(), strict=True
     ):
@@ -79,9 +73,9 @@ def modes(path: Path, patterns: Mapping[str, Tensor], origin: str = "upper") -> 
     figure.savefig(path, dpi=120)
 
 
-def bars(path: Path, groups: Mapping[str, Mapping[str, float]], quantity: str) -> None:
+def draw_bars(path: Path, groups: Mapping[str, Mapping[str, float]], quantity: str) -> None:
     """Draw a bar for each name within each group."""
-    figure = _figure(6, 3.6)
+    figure = make_figure(6, 3.6)
     axes = figure.subplots()
     names = list(next(iter(groups.values())))
     for number, name in enumerate(names):

@@ -1,10 +1,11 @@
-"""Digits without their noise, their holes and their coarse pixels, by networks and by what needs none."""
+"""Restoration of digits (denoising, inpainting, super-resolution) by networks and by reference methods."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Generator, Tensor, nn
@@ -17,234 +18,242 @@ from torchmetrics.functional.image import (
 from ....models import fourdvarnet
 from ....models.fourdvarnet import FourDVarNet, RecurrentSolver
 from ..findings import Finding
-from ..image_tasks import Assimilated, Restoration, built, fitted, keep, pairs
+from ..training import build_with_seed, fit, make_loader, save_network
 from . import figures
-from .digits import SHAPE, load_digits
-from .pca import Components, chosen, components, restored
+from .digits import SHAPE
+from .options import DigitTrainingOptions
+from .pca import PrincipalComponents, fit_components, select_components
+from .tasks import Restoration, VariationalCorrection, build_image_network
 
-UNET: dict[str, Any] = {
+_UNET: dict[str, Any] = {
     "class_path": "oceanfill.models.unet.UNet",
     "init_args": {"widths": [16, 32, 64], "norm": "batch"},
 }
-_COUNTS = (8, 16, 32, 64, 128)  # of components that a validation chooses from
-_PIXEL_VARIANCE = 1e-2  # of what the components leave out, where nothing is noise
+_COUNTS = (8, 16, 32, 64, 128)  # candidate numbers of principal components
+_PIXEL_VARIANCE = 1e-2  # of what the components leave out, for pixels without noise
 
 Degrade = Callable[[Tensor, Generator | None], Tensor]  # images to a network's inputs
 
 
-def noisy(images: Tensor, noise: float, draws: Generator | None = None) -> Tensor:
-    """Images (batch, 1, y, x) with Gaussian noise of this standard deviation."""
-    return images + noise * torch.randn(images.shape, generator=draws)
+@dataclass(frozen=True, kw_only=True)
+class RestorationOptions(DigitTrainingOptions):
+    """Options of every restoration of digits.
+
+    Parameters
+    ----------
+    network
+        ``class_path`` and ``init_args`` of the network.
+    """
+
+    network: dict[str, Any] = field(default_factory=_UNET.copy)
 
 
-def hidden_pixels(images: Tensor, share: float, draws: Generator | None = None) -> Tensor:
-    """Images without a ``share`` of their pixels: (batch, 2, y, x), values or 0, and 1 where known."""
-    known = (torch.rand(images.shape, generator=draws) >= share).to(images)
+@dataclass(frozen=True, kw_only=True)
+class DenoiseOptions(RestorationOptions):
+    """Options of the denoising of digits.
+
+    Parameters
+    ----------
+    noise
+        Standard deviation of the noise, for pixels between 0 and 1.
+    """
+
+    noise: float = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class InpaintOptions(RestorationOptions):
+    """Options of the inpainting of digits.
+
+    Parameters
+    ----------
+    share
+        Fraction of the pixels hidden at random.
+    side
+        Side of the square hole, in pixels.
+    iterations
+        Iterations of 4DVarNet; 0 leaves it out.
+    """
+
+    share: float = 0.75
+    side: int = 12
+    iterations: int = 5
+    epochs: int = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class SuperresolveOptions(RestorationOptions):
+    """Options of the super-resolution of digits.
+
+    Parameters
+    ----------
+    factor
+        Side of the blocks of pixels that are averaged.
+    """
+
+    factor: int = 4
+
+
+def denoise(folder: Path, options: DenoiseOptions) -> list[Finding]:
+    """Denoise digits with a network and with principal components.
+
+    Writes a figure and a checkpoint.
+    """
+    noise = options.noise
+    return _compare(folder, "noise", lambda images, rng: add_noise(images, noise, rng), noise**2, options)
+
+
+def inpaint(folder: Path, options: InpaintOptions) -> list[Finding]:
+    """Fill hidden pixels and square holes of digits with networks and with principal components.
+
+    Known pixels are kept. The networks are the given one and 4DVarNet (Fablet et al. 2021,
+    doi:10.1029/2021MS002572) with two priors, the principal components and a convolutional auto-encoder.
+    Writes a figure and a checkpoint of the given network for each kind of gap.
+    """
+    kinds: dict[str, Degrade] = {
+        "pixels": lambda images, rng: hide_pixels(images, options.share, rng),
+        "square": lambda images, rng: hide_square(images, options.side, rng),
+    }
+    findings = []
+    for name, degrade in kinds.items():
+        findings += _compare(folder, name, degrade, _PIXEL_VARIANCE, options, options.iterations)
+    return findings
+
+
+def superresolve(folder: Path, options: SuperresolveOptions) -> list[Finding]:
+    """Enlarge coarse digits with a network and by bicubic interpolation.
+
+    Writes a figure and a checkpoint.
+    """
+    return _compare(folder, "coarse", lambda images, rng: coarsen(images, options.factor), None, options)
+
+
+def add_noise(images: Tensor, noise: float, rng: Generator | None = None) -> Tensor:
+    """Add Gaussian noise of this standard deviation to images (batch, 1, y, x)."""
+    return images + noise * torch.randn(images.shape, generator=rng)
+
+
+def hide_pixels(images: Tensor, share: float, rng: Generator | None = None) -> Tensor:
+    """Hide a ``share`` of the pixels at random: (batch, 2, y, x), the values (0 if hidden) and the mask."""
+    known = (torch.rand(images.shape, generator=rng) >= share).to(images)
     return torch.cat([images * known, known], dim=1)
 
 
-def hidden_square(images: Tensor, side: int, draws: Generator | None = None) -> Tensor:
-    """Images with a square hole of this side, somewhere inside: (batch, 2, y, x), as `hidden_pixels`."""
+def hide_square(images: Tensor, side: int, rng: Generator | None = None) -> Tensor:
+    """Hide a square of this side at a random place in each image: (batch, 2, y, x), as `hide_pixels`."""
     rows, columns = images.shape[-2:]
 
-    def inside(extent: int) -> Tensor:
-        first = torch.randint(0, extent - side + 1, (len(images), 1), generator=draws)
+    def choose_interval(extent: int) -> Tensor:
+        first = torch.randint(0, extent - side + 1, (len(images), 1), generator=rng)
         place = torch.arange(extent)
         return (place >= first) & (place < first + side)
 
-    hole = inside(rows)[:, None, :, None] & inside(columns)[:, None, None, :]
+    hole = choose_interval(rows)[:, None, :, None] & choose_interval(columns)[:, None, None, :]
     known = (~hole).to(images)
     return torch.cat([images * known, known], dim=1)
 
 
-def enlarged(images: Tensor, factor: int) -> Tensor:
-    """Images seen as means of ``factor`` x ``factor`` pixels, brought back to their grid (bicubic)."""
+def coarsen(images: Tensor, factor: int) -> Tensor:
+    """Average blocks of ``factor`` x ``factor`` pixels and interpolate back to the grid (bicubic)."""
     coarse = functional.avg_pool2d(images, factor)
     return functional.interpolate(coarse, size=images.shape[-2:], mode="bicubic", align_corners=False)
 
 
-def denoise(
-    folder: Path,
-    *,
-    noise: float = 0.5,
-    network: dict[str, Any] = UNET,
-    epochs: int = 10,
-    batch: int = 50,
-    learning_rate: float = 2e-3,
-    training: int | None = None,
-    full: bool = False,
-    seed: int = 0,
-    device: str = "cpu",
-    quiet: bool = True,
-) -> list[Finding]:
-    """A network takes Gaussian noise off digits better than principal components do.
-
-    ``noise`` is its standard deviation, of pixels from 0 to 1. Writes a figure and a checkpoint.
-    """
-    options = _Options(network, epochs, batch, learning_rate, training, full, seed, device, quiet)
-    return _compare(folder, "noise", lambda images, draws: noisy(images, noise, draws), noise**2, options)
-
-
-def interpolate(
-    folder: Path,
-    *,
-    share: float = 0.75,
-    side: int = 12,
-    iterations: int = 5,
-    network: dict[str, Any] = UNET,
-    epochs: int = 8,
-    batch: int = 50,
-    learning_rate: float = 2e-3,
-    training: int | None = None,
-    full: bool = False,
-    seed: int = 0,
-    device: str = "cpu",
-    quiet: bool = True,
-) -> list[Finding]:
-    """Networks fill hidden pixels and square holes of digits better than principal components do.
-
-    A ``share`` of the pixels is hidden at random, or a square of ``side`` pixels. Known pixels are kept.
-    Beside the network there is 4DVarNet (Fablet et al. 2021, doi:10.1029/2021MS002572), with ``iterations``
-    and two priors: those components, and a convolutional auto-encoder. Writes a figure and a checkpoint of
-    the network for each kind of gap.
-    """
-    options = _Options(network, epochs, batch, learning_rate, training, full, seed, device, quiet, iterations)
-    kinds: dict[str, Degrade] = {
-        "pixels": lambda images, draws: hidden_pixels(images, share, draws),
-        "square": lambda images, draws: hidden_square(images, side, draws),
-    }
-    findings = []
-    for name, degrade in kinds.items():
-        findings += _compare(folder, name, degrade, _PIXEL_VARIANCE, options)
-    return findings
-
-
-def superresolve(
-    folder: Path,
-    *,
-    factor: int = 4,
-    network: dict[str, Any] = UNET,
-    epochs: int = 10,
-    batch: int = 50,
-    learning_rate: float = 2e-3,
-    training: int | None = None,
-    full: bool = False,
-    seed: int = 0,
-    device: str = "cpu",
-    quiet: bool = True,
-) -> list[Finding]:
-    """A network enlarges digits better than bicubic interpolation does.
-
-    What it sees are means of ``factor`` x ``factor`` pixels. Writes a figure and a checkpoint.
-    """
-    options = _Options(network, epochs, batch, learning_rate, training, full, seed, device, quiet)
-    return _compare(folder, "coarse", lambda images, draws: enlarged(images, factor), None, options)
-
-
-class _Options(NamedTuple):
-    """How a network is trained."""
-
-    network: dict[str, Any]
-    epochs: int
-    batch: int
-    learning_rate: float
-    training: int | None
-    full: bool
-    seed: int
-    device: str
-    quiet: bool
-    iterations: int = 0  # of 4DVarNet, which is left out with none
+def score_images(images: Tensor, truth: Tensor) -> tuple[float, float]:
+    """Compute the overall PSNR (dB) and the mean SSIM of images (batch, 1, y, x), clipped to [0, 1]."""
+    images = images.clamp(0, 1)
+    similarity = structural_similarity_index_measure(images, truth, data_range=1.0)
+    assert isinstance(similarity, Tensor)
+    return float(peak_signal_noise_ratio(images, truth, data_range=1.0)), float(similarity)
 
 
 def _compare(
-    folder: Path, name: str, degrade: Degrade, noise: float | None, options: _Options
+    folder: Path,
+    name: str,
+    degrade: Degrade,
+    noise: float | None,
+    options: RestorationOptions,
+    iterations: int = 0,
 ) -> list[Finding]:
-    """PSNR and SSIM of degraded test digits, of PCA with this variance of the noise, and of a network.
+    """Score degraded test digits, their restoration by PCA with this noise variance, and by networks.
 
-    Without a variance the degraded digits are bicubic already, and stand for themselves.
+    Without a noise variance the degraded digits are the bicubic interpolation already, and replace PCA.
     """
-    parts = load_digits(options.full)
-    train, selection, test = (
-        parts.training.images[: options.training],
-        parts.validation.images,
-        parts.test.images,
-    )
-    held, shown = (
+    parts = options.load()
+    train, validation, test = (part.images for part in parts)
+    validation_inputs, test_inputs = (
         degrade(images, torch.Generator().manual_seed(options.seed + number))
-        for number, images in enumerate((selection, test))
+        for number, images in enumerate((validation, test))
     )
-    network = built(options.network, shown.shape[1], 1, options.seed)
-    task = _fitted(network, train, held, selection, degrade, options)
-    keep(folder / f"{name}.pt", task.network, options.network)
-    said = {"network": task}
+
+    def train_restoration(network: nn.Module) -> Restoration:
+        return fit(
+            Restoration(network, options.learning_rate),
+            make_loader(train, train, options.batch, lambda images: degrade(images, None), shuffle=True),
+            make_loader(validation_inputs, validation, 500),
+            options,
+        )
+
+    task = train_restoration(build_image_network(options.network, test_inputs.shape[1], options.seed))
+    save_network(folder / f"{name}.pt", task.network, options.network)
+    tasks = {"network": task}
     if noise is None:
-        rivals = {"bicubic": shown}
+        reference = "bicubic"
+        restored = {reference: test_inputs}
     else:
-        pca = chosen(components(train, max(_COUNTS)), _COUNTS, noise, *_known(held), selection)
-        rivals = {"input": shown[:, :1], "PCA": _kept(restored(pca, *_known(shown), noise), shown)}
-        for prior, network in _assimilating(pca, options).items() if options.iterations else ():
-            said[f"4DVarNet, {prior} prior"] = _fitted(network, train, held, selection, degrade, options)
+        reference = "PCA"
+        pca = select_components(
+            fit_components(train, max(_COUNTS)), _COUNTS, noise, *_split_inputs(validation_inputs), validation
+        )
+        estimate = pca.restore(*_split_inputs(test_inputs), noise)
+        restored = {"input": test_inputs[:, :1], reference: _keep_known(estimate, test_inputs)}
+        if iterations:
+            for prior, network in _build_fourdvarnets(pca, iterations, options.seed).items():
+                tasks[f"4DVarNet, {prior} prior"] = train_restoration(network)
     with torch.no_grad():
-        rivals |= {
-            rival: _kept(torch.cat([one(part) for part in shown.split(500)]), shown)
-            for rival, one in said.items()
+        restored |= {
+            method: _keep_known(torch.cat([one(part) for part in test_inputs.split(500)]), test_inputs)
+            for method, one in tasks.items()
         }
-    scores = {rival: quality(images, test) for rival, images in rivals.items()}
-    figures.rows(folder / f"{name}.png", {**rivals, "original": test})
+    figures.draw_images(folder / f"{name}.png", {**restored, "original": test})
+    scores = {method: score_images(images, test) for method, images in restored.items()}
     findings = []
-    for number, measure in enumerate(("PSNR, dB", "SSIM")):
-        findings += [Finding(f"{name}, {rival}, {measure}", score[number]) for rival, score in scores.items()]
-        rival = "bicubic" if noise is None else "PCA"
-        gain = scores["network"][number] - scores[rival][number]
-        findings.append(Finding(f"{name}, network minus {rival}, {measure}", gain, at_least=0))
+    for number, measure in enumerate(("PSNR (dB)", "SSIM")):
+        findings += [
+            Finding(f"{name}: {method}, {measure}", score[number]) for method, score in scores.items()
+        ]
+        gain = scores["network"][number] - scores[reference][number]
+        findings.append(Finding(f"{name}: network minus {reference}, {measure}", gain, at_least=0))
     return findings
 
 
-def _fitted(
-    network: nn.Module, train: Tensor, held: Tensor, selection: Tensor, degrade: Degrade, options: _Options
-) -> Restoration:
-    return fitted(
-        Restoration(network, options.learning_rate),
-        pairs(train, train, options.batch, lambda images: degrade(images, None), shuffle=True),
-        pairs(held, selection, 500),
-        epochs=options.epochs,
-        seed=options.seed,
-        device=options.device,
-        quiet=options.quiet,
-    )
-
-
-def _assimilating(pca: Components, options: _Options) -> dict[str, nn.Module]:
-    """4DVarNet by its prior."""
+def _build_fourdvarnets(
+    pca: PrincipalComponents, iterations: int, seed: int
+) -> dict[str, VariationalCorrection]:
+    """Build 4DVarNet with each prior, keyed by the name of the prior."""
     mean = pca.mean.view(1, *SHAPE)
-    with torch.random.fork_rng():
-        torch.manual_seed(options.seed)
+
+    def build() -> dict[str, VariationalCorrection]:
         priors = {
             "PCA": fourdvarnet.Components(mean, pca.modes),
             "auto-encoder": fourdvarnet.AutoEncoderPrior(1, 16, dimensions=2, kernel=3, scale=2),
         }
         return {
-            name: Assimilated(
-                FourDVarNet(prior, RecurrentSolver(1, 8, dimensions=2, rate=0.2), options.iterations), mean
+            name: VariationalCorrection(
+                FourDVarNet(prior, RecurrentSolver(1, 8, dimensions=2, rate=0.2), iterations), mean
             )
             for name, prior in priors.items()
         }
 
+    return build_with_seed(build, seed)
 
-def _known(inputs: Tensor) -> tuple[Tensor, Tensor]:
-    """Values and what of them is known, both (batch, 1, y, x), of a network's inputs."""
+
+def _split_inputs(inputs: Tensor) -> tuple[Tensor, Tensor]:
+    """Split a network's inputs into values and mask, both (batch, 1, y, x); all is known without a mask."""
     values = inputs[:, :1]
     return values, (inputs[:, 1:] if inputs.shape[1] > 1 else torch.ones_like(values))
 
 
-def _kept(said: Tensor, inputs: Tensor) -> Tensor:
-    """What is said (batch, 1, y, x), except at pixels that the inputs say are known without noise."""
-    return said if inputs.shape[1] == 1 else torch.where(inputs[:, 1:] > 0, inputs[:, :1], said)
-
-
-def quality(images: Tensor, truth: Tensor) -> tuple[float, float]:
-    """PSNR (dB, of the mean square over all) and mean SSIM of images (batch, 1, y, x), held in 0 to 1."""
-    images = images.clamp(0, 1)
-    likeness = structural_similarity_index_measure(images, truth, data_range=1.0)
-    assert isinstance(likeness, Tensor)
-    return float(peak_signal_noise_ratio(images, truth, data_range=1.0)), float(likeness)
+def _keep_known(estimate: Tensor, inputs: Tensor) -> Tensor:
+    """Put the known pixels of the inputs back, if there is a mask and so no noise."""
+    return estimate if inputs.shape[1] == 1 else torch.where(inputs[:, 1:] > 0, inputs[:, :1], estimate)

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 from fields import cloudy_dataset, cloudy_field
+from oceanfill.pipeline.cli.tables import score_table
 from oceanfill.pipeline.errors import InputError
-from oceanfill.pipeline.holdout.score_files import read_truth, score_files, score_table
+from oceanfill.pipeline.holdout.score_files import read_truth, score_files
 from oceanfill.pipeline.io.field import open_field
 
 
