@@ -9,16 +9,23 @@ import torch
 from fields import cloudy_field
 from oceanfill.models.head import gaussian, mixture
 from oceanfill.pipeline.errors import InputError
+from oceanfill.pipeline.settings import Training
 from oceanfill.pipeline.training.checkpoints import load_correction, save_checkpoint
 from oceanfill.pipeline.training.corrections import apply_correction, train_correction
 from oceanfill.pipeline.training.data import GapData
 from oceanfill.pipeline.training.features import count_channels
-from oceanfill.pipeline.training.networks import NETWORKS, Training
+from oceanfill.pipeline.training.networks import NETWORKS
 from oceanfill.pipeline.training.tasks import Correction
 from torch.utils.data import DataLoader
 
 torch.set_num_threads(1)
 SMALL = {"class_path": "oceanfill.models.unet.UNet", "init_args": {"widths": [4, 8]}}
+
+
+def load(path, variables=1, outputs=1, **how):
+    """The task in a checkpoint, for a small field and so many variables."""
+    field = cloudy_field(dates=6, rows=8, columns=8)
+    return load_correction(path, GapData(variables * [field], outputs=outputs), Training(**how))
 
 
 @pytest.fixture
@@ -34,7 +41,7 @@ def checkpoint(tmp_path):
 
 def test_a_checkpoint_comes_back_bit_for_bit(checkpoint):
     task, path = checkpoint
-    back = load_correction(path)
+    back = load(path)
     assert dict(back.hparams) == dict(task.hparams)
     assert (back.window, back.learning_rate, back.training) == (3, 0.01, False)
     for name, weights in task.state_dict().items():
@@ -44,7 +51,7 @@ def test_a_checkpoint_comes_back_bit_for_bit(checkpoint):
         for one, other in zip(task(inputs), back(inputs), strict=True):
             assert torch.equal(one, other)
     assert [entry.name for entry in path.parent.iterdir()] == ["net.ckpt"]
-    assert load_correction(path, window=3).window == 3
+    assert load(path, window=3).window == 3
 
 
 def test_a_checkpoint_of_every_network_is_plain_data(tmp_path):
@@ -56,16 +63,16 @@ def test_a_checkpoint_of_every_network_is_plain_data(tmp_path):
 
 def test_a_checkpoint_of_several_variables(tmp_path):
     save_checkpoint(Correction(SMALL, window=3, variables=3, outputs=2), tmp_path / "net.ckpt")
-    back = load_correction(tmp_path / "net.ckpt", variables=3, outputs=2)
+    back = load(tmp_path / "net.ckpt", variables=3, outputs=2)
     assert (back.variables, back.outputs) == (3, 2)
     assert back(torch.zeros(1, count_channels(3, 3), 6, 8))[0].shape == (1, 2, 6, 8)
     with pytest.raises(InputError, match="to fill 2 of 3 variables, not 1 of 3"):
-        load_correction(tmp_path / "net.ckpt", variables=3)
+        load(tmp_path / "net.ckpt", variables=3)
 
 
 def test_another_window(checkpoint):
     with pytest.raises(InputError, match=r"net.ckpt: trained on a window of 3 dates, not 5; leave --window"):
-        load_correction(checkpoint[1], window=5)
+        load(checkpoint[1], window=5)
 
 
 @pytest.mark.parametrize(
@@ -91,7 +98,7 @@ def test_a_checkpoint_that_does_not_fit(checkpoint, key, change, finding):
     _, path = checkpoint
     torch.save(torch.load(path, weights_only=True) | {key: change}, path)
     with pytest.raises(InputError) as refused:
-        load_correction(path)
+        load(path)
     assert finding in str(refused.value)
 
 
@@ -110,7 +117,7 @@ def test_nothing_in_a_file_is_executed(tmp_path):
     content = {"state_dict": {}, "hyper_parameters": {"network": SMALL, "patch": Trap(sprung)}}
     torch.save(content, path)
     with pytest.raises(InputError, match=r"net.ckpt: not a checkpoint of oceanfill"):
-        load_correction(path)
+        load(path)
     assert not sprung.exists()
 
 
@@ -126,19 +133,19 @@ def test_nothing_in_a_file_is_executed(tmp_path):
 def test_what_is_no_checkpoint(tmp_path, content):
     (tmp_path / "net.ckpt").write_bytes(content)
     with pytest.raises(InputError, match=r"net.ckpt: not a checkpoint of oceanfill; make one with"):
-        load_correction(tmp_path / "net.ckpt")
+        load(tmp_path / "net.ckpt")
 
 
 @pytest.mark.parametrize("content", [[1, 2], {"weights": {}}, {"hyper_parameters": 3, "state_dict": {}}])
 def test_tensors_that_are_no_checkpoint(tmp_path, content):
     torch.save(content, tmp_path / "net.ckpt")
     with pytest.raises(InputError, match="not a checkpoint of oceanfill"):
-        load_correction(tmp_path / "net.ckpt")
+        load(tmp_path / "net.ckpt")
 
 
 def test_a_checkpoint_that_is_not_there_and_one_that_cannot_be_written(tmp_path):
     with pytest.raises(InputError, match=r"no.ckpt: no such checkpoint; check the path"):
-        load_correction(tmp_path / "no.ckpt")
+        load(tmp_path / "no.ckpt")
     with pytest.raises(InputError, match=r"net.ckpt: it cannot be written .*another folder"):
         save_checkpoint(Correction(SMALL, window=3), tmp_path / "nowhere" / "net.ckpt")
     assert not list(tmp_path.iterdir())
@@ -233,11 +240,11 @@ def test_an_ensemble_says_the_mixture_of_what_its_members_say():
 def test_the_time_is_shared_by_an_ensemble(monkeypatch):
     budgets = []
 
-    def fit(task, *batches, time_budget, **options):
+    def train(task, *batches, time_budget, **options):
         budgets.append(time_budget)
         return task.eval()
 
-    monkeypatch.setattr("oceanfill.pipeline.training.corrections.fit", fit)
+    monkeypatch.setattr("oceanfill.pipeline.training.corrections.train_task", train)
     ensemble(time_budget=6)
     assert budgets == [2, 2, 2]
 
@@ -260,7 +267,7 @@ def test_saves_are_the_last_epochs_together(tmp_path):
     assert any(not torch.equal(both[f"networks.0.{name}"], last[name]) for name in last)
     assert any(not torch.equal(averaged[name], last[name]) for name in last)
     save_checkpoint(networks[0], tmp_path / "net.ckpt")
-    back, inputs = load_correction(tmp_path / "net.ckpt"), torch.randn(1, count_channels(3), 9, 11)
+    back, inputs = load(tmp_path / "net.ckpt"), torch.randn(1, count_channels(3), 9, 11)
     with torch.no_grad():
         found = back(inputs)
         apart = [gaussian(one(inputs)) for one in networks[0].network.networks]
