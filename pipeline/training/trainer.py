@@ -101,7 +101,7 @@ def train_task(
             max_time=None if time_budget is None else timedelta(minutes=time_budget),
             gradient_clip_val=clip,
             callbacks=callbacks,
-            # One process, whatever a job scheduler has reserved; it must not resume from a stranger's checkpoint.
+            # One process, whatever a job scheduler has reserved; it must not resume another job's checkpoint.
             plugins=[LightningEnvironment()],
             default_root_dir=folder,
             num_sanity_val_steps=0,

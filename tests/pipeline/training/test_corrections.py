@@ -22,10 +22,14 @@ torch.set_num_threads(1)
 SMALL = {"class_path": "oceanfill.models.unet.UNet", "init_args": {"widths": [4, 8]}}
 
 
-def load(path, variables=1, outputs=1, **how):
-    """The task in a checkpoint, for a small field and so many variables."""
-    field = cloudy_field(dates=6, rows=8, columns=8)
-    return load_correction(path, GapData(variables * [field], outputs=outputs), Training(**how))
+def small_data(variables=1, outputs=1, first_guess="oi", **changes):
+    """A field of 6 dates and 8 x 8 cells, as often as there are variables."""
+    field = replace(cloudy_field(dates=6, rows=8, columns=8), **changes)
+    return GapData(variables * [field], outputs=outputs, first_guess=first_guess, rehearsals=1, neighbours=8)
+
+
+def load(path, data=None, **how):
+    return load_correction(path, data or small_data(), Training(**how))
 
 
 @pytest.fixture
@@ -63,16 +67,94 @@ def test_a_checkpoint_of_every_network_is_plain_data(tmp_path):
 
 def test_a_checkpoint_of_several_variables(tmp_path):
     save_checkpoint(Correction(SMALL, window=3, variables=3, outputs=2), tmp_path / "net.ckpt")
-    back = load(tmp_path / "net.ckpt", variables=3, outputs=2)
+    back = load(tmp_path / "net.ckpt", small_data(3, 2))
     assert (back.variables, back.outputs) == (3, 2)
     assert back(torch.zeros(1, count_channels(3, 3), 6, 8))[0].shape == (1, 2, 6, 8)
     with pytest.raises(InputError, match="to fill 2 of 3 variables, not 1 of 3"):
-        load(tmp_path / "net.ckpt", variables=3)
+        load(tmp_path / "net.ckpt", small_data(3))
 
 
 def test_another_window(checkpoint):
     with pytest.raises(InputError, match=r"net.ckpt: trained on a window of 3 dates, not 5; leave --window"):
         load(checkpoint[1], window=5)
+
+
+def trained(data, **how):
+    data.setup("fit")
+    return train_correction(Correction(SMALL, window=3), data, Training(epochs=1, **how))
+
+
+@pytest.mark.parametrize("how", [{}, {"saves": 2}, {"ensemble": 2}], ids=str)
+def test_a_checkpoint_describes_its_data(tmp_path, how):
+    """As plain data, also after it was loaded and written again."""
+    log = cloudy_field(dates=6, rows=8, columns=8).source.assign_attrs(units="mg m-3")
+    data = small_data(2, first_guess="none", transform="log", source=log, name="chl")
+    expected = {
+        "variables": ["chl", "chl"],
+        "units": ["mg m-3", "mg m-3"],
+        "transforms": ["log", "log"],
+        "outputs": 1,
+        "first_guess": "none",
+        "window": 3,
+    }
+    data.setup("fit")
+    task = train_correction(Correction(SMALL, window=3, variables=2), data, Training(epochs=1, **how))
+    for name in ("first.ckpt", "second.ckpt"):
+        save_checkpoint(task, tmp_path / name)
+        assert torch.load(tmp_path / name, weights_only=True)["trained_on"] == expected
+        task = load(tmp_path / name, data)
+
+
+@pytest.mark.parametrize(
+    ("options", "finding"),
+    [
+        (
+            {"first_guess": "none"},
+            "trained with the first guess oi, not none; give --first-guess oi, or train another",
+        ),
+        (
+            {"transform": "log"},
+            "trained on values with the transform none, not log; give --transform none (FILE:NAME:log",
+        ),
+        ({"variables": 2}, "trained to fill 1 of 1 variables, not 1 of 2; give the variables that it"),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_a_checkpoint_of_other_data_is_refused(tmp_path, options, finding):
+    """One of an earlier version, which does not describe its data, is not, but for their number."""
+    path = tmp_path / "net.ckpt"
+    save_checkpoint(trained(small_data()), path)
+    with pytest.raises(InputError) as refused:
+        load(path, small_data(**options))
+    assert str(refused.value).startswith(f"{path}: {finding}")
+    content = torch.load(path, weights_only=True)
+    del content["trained_on"]
+    torch.save(content, path)
+    if "variables" not in options:
+        assert load(path, small_data(**options)).trained_on == {}
+
+
+def test_another_variable_is_warned_of_once(tmp_path, caplog):
+    path = tmp_path / "net.ckpt"
+    save_checkpoint(trained(small_data()), path)
+    load(path, small_data())
+    assert not caplog.messages
+    for _ in range(2):
+        load(path, small_data(name="chl"))
+    assert caplog.messages == [f"{path}: trained on sst (degree_Celsius), used on chl (degree_Celsius)"]
+    kelvin = cloudy_field(dates=6, rows=8, columns=8).source.assign_attrs(units="kelvin")
+    load(path, small_data(source=kelvin))
+    assert caplog.messages[1:] == [f"{path}: trained on sst (degree_Celsius), used on sst (kelvin)"]
+
+
+def test_a_network_of_one_grid_is_refused_on_a_larger_one(tmp_path):
+    network = {
+        "class_path": "oceanfill.models.autoencoder.DenseAutoEncoder",
+        "init_args": {"shape": [8, 7], "latent": 2},
+    }
+    save_checkpoint(Correction(network, window=3), tmp_path / "net.ckpt")
+    with pytest.raises(InputError, match="made for grids of up to 8 x 7 cells, not 8 x 8; give a smaller"):
+        load(tmp_path / "net.ckpt")
 
 
 @pytest.mark.parametrize(
@@ -83,15 +165,19 @@ def test_another_window(checkpoint):
             {"network": SMALL, "variables": 2},
             "trained to fill 1 of 2 variables, not 1 of 1; give the variables that it",
         ),
-        ("state_dict", {}, "weights and configuration do not belong together; train anew"),
-        ("hyper_parameters", {"network": SMALL, "depth": 3}, "do not belong together; train anew"),
+        ("state_dict", {}, "weights and configuration do not belong together; train another network"),
+        ("hyper_parameters", {"network": SMALL, "depth": 3}, "do not belong together; train another network"),
         ("hyper_parameters", {"network": {"class_path": "torch.nn.Identity"}}, "not oceanfill's"),
         ("hyper_parameters", {"network": SMALL, "loss": "os.system"}, "a loss that is not oceanfill's"),
         ("hyper_parameters", {"network": SMALL, "penalties": {"os.system": 1.0}}, "a loss that is not"),
         ("hyper_parameters", {"network": {"class_path": "os.system"}}, "not oceanfill's; it is not loaded"),
         ("hyper_parameters", {}, "names a network that is not oceanfill's"),
         ("hyper_parameters", {"network": {"class_path": "oceanfill.models.unet.No"}}, "no attribute 'No'"),
-        ("hyper_parameters", {"network": SMALL, "window": 5}, "do not belong together; train anew"),
+        (
+            "hyper_parameters",
+            {"network": SMALL, "window": 5},
+            "do not belong together; train another network",
+        ),
     ],
 )
 def test_a_checkpoint_that_does_not_fit(checkpoint, key, change, finding):
@@ -267,7 +353,7 @@ def test_saves_are_the_last_epochs_together(tmp_path):
     assert any(not torch.equal(both[f"networks.0.{name}"], last[name]) for name in last)
     assert any(not torch.equal(averaged[name], last[name]) for name in last)
     save_checkpoint(networks[0], tmp_path / "net.ckpt")
-    back, inputs = load(tmp_path / "net.ckpt"), torch.randn(1, count_channels(3), 9, 11)
+    back, inputs = load(tmp_path / "net.ckpt", data), torch.randn(1, count_channels(3), 9, 11)
     with torch.no_grad():
         found = back(inputs)
         apart = [gaussian(one(inputs)) for one in networks[0].network.networks]

@@ -130,7 +130,7 @@ ALLOCATION = {
 
 @pytest.mark.parametrize("allocation", [{}, ALLOCATION], ids=["srun on the path", "in an allocation"])
 def test_a_job_scheduler_is_not_looked_at(tmp_path, monkeypatch, capfd, caplog, recwarn, allocation):
-    """Neither the tasks of an allocation nor a checkpoint that a requeued job has left change the training."""
+    """Neither the tasks of an allocation nor the checkpoint of a requeued job change the training."""
     srun = tmp_path / "bin" / "srun"
     srun.parent.mkdir()
     srun.write_text("#!/bin/sh\n")
