@@ -19,7 +19,7 @@ from oceanfill.pipeline.training.tasks import Correction
 from torch.utils.data import DataLoader
 
 torch.set_num_threads(1)
-SMALL = {"class_path": "oceanfill.models.unet.UNet", "init_args": {"widths": [4, 8]}}
+SMALL = {"class_path": "oceanfill.models.unet.UNet", "init_args": {"widths": [4]}}
 
 
 def small_data(variables=1, outputs=1, first_guess="oi", **changes):
