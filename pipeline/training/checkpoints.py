@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import pickle
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,7 +22,7 @@ from .tasks import Correction
 from .trainer import Task
 
 _log = logging.getLogger(__name__)
-_OURS = "oceanfill.models."  # a checkpoint may only name networks of ours: nothing else is imported for it
+_OURS = "oceanfill."  # nothing else is imported for a checkpoint that the user does not trust
 
 
 class Checkpoint(NamedTuple):
@@ -54,7 +54,7 @@ def load_correction(path: str | os.PathLike[str], data: GapData, how: Training) 
     Raises `InputError` for a file that is no checkpoint, and for a task that was trained on other data than
     these (`check_data`) or for another window.
     """
-    kept = read_checkpoint(path, how.window)
+    kept = read_checkpoint(path, how.window, how.trust)
     if "flow" in kept.options:
         raise InputError(f"{path}: trained on currents, not on a field; give another checkpoint")
     check_data(path, kept, data)
@@ -113,10 +113,13 @@ def _list_names(described: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} ({units})" if units else name for name, units in pairs)
 
 
-def read_checkpoint(path: str | os.PathLike[str], window: int | None = None) -> Checkpoint:
-    """Return the content of a checkpoint, which names nothing but what is ours.
+def read_checkpoint(
+    path: str | os.PathLike[str], window: int | None = None, trust: bool = False
+) -> Checkpoint:
+    """Return the content of a checkpoint; nothing that it names is imported.
 
-    Raises `InputError` for a file that is none and for another window.
+    Raises `InputError` for a file that is none, for another window, and without ``trust`` for one that names
+    classes or functions of other packages.
     """
     if not Path(path).is_file():
         raise InputError(f"{path}: no such checkpoint; check the path")
@@ -134,19 +137,40 @@ def read_checkpoint(path: str | os.PathLike[str], window: int | None = None) -> 
         OSError,
     ) as error:
         raise InputError(f"{path}: not a checkpoint of oceanfill; make one with --save-checkpoint") from error
+    foreign = list_foreign(options)
+    if foreign and not trust:
+        raise InputError(
+            f"{path}: names {' and '.join(foreign)}, which would be imported and is not part of oceanfill; "
+            "add --trust if you trust the file"
+        )
     options = {key: value for key, value in options.items() if not key.startswith("_")}
+    network = options.get("network")
+    if not isinstance(network, dict) or "class_path" not in network:
+        raise InputError(f"{path}: names no network; give a checkpoint of oceanfill fit or --save-checkpoint")
     if window is not None and options.get("window") != window:
         raise InputError(
             f"{path}: trained on a window of {options.get('window')} dates, not {window}; "
             "leave --window out or train another network"
         )
-    network = options.get("network")
-    if not isinstance(network, dict) or not str(network.get("class_path", "")).startswith(_OURS):
-        raise InputError(f"{path}: names a network that is not oceanfill's; it is not loaded")
-    losses = [options.get("loss", _OURS), *(options.get("penalties") or {})]
-    if not all(str(name).startswith(_OURS) for name in losses):
-        raise InputError(f"{path}: names a loss that is not oceanfill's; it is not loaded")
     return Checkpoint(options, state, trained_on)
+
+
+def list_foreign(options: Mapping[str, Any]) -> list[str]:
+    """Return the classes and functions of other packages that the options of a task name."""
+    named = [*_list_classes(options), options.get("loss", _OURS), *(options.get("penalties") or {})]
+    return [str(name) for name in dict.fromkeys(named) if not str(name).startswith(_OURS)]
+
+
+def _list_classes(options: Any) -> Iterator[Any]:
+    """List every class that would be made, however deep in the options."""
+    if isinstance(options, Mapping):
+        for key, value in options.items():
+            if key in ("class_path", "_class_path"):
+                yield value
+            yield from _list_classes(value)
+    elif isinstance(options, list | tuple):
+        for value in options:
+            yield from _list_classes(value)
 
 
 def restore_task(

@@ -1,6 +1,8 @@
 """Training, checkpoints and what a correction does to a guess."""
 
+import importlib
 import pickle
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -167,11 +169,8 @@ def test_a_network_of_one_grid_is_refused_on_a_larger_one(tmp_path):
         ),
         ("state_dict", {}, "weights and configuration do not belong together; train another network"),
         ("hyper_parameters", {"network": SMALL, "depth": 3}, "do not belong together; train another network"),
-        ("hyper_parameters", {"network": {"class_path": "torch.nn.Identity"}}, "not oceanfill's"),
-        ("hyper_parameters", {"network": SMALL, "loss": "os.system"}, "a loss that is not oceanfill's"),
-        ("hyper_parameters", {"network": SMALL, "penalties": {"os.system": 1.0}}, "a loss that is not"),
-        ("hyper_parameters", {"network": {"class_path": "os.system"}}, "not oceanfill's; it is not loaded"),
-        ("hyper_parameters", {}, "names a network that is not oceanfill's"),
+        ("hyper_parameters", {}, "names no network; give a checkpoint of"),
+        ("hyper_parameters", {"network": "oceanfill.models.unet.UNet"}, "names no network"),
         ("hyper_parameters", {"network": {"class_path": "oceanfill.models.unet.No"}}, "no attribute 'No'"),
         (
             "hyper_parameters",
@@ -186,6 +185,75 @@ def test_a_checkpoint_that_does_not_fit(checkpoint, key, change, finding):
     with pytest.raises(InputError) as refused:
         load(path)
     assert finding in str(refused.value)
+
+
+FOREIGN = {"class_path": "trap.Network", "init_args": {}}
+NESTED = {
+    "class_path": "oceanfill.models.unet.UNet",
+    "init_args": {"widths": [{"class_path": "trap.Network"}]},
+}
+
+
+@pytest.mark.parametrize(
+    ("options", "names"),
+    [
+        ({"network": FOREIGN}, "trap.Network"),
+        ({"network": NESTED}, "trap.Network"),
+        ({"network": SMALL, "_class_path": "trap.Task"}, "trap.Task"),
+        ({"network": SMALL, "loss": "trap.loss"}, "trap.loss"),
+        ({"network": FOREIGN, "penalties": {"trap.penalty": 1.0}}, "trap.Network and trap.penalty"),
+    ],
+)
+def test_other_packages_are_not_imported_without_trust(tmp_path, monkeypatch, options, names):
+    (tmp_path / "trap.py").write_text("import pathlib\npathlib.Path('sprung').touch()\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    torch.save({"state_dict": {}, "hyper_parameters": options}, "net.ckpt")
+    refusal = f"net.ckpt: names {names}, which would be imported and is not part of oceanfill; add --trust if"
+    with pytest.raises(InputError, match=refusal):
+        load("net.ckpt")
+    assert not (tmp_path / "sprung").exists()
+
+
+OWN = """
+from torch import nn
+
+class Network(nn.Module):
+    def __init__(self, inputs, outputs, width=3):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Conv2d(inputs, width, 1), nn.ReLU(), nn.Conv2d(width, outputs, 1))
+
+    def forward(self, x):
+        return self.layers(x)
+
+def absolute(mean, log_variance, truth, variance):
+    return (truth - mean).abs() + log_variance.square()
+
+def spread(network, mean, log_variance):
+    return log_variance.square().mean()
+"""
+
+
+def test_a_network_and_losses_of_ones_own_with_trust(tmp_path, monkeypatch):
+    (tmp_path / "ours.py").write_text(OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+    network = {"class_path": "ours.Network", "init_args": {"width": 5}}
+    data = small_data(first_guess="none")
+    data.setup("fit")
+    task = Correction(network, window=3, loss="ours.absolute", penalties={"ours.spread": 0.1})
+    trained = train_correction(task, data, Training(epochs=1))
+    save_checkpoint(trained, tmp_path / "net.ckpt")
+    with pytest.raises(InputError, match=r"names ours.Network and ours.absolute and ours.spread, which"):
+        load(tmp_path / "net.ckpt", data)
+    back = load(tmp_path / "net.ckpt", data, trust=True)
+    inputs = torch.randn(1, count_channels(3), 4, 4)
+    torch.testing.assert_close(back(inputs), trained(inputs))
+    assert back.loss.__name__ == "absolute"
+    (tmp_path / "ours.py").unlink()
+    sys.modules.pop("ours")
+    importlib.invalidate_caches()
+    with pytest.raises(InputError, match=r"No module named 'ours'; check its class_path .* in PYTHONPATH"):
+        load(tmp_path / "net.ckpt", data, trust=True)
 
 
 class Trap:
@@ -260,7 +328,8 @@ def test_training_learns_from_neighbours_what_pixel_means_do_not_know():
         data = GapData(cloudy_field(dates=12, rows=10, columns=12), rehearsals=2, first_guess="none", seed=2)
         data.setup("fit")
         torch.manual_seed(0)
-        task = train_correction(Correction(SMALL, window=data.window), data, Training(epochs=4))
+        network = {"class_path": "oceanfill.models.unet.UNet", "init_args": {"widths": [4, 8]}}
+        task = train_correction(Correction(network, window=data.window), data, Training(epochs=4))
         states.append(task.state_dict())
     for name, weights in states[0].items():
         assert torch.equal(weights, states[1][name]), name
