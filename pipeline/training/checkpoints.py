@@ -140,7 +140,7 @@ def read_checkpoint(
     foreign = list_foreign(options)
     if foreign and not trust:
         raise InputError(
-            f"{path}: names {' and '.join(foreign)}, which would be imported and is not part of oceanfill; "
+            f"{path}: names {' and '.join(foreign)}, which is not oceanfill's and would be imported; "
             "add --trust if you trust the file"
         )
     options = {key: value for key, value in options.items() if not key.startswith("_")}
