@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import warnings
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -16,6 +14,7 @@ from ..errors import InputError
 from ..training.checkpoints import read_checkpoint
 from ..training.data import GapData
 from ..training.tasks import Correction
+from ..training.trainer import silence_lightning
 
 _PLACES = ("best", "last", "hpc")  # words that Lightning takes for a checkpoint's path
 
@@ -54,11 +53,7 @@ def run(words: Sequence[str]) -> None:
     ``--config`` takes a path or the name of a configuration that ships, as ``fill/unet``. Raises
     `InputError` for data and checkpoints that do not fit; wrong options end the program.
     """
-    for name in ("pytorch_lightning", "lightning_fabric", "lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        # Advice for those who wrote the training loop.
-        warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric|torch")
+    with silence_lightning():
         CommandLine(
             Correction,
             GapDataModule,

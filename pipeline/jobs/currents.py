@@ -163,7 +163,7 @@ def make_candidates(
 
     make = partial(VectorCorrection, towards=torch.from_numpy(radials.towards), grid=grid)
     if how.checkpoint:
-        options, state = read_checkpoint(how.checkpoint, how.window)
+        options, state, _ = read_checkpoint(how.checkpoint, how.window, how.trust)
         if options.get("flow") != flow:
             made_for = f"with --flow {options['flow']}" if "flow" in options else "on a field"
             raise InputError(f"{how.checkpoint}: trained {made_for}, not with --flow {flow}; give another")

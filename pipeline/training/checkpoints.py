@@ -1,12 +1,14 @@
-"""Networks in files: weights and the configuration that rebuilds them, nothing that has to be unpickled."""
+"""Networks in files: weights and the plain data that rebuilds them; nothing is unpickled."""
 
 from __future__ import annotations
 
+import logging
 import os
 import pickle
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
 import torch
@@ -19,16 +21,26 @@ from .data import GapData
 from .tasks import Correction
 from .trainer import Task
 
-_OURS = "oceanfill.models."  # a checkpoint may only name networks of ours: nothing else is imported for it
+_log = logging.getLogger(__name__)
+_OURS = "oceanfill."  # nothing else is imported for a checkpoint that the user does not trust
+
+
+class Checkpoint(NamedTuple):
+    """The content of a checkpoint."""
+
+    options: dict[str, Any]  # of the task
+    state: dict[str, Tensor]
+    trained_on: dict[str, Any]  # `GapData.describe`; empty in files of earlier versions
 
 
 def save_checkpoint(task: pl.LightningModule, path: str | os.PathLike[str]) -> None:
-    """Write weights and configuration, nothing that has to be unpickled. Atomic."""
+    """Write weights, configuration and a description of the training data as plain data. Atomic."""
     content = {
         "state_dict": task.state_dict(),
         "hyper_parameters": dict(task.hparams),
         "pytorch-lightning_version": pl.__version__,
     }
+    task.on_save_checkpoint(content)
     with (
         replace_atomically(path) as temporary,
         temporary.open("wb") as file,
@@ -39,32 +51,82 @@ def save_checkpoint(task: pl.LightningModule, path: str | os.PathLike[str]) -> N
 def load_correction(path: str | os.PathLike[str], data: GapData, how: Training) -> Correction:
     """Return the task in a checkpoint of `save_checkpoint` or of ``oceanfill fit``, to be used on the data.
 
-    Raises `InputError` for a file that is no checkpoint, and where it was trained for another window or for
-    other numbers of variables and outputs.
+    Raises `InputError` for a file that is no checkpoint, and for a task that was trained on other data than
+    these (`check_data`) or for another window.
     """
-    variables, outputs = len(data.variables), data.outputs
-    options, state = read_checkpoint(path, how.window)
-    found = options.get("variables", 1), options.get("outputs", 1)
-    if found != (variables, outputs):
+    kept = read_checkpoint(path, how.window, how.trust)
+    if "flow" in kept.options:
+        raise InputError(f"{path}: trained on currents, not on a field; give another checkpoint")
+    check_data(path, kept, data)
+    task = restore_task(path, Correction, kept.options, kept.state)
+    task.trained_on = kept.trained_on
+    return task
+
+
+def check_data(path: str | os.PathLike[str], kept: Checkpoint, data: GapData) -> None:
+    """Raise `InputError` for data that a network cannot be used on; warn of those it was not trained on.
+
+    Numbers of variables and outputs, first guess and transforms must be the same. Names and units may
+    differ, because a network works on anomalies in units of their standard deviations.
+    """
+    trained, given = kept.trained_on, data.describe()
+    variables, outputs = kept.options.get("variables", 1), kept.options.get("outputs", 1)
+    if (variables, outputs) != (len(data.variables), data.outputs):
         raise InputError(
-            f"{path}: trained to fill {found[1]} of {found[0]} variables, not {outputs} of {variables}; "
-            "give the variables that it was trained on, or train another network"
+            f"{path}: trained to fill {outputs} of {variables} variables, not {data.outputs} of "
+            f"{len(data.variables)}; give the variables that it was trained on, or train another network"
         )
-    return restore_task(path, Correction, options, state)
+    shape = (kept.options["network"].get("init_args") or {}).get("shape")
+    cells = data.field.sea.shape
+    if shape is not None and any(size > most for size, most in zip(cells, shape, strict=True)):
+        raise InputError(
+            f"{path}: made for grids of up to {shape[0]} x {shape[1]} cells, not {cells[0]} x {cells[1]}; "
+            "give a smaller --region, or train another network"
+        )
+    guess = trained.get("first_guess", data.first_guess)
+    if guess != data.first_guess:
+        raise InputError(
+            f"{path}: trained with the first guess {guess}, not {data.first_guess}; "
+            f"give --first-guess {guess}, or train another network"
+        )
+    transforms = trained.get("transforms", given["transforms"])
+    if transforms != given["transforms"]:
+        found, wanted = (", ".join(names) for names in (given["transforms"], transforms))
+        raise InputError(
+            f"{path}: trained on values with the transform {wanted}, not {found}; give --transform {wanted} "
+            "(FILE:NAME:log for further variables), or train another network"
+        )
+    for key in ("variables", "units"):
+        if trained.get(key, given[key]) != given[key]:
+            _warn_once("%s: trained on %s, used on %s", str(path), _list_names(trained), _list_names(given))
+            return
+
+
+@cache
+def _warn_once(message: str, *parts: str) -> None:
+    """Warn; not again for each block of a large field."""
+    _log.warning(message, *parts)
+
+
+def _list_names(described: Mapping[str, Any]) -> str:
+    pairs = zip(described["variables"], described["units"], strict=True)
+    return ", ".join(f"{name} ({units})" if units else name for name, units in pairs)
 
 
 def read_checkpoint(
-    path: str | os.PathLike[str], window: int | None = None
-) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """The options and the weights in a checkpoint, which name nothing but what is ours.
+    path: str | os.PathLike[str], window: int | None = None, trust: bool = False
+) -> Checkpoint:
+    """Return the content of a checkpoint; nothing that it names is imported.
 
-    Raises `InputError` for a file that is none and for another window.
+    Raises `InputError` for a file that is none, for another window, and without ``trust`` for one that names
+    classes or functions of other packages.
     """
     if not Path(path).is_file():
         raise InputError(f"{path}: no such checkpoint; check the path")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
         options, state = dict(content["hyper_parameters"]), content["state_dict"]
+        trained_on = dict(content.get("trained_on", {}))
     except (
         pickle.UnpicklingError,
         RuntimeError,
@@ -75,19 +137,40 @@ def read_checkpoint(
         OSError,
     ) as error:
         raise InputError(f"{path}: not a checkpoint of oceanfill; make one with --save-checkpoint") from error
+    foreign = list_foreign(options)
+    if foreign and not trust:
+        raise InputError(
+            f"{path}: names {' and '.join(foreign)}, which is not oceanfill's and would be imported; "
+            "add --trust if you trust the file"
+        )
     options = {key: value for key, value in options.items() if not key.startswith("_")}
+    network = options.get("network")
+    if not isinstance(network, dict) or "class_path" not in network:
+        raise InputError(f"{path}: names no network; give a checkpoint of oceanfill fit or --save-checkpoint")
     if window is not None and options.get("window") != window:
         raise InputError(
             f"{path}: trained on a window of {options.get('window')} dates, not {window}; "
-            "leave --window out or train anew"
+            "leave --window out or train another network"
         )
-    network = options.get("network")
-    if not isinstance(network, dict) or not str(network.get("class_path", "")).startswith(_OURS):
-        raise InputError(f"{path}: names a network that is not oceanfill's; it is not loaded")
-    losses = [options.get("loss", _OURS), *(options.get("penalties") or {})]
-    if not all(str(name).startswith(_OURS) for name in losses):
-        raise InputError(f"{path}: names a loss that is not oceanfill's; it is not loaded")
-    return options, state
+    return Checkpoint(options, state, trained_on)
+
+
+def list_foreign(options: Mapping[str, Any]) -> list[str]:
+    """Return the classes and functions of other packages that the options of a task name."""
+    named = [*_list_classes(options), options.get("loss", _OURS), *(options.get("penalties") or {})]
+    return [str(name) for name in dict.fromkeys(named) if not str(name).startswith(_OURS)]
+
+
+def _list_classes(options: Any) -> Iterator[Any]:
+    """List every class that would be made, however deep in the options."""
+    if isinstance(options, Mapping):
+        for key, value in options.items():
+            if key in ("class_path", "_class_path"):
+                yield value
+            yield from _list_classes(value)
+    elif isinstance(options, list | tuple):
+        for value in options:
+            yield from _list_classes(value)
 
 
 def restore_task(
@@ -96,10 +179,12 @@ def restore_task(
     options: Mapping[str, Any],
     state: Mapping[str, Tensor],
 ) -> Task:
-    """The task that is made with these options, with these weights of a checkpoint's `read_checkpoint`."""
+    """Return the task that is made with these options, with the weights of a checkpoint."""
     try:
         task = make(**options)
         task.load_state_dict(state)
     except (RuntimeError, TypeError) as error:
-        raise InputError(f"{path}: weights and configuration do not belong together; train anew") from error
+        raise InputError(
+            f"{path}: weights and configuration do not belong together; train another network"
+        ) from error
     return task.eval()

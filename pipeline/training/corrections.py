@@ -54,6 +54,7 @@ def train_correction(task: Correction, data: GapData, how: Training) -> Correcti
     that of networks begun with other seeds, each with dates of its own on which its epoch is chosen and not
     trained; the hold-out is none's, and the time budget all's.
     """
+    task.trained_on = data.describe()
     if how.ensemble is not None:
         alone = replace(how, ensemble=None, time_budget=how.time_budget and how.time_budget / how.ensemble)
         members = []
@@ -92,6 +93,7 @@ def _together(task: Correction, states: Sequence[Mapping[str, Tensor]]) -> Corre
     made = Correction(**(dict(task.hparams) | {"saves": len(states)}))
     for network, state in zip(made.networks, states, strict=True):
         network.load_state_dict(state)
+    made.trained_on = task.trained_on
     return made.eval()
 
 

@@ -116,6 +116,18 @@ class GapData(HeldOut):
         """The outputs."""
         return self.variables[: self.outputs]
 
+    def describe(self) -> dict[str, Any]:
+        """Return, as plain data, what a network that is trained on these data must be given again."""
+        fields = [variable.field for variable in self.variables]
+        return {
+            "variables": [field.name for field in fields],
+            "units": [str(field.source.attrs.get("units", "")) for field in fields],
+            "transforms": [field.transform for field in fields],
+            "outputs": self.outputs,
+            "first_guess": self.first_guess,
+            "window": self.window,
+        }
+
     def setup(self, stage: str) -> None:
         """Make what the stage needs: "predict" asks for no more than the scores do, "fit" for rehearsals."""
         for variable in self.variables:

@@ -147,7 +147,7 @@ class HeldOut:
         return standardise_residuals(seen, np.where(hidden, known.values, np.nan), mean, error, weight)
 
     def pairs(self, part: str, mean: Floats, error: Floats) -> Pairs:
-        """What an estimate (time, lat, lon) says of held-out values: "validation", "test" or all "held_out"."""
+        """Return an estimate (time, lat, lon) of held-out values: "validation", "test" or all "held_out"."""
         which: np.ndarray = getattr(self, part)
         truth, weight = self.field.values[which], self.weight[which]
         return Pairs(mean[which], error[which], truth, weight, error_groups(which))

@@ -62,7 +62,9 @@ def build_network(
         options |= {name: told[name] for name in told if name in inspect.signature(made).parameters}
         return made(inputs=inputs, outputs=outputs, **options)
     except (ImportError, AttributeError, ValueError, TypeError) as error:
-        raise InputError(f"network {path!r}: {error}; check its class_path and init_args") from error
+        raise InputError(
+            f"network {path!r}: {error}; {_remedy(path, 'check its class_path and init_args')}"
+        ) from error
 
 
 def has_fixed_grid(network: dict[str, Any]) -> bool:
@@ -75,7 +77,12 @@ def import_path(path: str) -> Any:
     try:
         return _class(path)
     except (ImportError, AttributeError, ValueError) as error:
-        raise InputError(f"{path!r}: {error}; name a function in full, as {LOSSES['gaussian']}") from error
+        remedy = _remedy(path, f"name a function in full, as {LOSSES['gaussian']}")
+        raise InputError(f"{path!r}: {error}; {remedy}") from error
+
+
+def _remedy(path: str, remedy: str) -> str:
+    return remedy if path.startswith("oceanfill.") else f"{remedy}, with its folder in PYTHONPATH"
 
 
 def _class(path: str) -> Any:

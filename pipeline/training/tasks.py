@@ -24,12 +24,26 @@ _WARM_UP = 0.1  # share of the training in which the learning rate rises
 _BETAS = 0.9, 0.98  # a training of few steps cannot average over a thousand of them
 
 
-class Correction(pl.LightningModule):
-    """A network that corrects a first guess and says how large the remainder is.
+class DescribedTask(pl.LightningModule):
+    """A task whose checkpoints describe the data that it was trained on (``trained_on``, plain data)."""
 
-    From the inputs (batch, channels, y, x) of `features.assemble_inputs` it makes two maps of each output, m and d: in
-    units of the first guess's standard error the truth is m +- exp(d). The first ``outputs`` of the
-    ``variables`` that are seen are outputs, whose losses are averaged. ``network`` is a ``class_path`` with
+    def __init__(self) -> None:
+        super().__init__()
+        self.trained_on: dict[str, Any] = {}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["trained_on"] = dict(self.trained_on)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.trained_on = dict(checkpoint.get("trained_on", {}))
+
+
+class Correction(DescribedTask):
+    """A network that corrects a first guess and estimates how large the remainder is.
+
+    From the inputs (batch, channels, y, x) of `features.assemble_inputs` it makes two maps of each output, m
+    and d: in units of the first guess's standard error the truth is m +- exp(d). The first ``outputs`` of the
+    ``variables`` are outputs, whose losses are averaged. ``network`` is a ``class_path`` with
     ``init_args``; channels in and out are added to them. ``loss`` names a loss of hidden values,
     ``penalties`` what is added to it, each times a factor (`models.losses`). With ``saves`` it is as many
     networks, of epochs of one training or of several, whose Gaussians are mixed. A batch may end in the cells

@@ -150,7 +150,7 @@ class TrackData(GapData):
         super().setup(stage)
 
     def pairs(self, part: str, mean: Floats, error: Floats) -> Pairs:
-        """What an estimate (time, lat, lon) says of held-out points: "validation", "test" or all "held_out"."""
+        """Return an estimate (time, lat, lon) of held-out points: "validation", "test" or all "held_out"."""
         which = self.points[part]
         known = "guess" in self.ready
         weight = self.targets.weight.numpy() if known else np.ones(np.count_nonzero(self.points["held_out"]))

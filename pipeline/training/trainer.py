@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.utilities.warnings import PossibleUserWarning
 from pytorch_lightning.callbacks import (
     Callback,
     EarlyStopping,
@@ -19,9 +20,11 @@ from pytorch_lightning.callbacks import (
     ModelCheckpoint,
     RichProgressBar,
 )
+from pytorch_lightning.plugins.environments import LightningEnvironment
 from torch.utils.data import DataLoader
 
 _log = logging.getLogger(__name__)
+_LIGHTNING = "pytorch_lightning", "lightning_fabric", "lightning.pytorch", "lightning.fabric"  # its loggers
 
 Task = TypeVar("Task", bound=pl.LightningModule)
 Loader = DataLoader[Any]
@@ -77,7 +80,7 @@ def train_task(
     With ``mixed`` a GPU multiplies in bfloat16, which what asks for many digits does not bear.
     The state of torch's random numbers is left as it was found.
     """
-    with tempfile.TemporaryDirectory() as folder, torch.random.fork_rng(), _calm():
+    with tempfile.TemporaryDirectory() as folder, torch.random.fork_rng(), silence_lightning():
         torch.manual_seed(seed)
         # Averaged weights are only put into checkpoints that hold more than weights.
         weights_only = averaged_over is None
@@ -98,6 +101,9 @@ def train_task(
             max_time=None if time_budget is None else timedelta(minutes=time_budget),
             gradient_clip_val=clip,
             callbacks=callbacks,
+            # One process, whatever a job scheduler has reserved; it must not resume another job's checkpoint.
+            plugins=[LightningEnvironment()],
+            default_root_dir=folder,
             num_sanity_val_steps=0,
             enable_checkpointing=monitor is not None,
             enable_progress_bar=not quiet,
@@ -114,15 +120,17 @@ def train_task(
 
 
 @contextmanager
-def _calm() -> Iterator[None]:
-    """Without Lightning's advice, which is for those who wrote the training loop."""
-    logger = logging.getLogger("pytorch_lightning")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+def silence_lightning() -> Iterator[None]:
+    """Suppress Lightning's advice, which is for those who write the training loop."""
+    loggers = [logging.getLogger(name) for name in _LIGHTNING]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module="pytorch_lightning")
-            warnings.filterwarnings("ignore", module="torch")
+            warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric|torch")
+            warnings.simplefilter("ignore", PossibleUserWarning)  # of whatever module it is said to be
             yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

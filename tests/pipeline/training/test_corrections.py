@@ -1,6 +1,8 @@
 """Training, checkpoints and what a correction does to a guess."""
 
+import importlib
 import pickle
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -9,16 +11,27 @@ import torch
 from fields import cloudy_field
 from oceanfill.models.head import mix_gaussians, read_gaussian
 from oceanfill.pipeline.errors import InputError
+from oceanfill.pipeline.settings import Training
 from oceanfill.pipeline.training.checkpoints import load_correction, save_checkpoint
 from oceanfill.pipeline.training.corrections import apply_correction, train_correction
 from oceanfill.pipeline.training.data import GapData
 from oceanfill.pipeline.training.features import count_channels
-from oceanfill.pipeline.training.networks import NETWORKS, Training
+from oceanfill.pipeline.training.networks import NETWORKS
 from oceanfill.pipeline.training.tasks import Correction
 from torch.utils.data import DataLoader
 
 torch.set_num_threads(1)
-SMALL = {"class_path": "oceanfill.models.unet.UNet", "init_args": {"widths": [4, 8]}}
+SMALL = {"class_path": "oceanfill.models.unet.UNet", "init_args": {"widths": [4]}}
+
+
+def small_data(variables=1, outputs=1, first_guess="oi", **changes):
+    """A field of 6 dates and 8 x 8 cells, as often as there are variables."""
+    field = replace(cloudy_field(dates=6, rows=8, columns=8), **changes)
+    return GapData(variables * [field], outputs=outputs, first_guess=first_guess, rehearsals=1, neighbours=8)
+
+
+def load(path, data=None, **how):
+    return load_correction(path, data or small_data(), Training(**how))
 
 
 @pytest.fixture
@@ -34,7 +47,7 @@ def checkpoint(tmp_path):
 
 def test_a_checkpoint_comes_back_bit_for_bit(checkpoint):
     task, path = checkpoint
-    back = load_correction(path)
+    back = load(path)
     assert dict(back.hparams) == dict(task.hparams)
     assert (back.window, back.learning_rate, back.training) == (3, 0.01, False)
     for name, weights in task.state_dict().items():
@@ -44,7 +57,7 @@ def test_a_checkpoint_comes_back_bit_for_bit(checkpoint):
         for one, other in zip(task(inputs), back(inputs), strict=True):
             assert torch.equal(one, other)
     assert [entry.name for entry in path.parent.iterdir()] == ["net.ckpt"]
-    assert load_correction(path, window=3).window == 3
+    assert load(path, window=3).window == 3
 
 
 def test_a_checkpoint_of_every_network_is_plain_data(tmp_path):
@@ -56,16 +69,94 @@ def test_a_checkpoint_of_every_network_is_plain_data(tmp_path):
 
 def test_a_checkpoint_of_several_variables(tmp_path):
     save_checkpoint(Correction(SMALL, window=3, variables=3, outputs=2), tmp_path / "net.ckpt")
-    back = load_correction(tmp_path / "net.ckpt", variables=3, outputs=2)
+    back = load(tmp_path / "net.ckpt", small_data(3, 2))
     assert (back.variables, back.outputs) == (3, 2)
     assert back(torch.zeros(1, count_channels(3, 3), 6, 8))[0].shape == (1, 2, 6, 8)
     with pytest.raises(InputError, match="to fill 2 of 3 variables, not 1 of 3"):
-        load_correction(tmp_path / "net.ckpt", variables=3)
+        load(tmp_path / "net.ckpt", small_data(3))
 
 
 def test_another_window(checkpoint):
     with pytest.raises(InputError, match=r"net.ckpt: trained on a window of 3 dates, not 5; leave --window"):
-        load_correction(checkpoint[1], window=5)
+        load(checkpoint[1], window=5)
+
+
+def trained(data, **how):
+    data.setup("fit")
+    return train_correction(Correction(SMALL, window=3), data, Training(epochs=1, **how))
+
+
+@pytest.mark.parametrize("how", [{}, {"saves": 2}, {"ensemble": 2}], ids=str)
+def test_a_checkpoint_describes_its_data(tmp_path, how):
+    """As plain data, also after it was loaded and written again."""
+    log = cloudy_field(dates=6, rows=8, columns=8).source.assign_attrs(units="mg m-3")
+    data = small_data(2, first_guess="none", transform="log", source=log, name="chl")
+    expected = {
+        "variables": ["chl", "chl"],
+        "units": ["mg m-3", "mg m-3"],
+        "transforms": ["log", "log"],
+        "outputs": 1,
+        "first_guess": "none",
+        "window": 3,
+    }
+    data.setup("fit")
+    task = train_correction(Correction(SMALL, window=3, variables=2), data, Training(epochs=1, **how))
+    for name in ("first.ckpt", "second.ckpt"):
+        save_checkpoint(task, tmp_path / name)
+        assert torch.load(tmp_path / name, weights_only=True)["trained_on"] == expected
+        task = load(tmp_path / name, data)
+
+
+@pytest.mark.parametrize(
+    ("options", "finding"),
+    [
+        (
+            {"first_guess": "none"},
+            "trained with the first guess oi, not none; give --first-guess oi, or train another",
+        ),
+        (
+            {"transform": "log"},
+            "trained on values with the transform none, not log; give --transform none (FILE:NAME:log",
+        ),
+        ({"variables": 2}, "trained to fill 1 of 1 variables, not 1 of 2; give the variables that it"),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_a_checkpoint_of_other_data_is_refused(tmp_path, options, finding):
+    """One of an earlier version, which does not describe its data, is not, but for their number."""
+    path = tmp_path / "net.ckpt"
+    save_checkpoint(trained(small_data()), path)
+    with pytest.raises(InputError) as refused:
+        load(path, small_data(**options))
+    assert str(refused.value).startswith(f"{path}: {finding}")
+    content = torch.load(path, weights_only=True)
+    del content["trained_on"]
+    torch.save(content, path)
+    if "variables" not in options:
+        assert load(path, small_data(**options)).trained_on == {}
+
+
+def test_another_variable_is_warned_of_once(tmp_path, caplog):
+    path = tmp_path / "net.ckpt"
+    save_checkpoint(trained(small_data()), path)
+    load(path, small_data())
+    assert not caplog.messages
+    for _ in range(2):
+        load(path, small_data(name="chl"))
+    assert caplog.messages == [f"{path}: trained on sst (degree_Celsius), used on chl (degree_Celsius)"]
+    kelvin = cloudy_field(dates=6, rows=8, columns=8).source.assign_attrs(units="kelvin")
+    load(path, small_data(source=kelvin))
+    assert caplog.messages[1:] == [f"{path}: trained on sst (degree_Celsius), used on sst (kelvin)"]
+
+
+def test_a_network_of_one_grid_is_refused_on_a_larger_one(tmp_path):
+    network = {
+        "class_path": "oceanfill.models.autoencoder.DenseAutoEncoder",
+        "init_args": {"shape": [8, 7], "latent": 2},
+    }
+    save_checkpoint(Correction(network, window=3), tmp_path / "net.ckpt")
+    with pytest.raises(InputError, match="made for grids of up to 8 x 7 cells, not 8 x 8; give a smaller"):
+        load(tmp_path / "net.ckpt")
 
 
 @pytest.mark.parametrize(
@@ -76,23 +167,93 @@ def test_another_window(checkpoint):
             {"network": SMALL, "variables": 2},
             "trained to fill 1 of 2 variables, not 1 of 1; give the variables that it",
         ),
-        ("state_dict", {}, "weights and configuration do not belong together; train anew"),
-        ("hyper_parameters", {"network": SMALL, "depth": 3}, "do not belong together; train anew"),
-        ("hyper_parameters", {"network": {"class_path": "torch.nn.Identity"}}, "not oceanfill's"),
-        ("hyper_parameters", {"network": SMALL, "loss": "os.system"}, "a loss that is not oceanfill's"),
-        ("hyper_parameters", {"network": SMALL, "penalties": {"os.system": 1.0}}, "a loss that is not"),
-        ("hyper_parameters", {"network": {"class_path": "os.system"}}, "not oceanfill's; it is not loaded"),
-        ("hyper_parameters", {}, "names a network that is not oceanfill's"),
+        ("state_dict", {}, "weights and configuration do not belong together; train another network"),
+        ("hyper_parameters", {"network": SMALL, "depth": 3}, "do not belong together; train another network"),
+        ("hyper_parameters", {}, "names no network; give a checkpoint of"),
+        ("hyper_parameters", {"network": "oceanfill.models.unet.UNet"}, "names no network"),
         ("hyper_parameters", {"network": {"class_path": "oceanfill.models.unet.No"}}, "no attribute 'No'"),
-        ("hyper_parameters", {"network": SMALL, "window": 5}, "do not belong together; train anew"),
+        (
+            "hyper_parameters",
+            {"network": SMALL, "window": 5},
+            "do not belong together; train another network",
+        ),
     ],
 )
 def test_a_checkpoint_that_does_not_fit(checkpoint, key, change, finding):
     _, path = checkpoint
     torch.save(torch.load(path, weights_only=True) | {key: change}, path)
     with pytest.raises(InputError) as refused:
-        load_correction(path)
+        load(path)
     assert finding in str(refused.value)
+
+
+FOREIGN = {"class_path": "trap.Network", "init_args": {}}
+NESTED = {
+    "class_path": "oceanfill.models.unet.UNet",
+    "init_args": {"widths": [{"class_path": "trap.Network"}]},
+}
+
+
+@pytest.mark.parametrize(
+    ("options", "names"),
+    [
+        ({"network": FOREIGN}, "trap.Network"),
+        ({"network": NESTED}, "trap.Network"),
+        ({"network": SMALL, "_class_path": "trap.Task"}, "trap.Task"),
+        ({"network": SMALL, "loss": "trap.loss"}, "trap.loss"),
+        ({"network": FOREIGN, "penalties": {"trap.penalty": 1.0}}, "trap.Network and trap.penalty"),
+    ],
+)
+def test_other_packages_are_not_imported_without_trust(tmp_path, monkeypatch, options, names):
+    (tmp_path / "trap.py").write_text("import pathlib\npathlib.Path('sprung').touch()\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    torch.save({"state_dict": {}, "hyper_parameters": options}, "net.ckpt")
+    refusal = f"net.ckpt: names {names}, which is not oceanfill's and would be imported; add --trust if"
+    with pytest.raises(InputError, match=refusal):
+        load("net.ckpt")
+    assert not (tmp_path / "sprung").exists()
+
+
+OWN = """
+from torch import nn
+
+class Network(nn.Module):
+    def __init__(self, inputs, outputs, width=3):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Conv2d(inputs, width, 1), nn.ReLU(), nn.Conv2d(width, outputs, 1))
+
+    def forward(self, x):
+        return self.layers(x)
+
+def absolute(mean, log_variance, truth, variance):
+    return (truth - mean).abs() + log_variance.square()
+
+def spread(network, mean, log_variance):
+    return log_variance.square().mean()
+"""
+
+
+def test_a_network_and_losses_of_ones_own_with_trust(tmp_path, monkeypatch):
+    (tmp_path / "ours.py").write_text(OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+    network = {"class_path": "ours.Network", "init_args": {"width": 5}}
+    data = small_data(first_guess="none")
+    data.setup("fit")
+    task = Correction(network, window=3, loss="ours.absolute", penalties={"ours.spread": 0.1})
+    trained = train_correction(task, data, Training(epochs=1))
+    save_checkpoint(trained, tmp_path / "net.ckpt")
+    with pytest.raises(InputError, match=r"names ours.Network and ours.absolute and ours.spread, which"):
+        load(tmp_path / "net.ckpt", data)
+    back = load(tmp_path / "net.ckpt", data, trust=True)
+    inputs = torch.randn(1, count_channels(3), 4, 4)
+    torch.testing.assert_close(back(inputs), trained(inputs))
+    assert back.loss.__name__ == "absolute"
+    (tmp_path / "ours.py").unlink()
+    sys.modules.pop("ours")
+    importlib.invalidate_caches()
+    with pytest.raises(InputError, match=r"No module named 'ours'; check its class_path .* in PYTHONPATH"):
+        load(tmp_path / "net.ckpt", data, trust=True)
 
 
 class Trap:
@@ -110,7 +271,7 @@ def test_nothing_in_a_file_is_executed(tmp_path):
     content = {"state_dict": {}, "hyper_parameters": {"network": SMALL, "patch": Trap(sprung)}}
     torch.save(content, path)
     with pytest.raises(InputError, match=r"net.ckpt: not a checkpoint of oceanfill"):
-        load_correction(path)
+        load(path)
     assert not sprung.exists()
 
 
@@ -126,19 +287,19 @@ def test_nothing_in_a_file_is_executed(tmp_path):
 def test_what_is_no_checkpoint(tmp_path, content):
     (tmp_path / "net.ckpt").write_bytes(content)
     with pytest.raises(InputError, match=r"net.ckpt: not a checkpoint of oceanfill; make one with"):
-        load_correction(tmp_path / "net.ckpt")
+        load(tmp_path / "net.ckpt")
 
 
 @pytest.mark.parametrize("content", [[1, 2], {"weights": {}}, {"hyper_parameters": 3, "state_dict": {}}])
 def test_tensors_that_are_no_checkpoint(tmp_path, content):
     torch.save(content, tmp_path / "net.ckpt")
     with pytest.raises(InputError, match="not a checkpoint of oceanfill"):
-        load_correction(tmp_path / "net.ckpt")
+        load(tmp_path / "net.ckpt")
 
 
 def test_a_checkpoint_that_is_not_there_and_one_that_cannot_be_written(tmp_path):
     with pytest.raises(InputError, match=r"no.ckpt: no such checkpoint; check the path"):
-        load_correction(tmp_path / "no.ckpt")
+        load(tmp_path / "no.ckpt")
     with pytest.raises(InputError, match=r"net.ckpt: cannot be written .*another folder"):
         save_checkpoint(Correction(SMALL, window=3), tmp_path / "nowhere" / "net.ckpt")
     assert not list(tmp_path.iterdir())
@@ -167,7 +328,8 @@ def test_training_learns_from_neighbours_what_pixel_means_do_not_know():
         data = GapData(cloudy_field(dates=12, rows=10, columns=12), rehearsals=2, first_guess="none", seed=2)
         data.setup("fit")
         torch.manual_seed(0)
-        task = train_correction(Correction(SMALL, window=data.window), data, Training(epochs=4))
+        network = {"class_path": "oceanfill.models.unet.UNet", "init_args": {"widths": [4, 8]}}
+        task = train_correction(Correction(network, window=data.window), data, Training(epochs=4))
         states.append(task.state_dict())
     for name, weights in states[0].items():
         assert torch.equal(weights, states[1][name]), name
@@ -233,11 +395,11 @@ def test_an_ensemble_says_the_mixture_of_what_its_members_say():
 def test_the_time_is_shared_by_an_ensemble(monkeypatch):
     budgets = []
 
-    def fit(task, *batches, time_budget, **options):
+    def train(task, *batches, time_budget, **options):
         budgets.append(time_budget)
         return task.eval()
 
-    monkeypatch.setattr("oceanfill.pipeline.training.corrections.fit", fit)
+    monkeypatch.setattr("oceanfill.pipeline.training.corrections.train_task", train)
     ensemble(time_budget=6)
     assert budgets == [2, 2, 2]
 
@@ -260,7 +422,7 @@ def test_saves_are_the_last_epochs_together(tmp_path):
     assert any(not torch.equal(both[f"networks.0.{name}"], last[name]) for name in last)
     assert any(not torch.equal(averaged[name], last[name]) for name in last)
     save_checkpoint(networks[0], tmp_path / "net.ckpt")
-    back, inputs = load_correction(tmp_path / "net.ckpt"), torch.randn(1, count_channels(3), 9, 11)
+    back, inputs = load(tmp_path / "net.ckpt", data), torch.randn(1, count_channels(3), 9, 11)
     with torch.no_grad():
         found = back(inputs)
         apart = [read_gaussian(one(inputs)) for one in networks[0].network.networks]

@@ -66,7 +66,7 @@ def test_held_out_values_are_nowhere_in_the_training():
         np.unique(np.nonzero(first.held_out)[0])
     )
     for one, other in zip(*further, strict=True):
-        for part in ("miss", "traits", "weight", "date"):
+        for part in ("miss", "covariates", "weight", "date"):
             np.testing.assert_array_equal(getattr(one, part), getattr(other, part))
 
 
@@ -121,10 +121,11 @@ def test_the_weights_of_held_out_values_are_one_each_until_the_guess_tells_how_h
     fresh = gap_data(data.field)
     np.testing.assert_array_equal(fresh.weight, fresh.held_out)
     np.testing.assert_array_equal(data.weight > 0, data.held_out & (data.trial.weight[0].numpy() > 0))
-    # Weighted, the first guess's error on held-out values is that in the gaps.
+    # Weighted, the first guess's error on held-out values comes closer to the larger one in the gaps.
     held = data.trial_error[data.held_out]
-    assert np.average(held, weights=data.weight[data.held_out]) == pytest.approx(data.real.mean(), rel=0.1)
-    assert np.average(held, weights=data.weight[data.held_out]) != pytest.approx(held.mean(), rel=0.01)
+    weighted = np.average(held, weights=data.weight[data.held_out])
+    assert held.mean() + 0.005 < weighted < data.real.mean()
+    assert weighted == pytest.approx(data.real.mean(), rel=0.1)
 
 
 def test_scores_need_the_first_guess_of_the_held_out_values_alone(data):

@@ -18,7 +18,7 @@ SMALL = {"class_path": "oceanfill.models.unet.UNet", "init_args": {"widths": [4,
 @pytest.fixture(scope="module")
 def tracks(tmp_path_factory):
     made = {name: mission(name, dates=16, seed=seed) for seed, name in enumerate(("alpha", "beta", "gamma"))}
-    return read_tracks(write_missions(tmp_path_factory.mktemp("tracks"), **made), bounds=BOUNDS)
+    return read_tracks(write_missions(tmp_path_factory.mktemp("tracks"), **made), region=BOUNDS)
 
 
 @pytest.fixture(scope="module")

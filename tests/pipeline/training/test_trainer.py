@@ -1,6 +1,7 @@
 """The fit of any task, on one number that grows by one a step."""
 
 import logging
+import os
 import time
 
 import pytest
@@ -113,6 +114,38 @@ def test_the_time_allowed_ends_the_training():
     train_task(Count(), batches(), epochs=1_000_000, time_budget=0.005, history=history)
     assert 0.3 <= time.perf_counter() - start < 10
     assert len(history.epochs) > 1
+
+
+ALLOCATION = {
+    "SLURM_JOB_ID": "4711",
+    "SLURM_JOB_NAME": "fill",
+    "SLURM_NTASKS": "2",
+    "SLURM_PROCID": "0",
+    "SLURM_LOCALID": "0",
+    "SLURM_NODEID": "0",
+    "SLURM_NNODES": "1",
+    "SLURM_NODELIST": "node1",
+}
+
+
+@pytest.mark.parametrize("allocation", [{}, ALLOCATION], ids=["srun on the path", "in an allocation"])
+def test_a_job_scheduler_is_not_looked_at(tmp_path, monkeypatch, capfd, caplog, recwarn, allocation):
+    """Neither the tasks of an allocation nor the checkpoint of a requeued job change the training."""
+    srun = tmp_path / "bin" / "srun"
+    srun.parent.mkdir()
+    srun.write_text("#!/bin/sh\n")
+    srun.chmod(0o755)
+    monkeypatch.setenv("PATH", str(srun.parent), prepend=os.pathsep)
+    for name, value in allocation.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+    torch.save({"state_dict": {}}, "hpc_ckpt_1.ckpt")
+    with caplog.at_level(logging.INFO):
+        task = train_task(Count(), batches(), batches(), epochs=4, monitor="distance")
+    assert task.value.item() == 3
+    assert [record.name for record in caplog.records] == ["oceanfill.pipeline.training.trainer"]
+    assert "".join(capfd.readouterr()) == ""
+    assert not recwarn.list
 
 
 def test_it_is_quiet_but_for_a_line_in_the_log(capfd, caplog):
