@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 from ..classical.vector_kriging import fit_vector_covariance, hide_radials
 from ..errors import InputError
 from ..holdout.calibration import Calibration, Residuals, calibrate
-from ..holdout.splits import difficulty_weights, error_groups, hold_out
+from ..holdout.splits import difficulty_weights, error_groups, split_hidden
 from ..io.opening import Opening
 from ..io.output import to_dataset
 from ..io.radials import Radials, open_radials
@@ -124,10 +124,13 @@ def make_candidates(
     how, flow = settings.training, settings.currents.flow or "free"
     seed, device, quiet = settings.seed, settings.device, settings.quiet
     rng = np.random.default_rng(seed)
-    share = HELD_OUT if settings.holdout else 0.0
-    pairs = [hold_out(station, share, rng) for station in radials.stations]
+    held = np.zeros(radials.values.shape, bool)
+    if settings.holdout:
+        held = hide_radials(radials, HELD_OUT, rng)
+    # All stations together, or the validation date of one would be the test date of another.
+    each = [held[:, number] for number in range(held.shape[1])]
+    pairs = split_hidden(each, len(each), radials.stations[0].days)
     validation, test = (np.stack(part, 1) for part in zip(*pairs, strict=True))
-    held = validation | test
     known = radials.hide(held)
     with progress("fitting the first guess", None, quiet):
         kriging = fit_vector_covariance(known, divergent=flow != "stream-function", seed=seed, device=device)

@@ -51,7 +51,8 @@ def write_block(store: Path, filled: xr.Dataset, core: Box) -> None:
     filled = filled.drop_vars([name for name in filled.variables if name not in filled.data_vars])
     for array in filled.data_vars.values():
         array.encoding = {}
-    region = dict(zip(next(iter(filled.data_vars.values())).dims, core, strict=True))
+    dims = next(iter(filled.data_vars.values())).dims
+    region = {str(dim): part for dim, part in zip(dims, core, strict=True)}
     filled.to_zarr(store, region=region, consolidated=False)
 
 
