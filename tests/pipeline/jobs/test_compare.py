@@ -25,7 +25,6 @@ from oceanfill.pipeline.jobs.compare import (
 )
 from oceanfill.pipeline.jobs.fill import fill
 from oceanfill.pipeline.jobs.methods import Candidate, Method
-from oceanfill.pipeline.plots.comparison import plot_comparison
 from oceanfill.pipeline.settings import Training
 
 torch.set_num_threads(1)
@@ -197,22 +196,6 @@ def test_the_files_have_the_rows(comparison, tmp_path):
     assert re.match(rf"\| {comparison.rows[0]['method']} \| {comparison.rows[0]['rmse']:.4g} \|", lines[2])
     assert lines[2].endswith("| best |")
     assert comparison_table(comparison).row_count == 2
-
-
-def test_the_picture_has_a_line_a_method_and_a_map_each(comparison, tmp_path, monkeypatch):
-    drawn = []
-    monkeypatch.setattr(
-        "oceanfill.pipeline.plots.comparison.save_figure", lambda figure, path: drawn.append(figure)
-    )
-    plot_comparison(comparison, tmp_path / "found.png")
-    panels = {axes.get_title(): axes for axes in drawn[0].axes}
-    assert {"by date", "by distance", "by age of the gap", "reliability", *SIMPLE} <= set(panels)
-    best = comparison.rows[0]["method"]
-    line = next(line for line in panels["by date"].lines if line.get_label() == best)
-    days = comparison.scored.cell[:, 0]
-    first = days == days.min()
-    wrong = comparison.scored.estimates[best][0] - comparison.scored.truth
-    assert line.get_ydata()[0] == pytest.approx(np.sqrt(np.mean(wrong[first] ** 2)), rel=1e-5)
 
 
 def test_names_that_are_not_there_are_refused(field):
