@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated, Any
+
+Network = Annotated[dict[str, Any], "network"]  # its ``class_path`` and ``init_args``
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
 from functools import cached_property
 from importlib import import_module
 from importlib.resources import files
@@ -17,7 +17,7 @@ from jsonargparse import ArgumentParser
 from ..errors import InputError
 from ..settings import choose_device
 from .findings import Finding
-from .options import RunOptions
+from .options import Network, RunOptions
 
 _GROUPS = ("sanity", "papers")
 HEADINGS = ("value", "published", "target", "met")
@@ -89,9 +89,36 @@ def build_parser(experiment: Experiment, quick: bool) -> ArgumentParser:
         prog=f"oceanfill reproduce {experiment.name}", description=experiment.summary, allow_abbrev=False
     )
     parser.add_argument("--config", action="config", help="configuration file of an earlier run")
-    parser.add_class_arguments(experiment.options_class, skip={"quiet"}, fail_untyped=True)
-    parser.set_defaults(experiment.options | {"device": "auto"} | (experiment.quick if quick else {}))
+    defaults = experiment.options | {"device": "auto"} | (experiment.quick if quick else {})
+    networks = _list_networks(experiment.options_class)
+    parser.add_class_arguments(experiment.options_class, skip={"quiet", *networks}, fail_untyped=True)
+    # As one dictionary, jsonargparse takes a network for the class itself, and misplaces its arguments.
+    for name, default in networks.items():
+        network = defaults.pop(name, default)
+        parser.add_argument(
+            f"--{name}.class_path",
+            type=str,
+            default=network["class_path"],
+            help="Import path of the network's class.",
+        )
+        parser.add_argument(
+            f"--{name}.init_args",
+            type=dict[str, Any],
+            default=network.get("init_args", {}),
+            help=f"Its arguments, as JSON or one by one: --{name}.init_args.NAME VALUE.",
+        )
+    parser.set_defaults(defaults)
     return parser
+
+
+def _list_networks(options: type[RunOptions]) -> dict[str, Any]:
+    """List the options that are networks, with their defaults, if any."""
+    hints = get_type_hints(options, include_extras=True)
+    return {
+        field.name: None if field.default_factory is MISSING else field.default_factory()
+        for field in fields(options)
+        if hints[field.name] == Network
+    }
 
 
 def reproduce(

@@ -11,7 +11,6 @@ import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -32,7 +31,7 @@ from ...training.firstguess import anomaly_spread
 from ...training.networks import LOSSES, build_network, has_fixed_grid, import_path
 from ...training.trainer import Saves, train_task
 from ..findings import Finding
-from ..options import TrainingOptions
+from ..options import Network, TrainingOptions
 from ..training import build_with_seed
 from .data import TrainingDates, count_input_channels, normalise_field
 from .tasks import Reconstruction, RunningMixture
@@ -87,7 +86,7 @@ class DincaeOptions(TrainingOptions):
         Steps of an exponential average of the weights, which is scored too.
     """
 
-    network: dict[str, Any]
+    network: Network
     data: str = "sample:sst_clouds.nc"
     truth: str | None = "sample:sst_clouds_truth.nc"
     variable: str | None = None

@@ -27,7 +27,7 @@ from ...training.features import NetworkInputs
 from ...training.tasks import Correction
 from ...training.trainer import train_task
 from ..findings import Finding
-from ..options import TrainingOptions
+from ..options import Network, TrainingOptions
 from ..skill import compute_skill, correlate_fields
 from ..training import build_with_seed
 from . import figures
@@ -115,7 +115,7 @@ class TurbulenceOptions(TrainingOptions):
     years: float = 3.0
     tracks: tuple[int, ...] = (5, 3, 8)
     repeats: tuple[int, ...] = (10, 5, 20)
-    network: dict[str, Any] = field(default_factory=_NETWORK.copy)
+    network: Network = field(default_factory=_NETWORK.copy)
     epochs: int = 100
     minutes: float | None = 4.0
     batch: int = 8

@@ -12,6 +12,7 @@ from torch import Tensor
 from ....models.variational import VariationalAutoEncoder, compute_kl_divergence
 from ...training.trainer import History
 from ..findings import Finding
+from ..options import Network
 from ..skill import compute_energy_distance, compute_explained_variance
 from ..training import Regression, fit, make_loader, save_network
 from . import figures
@@ -47,8 +48,8 @@ class AutoencoderOptions(DigitTrainingOptions):
         Latent sizes.
     """
 
-    convolutional: dict[str, Any] = field(default_factory=_CONVOLUTIONAL.copy)
-    dense: dict[str, Any] = field(default_factory=_DENSE.copy)
+    convolutional: Network = field(default_factory=_CONVOLUTIONAL.copy)
+    dense: Network = field(default_factory=_DENSE.copy)
     latents: tuple[int, ...] = (4, 16)
     epochs: int = 20
 
@@ -69,7 +70,7 @@ class VariationalOptions(DigitTrainingOptions):
         Weight of the covariance mismatch of the latent numbers in the loss.
     """
 
-    network: dict[str, Any] = field(default_factory=_VARIATIONAL.copy)
+    network: Network = field(default_factory=_VARIATIONAL.copy)
     latents: tuple[int, ...] = (4, 16)
     epochs: int = 30
     beta: float = 2.0

@@ -18,6 +18,7 @@ from torchmetrics.functional.image import (
 from ....models import fourdvarnet
 from ....models.fourdvarnet import FourDVarNet, RecurrentSolver
 from ..findings import Finding
+from ..options import Network
 from ..training import build_with_seed, fit, make_loader, save_network
 from . import figures
 from .digits import SHAPE
@@ -45,7 +46,7 @@ class RestorationOptions(DigitTrainingOptions):
         ``class_path`` and ``init_args`` of the network.
     """
 
-    network: dict[str, Any] = field(default_factory=_UNET.copy)
+    network: Network = field(default_factory=_UNET.copy)
 
 
 @dataclass(frozen=True, kw_only=True)

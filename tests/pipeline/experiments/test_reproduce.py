@@ -1,129 +1,125 @@
-"""Every experiment that ships, much too short, and what its run leaves."""
+"""Running shipped experiments: options, configuration, table and refusals."""
 
 from __future__ import annotations
 
-import math
+import json
+import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
-import torch
 import yaml
 from oceanfill.pipeline.errors import InputError
 from oceanfill.pipeline.experiments.findings import Finding
-from oceanfill.pipeline.experiments.reproduce import find, listing, names, reproduce, table
+from oceanfill.pipeline.experiments.options import RunOptions
+from oceanfill.pipeline.experiments.reproduce import (
+    build_parser,
+    find_experiment,
+    list_names,
+    make_experiments_table,
+    make_findings_table,
+    reproduce,
+)
+from shipped import run_shipped
 
-torch.set_num_threads(1)
-
-# Shorter than quick: a second or two each.
-SHORT = {
-    "l63-forecast": "--epochs 1 --every 200 --free 10 --starts 2",
-    "l63-interpolate": "--every 400 --tests 2 --iterations 5",
-    "mnist-autoencoder": "--epochs 1 --training 100",
-    "mnist-classify": "--epochs 1 --training 100",
-    "mnist-denoise": "--training 50",
-    "mnist-finetune": "--steps 4",
-    "mnist-interpolate": "--training 50",
-    "mnist-linear": "--epochs 1 --training 100",
-    "mnist-superresolve": "--training 50",
-    "mnist-vae": "--epochs 1 --training 100",
-}
+SHORT = "--training 60 --epochs 1 --latents [2]"  # of mnist-autoencoder: a second or two
 
 
-def run(name: str, folder: Path) -> list[Finding]:
-    return reproduce(name, folder, ["--device", "cpu", *SHORT.get(name, "").split()], quick=True)
+@pytest.mark.parametrize("name", list_names())
+@pytest.mark.parametrize("quick", [False, True])
+def test_a_shipped_configuration_is_one_of_its_options_class(name: str, quick: bool) -> None:
+    experiment = find_experiment(name)
+    parsed = build_parser(experiment, quick).parse_args([]).as_dict()
+    del parsed["config"]
+    assert issubclass(experiment.options_class, RunOptions)
+    assert set(parsed) == {field.name for field in fields(experiment.options_class)} - {"quiet"}
+    expected = experiment.options | {"device": "auto"} | (experiment.quick if quick else {})
+    assert json.loads(json.dumps({key: parsed[key] for key in expected})) == expected
+    options = experiment.options_class(**parsed)
+    assert (options.seed, options.device, options.quiet) == (0, "auto", True)
 
 
-@pytest.mark.parametrize("name", names())
-def test_an_experiment_that_ships(tmp_path: Path, name: str) -> None:
-    findings = run(name, tmp_path / "run")
-    assert findings
-    assert all(math.isfinite(finding.ours) for finding in findings), findings
-    lines = (tmp_path / "run" / "table.md").read_text(encoding="utf-8").splitlines()
-    assert lines[0] == f"# {name}"
-    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if line.startswith("| ")][2:]
-    assert [row[0] for row in rows] == [finding.what for finding in findings]
-    assert [float(row[1]) for row in rows] == [float(f"{finding.ours:.4g}") for finding in findings]
-    assert [row[4] for row in rows] == [
-        {None: "", True: "yes", False: "no"}[finding.met] for finding in findings
-    ]
-    options = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text(encoding="utf-8"))
-    chosen = find(name)
-    words = SHORT.get(name, "").replace("--", "").split()
-    shorter = dict(zip(words[::2], map(int, words[1::2]), strict=True))
-    for key, value in (chosen.options | chosen.quick | shorter | {"device": "cpu"}).items():
-        assert options[key] == value, key
-    assert list((tmp_path / "run").glob("*.png")), "an experiment draws something"
+@pytest.mark.parametrize("name", list_names())
+def test_a_test_runs_each_shipped_configuration(name: str) -> None:
+    sources = [path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("*/test_*.py")]
+    assert any(f'"{name}"' in source for source in sources)
 
 
-def test_the_configuration_that_is_left_repeats_the_run_to_the_digit(tmp_path: Path) -> None:
-    name = "mnist-autoencoder"
-    first = run(name, tmp_path / "first")
-    second = reproduce(name, tmp_path / "second", ["--config", str(tmp_path / "first" / "config.yaml")])
-    assert second == first
-    other = reproduce(
-        name, tmp_path / "other", ["--config", str(tmp_path / "first" / "config.yaml"), "--seed", "1"]
+def test_command_line_options_are_flat_and_explained(capsys: pytest.CaptureFixture[str]) -> None:
+    parser = build_parser(find_experiment("mnist-classify"), quick=False)
+    parsed = parser.parse_args(
+        ["--epochs", "3", "--training", "50", "--augment", "false", "--learning_rate", "1e-4"]
     )
-    assert [finding.ours for finding in other] != [finding.ours for finding in first]
-    configurations = [
-        yaml.safe_load((tmp_path / part / "config.yaml").read_text()) for part in ("first", "second")
-    ]
-    assert configurations[0] == {key: value for key, value in configurations[1].items() if key != "config"}
+    assert (parsed.epochs, parsed.training, parsed.augment, parsed.learning_rate) == (3, 50, False, 1e-4)
+    assert parsed.patience == 8
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    for option in fields(find_experiment("mnist-classify").options_class):
+        assert (f"--{option.name} " in text) is (option.name != "quiet")
+    assert "--seed SEED Seed of all random numbers. (type: int, default: 0)" in text
+    assert "--epochs EPOCHS Training epochs of each network. (type: int, default: 40)" in text
 
 
-def test_an_unknown_experiment_and_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", list_names())
+def test_every_option_has_a_help_text(name: str) -> None:
+    experiment = find_experiment(name)
+    text = " ".join(build_parser(experiment, quick=False).format_help().split())
+    _, text = text.split("Print the configuration", 1)
+    for option in fields(experiment.options_class):
+        if option.name != "quiet":
+            found = re.search(rf"--{option.name} \S+ (.*?)\((required, )?type: ", text)
+            assert found, option.name
+            assert len(found[1].split()) > 1, option.name
+
+
+def test_the_saved_configuration_repeats_the_run_exactly(tmp_path: Path) -> None:
+    name = "mnist-autoencoder"
+    first = list(run_shipped(name, tmp_path / "first", SHORT).values())
+    config = ["--config", str(tmp_path / "first" / "config.yaml")]
+    assert reproduce(name, tmp_path / "second", config) == first
+    other = reproduce(name, tmp_path / "other", [*config, "--seed", "1"])
+    assert [finding.value for finding in other] != [finding.value for finding in first]
+    saved = [yaml.safe_load((tmp_path / part / "config.yaml").read_text()) for part in ("first", "second")]
+    assert saved[0] == {key: value for key, value in saved[1].items() if key != "config"}
+
+
+def test_an_unknown_experiment_and_a_folder_that_cannot_be_created(tmp_path: Path) -> None:
     with pytest.raises(InputError) as refused:
         reproduce("mnist-everything", tmp_path / "run")
     assert str(refused.value).startswith("there is no experiment 'mnist-everything'; choose one of ")
-    assert all(name in str(refused.value) for name in names())
+    assert all(name in str(refused.value) for name in list_names())
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(InputError, match=r"file/run: cannot be made .*; choose another folder"):
+    with pytest.raises(InputError, match=r"file/run: cannot be created .*; choose another folder"):
         reproduce("mnist-denoise", tmp_path / "file" / "run")
     assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
 
 
 @pytest.mark.parametrize(
-    ("words", "finding"),
+    ("arguments", "message"),
     [
         (["--epoch", "1"], "--epoch"),
         (["--epochs", "many"], "epochs"),
+        (["--quiet", "true"], "--quiet"),
         (["--device", "tpu"], "no device is called 'tpu'"),
     ],
 )
-def test_an_option_that_it_does_not_have(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], finding: str
+def test_an_unknown_option_or_value(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
 ) -> None:
     with pytest.raises((SystemExit, InputError)) as refused:
-        reproduce("mnist-denoise", tmp_path / "run", words, quick=True)
-    assert finding in capsys.readouterr().err + str(refused.value)
+        reproduce("mnist-denoise", tmp_path / "run", arguments, quick=True)
+    assert message in capsys.readouterr().err + str(refused.value)
     assert getattr(refused.value, "code", 2) == 2
 
 
-@pytest.mark.parametrize(
-    ("ours", "at_least", "at_most", "met"),
-    [
-        (0.9, None, None, None),
-        (0.9, 0.9, None, True),
-        (0.8999, 0.9, None, False),
-        (0.9, None, 0.9, True),
-        (0.9001, None, 0.9, False),
-        (0.5, 0.4, 0.6, True),
-        (0.7, 0.4, 0.6, False),
-        (0.3, 0.4, 0.6, False),
-        (math.nan, 0.1, None, False),
-        (math.nan, None, 0.1, False),
-        (math.nan, None, None, None),
-    ],
-)
-def test_a_bar_is_reached_from_its_side_and_by_no_missing_value(
-    ours: float, at_least: float | None, at_most: float | None, met: bool | None
-) -> None:
-    assert Finding("", ours, at_least=at_least, at_most=at_most).met is met
-
-
-def test_the_table_and_the_list_have_a_row_each() -> None:
-    shown = table([Finding("a", 1 / 3, 0.5, at_least=0.25, at_most=0.3), Finding("b", 2.0)], "title")
-    cells = [list(column.cells) for column in shown.columns]
-    assert cells == [["a", "b"], ["0.3333", "2"], ["0.5", ""], ["≥ 0.25 ≤ 0.3", ""], ["no", ""]]
-    first, second = listing().columns
-    assert list(first.cells) == names()
+def test_tables_have_a_row_per_finding_and_per_experiment() -> None:
+    found = make_findings_table(
+        [Finding("a", 1 / 3, 0.5, at_least=0.25, at_most=0.3), Finding("b", 2.0, at_most=2)], "title"
+    )
+    cells = [list(column.cells) for column in found.columns]
+    assert cells == [["a", "b"], ["0.3333", "2"], ["0.5", ""], ["≥ 0.25 ≤ 0.3", "≤ 2"], ["no", "yes"]]
+    assert [column.header for column in found.columns] == ["", "value", "published", "target", "met"]
+    first, second = make_experiments_table().columns
+    assert list(first.cells) == list_names()
     assert all(str(cell).endswith(".") for cell in second.cells)

@@ -1,10 +1,10 @@
-"""Principal components against scikit-learn, and restoration against Gaussian conditioning."""
+"""Principal components against scikit-learn, restoration against Gaussian conditioning."""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
-from oceanfill.pipeline.experiments.mnist.pca import chosen, components, projected, restored
+from oceanfill.pipeline.experiments.mnist.pca import fit_components, select_components
 from sklearn.decomposition import PCA
 
 torch.set_num_threads(1)
@@ -18,33 +18,35 @@ def images(count=60, seed=0):
 
 def test_components_are_those_of_scikit_learn():
     train, test = images(), images(seed=1)
-    parts, theirs = components(train, 5), PCA(5).fit(train.flatten(1).numpy())
-    np.testing.assert_allclose(np.abs((parts.modes.T.numpy() * theirs.components_).sum(1)), 1, rtol=1e-10)
-    np.testing.assert_allclose(parts.variances * 60 / 59, theirs.explained_variance_, rtol=1e-10)
-    expected = theirs.inverse_transform(theirs.transform(test.flatten(1).numpy()))
-    np.testing.assert_allclose(projected(parts, test).flatten(1), expected, atol=1e-10)
+    components, reference = fit_components(train, 5), PCA(5).fit(train.flatten(1).numpy())
+    np.testing.assert_allclose(
+        np.abs((components.modes.T.numpy() * reference.components_).sum(1)), 1, rtol=1e-10
+    )
+    np.testing.assert_allclose(components.variances * 60 / 59, reference.explained_variance_, rtol=1e-10)
+    expected = reference.inverse_transform(reference.transform(test.flatten(1).numpy()))
+    np.testing.assert_allclose(components.project(test).flatten(1), expected, atol=1e-10)
 
 
-def test_restored_is_the_conditional_expectation():
+def test_restoration_is_the_conditional_mean():
     """With the covariance of the pixels, C = modes variances modes', as in optimal interpolation."""
-    parts, truth, noise = components(images(), 6), images(130, seed=1), 0.3
+    components, truth, noise = fit_components(images(), 6), images(130, seed=1), 0.3
     known = torch.rand(truth.shape, generator=torch.Generator().manual_seed(2)) < 0.6
-    found = restored(parts, torch.where(known, truth, 99.0) * known, known, noise)
-    covariance = (parts.modes * parts.variances) @ parts.modes.T
-    for number in (0, 99, 100, 129):  # of both sides of a batch's end
-        seen = known[number].flatten()
-        values = truth[number].flatten()[seen] - parts.mean[seen]
-        gain = covariance[:, seen] @ torch.linalg.inv(
-            covariance[seen][:, seen] + noise * torch.eye(int(seen.sum()))
+    found = components.restore(torch.where(known, truth, 99.0) * known, known, noise)
+    covariance = (components.modes * components.variances) @ components.modes.T
+    for number in (0, 99, 100, 129):  # on both sides of a batch's end
+        known_pixels = known[number].flatten()
+        values = truth[number].flatten()[known_pixels] - components.mean[known_pixels]
+        gain = covariance[:, known_pixels] @ torch.linalg.inv(
+            covariance[known_pixels][:, known_pixels] + noise * torch.eye(int(known_pixels.sum()))
         )
-        torch.testing.assert_close(found[number].flatten(), parts.mean + gain @ values)
-    changed = restored(parts, torch.where(known, truth, -5.0), known, noise)
+        torch.testing.assert_close(found[number].flatten(), components.mean + gain @ values)
+    changed = components.restore(torch.where(known, truth, -5.0), known, noise)
     torch.testing.assert_close(changed, found, rtol=0, atol=1e-12)
 
 
-def test_the_count_of_the_least_error_is_chosen():
-    parts, truth = components(images(), 12), images(seed=1)
+def test_the_number_of_components_with_the_lowest_error_is_selected():
+    components, truth = fit_components(images(), 12), images(seed=1)
     everything = torch.ones_like(truth)
-    assert chosen(parts, (2, 5, 12), 1e-9, truth, everything, truth).modes.shape == (12, 12)
-    two = projected(parts.first(2), truth)
-    assert chosen(parts, (2, 5, 12), 1e-9, truth, everything, two).modes.shape == (12, 2)
+    assert select_components(components, (2, 5, 12), 1e-9, truth, everything, truth).modes.shape == (12, 12)
+    two = components.truncate(2).project(truth)
+    assert select_components(components, (2, 5, 12), 1e-9, truth, everything, two).modes.shape == (12, 2)
