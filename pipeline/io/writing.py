@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import dask
+import numpy as np
 import xarray as xr
 
 from ..errors import InputError
@@ -152,8 +153,11 @@ def _convert_to_netcdf(store: Path, target: Path) -> None:
         dask.config.set(scheduler="synchronous"),
         xr.open_zarr(store, consolidated=False, decode_times=False) as whole,
     ):
+        whole = whole[sorted(map(str, whole.data_vars))]  # a store has no order
         encoding: dict[Any, Any] = {}
         for name, array in whole.variables.items():
+            if "flag_values" in array.attrs:  # CF 3.5: of the variable's type, which JSON does not keep
+                array.attrs["flag_values"] = np.asarray(array.attrs["flag_values"], array.dtype)
             fill = array.encoding.get("_FillValue")
             encoding[name] = {"_FillValue": fill, "dtype": array.dtype}
             if name in whole.data_vars and array.ndim:

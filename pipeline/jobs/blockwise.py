@@ -35,7 +35,7 @@ from ..io.output import describe_run, to_dataset
 from ..io.workers import start_workers
 from ..io.writing import check_writable, replace_atomically, resume_store
 from ..progress import progress
-from ..records.blocks import BASE, Block, cut_blocks
+from ..records.blocks import BASE, Block, Box, cut_blocks
 from ..records.filled import create_store, write_attributes, write_block
 from ..records.prepare import prepare
 from ..records.record import Record, read_digest
@@ -303,15 +303,12 @@ def _fill_block(job: Job, numbered: tuple[int, Block]) -> int:
     observed = record.coverage > 0
     if not (observed | record.sea)[core.rows, core.columns].any():
         return number  # land: the store is empty there
-    across = np.arange(padded.columns.start, padded.columns.stop) % record.shape[2]
-    field = replace(
-        record.read_field(*padded),
-        ever_observed=observed[padded.rows, across],
-        statistics=RecordStatistics(**learned.statistics),
-    )
+    statistics = RecordStatistics(**learned.statistics)
+    field = replace(record.read_field(*padded), statistics=statistics)
+    mean, error = _estimate(job, field, padded)
     own = core.relative_to(padded)
-    mean, error = _estimate(job, field, padded.rows, across)
-    part = field.part(*own)
+    # To the method, what is observed on other dates of the record only is never observed.
+    part = replace(field.part(*own), ever_observed=observed[core.rows, core.columns])
     filled = to_dataset(
         part,
         mean[own],
@@ -323,14 +320,15 @@ def _fill_block(job: Job, numbered: tuple[int, Block]) -> int:
     return number
 
 
-def _estimate(job: Job, field: Field, rows: slice, columns: NDArray[np.int64]) -> tuple[Floats, Floats]:
+def _estimate(job: Job, field: Field, padded: Box) -> tuple[Floats, Floats]:
     """Return mean and scaled standard error (time, lat, lon) of a padded block.
 
     A block without observations gets the mean and the standard deviation of each pixel.
     """
     record, learned = job.record, job.learned
     if not field.observed.any():
-        mean, deviation = (part[rows, columns] for part in record.pixel_statistics)
+        columns = np.arange(padded.columns.start, padded.columns.stop) % record.shape[2]
+        mean, deviation = (part[padded.rows, columns] for part in record.pixel_statistics)
         return np.broadcast_to(mean, field.values.shape), np.broadcast_to(deviation, field.values.shape)
     data = GapData(
         field,

@@ -117,16 +117,18 @@ class Record:
 
     @cached_property
     def median_error(self) -> float | None:
-        """Median of the error variable at observed values, for those without a usable error.
+        """That of the error variable (`find_median_error`); None without one."""
+        return None if self.opening.error_variable is None else self.find_median_error()
 
-        It is that of all dates, or of evenly spaced ones where these are too many to be read at once. None
-        without an error variable. Raises `InputError` where no observed value has a usable error.
+    def find_median_error(self, most: float = _MOST_RANKED) -> float:
+        """Return the median of the usable errors of observed values, which those without one are given.
+
+        It is that of all dates, or of evenly spaced ones where the record has more than ``most`` values.
+        Raises `InputError` where no observed value has a usable error.
         """
         name = self.opening.error_variable
-        if name is None:
-            return None
         dates, rows, columns = self.shape
-        number = int(np.clip(_MOST_RANKED // (rows * columns), 1, dates))
+        number = int(np.clip(most // (rows * columns), 1, dates))
         chosen = (np.arange(number) + 0.5) / number * dates
         data = self.dataset.isel({self.layout.t: chosen.astype(int)})
         values, error = (self._order(data[part]) for part in (self.layout.variable, name))

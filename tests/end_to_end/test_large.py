@@ -1,4 +1,4 @@
-"""`oceanfill prepare` and `oceanfill fill` on what is larger than the memory that is allowed."""
+"""`oceanfill prepare` and `oceanfill fill` on inputs larger than the memory that is allowed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ def files(tmp_path):
 def test_prepare_then_fill_then_draw(files, capsys):
     words = ["prepare", str(files / "*.nc"), "-o", str(files / "sst.zarr")]
     assert cli.main(words) == 0
-    assert "sst.zarr is ready" in " ".join(capsys.readouterr().err.split())
+    assert "fill it with: oceanfill fill" in " ".join(capsys.readouterr().err.split())
+    assert (files / "sst.zarr").is_dir()
     words = ["fill", str(files / "sst.zarr"), "-o", str(files / "out.nc"), "--plot", str(files / "out.png")]
     assert cli.main([*words, "--method", "linear-time", "--memory", MEMORY]) == 0
     filled = xr.load_dataset(files / "out.nc")
@@ -33,7 +34,7 @@ def test_prepare_then_fill_then_draw(files, capsys):
     assert (files / "out.png").stat().st_size > 20_000
 
 
-def test_what_is_too_large_is_prepared_on_the_way_and_nothing_is_left(files):
+def test_inputs_that_are_too_large_are_prepared_on_the_way_and_nothing_is_left(files):
     words = ["fill", str(files / "*.nc"), "--method", "climatology", "--memory", MEMORY, "--quiet"]
     assert cli.main([*words, "-o", str(files / "out.zarr")]) == 0
     assert sorted(path.name for path in files.iterdir() if path.suffix != ".nc") == ["out.zarr"]

@@ -275,6 +275,20 @@ def test_a_block_without_observations_gets_mean_and_deviation_of_each_pixel(tmp_
     assert (dark.sst_source.to_numpy()[:, sea] == 2).all()  # observed on other dates of the record
 
 
+@pytest.mark.parametrize("method", ["linear-time", "persistence", "climatology"])
+def test_pixels_observed_only_in_other_blocks_are_estimated_from_their_neighbours(tmp_path, method):
+    """Six pixels under a cloud of 80 dates: the blocks of the middle have 44 dates."""
+    dataset = cloudy_dataset(dates=150, rows=ROWS, columns=COLUMNS)
+    dataset.sst[40:120, 4:6, 6:9] = np.nan
+    record = make_record(tmp_path, dataset.drop_vars("truth"))
+    found = fill_blocks(record, tmp_path / "out.zarr", method=method, memory=SMALL)
+    hidden = {"time": slice(70, 90), "lat": slice(4, 6), "lon": slice(6, 9)}
+    made, truth = found.isel(hidden), dataset.truth.isel(hidden)
+    assert (made.sst_source == 2).all()
+    assert float(np.sqrt(((made.sst - truth) ** 2).mean())) < 4  # the field's deviation is 3
+    assert 0.5 < float(made.sst_error.min()) < float(made.sst_error.max()) < 10
+
+
 def test_a_record_without_a_positive_value_has_no_logarithms(tmp_path):
     dataset = cloudy_dataset(dates=20, rows=ROWS, columns=COLUMNS).drop_vars("truth")
     record = make_record(tmp_path, dataset.assign(sst=-dataset.sst), transform="log")

@@ -1,9 +1,10 @@
-"""Draws around an estimate: what they keep, how they are distributed, when they are made."""
+"""Posterior draws: they keep the observations, have the calibrated distribution and are made lazily."""
 
 from __future__ import annotations
 
 import threading
 from dataclasses import replace
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -11,12 +12,10 @@ import xarray as xr
 from fields import cloudy_dataset, cloudy_field
 from oceanfill.pipeline.classical.kriging import Kriging
 from oceanfill.pipeline.classical.neighbours import Component, Scales
-from oceanfill.pipeline.classical.random_fields import simulate_errors
 from oceanfill.pipeline.cli.main import main
 from oceanfill.pipeline.holdout.calibration import LEVELS, Calibration
 from oceanfill.pipeline.io.output import to_dataset
 from oceanfill.pipeline.io.writing import write_dataset
-from oceanfill.pipeline.jobs import draws as module
 from oceanfill.pipeline.jobs.draws import add_samples, draw_fields, shape_draws
 from oceanfill.pipeline.jobs.fill import fill
 from oceanfill.pipeline.training.heldout import HeldOut
@@ -48,13 +47,13 @@ def test_draws_have_the_quantiles_of_the_calibration(field):
         # Some 100,000 values: a standard error of 0.0015 at most.
         assert np.mean(np.abs(miss) < t.ppf((1 + level) / 2, 3)) == pytest.approx(level, abs=0.005)
     assert np.mean(miss > 0) == pytest.approx(0.5, abs=0.005)
-    # Beyond the last level they go on as the Gaussian does.
+    # Beyond the last level they are proportional to the Gaussian.
     assert np.abs(miss).max() == pytest.approx(
         widths[-1] / norm.ppf(0.995) * np.abs(normal[:, gaps]).max(), rel=1e-6
     )
 
 
-def test_draws_keep_what_was_observed_and_leave_land_missing(field, estimate):
+def test_draws_keep_the_observations_and_leave_land_missing(field, estimate):
     made = draw_fields(field, KRIGING, estimate, Calibration(), 3).compute()
     assert made.shape == (3, *field.values.shape)
     np.testing.assert_array_equal(np.isfinite(made), np.broadcast_to(field.sea, made.shape))
@@ -63,15 +62,15 @@ def test_draws_keep_what_was_observed_and_leave_land_missing(field, estimate):
     assert np.abs(made[0] - made[1])[gaps].min() > 0
 
 
-def test_draws_scatter_as_the_error_says_and_cells_together(field, estimate):
+def test_draws_vary_by_the_standard_error_and_neighbours_together(field, estimate):
     made = draw_fields(field, KRIGING, estimate, Calibration(), 60).compute()
     mean, error = estimate
     gaps = ~field.observed & field.sea
     normal = (made - mean)[:, gaps] / error[gaps]
     assert np.sqrt(np.mean(normal**2)) == pytest.approx(1, abs=1e-3)
-    off = (made - mean) / error
+    errors = (made - mean) / error
     pairs = gaps[:, :, 1:] & gaps[:, :, :-1]
-    alike = np.corrcoef(off[..., 1:][:, pairs].ravel(), off[..., :-1][:, pairs].ravel())[0, 1]
+    alike = np.corrcoef(errors[..., 1:][:, pairs].ravel(), errors[..., :-1][:, pairs].ravel())[0, 1]
     assert alike > 0.6
 
 
@@ -84,20 +83,28 @@ def test_the_same_seed_draws_the_same(field, estimate):
     assert np.abs(one - other)[:, gaps].min() > 0
 
 
+class NotingCalibration(Calibration):
+    """A calibration that notes the thread of each chunk of draws."""
+
+    threads: ClassVar[list[int]] = []
+
+    def __getattribute__(self, name: str) -> Any:
+        if name == "half_widths":
+            self.threads.append(threading.get_ident())
+        return super().__getattribute__(name)
+
+
 @pytest.mark.parametrize("name", ["filled.nc", "filled.zarr"])
-def test_draws_are_made_and_written_some_at_a_time(field, monkeypatch, tmp_path, name):
-    threads = []
-
-    def noted(*given):
-        threads.append(threading.get_ident())
-        return simulate_errors(*given)
-
-    monkeypatch.setattr(module, "_AT_ONCE", 2 * field.values.size)
-    monkeypatch.setattr(module, "errors", noted)
-    dataset = fill(field, method="climatology", samples=5)
+def test_draws_are_made_and_written_some_at_a_time(field, estimate, tmp_path, name):
+    """Five draws in chunks of two, one after another in this thread: netCDF's library is not thread-safe."""
+    nothing = np.zeros((2, *field.values.shape), bool)
+    part = HeldOut(field, tuple(nothing), kriging=KRIGING)
+    filled, calibration = to_dataset(field, *estimate), NotingCalibration()
+    dataset = add_samples(filled, part, estimate, calibration, 5, at_once=2 * field.values.size)
     assert dataset.sst_samples.chunks[0] == (2, 2, 1)
+    calibration.threads.clear()
     write_dataset(dataset, tmp_path / name)
-    assert threads == 3 * [threading.get_ident()]
+    assert calibration.threads == 3 * [threading.get_ident()]
     with xr.open_dataset(tmp_path / name) as written:
         gaps = (written.sst_source >= 2).values
         assert len(np.unique(written.sst_samples.values[:, gaps], axis=0)) == 5
@@ -117,7 +124,7 @@ def test_the_dataset_has_them_in_the_units_of_the_input(field, estimate):
 
 
 def test_a_method_without_a_covariance_has_one_fitted(field, tmp_path):
-    """Written as all else is, sample by sample, and the same whoever asks."""
+    """They are written sample by sample, and are the same each time they are computed."""
     dataset = fill(field, method="linear-time", samples=3)
     write_dataset(dataset, tmp_path / "filled.nc")
     with xr.open_dataset(tmp_path / "filled.nc") as written:
@@ -132,7 +139,7 @@ def test_a_method_without_a_covariance_has_one_fitted(field, tmp_path):
         assert float((abs(z) < 1).where(gaps).mean()) == pytest.approx(0.68, abs=0.1)
 
 
-def test_what_is_filled_block_by_block_has_no_draws(tmp_path, capsys):
+def test_fields_filled_block_by_block_have_no_draws(tmp_path, capsys):
     cloudy_dataset(dates=8, rows=12, columns=14).drop_vars("truth").to_netcdf(tmp_path / "in.nc")
     words = ["fill", str(tmp_path / "in.nc"), "-o", str(tmp_path / "out.nc"), "--samples", "2"]
     assert main([*words, "--workers", "2"]) == 2
