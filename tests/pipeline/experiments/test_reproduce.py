@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from oceanfill.pipeline.cli.tables import experiments_table, findings_table
 from oceanfill.pipeline.errors import InputError
 from oceanfill.pipeline.experiments.findings import Finding
 from oceanfill.pipeline.experiments.options import RunOptions
@@ -16,8 +17,6 @@ from oceanfill.pipeline.experiments.reproduce import (
     build_parser,
     find_experiment,
     list_names,
-    make_experiments_table,
-    make_findings_table,
     reproduce,
 )
 from shipped import run_shipped
@@ -114,12 +113,12 @@ def test_an_unknown_option_or_value(
 
 
 def test_tables_have_a_row_per_finding_and_per_experiment() -> None:
-    found = make_findings_table(
+    found = findings_table(
         [Finding("a", 1 / 3, 0.5, at_least=0.25, at_most=0.3), Finding("b", 2.0, at_most=2)], "title"
     )
     cells = [list(column.cells) for column in found.columns]
     assert cells == [["a", "b"], ["0.3333", "2"], ["0.5", ""], ["≥ 0.25 ≤ 0.3", "≤ 2"], ["no", "yes"]]
     assert [column.header for column in found.columns] == ["", "value", "published", "target", "met"]
-    first, second = make_experiments_table().columns
+    first, second = experiments_table().columns
     assert list(first.cells) == list_names()
     assert all(str(cell).endswith(".") for cell in second.cells)

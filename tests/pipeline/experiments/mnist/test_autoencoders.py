@@ -70,7 +70,7 @@ def test_a_variational_auto_encoder_generates_more_likely_digits_than_pca(digits
     coder = VariationalAutoEncoder(1, 1, **saved["options"]["init_args"]).eval()
     coder.load_state_dict(saved["state_dict"])
     with torch.no_grad():
-        mean, log_variance = coder.gaussian(digits.test.images)
+        mean, log_variance = coder.encode_gaussian(digits.test.images)
     nats = (mean**2 + log_variance.exp() - 1 - log_variance).sum(1).mean() / 2
     quantity = "variational, 4 latent numbers: divergence (nats)"
     assert found[quantity].value == pytest.approx(nats.item(), rel=1e-5)

@@ -37,8 +37,8 @@ def test_a_linear_auto_encoder_finds_what_scikit_learn_finds(load, latent, epoch
         columns = columns * np.sign((columns * reference.components_.T).sum(0))
         assert np.linalg.norm(columns - reference.components_.T, axis=0).max() < 1e-3
     with torch.no_grad():  # the encoder fits the decoder
-        error = (coder.weighted(coder(anomalies)) - coder.weighted(anomalies)).square().sum()
-    share = error / coder.weighted(anomalies).square().sum()
+        error = (coder.flatten_weighted(coder(anomalies)) - coder.flatten_weighted(anomalies)).square().sum()
+    share = error / coder.flatten_weighted(anomalies).square().sum()
     assert share.item() == pytest.approx(1 - reference.explained_variance_ratio_.sum(), abs=1e-5)
 
 
