@@ -174,7 +174,14 @@ def run_first_guess(data: GapData, settings: FillSettings) -> list[Candidates]:
 
 
 def _run_network(name: str, data: GapData, settings: FillSettings) -> list[Candidates]:
-    """The first guess, and a network's correction of it."""
+    """The first guess, and a network's correction of it. Leaves torch's random numbers as they were."""
+    import torch
+
+    with torch.random.fork_rng():
+        return _correct_first_guess(name, data, settings)
+
+
+def _correct_first_guess(name: str, data: GapData, settings: FillSettings) -> list[Candidates]:
     # Lightning takes seconds to import, which the other methods need not wait for.
     from ..training.checkpoints import load_correction, save_checkpoint
     from ..training.corrections import apply_correction, make_correction, train_correction

@@ -17,7 +17,8 @@ from oceanfill.pipeline.holdout.calibration import (
 from oceanfill.pipeline.holdout.patterns import distance_and_age
 from oceanfill.pipeline.holdout.scores import coverage
 from oceanfill.pipeline.holdout.splits import hold_out
-from oceanfill.pipeline.jobs.evaluate import Candidate, calibrate_candidate, evaluate_candidates
+from oceanfill.pipeline.jobs.evaluate import evaluate_candidates, fit_error_scale
+from oceanfill.pipeline.jobs.methods import Candidate
 from oceanfill.pipeline.training.heldout import HeldOut
 
 COVERED = (50, 68, 90, 95)
@@ -201,9 +202,9 @@ def test_a_candidate_is_scored_with_errors_scaled_for_gaps(held_out):
     """Were the held-out values visible, all of them would have the error of an observed cell."""
     data, known, mean, error = held_out
     candidate = Candidate("made", (mean, error), (mean, error))
-    law = calibrate_candidate(data, candidate, "validation")
+    law = fit_error_scale(data, candidate, "validation").calibration
     assert law.slopes[1] == pytest.approx(0.8, abs=0.15)
-    _, rows, _ = evaluate_candidates(data.field, data, [candidate])
+    rows = evaluate_candidates(data, {"made": candidate}).rows
     truth = np.where(data.test, data.field.values, np.nan)
     shares = [
         coverage(mean, law.scale_error(seen, error), truth, 1, data.weight) for seen in (known, data.field)

@@ -97,7 +97,7 @@ def test_intervals_hold_what_they_say_of_new_observations_in_the_gaps(transform)
     for level in (50, 90):
         low, high = (filled[f"sst_{side}_{level}"] for side in ("lower", "upper"))
         assert (low.attrs["units"], high.attrs["units"]) == ("degree_Celsius",) * 2
-        assert low.attrs["long_name"] == f"lower bound of the {level} % prediction interval of sst"
+        assert low.attrs["long_name"] == f"lower bound of the {level}% prediction interval of sst"
         assert high.attrs["coverage_content_type"] == "qualityInformation"
         np.testing.assert_array_equal(np.isnan(low), np.isnan(filled.sst_analysis))
         shares.append(np.mean((low.values[gaps] <= truth) & (truth <= high.values[gaps])))
