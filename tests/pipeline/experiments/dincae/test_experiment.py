@@ -7,29 +7,38 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 from fields import cloudy_dataset, cloudy_field
 from oceanfill.models.dincae import DINCAE2
 from oceanfill.models.head import mix_gaussians
 from oceanfill.models.losses import gaussian, squared_weights
 from oceanfill.pipeline.classical.kriging import pixel_means
-from oceanfill.pipeline.experiments.dincae.data import Clouded, Series, Shown, channels, series
-from oceanfill.pipeline.experiments.dincae.experiment import Average, Reconstruction, dincae
+from oceanfill.pipeline.experiments.dincae.data import (
+    NormalisedField,
+    PredictionDates,
+    TrainingDates,
+    count_input_channels,
+    normalise_field,
+)
+from oceanfill.pipeline.experiments.dincae.experiment import DincaeOptions, run_dincae
+from oceanfill.pipeline.experiments.dincae.tasks import Reconstruction, RunningMixture
 from oceanfill.pipeline.holdout.splits import hold_out
 from oceanfill.pipeline.io.field import open_field
 from oceanfill.pipeline.training.firstguess import anomaly_spread
+from shipped import run_shipped
 
 torch.set_num_threads(1)
 
 
 @pytest.fixture
-def small() -> Series:
+def small() -> NormalisedField:
     """Four dates of 2 x 2 cells with a variance of 0.5; on date d the value 10 d + cell, where cell != d."""
     cells = torch.arange(4.0).reshape(2, 2)
     values = torch.stack([10 * date + cells for date in range(4)])
     seen = torch.stack([cells != date for date in range(4)])
     place = torch.tensor([[[-1.0, -1], [1, 1]], [[-1, 1], [-1, 1]]])
     season = torch.tensor([[1.0, 0], [0, 1], [-1, 0], [0, -1]])
-    return Series(torch.where(seen, values, 0.0), 2.0 * seen, place, season)
+    return NormalisedField(torch.where(seen, values, 0.0), 2.0 * seen, place, season)
 
 
 def test_inputs_by_hand(small):
@@ -46,22 +55,22 @@ def test_inputs_by_hand(small):
         [[0, 0], [0, 0]],
         [[1, 1], [1, 1]],
     ]
-    assert Shown(small, 3)[1].tolist() == expected
-    assert channels(3) == len(expected) == 10
+    assert PredictionDates(small, 3)[1].tolist() == expected
+    assert count_input_channels(3) == len(expected) == 10
 
 
 def test_dates_before_the_first_and_after_the_last_are_missing(small):
-    first, last = Shown(small, 3)[0], Shown(small, 3)[3]
+    first, last = PredictionDates(small, 3)[0], PredictionDates(small, 3)[3]
     assert not first[[0, 3]].any()
     assert first[1:3].flatten().tolist() == [0, 2, 4, 6, 20, 0, 24, 26]
     assert not last[[2, 5]].any()
-    assert Shown(small, 5)[0][:5].any(-1).any(-1).tolist() == [False, False, True, True, True]
+    assert PredictionDates(small, 5)[0][:5].any(-1).any(-1).tolist() == [False, False, True, True, True]
 
 
 def test_clouds_of_another_date_hide_the_middle_alone(small):
     """Each other date lacks one cell: that one is hidden besides the date's own, and is still asked for."""
     torch.manual_seed(0)
-    training, plain = Clouded(small, 3, jitter=0.0), Shown(small, 3)
+    training, plain = TrainingDates(small, 3, jitter=0.0), PredictionDates(small, 3)
     hidden = set()
     for _ in range(60):
         seen, truth, variance, weight = training[1]
@@ -74,26 +83,26 @@ def test_clouds_of_another_date_hide_the_middle_alone(small):
         assert weight.tolist() == [[1, 0], [1, 1]]
         assert variance[weight > 0].tolist() == [0.5] * 3
     assert hidden == {(0,), (2,), (3,)}
-    assert torch.equal(Clouded(small, 3, jitter=0.0, clouds=False)[1][0], plain[1])
+    assert torch.equal(TrainingDates(small, 3, jitter=0.0, clouds=False)[1][0], plain[1])
 
 
 def test_jitter_is_on_all_that_is_seen_and_on_nothing_else(small):
     whole = replace(small, anomaly=0 * small.anomaly)
     torch.manual_seed(0)
-    training = Clouded(whole, 3, jitter=0.1, clouds=False)
+    training = TrainingDates(whole, 3, jitter=0.1, clouds=False)
     items = [training[1] for _ in range(400)]
     noise = torch.stack([seen[:3] for seen, *_ in items])
     known = whole.precision[:3] > 0
     assert not noise[:, ~known].any()
     np.testing.assert_allclose(noise[:, known].std(0) / 2, 0.1, rtol=0.15)  # four standard deviations
-    assert all(torch.equal(seen[3:], Shown(whole, 3)[1][3:]) for seen, *_ in items)
+    assert all(torch.equal(seen[3:], PredictionDates(whole, 3)[1][3:]) for seen, *_ in items)
     assert not any(truth.any() for _, truth, *_ in items)
 
 
 def test_a_series_is_in_deviations_of_the_anomalies():
     field = cloudy_field(dates=8)
     field.error_variance[0] = 0.04
-    made, deviation = series(field, 2.0), anomaly_spread(field)
+    made, deviation = normalise_field(field, 2.0), anomaly_spread(field)
     seen = field.observed
     np.testing.assert_allclose(
         made.anomaly[seen], ((field.values - pixel_means(field)) / deviation)[seen], rtol=1e-4, atol=1e-5
@@ -108,26 +117,26 @@ def test_a_series_is_in_deviations_of_the_anomalies():
 
 def test_the_loss_of_a_refined_network_and_its_penalty():
     torch.manual_seed(0)
-    network = DINCAE2(channels(3), widths=(4, 5), refinement=True)
+    network = DINCAE2(count_input_channels(3), widths=(4, 5), refinement=True)
     for part in network.networks:
         torch.nn.init.normal_(part.head.weight, std=0.1)
     task = Reconstruction(network, 1e-3, gaussian, [(squared_weights, 0.01)], parts=(0.2, 0.8))
-    seen, truth = torch.randn(2, channels(3), 6, 7), torch.randn(2, 6, 7)
+    seen, truth = torch.randn(2, count_input_channels(3), 6, 7), torch.randn(2, 6, 7)
     weight = (torch.rand(2, 6, 7) < 0.5).float()
     expected = 0.01 * squared_weights(network, truth, truth)
-    for part, (mean, log_variance) in zip((0.2, 0.8), task.stages(seen), strict=True):
+    for part, (mean, log_variance) in zip((0.2, 0.8), task.compute_stages(seen), strict=True):
         likelihood = torch.nn.GaussianNLLLoss(reduction="none")(mean, truth, log_variance.exp())
         expected = expected + part * likelihood[weight > 0].mean()
     torch.testing.assert_close(task.training_step((seen, truth, 0 * truth, weight), 0), expected)
     # The authors' channels: the mean over the variance, and the logarithm of one over it.
     ratio, log_precision = network.stages(seen)[0].unbind(1)
-    torch.testing.assert_close(task.stages(seen)[0], (ratio / log_precision.exp(), -log_precision))
+    torch.testing.assert_close(task.compute_stages(seen)[0], (ratio / log_precision.exp(), -log_precision))
 
 
 def test_saves_added_up_are_their_mixture():
     torch.manual_seed(0)
     pixel_means, variances = torch.randn(5, 3, 4), torch.rand(5, 3, 4)
-    average = Average()
+    average = RunningMixture()
     for mean, variance in zip(pixel_means, variances, strict=True):
         average.add(mean, variance)
     torch.testing.assert_close((average.mean, average.variance), mix_gaussians(pixel_means, variances))
@@ -173,18 +182,16 @@ def test_it_fills_what_neighbours_know(tmp_path):
         "learning_rate": 3e-3,
         "averaged_over": 20,
     }
-    found = {
-        finding.what: finding.ours
-        for finding in dincae(
-            tmp_path, truth=str(tmp_path / "truth.nc"), epochs=30, first_save=21, save_every=3, **how
-        )
-    }
+    options = DincaeOptions(truth=str(tmp_path / "truth.nc"), epochs=30, first_save=21, save_every=3, **how)
+    found = {finding.quantity: finding.value for finding in run_dincae(tmp_path, options)}
     hidden = np.isnan(dataset.sst.values) & np.isfinite(dataset.truth.values)
-    assert found["saves: RMSE"] < 0.8 * dataset.truth.values[hidden].std()
+    assert found["saved epochs: RMSE"] < 0.8 * dataset.truth.values[hidden].std()
     # Mixed, the errors are larger than their mean, and more of the truth lies within them.
-    assert found["saves: RMSE"] == found["saves, mean of sigmas: RMSE"]
-    assert found["saves: within 1 sigma"] >= found["saves, mean of sigmas: within 1 sigma"]
-    assert {"last epoch: RMSE", "averaged weights: RMSE", "seconds"} < set(found)
+    assert found["saved epochs: RMSE"] == found["saved epochs, mean sigma: RMSE"]
+    assert (
+        found["saved epochs: coverage of ±1 sigma"] >= found["saved epochs, mean sigma: coverage of ±1 sigma"]
+    )
+    assert {"last epoch: RMSE", "averaged weights: RMSE", "time (s)"} < set(found)
 
 
 def test_what_is_held_out_is_scored_and_not_learnt(tmp_path):
@@ -196,8 +203,28 @@ def test_what_is_held_out_is_scored_and_not_learnt(tmp_path):
     for change in (0, 5):
         file = tmp_path / f"{change}.nc"
         dataset.assign(sst=dataset.sst + np.float32(change) * hidden).to_netcdf(file)
-        found = dincae(tmp_path, network=network, data=str(file), held_out=0.2, epochs=1, seed=3)
-        scores.append({finding.what: finding.ours for finding in found}["saves: RMSE"])
+        options = DincaeOptions(network=network, data=str(file), held_out=0.2, epochs=1, seed=3)
+        found = run_dincae(tmp_path, options)
+        scores.append({finding.quantity: finding.value for finding in found}["saved epochs: RMSE"])
         weights.append(torch.load(tmp_path / "network.pt", weights_only=True))
     assert scores[1] > scores[0] + 1
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+@pytest.mark.parametrize("name", ["dincae-2020", "dincae-2020-full", "dincae-2022", "dincae-2022-full"])
+def test_a_shipped_configuration_scores_each_reconstruction(tmp_path, name):
+    found = run_shipped(name, tmp_path)
+    reconstructions = ["saved epochs", "saved epochs, mean sigma", "last epoch"]
+    if not name.endswith("-full"):
+        reconstructions.append("averaged weights")
+    scores = {
+        f"{part}: {score}" for part in reconstructions for score in ("RMSE", "coverage of ±1 sigma", "CRPS")
+    }
+    assert set(found) == {"time (s)"} | scores
+    assert all(np.isfinite(finding.value) for finding in found.values())
+    assert found["saved epochs: RMSE"].value == pytest.approx(found["last epoch: RMSE"].value)  # one save
+    with xr.open_dataset(tmp_path / "filled.nc") as filled:
+        assert filled.attrs["saves"] == 1
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "config.yaml", "filled.nc", "maps.png", "network.pt", "table.md"
+    }  # fmt: skip

@@ -1,4 +1,4 @@
-"""Tracks over turbulence: what is seen, the linear estimates, the carried ones, and the trained network."""
+"""Tracks over turbulence: sampling, covariances, interpolations, scores, and the trained network."""
 
 from __future__ import annotations
 
@@ -8,19 +8,26 @@ import torch
 import xarray as xr
 from fields import cloudy_dataset
 from oceanfill.pipeline.cli import main as cli
-from oceanfill.pipeline.experiments.manucharyan import experiment as module
 from oceanfill.pipeline.experiments.manucharyan.data import (
     METRES,
     REACH,
+    Covariances,
     Sampling,
-    Statistics,
-    dynamical,
-    interpolations,
-    linear,
-    statistics,
+    build_interpolations,
+    estimate_covariances,
+    interpolate_delaunay,
+    interpolate_dynamically,
 )
+from oceanfill.pipeline.experiments.manucharyan.experiment import (
+    TurbulenceOptions,
+    ignore_place_and_season,
+    score_map,
+)
+from oceanfill.pipeline.experiments.manucharyan.masked_heights import WINDOW
+from oceanfill.pipeline.experiments.skill import correlate_fields
 from oceanfill.pipeline.simulators.two_layer import TwoLayer
 from oceanfill.pipeline.training.tasks import Correction
+from shipped import run_shipped
 
 torch.set_num_threads(1)
 
@@ -34,7 +41,7 @@ torch.set_num_threads(1)
     ],
 )
 def test_each_track_is_flown_once_a_cycle_and_its_neighbours_some_days_apart(tracks, repeat, first, second):
-    seen = Sampling(tracks, repeat).cells(64)
+    seen = Sampling(tracks, repeat).mark_cells(64)
     assert seen.shape == (repeat, 64, 64)
     lean = (
         max(1, round(0.36 * tracks)) * 64 / tracks
@@ -58,7 +65,7 @@ def moving(days: int, cells: int = 16, seed: int = 0) -> torch.Tensor:
 
 def test_covariances_know_where_the_flow_goes_and_which_layer_is_which():
     heights = moving(40)
-    known = statistics(heights, 4, every=1)
+    known = estimate_covariances(heights, 4, every=1)
     variance = float(heights[0, 0, 0].square().mean())
     for lag in range(-4, 5):
         assert float(known.surface[lag + 4, 0, lag % 16]) == pytest.approx(variance)
@@ -66,7 +73,7 @@ def test_covariances_know_where_the_flow_goes_and_which_layer_is_which():
     assert known.surface[4].flatten()[1:].abs().max() < 0.3 * variance
 
 
-def smooth(cells: int, longest: int) -> Statistics:
+def smooth(cells: int, longest: int) -> Covariances:
     """Gaussian covariances of 2 cells and 5 days; the deep layer follows a day later, half as high."""
     away = np.minimum(np.arange(cells), cells - np.arange(cells))
     lag = np.arange(-longest, longest + 1)[:, None, None]
@@ -75,14 +82,14 @@ def smooth(cells: int, longest: int) -> Statistics:
         torch.from_numpy(height * space * np.exp(-((lag - late) ** 2) / 25))
         for height, late in ((1.0, 0), (0.5, 1))
     )
-    return Statistics(surface, deep, 0.3)
+    return Covariances(surface, deep, 0.3)
 
 
 def test_the_gain_is_that_of_optimal_interpolation():
     """Against the equations written out point by point, on two days of a cycle of three."""
     cells, known = 10, smooth(10, 4)
     seen = torch.rand(3, cells, cells, generator=torch.Generator().manual_seed(0)) < 0.2
-    one, deep = interpolations(known, seen, 1, 1, [("surface", 0), ("deep", 1)], noise=0.3)
+    one, deep = build_interpolations(known, seen, 1, 1, [("surface", 0), ("deep", 1)], noise=0.3)
     at = [(o, y, x) for o in (-1, 0, 1) for y, x in seen[(1 + o) % 3].nonzero().tolist()]
 
     def of(covariance, lag, y, x):
@@ -106,7 +113,7 @@ def test_the_error_of_optimal_interpolation_is_the_one_it_makes():
     """Draws of the field with those covariances: the spread of the error within the sampling error."""
     cells, known = 10, smooth(10, 2)
     seen = torch.rand(1, cells, cells, generator=torch.Generator().manual_seed(3)) < 0.3
-    (one,) = interpolations(known, seen, 0, 0, noise=0.2)
+    (one,) = build_interpolations(known, seen, 0, 0, noise=0.2)
     place = np.stack(np.meshgrid(*2 * [np.arange(cells)], indexing="ij"), -1).reshape(-1, 2)
     apart = (place[:, None] - place) % cells
     covariance = known.surface[2].numpy()[apart[..., 0], apart[..., 1]]
@@ -120,10 +127,10 @@ def test_the_error_of_optimal_interpolation_is_the_one_it_makes():
 
 
 def test_linear_interpolation_is_exact_where_the_field_is_linear_in_time():
-    seen = Sampling(3, 10).cells(16)
+    seen = Sampling(3, 10).mark_cells(16)
     days = torch.arange(45, dtype=torch.float32)
     field = (0.1 * days + 2)[:, None, None].expand(-1, 16, 16)
-    found = linear(field, seen, 4, torch.tensor([20, 22]), day_in_cells=0.5)
+    found = interpolate_delaunay(field, seen, 4, torch.tensor([20, 22]), day_in_cells=0.5)
     np.testing.assert_allclose(found[0], 4.0, atol=1e-5)
     np.testing.assert_allclose(found[1], 4.2, atol=1e-5)
 
@@ -145,8 +152,8 @@ def test_dynamical_interpolation_is_exact_for_the_flow_that_it_assumes():
         state = deep_below.advance(state, 20)
     truth = torch.stack(truth)
     nothing = torch.zeros(1, 32, 32, dtype=torch.bool)
-    known = statistics(truth[None, :, None].expand(-1, -1, 2, -1, -1), 0, every=1)
-    found = dynamical(
+    known = estimate_covariances(truth[None, :, None].expand(-1, -1, 2, -1, -1), 0, every=1)
+    found = interpolate_dynamically(
         model,
         truth[:1],
         truth[-1:],
@@ -154,7 +161,7 @@ def test_dynamical_interpolation_is_exact_for_the_flow_that_it_assumes():
         nothing,
         0,
         torch.tensor([REACH]),
-        interpolations(known, nothing, 0, 0),
+        build_interpolations(known, nothing, 0, 0),
     )
     changed = (truth[0] - truth[REACH]).square().mean()
     assert float((found[0] - truth[REACH]).square().mean() / changed) < 2e-3
@@ -165,22 +172,22 @@ def test_observations_on_the_way_correct_what_is_carried():
     model = TwoLayer(cells=16, length=1e6, deformation_radius=40e3, dt=8640.0)
     truth = METRES * model.psi(model.start(2 * REACH + 1, seed=1, speed=0.05))[:, 0]
     seen = torch.ones(1, 16, 16, dtype=torch.bool)
-    known = statistics(truth[None, :, None].expand(-1, -1, 2, -1, -1), 0, every=1)
-    daily = interpolations(known, seen, 0, 0, noise=1e-5)
+    known = estimate_covariances(truth[None, :, None].expand(-1, -1, 2, -1, -1), 0, every=1)
+    daily = build_interpolations(known, seen, 0, 0, noise=1e-5)
     nothing = torch.zeros(1, 16, 16)
-    found = dynamical(model, nothing, nothing, truth, seen, 0, torch.tensor([REACH]), daily)
+    found = interpolate_dynamically(model, nothing, nothing, truth, seen, 0, torch.tensor([REACH]), daily)
     np.testing.assert_allclose(found[0], truth[REACH], atol=0.01 * float(truth.std()))
 
 
 def test_a_trained_network_ignores_place_and_season():
     torch.manual_seed(0)
-    task = Correction(module._NETWORK, module.WINDOW)
+    task = Correction(TurbulenceOptions().network, WINDOW)
     torch.nn.init.normal_(task.network.head.weight)
     inputs = torch.randn(1, 15, 12, 12)
     other = inputs.clone()
     other[:, [10, 11, 13, 14]] = torch.randn(1, 4, 12, 12)
     assert (task(inputs)[0] - task(other)[0]).abs().max() > 1e-3
-    module._ignore_place_and_season(task)
+    ignore_place_and_season(task)
     torch.testing.assert_close(task(inputs)[0], task(other)[0])
     other = inputs.clone()
     other[:, 12] += 1  # the sea mask still counts
@@ -189,20 +196,40 @@ def test_a_trained_network_ignores_place_and_season():
 
 def test_skill_and_correlation():
     truth = torch.tensor([1.0, -1.0, 2.0, -2.0])
-    assert module.skill(truth, 0.9 * truth) == pytest.approx(0.99)
-    assert module.correlation(truth, -3 * truth) == pytest.approx(-1)
-    assert module.correlation(truth, torch.tensor([2.0, 2.0, 1.0, 1.0])) == pytest.approx(0)
+    assert score_map(0.9 * truth, truth) == pytest.approx(0.99)
+    assert correlate_fields(-3 * truth, truth) == pytest.approx(-1)
+    assert correlate_fields(torch.tensor([2.0, 2.0, 1.0, 1.0]), truth) == pytest.approx(0)
 
 
-def test_the_network_that_is_left_fills_a_file(tmp_path):
+def test_the_saved_network_fills_a_file(tmp_path):
     words = ["reproduce", "manucharyan-2021", "--quick", "--quiet", "-o", str(tmp_path / "run")]
     assert cli.main(words) == 0
     table = (tmp_path / "run" / "table.md").read_text()
-    assert "250 km, 10 d: surface, network minus dynamical" in table
-    assert "250 km, 10 d: deep, network minus regression" in table
+    assert "250 km, 10 d: surface skill, network minus dynamical" in table
+    assert "250 km, 10 d: deep correlation, network minus regression" in table
     assert (tmp_path / "run" / "maps.png").stat().st_size > 20_000
     cloudy_dataset(dates=40).drop_vars("truth").to_netcdf(tmp_path / "in.nc")
     words = ["fill", str(tmp_path / "in.nc"), "-o", str(tmp_path / "out.nc"), "--method", "resnet", "--quiet"]
     assert cli.main([*words, "--checkpoint", str(tmp_path / "run" / "ssh.ckpt")]) == 0
     filled = xr.load_dataset(tmp_path / "out.nc")
     assert np.isfinite(filled.sst.to_numpy()[:, cloudy_dataset(dates=2).mask.to_numpy() == 1]).all()
+
+
+def test_the_full_configuration_scores_each_method_and_their_differences(tmp_path):
+    found = run_shipped("manucharyan-2021-full", tmp_path)
+    skill = {
+        name: found[f"250 km, 10 d: surface skill, {name}"].value
+        for name in ("linear", "optimal", "dynamical", "network")
+    }
+    for better, worse in (("network", "dynamical"), ("dynamical", "linear")):
+        gain = found[f"250 km, 10 d: surface skill, {better} minus {worse}"]
+        assert gain.value == skill[better] - skill[worse]
+        assert (gain.at_least, gain.at_most, gain.reference) == (0, None, None)
+    network, regression = (
+        found[f"250 km, 10 d: deep correlation, {name}"].value
+        for name in ("network", "regression on the true surface")
+    )
+    gain = found["250 km, 10 d: deep correlation, network minus regression"]
+    assert gain.value == network - regression
+    assert gain.at_least == 0.1
+    assert (tmp_path / "skill.png").stat().st_size > 10_000
