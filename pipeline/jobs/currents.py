@@ -128,7 +128,7 @@ def make_candidates(
     if settings.holdout:
         held = hide_radials(radials, HELD_OUT, rng)
     # All stations together, or the validation date of one would be the test date of another.
-    each = [held[:, number] for number in range(held.shape[1])]
+    each = [held[:, number] for number in range(len(radials.stations))]
     pairs = split_hidden(each, len(each), radials.stations[0].days)
     validation, test = (np.stack(part, 1) for part in zip(*pairs, strict=True))
     known = radials.hide(held)
