@@ -135,7 +135,8 @@ def test_a_killed_run_is_resumed_with_the_same_plan_only(tmp_path: Path, suffix:
         with resume_store(path, plan, begin) as store:
             error = np.full((len(range(NT)[dates]), NY, NX), value)
             part = xr.Dataset({"sst_error": (("time", "lat", "lon"), error)})
-            part.to_zarr(store, region={"time": dates, "lat": slice(None), "lon": slice(None)})
+            region = {"time": dates, "lat": slice(None), "lon": slice(None)}
+            part.to_zarr(store, region=region, consolidated=False)
             if killed:
                 raise KeyboardInterrupt
 

@@ -101,8 +101,8 @@ def test_intervals_hold_what_they_say_of_new_observations_in_the_gaps(transform)
         assert high.attrs["coverage_content_type"] == "qualityInformation"
         np.testing.assert_array_equal(np.isnan(low), np.isnan(filled.sst_analysis))
         shares.append(np.mean((low.values[gaps] <= truth) & (truth <= high.values[gaps])))
-    # 6000 gaps: half of independent values is known to 0.6 points.
-    np.testing.assert_allclose(shares, [0.5, 0.9], atol=0.03)
+    # 6000 gaps: half of independent values is known to 0.6 points; those of a date are not independent.
+    np.testing.assert_allclose(shares, [0.5, 0.9], atol=0.04)
 
 
 def test_what_cannot_be_asked_for(dataset):
