@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import pickle
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import xarray as xr
 from fields import cloudy_dataset
 from oceanfill.pipeline.errors import InputError
-from oceanfill.pipeline.io.opening import Opening
-from oceanfill.pipeline.records.prepare import prepare
 from oceanfill.pipeline.records.record import Record
+from smallrecord import make_record
 
 DATES, ROWS, COLUMNS = 48, 9, 11
 
@@ -27,13 +24,6 @@ def dataset() -> xr.Dataset:
     errors[16:32] = np.nan
     errors[40, :5], errors[41, :5] = -1, np.inf
     return made.assign(err=(made.sst.dims, errors))
-
-
-def make_record(folder: Path, dataset: xr.Dataset, **opening: Any) -> Record:
-    dataset.to_netcdf(folder / "in.nc")
-    error = opening.get("error_variable")
-    store = prepare(folder / "in.nc", folder / "in.zarr", variable="sst", error_variable=error)
-    return Record(str(store), Opening(**opening))
 
 
 def test_values_without_a_usable_error_get_the_median_of_the_record(tmp_path, dataset):
