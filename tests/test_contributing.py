@@ -56,8 +56,7 @@ def run(folder: Path, command: str, small: bool = True) -> subprocess.CompletedP
 def command(start: str) -> str:
     """The command of the text that starts like this."""
     lines = [line for language, block in BLOCKS if language == "shell" for line in block.splitlines()]
-    (found,) = (line for line in lines if line.startswith(start))
-    return found
+    return next(line for line in lines if line.startswith(start))
 
 
 def test_a_method(package: Path):
@@ -76,13 +75,14 @@ def test_a_method(package: Path):
 
 
 def test_a_network(package: Path):
-    done = run(package, command("oceanfill fit --config fill/quick"))
-    found = re.search(r"\S+\.ckpt", done.stdout + done.stderr)
-    assert found, done.stdout + done.stderr
-    words = f"oceanfill fill small.nc -o by_network.nc --checkpoint {found[0]}"
-    run(package, words + " --trust")
+    run(package, command("oceanfill fit --config fill/quick"))
+    run(package, command("oceanfill fill sample:sst_clouds.nc -o by_network.nc"))
+    with xr.open_dataset(package / "by_network.nc") as filled:
+        assert filled.attrs["delivered"] in ("oi", "unet")
+        assert '"trust": true' in filled.attrs["configuration"]
+    without = command("oceanfill fill sample:sst_clouds.nc -o by_network.nc").removesuffix(" --trust")
     with pytest.raises(AssertionError, match=r"my_ocean\.networks.*--trust"):
-        run(package, words)
+        run(package, without)
 
 
 def test_a_reader(package: Path):
