@@ -67,7 +67,8 @@ def test_every_option_has_a_help_text(name: str) -> None:
     _, text = text.split("Print the configuration", 1)
     for option in fields(experiment.options_class):
         if option.name != "quiet":
-            found = re.search(rf"--{option.name} \S+ (.*?)\((required, )?type: ", text)
+            # A network is named by its class_path and its init_args.
+            found = re.search(rf"--{option.name}(?:\.class_path)? \S+ (.*?)\((required, )?type: ", text)
             assert found, option.name
             assert len(found[1].split()) > 1, option.name
 
