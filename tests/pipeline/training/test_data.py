@@ -66,7 +66,7 @@ def test_held_out_values_are_nowhere_in_the_training():
         np.unique(np.nonzero(first.held_out)[0])
     )
     for one, other in zip(*further, strict=True):
-        for part in ("miss", "covariates", "weight", "date"):
+        for part in ("residual", "covariates", "weight", "date"):
             np.testing.assert_array_equal(getattr(one, part), getattr(other, part))
 
 
