@@ -55,7 +55,7 @@ def test_the_evidence_bound_of_an_untrained_network():
 class TwoClusters(VariationalAutoEncoder):
     """Encodes half of the images as (3, 3) and half as (-3, -3), with unit variances."""
 
-    def gaussian(self, x):
+    def encode_gaussian(self, x):
         signs = torch.ones(len(x), 2)
         signs[1::2] = -1
         return 3 * signs, torch.zeros(len(x), 2)
