@@ -21,6 +21,7 @@ from oceanfill.pipeline.io.field import open_field
 from oceanfill.pipeline.jobs.evaluate import Candidate, calibrate_candidate
 from oceanfill.pipeline.jobs.fill import HELD_OUT, METHODS, scale_error
 from oceanfill.pipeline.training.data import GapData
+from oceanfill.pipeline.training.heldout import DataSettings
 from oceanfill.pipeline.training.networks import Training
 from scipy.stats import norm
 
@@ -75,7 +76,7 @@ def main() -> None:
         field = open_field(found(CASES[name][0]))
         truth = read_truth(field, found(CASES[name][1]))
         truth = truth + CASES[name][2] * np.random.default_rng(0).standard_normal(truth.shape)
-        data = GapData(field, held_out=HELD_OUT)
+        data = GapData(field, DataSettings(held_out=HELD_OUT))
         (products,) = METHODS["unet"](data, Training(epochs=1000, time_budget=minutes))
         for product, method in zip(products, ("oi", "unet"), strict=True):
             for error, (all_of_it, by_distance, never) in reached(truth, data, product).items():

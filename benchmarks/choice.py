@@ -20,7 +20,7 @@ from oceanfill.pipeline.holdout.scores import rmse, rmse_interval, sums
 from oceanfill.pipeline.io.field import open_field
 from oceanfill.pipeline.jobs.fill import METHODS
 from oceanfill.pipeline.training.data import GapData
-from oceanfill.pipeline.training.heldout import Pairs
+from oceanfill.pipeline.training.heldout import DataSettings, Pairs
 from oceanfill.pipeline.training.networks import Training
 
 HERE = Path(__file__).resolve().parents[1]
@@ -44,7 +44,7 @@ def main() -> None:
     for case in sys.argv[2:] or CASES:
         path, south, west, tall, wide, seed = CASES[case]
         field = open_field(str(path), region=(south, south + tall, west, west + wide))
-        data = GapData(field, held_out=0.2, rehearsals=4, seed=seed)
+        data = GapData(field, DataSettings(held_out=0.2, masked_copies=4, seed=seed))
         (products,) = METHODS["unet"](data, Training(epochs=epochs))
         chosen, scored = (
             [data.pairs(part, *one.trial) for one in products] for part in ("validation", "test")

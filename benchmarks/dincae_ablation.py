@@ -21,6 +21,7 @@ from oceanfill.pipeline.holdout.scores import coverage, crps_gaussian, rmse
 from oceanfill.pipeline.io.field import open_field
 from oceanfill.pipeline.jobs.fill import HELD_OUT, METHODS
 from oceanfill.pipeline.training.data import GapData
+from oceanfill.pipeline.training.heldout import DataSettings
 from oceanfill.pipeline.training.networks import Training
 
 LOSSES = "oceanfill.models.losses."
@@ -53,7 +54,7 @@ def corrected(first_guess: str, seed: int, minutes: float = 1.0) -> dict[str, fl
     field = open_field("sample:sst_clouds.nc")
     truth = read_truth(field, "sample:sst_clouds_truth.nc")
     start = time.process_time()
-    data = GapData(field, held_out=HELD_OUT, first_guess=first_guess, seed=seed)
+    data = GapData(field, DataSettings(held_out=HELD_OUT, first_guess=first_guess, seed=seed))
     how = Training(epochs=1000, time_budget=minutes, first_guess=first_guess)
     mean, error = METHODS["dincae2"](data, how)[0][-1].estimate
     return {

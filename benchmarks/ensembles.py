@@ -19,6 +19,7 @@ from oceanfill.pipeline.io.field import open_field
 from oceanfill.pipeline.jobs.evaluate import Candidate, calibrate_candidate, score_pairs
 from oceanfill.pipeline.jobs.fill import HELD_OUT, METHODS, scale_error
 from oceanfill.pipeline.training.data import GapData
+from oceanfill.pipeline.training.heldout import DataSettings
 from oceanfill.pipeline.training.networks import Training
 
 MEMBERS = 4
@@ -41,7 +42,7 @@ def main() -> None:
         field = open_field(source)
         truth = read_truth(field, behind)
         for seed in range(seeds):
-            data = GapData(field, held_out=HELD_OUT, seed=seed)
+            data = GapData(field, DataSettings(held_out=HELD_OUT, seed=seed))
             guess, one = trained(data, minutes, None)
             _, four = trained(data, minutes, MEMBERS)
             for called, product in (("oi", guess), ("one", one), ("four", four)):

@@ -19,6 +19,7 @@ from oceanfill.pipeline.io.field import open_field
 from oceanfill.pipeline.jobs.evaluate import calibrate_candidate
 from oceanfill.pipeline.jobs.fill import HELD_OUT, METHODS
 from oceanfill.pipeline.training.data import GapData
+from oceanfill.pipeline.training.heldout import DataSettings
 from oceanfill.pipeline.training.networks import NETWORKS, Training
 
 SAMPLES = Path(__file__).resolve().parents[1] / "sample_data"
@@ -37,7 +38,7 @@ class Said(logging.Handler):
 def main() -> None:
     """Print a line a network."""
     minutes = float(sys.argv[1]) if len(sys.argv) > 1 else 3.0
-    data = GapData(open_field(SAMPLES / "sst_clouds.nc"), held_out=HELD_OUT)
+    data = GapData(open_field(SAMPLES / "sst_clouds.nc"), DataSettings(held_out=HELD_OUT))
     truth = xr.load_dataset(SAMPLES / "sst_clouds_truth.nc").sst.to_numpy()
     patch = data.patch
     print("| network | RMSE | / first guess | within 1 sigma | parameters | s an epoch | epochs |")

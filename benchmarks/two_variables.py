@@ -22,6 +22,7 @@ from oceanfill.pipeline.io.variables import open_variables
 from oceanfill.pipeline.jobs.evaluate import calibrate_candidate, evaluate_candidates
 from oceanfill.pipeline.jobs.fill import HELD_OUT, METHODS
 from oceanfill.pipeline.training.data import GapData
+from oceanfill.pipeline.training.heldout import DataSettings
 from oceanfill.pipeline.training.networks import Training
 from scipy.ndimage import gaussian_filter
 
@@ -71,7 +72,7 @@ def main() -> None:
     for name, auxiliary in (("one", []), ("two", [second])):
         start = time.perf_counter()
         (field,), helpers = open_variables(first, (), auxiliary)
-        data = GapData([field, *helpers], held_out=HELD_OUT)
+        data = GapData([field, *helpers], DataSettings(held_out=HELD_OUT))
         (products,) = METHODS["unet"](data, Training(epochs=epochs))
         best, _, _ = evaluate_candidates(field, data, products)
         for product in products if name == "one" else products[1:]:

@@ -16,7 +16,7 @@ from ...models.autoencoder import LinearAutoEncoder
 from ...models.fourdvarnet import FourDVarNet
 from ...models.variational import VariationalAutoEncoder, divergence, draw
 from ..training.tasks import build_network
-from ..training.trainer import History, Task, train_task
+from ..training.trainer import History, Task, TrainerSettings, train_task
 
 _Pair = tuple[Tensor, Tensor]
 
@@ -169,12 +169,14 @@ def fitted(
         task,
         training,
         validation,
-        epochs=epochs,
-        monitor="error",
-        averaged_over=max(2, epochs * len(training) // 20),
-        seed=seed,
-        device=device,
-        quiet=quiet,
+        settings=TrainerSettings(
+            epochs=epochs,
+            monitor="error",
+            averaged_over=max(2, epochs * len(training) // 20),
+            seed=seed,
+            device=device,
+            quiet=quiet,
+        ),
         history=history,
     )
 

@@ -42,8 +42,9 @@ from ..records.record import Record, read_digest
 from ..records.subset import LEARNING, select_subset
 from ..settings import HELD_OUT, FillSettings, choose_device
 from ..training.data import GapData
-from ..training.features import StaticFeatures, static_features
-from ..training.firstguess import Guess, PixelMeans, anomaly_spread
+from ..training.features import StaticFeatures, make_static_features
+from ..training.firstguess import Guess, PixelMeans, measure_spread
+from ..training.heldout import DataSettings
 from .deliver import Report
 from .evaluate import ErrorScale, evaluate_candidates
 from .methods import Candidate, Method, find_method, find_methods
@@ -230,12 +231,14 @@ def fill_record(
 def _learn(record: Record, sample: Field, store: Path, method: Method, settings: FillSettings) -> Learned:
     data = GapData(
         sample,
-        held_out=HELD_OUT if settings.holdout else 0.0,
-        first_guess=settings.training.first_guess,
-        around=_around(record, sample),
-        seed=settings.seed,
-        device=settings.device,
-        quiet=settings.quiet,
+        DataSettings(
+            held_out=HELD_OUT if settings.holdout else 0.0,
+            first_guess=settings.training.first_guess,
+            seed=settings.seed,
+            device=settings.device,
+            quiet=settings.quiet,
+        ),
+        static=_around(record, sample),
     )
     training, network = settings.training, store.parent / _NETWORK
     if training.checkpoint is None:
@@ -249,7 +252,7 @@ def _learn(record: Record, sample: Field, store: Path, method: Method, settings:
     guess = None if data.kriging is None else asdict(data.kriging)
     cell = float(np.mean(grid_spacing(sample)[1:]))
     statistics = RecordStatistics(
-        anomaly_spread(sample), differences_in_time(sample), differences_in_space(sample), cell
+        measure_spread(sample), differences_in_time(sample), differences_in_space(sample), cell
     )
     return Learned(
         best.name,
@@ -315,12 +318,14 @@ def _estimate(job: Job, field: Field, seen: Box) -> tuple[NDArray[np.float32], N
         return mean, deviation
     data = GapData(
         field,
-        held_out=0.0,
-        first_guess=job.settings.training.first_guess,
+        DataSettings(
+            held_out=0.0,
+            first_guess=job.settings.training.first_guess,
+            seed=job.settings.seed,
+            device=job.device,
+        ),
         kriging=learned.first_guess(),
-        around=_around(record, field),
-        seed=job.settings.seed,
-        device=job.device,
+        static=_around(record, field),
     )
     (candidates,) = job.method(data, job.settings)
     candidate = candidates[learned.candidate]
@@ -333,7 +338,7 @@ def _around(record: Record, part: Field) -> StaticFeatures:
     if record.cyclic:
         part = replace(part, lon=lon.min() + (part.lon - lon.min()) % 360)
     long = bool(days_since_first(record.dates)[-1] >= _YEAR)
-    return static_features(part, long=long, bounds=((lat.min(), lat.max()), (lon.min(), lon.max())))
+    return make_static_features(part, long=long, bounds=((lat.min(), lat.max()), (lon.min(), lon.max())))
 
 
 def _make(record: Record, attributes: dict[str, Any], intervals: Sequence[int], store: Path) -> None:

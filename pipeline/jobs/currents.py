@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -15,25 +15,16 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from torch.utils.data import DataLoader
 
-from ..classical.vector_kriging import fit_vector_covariance, hide_radials
 from ..errors import InputError
-from ..holdout.splits import difficulty_weights, error_groups, hold_out
+from ..holdout.splits import error_groups
 from ..io.opening import Opening
 from ..io.output import to_dataset
 from ..io.radials import Radials, open_radials
 from ..io.reading import Inputs
-from ..progress import progress
 from ..settings import HELD_OUT, FillSettings, Training, choose_device
-from ..training.data import usual_window
 from ..training.heldout import Pairs
 from ..training.networks import NETWORKS
-from ..training.vector_scenes import (
-    VectorDates,
-    VectorInputs,
-    make_vector_inputs,
-    regular_grid,
-    remove_divergence,
-)
+from ..training.vector_data import RadialData, RadialSettings, project_current
 from .deliver import Report
 from .evaluate import score_pairs, select_candidate
 from .methods import find_method, find_methods
@@ -41,30 +32,17 @@ from .methods import find_method, find_methods
 _log = logging.getLogger(__name__)
 Floats = NDArray[np.float32]
 
-_REHEARSALS = 3
-_HIDDEN = 0.2  # share of the values that each of them hides
-_BATCH = 4
 _EPOCHS = 20
 _MOST_LOG = 1.4  # of the factor that scales the errors: a quarter to four times
 
 
 @dataclass(frozen=True)
-class _Product:
+class Product:
     """u, v, var(u), var(v) and cov(u, v) (5, time, lat, lon)."""
 
     name: str
-    estimate: Floats  # from all that was seen
-    trial: Floats  # without what is held out
-
-
-@dataclass(frozen=True)
-class _HeldOut:
-    """Velocities (time, station, lat, lon) that are held out."""
-
-    validation: NDArray[np.bool_]
-    test: NDArray[np.bool_]
-    weight: Floats  # with which they are as hard as what is not seen; zero elsewhere
-    noise: Floats  # their error variance
+    estimate: Floats  # from all velocities
+    trial: Floats  # without the held-out ones
 
 
 def fill_radials(
@@ -77,8 +55,8 @@ def fill_radials(
     """Return the current on every sea cell from radial velocities and their directions (`open_radials`).
 
     The dataset has ``u``, ``v``, ``u_error``, ``v_error`` (of the current itself, not of an observation) and
-    ``uv_covariance``. Methods are those whose ``currents`` is true. Raises `InputError` for input and settings
-    that cannot be used.
+    ``uv_covariance``. Methods are those whose ``currents`` is true. Raises `InputError` for input and
+    settings that cannot be used.
     """
     method, flow, training = find_method(settings.method), settings.currents.flow, settings.training
     if not method.currents:
@@ -106,158 +84,114 @@ def fill_radials(
         method.name,
         device,
     )
-    seed, quiet = settings.seed, settings.quiet
-    products, held = _products(radials, method.name, flow, training, seed, device, quiet)
-    chosen, rows, factor = _judged(radials, products, held)
+    data = RadialData(
+        radials,
+        RadialSettings(held_out=HELD_OUT, seed=settings.seed, device=device, quiet=settings.quiet),
+        flow,
+    )
+    return deliver_current(data, _make_products(data, method.name, training), report, attributes)
+
+
+def deliver_current(
+    data: RadialData, products: list[Product], report: Report, attributes: Mapping[str, Any] | None = None
+) -> xr.Dataset:
+    """Return the dataset of the best product. ``report`` is called with the scores of all."""
+    chosen, rows, factor = _judged(data, products)
     report(rows)
-    found = {"flow": flow} | dict(attributes or {})
+    found = {"flow": data.flow} | dict(attributes or {})
     for row in rows:
         if row["method"] == chosen.name:
             found |= {f"held_out_{key}": value for key, value in row.items() if key != "method"}
     found |= {"delivered": chosen.name, "error_factor": factor}
     current = chosen.estimate.copy()
     current[2:] *= factor**2
-    return _dataset(radials, current, found)
+    return _dataset(data.radials, current, found)
 
 
-def _products(
-    radials: Radials, method: str, flow: str, how: Training, seed: int, device: str, quiet: bool
-) -> tuple[list[_Product], _HeldOut]:
-    """The guess and the network's correction of it, and what is held out of both."""
-    rng = np.random.default_rng(seed)
-    pairs = [hold_out(station, HELD_OUT, rng) for station in radials.stations]
-    choosing, scored = (np.stack(part, 1) for part in zip(*pairs, strict=True))
-    held = choosing | scored
-    known = radials.hide(held)
-    with progress("fitting the first guess", None, quiet):
-        kriging = fit_vector_covariance(known, divergent=flow != "stream-function", seed=seed, device=device)
-    scales = (f"{part.length:.3g} km, {part.duration:.3g} days" for part in kriging.scales.components)
-    _log.info(
-        "first guess: %s; noise %.3g; %.0f %% of the variance without divergence",
-        " and ".join(scales),
-        float(kriging.scales.nugget) ** 0.5,
-        100 * kriging.share,
-    )
-    nugget = float(kriging.scales.nugget)
-    spread = float(sum(part.sill for part in kriging.scales.components)) ** 0.5
-    grid = None if flow == "free" else regular_grid(radials)
-
-    def guessed(seen: Radials, hidden: NDArray[np.bool_] | None = None) -> VectorInputs:
-        with progress("first guess", int(radials.sea.sum()) * radials.shape[0], quiet) as advance:
-            current = kriging(seen, device=device, advance=advance)
-        # What was hidden is not in the guess, but is in the scene.
-        made = make_vector_inputs(radials, current, nugget, spread, hidden)
-        return remove_divergence(made, grid, radials.sea) if grid and flow == "stream-function" else made
-
-    full, trial = guessed(radials), guessed(known, held)
-    guess = _Product("oi", _moments(full, spread, radials), _moments(trial, spread, radials))
-    weight = _as_hard(radials, guess, held)
-    apart = _HeldOut(choosing, scored, weight, radials.error_variance + nugget)
+def _make_products(data: RadialData, method: str, how: Training) -> list[Product]:
+    """Return the first guess and the network's correction of it."""
+    if method == "oi" or how.checkpoint:
+        data.setup("test")
     if method == "oi":
-        return [guess], apart
-
+        return [make_guess(data)]
     # Lightning takes seconds to import, which optimal interpolation need not wait for.
-    from ..training.checkpoints import read_checkpoint, restore_task, save_checkpoint
-    from ..training.trainer import train_task
+    from ..training.checkpoints import check_flow, read_checkpoint, restore_task, save_checkpoint
+    from ..training.trainer import TrainerSettings, train_task
     from ..training.vector_tasks import VectorCorrection
 
-    make = partial(VectorCorrection, towards=torch.from_numpy(radials.towards), grid=grid)
+    settings = data.settings
+    make = partial(VectorCorrection, towards=data.towards, grid=data.grid)
     if how.checkpoint:
-        options, state, _ = read_checkpoint(how.checkpoint, how.window, how.trust)
-        if options.get("flow") != flow:
-            made_for = f"with --flow {options['flow']}" if "flow" in options else "on a field"
-            raise InputError(f"{how.checkpoint}: trained {made_for}, not with --flow {flow}; give another")
-        task = restore_task(how.checkpoint, make, options, state)
+        kept = read_checkpoint(how.checkpoint, how.window, how.trust)
+        check_flow(how.checkpoint, kept, data)
+        task = restore_task(how.checkpoint, make, kept.options, kept.state)
+        task.trained_on = kept.trained_on
+        data.window = task.window
     else:
-        rehearsals = []
-        for _ in range(_REHEARSALS):
-            hidden = hide_radials(known, _HIDDEN, rng)
-            if hidden.any():
-                rehearsals.append(guessed(known.hide(hidden), hidden))
-        if not rehearsals:
+        data.setup("fit")
+        if not data.masked_inputs:
             _log.warning("too few gaps to train a network on; the first guess is delivered")
-            return [guess], apart
-        window = how.window or usual_window(radials.stations[0])
-        trial = replace(trial, weight=torch.from_numpy(weight))
-        batches = DataLoader(VectorDates(rehearsals, radials.sea, window), batch_size=_BATCH, shuffle=True)
-        torch.manual_seed(seed)
+            return [make_guess(data)]
+        data.window = how.window or data.window
+        batches, choosing = data.train_dataloader(), bool(data.validation.any())
+        torch.manual_seed(settings.seed)
+        task = make(NETWORKS[method], data.window, flow=data.flow)
+        task.trained_on = data.describe()
         task = train_task(
-            make(NETWORKS[method], window, flow=flow),
+            task,
             batches,
-            DataLoader(VectorDates([trial], radials.sea, window, choosing)) if choosing.any() else None,
-            epochs=how.epochs or _EPOCHS,
-            monitor="held_out" if choosing.any() else None,
-            averaged_over=len(batches),
-            time_budget=how.time_budget,
-            clip=1.0,
-            mixed=True,
-            seed=seed,
-            device=device,
-            quiet=quiet,
+            data.val_dataloader() if choosing else None,
+            settings=TrainerSettings(
+                epochs=how.epochs or _EPOCHS,
+                monitor="held_out" if choosing else None,
+                averaged_over=len(batches),
+                time_budget=how.time_budget,
+                clip=1.0,
+                mixed=True,
+                seed=settings.seed,
+                device=settings.device,
+                quiet=settings.quiet,
+            ),
         )
     if how.save_checkpoint:
         save_checkpoint(task, how.save_checkpoint)
-    task = task.to(device)
+    task = task.to(settings.device)
 
-    def corrected(one: VectorInputs) -> Floats:
-        every = replace(one, weight=torch.zeros_like(one.weight))
-        parts = []
+    def predict(dates: DataLoader[Any]) -> list[Any]:
         with torch.no_grad():
-            for batch in DataLoader(VectorDates([every], radials.sea, task.window)):
-                parts.append([part.cpu() for part in task(*(part.to(device) for part in batch[:3]))])
-        means, factors = (torch.cat(part) for part in zip(*parts, strict=True))
-        return _moments(replace(one, guess=means, factor=factors), spread, radials)
+            return [task.predict_step([part.to(settings.device) for part in batch], 0) for batch in dates]
 
-    return [guess, _Product(method, corrected(full), corrected(trial))], apart
+    return [make_guess(data), make_product(data, method, predict)]
 
 
-def _moments(one: VectorInputs, spread: float, radials: Radials) -> Floats:
-    """(5, time, lat, lon) u, v, var(u), var(v) and cov(u, v) of a scene, NaN on land."""
-    first, below, second = one.factor.numpy().swapaxes(0, 1) * spread
-    u, v = one.guess.numpy().swapaxes(0, 1) * spread
-    found = np.stack([u, v, first**2, below**2 + second**2, first * below])
-    return np.where(radials.sea, found, np.float32(np.nan))
+def make_guess(data: RadialData) -> Product:
+    """Return the first guess as a product."""
+    return Product("oi", data.compute_moments(data.full), data.compute_moments(data.trial))
 
 
-def along(radials: Radials, current: Floats) -> tuple[Floats, Floats]:
-    """Velocity and its error variance (time, station, lat, lon) in each station's directions."""
-    east, north = radials.towards.swapaxes(0, 1)
-    u, v, uu, vv, uv = current[:, :, None]
-    return u * east + v * north, uu * east**2 + vv * north**2 + 2 * uv * east * north
+def make_product(data: RadialData, name: str, predict: Callable[[DataLoader[Any]], list[Any]]) -> Product:
+    """Return the product of a network, which ``predict`` applies to all batches of a loader."""
+    made = []
+    for inputs, dates in ((data.full, data.predict_dataloader()), (data.trial, data.trial_dataloader())):
+        means, factors = (torch.cat(part) for part in zip(*predict(dates), strict=True))
+        made.append(data.compute_moments(replace(inputs, guess=means, factor=factors)))
+    return Product(name, *made)
 
 
-def _as_hard(radials: Radials, guess: _Product, held: NDArray[np.bool_]) -> Floats:
-    """(time, station, lat, lon) weights of what is ``held_out`` out, by the error of the guess along directions.
-
-    What is not seen is each station's component where it has a direction and sees nothing: without weights
-    velocities would count most that another station sees as well.
-    """
-    unseen = np.isnan(radials.values) & radials.towards.any(axis=1) & radials.sea
-    error, real = (np.sqrt(along(radials, one)[1]) for one in (guess.trial, guess.estimate))
-    weight = np.zeros(held.shape, np.float32)
-    weight[held] = difficulty_weights(error[held], real[unseen])
-    return weight
-
-
-def _judged(
-    radials: Radials,
-    products: list[_Product],
-    held: _HeldOut,
-) -> tuple[_Product, list[dict[str, Any]], float]:
+def _judged(data: RadialData, products: list[Product]) -> tuple[Product, list[dict[str, Any]], float]:
     """The product to deliver, the scores of all, and the factor of its error, as in `judging.judge`."""
-    if not (held.validation.any() and held.test.any()):
+    if not (data.validation.any() and data.test.any()):
         return products[-1], [], 1.0
+    values = data.radials.values
     rows, found, factors = [], [], []
     for product in products:
-        velocity, variance = along(radials, product.trial)
-        known = velocity - radials.values, variance, held.noise
-        chosen, every = (
-            _factor(*(one[part] for one in known)) for part in (held.validation, held.validation | held.test)
-        )
-        sigma = np.sqrt(variance * chosen**2 + held.noise)
+        velocity, variance = project_current(data.radials, product.trial)
+        known = velocity - values, variance, data.noise
+        chosen, every = (_factor(*(one[part] for one in known)) for part in (data.validation, data.held_out))
+        sigma = np.sqrt(variance * chosen**2 + data.noise)
         choosing, scored = (
-            Pairs(velocity[part], sigma[part], radials.values[part], held.weight[part], error_groups(part))
-            for part in (held.validation, held.test)
+            Pairs(velocity[part], sigma[part], values[part], data.weight[part], error_groups(part))
+            for part in (data.validation, data.test)
         )
         rows.append({"method": product.name} | score_pairs(scored))
         found.append(choosing)

@@ -11,8 +11,8 @@ from torch.utils.data import Dataset
 
 from ...classical.kriging import pixel_means
 from ...io.field import Field
-from ...training.features import static_features
-from ...training.firstguess import anomaly_spread
+from ...training.features import make_static_features
+from ...training.firstguess import measure_spread
 
 
 @dataclass(frozen=True)
@@ -27,10 +27,10 @@ class Series:
 
 def series(field: Field, error_variance: float) -> Series:
     """The series of a field; ``error_variance`` is of values without one of their own, in the same units."""
-    own = field.error_variance / anomaly_spread(field) ** 2
+    own = field.error_variance / measure_spread(field) ** 2
     variance = np.where(own > 0, own, error_variance)
-    anomaly = np.where(field.observed, (field.values - pixel_means(field)) / anomaly_spread(field), 0)
-    around = static_features(field, long=True)
+    anomaly = np.where(field.observed, (field.values - pixel_means(field)) / measure_spread(field), 0)
+    around = make_static_features(field, long=True)
     return Series(
         torch.from_numpy(anomaly.astype(np.float32)),
         torch.from_numpy(np.where(field.observed, 1 / variance, 0).astype(np.float32)),

@@ -31,9 +31,9 @@ from ...io.output import to_dataset
 from ...io.writing import write_dataset
 from ...plots.maps import plot_fill
 from ...settings import LOSSES
-from ...training.firstguess import anomaly_spread
+from ...training.firstguess import measure_spread
 from ...training.networks import build_network, has_fixed_grid, import_path
-from ...training.trainer import Saves, train_task
+from ...training.trainer import Saves, TrainerSettings, train_task
 from ..findings import Finding
 from .data import Clouded, Series, Shown, channels, series
 
@@ -195,12 +195,9 @@ def dincae(
     task = train_task(
         task,
         DataLoader(Clouded(whole, window, jitter, clouds), batch, shuffle=True),
-        epochs=epochs,
-        averaged_over=averaged_over,
-        clip=5.0,
-        seed=seed,
-        device=device,
-        quiet=quiet,
+        settings=TrainerSettings(
+            epochs=epochs, averaged_over=averaged_over, clip=5.0, seed=seed, device=device, quiet=quiet
+        ),
         saves=Saves(take, save_every, min(first_save, epochs)),
     )
     said = {"saves": (saved.mean, saved.variance), "saves, mean of sigmas": (saved.mean, saved.sigma**2)}
@@ -223,7 +220,7 @@ def dincae(
 
 def _in_units(field: Field, mean: Tensor, variance: Tensor) -> tuple[Floats, Floats]:
     """Estimate and standard error (time, lat, lon) in the units of the field, NaN on land."""
-    scale = np.where(field.sea, np.float32(anomaly_spread(field)), np.float32(np.nan))
+    scale = np.where(field.sea, np.float32(measure_spread(field)), np.float32(np.nan))
     return pixel_means(field) + scale * mean.numpy(), scale * variance.sqrt().numpy()
 
 

@@ -29,7 +29,7 @@ from ....models.recurrent import LSTM, BothWays
 from ....models.unet import UNet
 from ...classical.fourdvar import analyse, dynamics
 from ...errors import InputError
-from ...training.trainer import train_task
+from ...training.trainer import TrainerSettings, train_task
 from ..findings import Finding
 from . import figures
 from .data import LORENZ63, LORENZ63_FIRST, LORENZ96, NOISE_VARIANCE, Seen, System
@@ -234,12 +234,14 @@ def _compared(
                 collate_fn=lambda rows: system.observe(torch.stack([row for (row,) in rows]), draws),
             ),
             DataLoader(TensorDataset(*chosen), 256),
-            epochs=epochs,
-            monitor="error" if loss == "supervised" else None,  # the truth would choose the epoch
-            clip=1.0,
-            seed=seed,
-            device=device,
-            quiet=quiet,
+            settings=TrainerSettings(
+                epochs=epochs,
+                monitor="error" if loss == "supervised" else None,  # the truth would choose the epoch
+                clip=1.0,
+                seed=seed,
+                device=device,
+                quiet=quiet,
+            ),
         )
         weights = sum(weight.numel() for weight in network.parameters())
         file = f"{title} {name}".lower().replace(", ", "-").replace(" ", "-")

@@ -15,7 +15,7 @@ from ....models.dynamics import Bilinear, OneStep, euler, mlp, rk4
 from ....models.head import zero_weights
 from ....models.recurrent import GRU, LSTM, RNN, RecurrentStep
 from ...simulators.lorenz63 import largest_lyapunov, tendency
-from ...training.trainer import train_task
+from ...training.trainer import TrainerSettings, train_task
 from ..findings import Finding
 from . import figures
 from .data import DT, TEST, TRAINING, VALIDATION, series, windows
@@ -65,12 +65,9 @@ def forecasting(
             Forecasts(model, past, steps, learning_rate=1e-2),
             training,
             _batches(chosen, 1024),
-            epochs=epochs,
-            monitor="unexplained",
-            clip=1.0,
-            seed=seed,
-            device=device,
-            quiet=quiet,
+            settings=TrainerSettings(
+                epochs=epochs, monitor="unexplained", clip=1.0, seed=seed, device=device, quiet=quiet
+            ),
         )
         options = {"model": name, "hidden": hidden, "mean": float(mean), "deviation": float(deviation)}
         saved = {"state_dict": task.model.state_dict(), "options": options}

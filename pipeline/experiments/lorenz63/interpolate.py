@@ -15,7 +15,7 @@ from ....models.recurrent import GRU, LSTM, BothWays
 from ....models.unet import UNet
 from ...classical.fourdvar import analyse, dynamics
 from ...simulators.lorenz63 import tendency
-from ...training.trainer import train_task
+from ...training.trainer import TrainerSettings, train_task
 from ..findings import Finding
 from . import figures
 from .data import (
@@ -78,12 +78,9 @@ def interpolation(
             Filling(network, learning_rate=5e-3),
             DataLoader(training, 64, shuffle=True, collate_fn=noisy),
             DataLoader(TensorDataset(*_encoded(chosen, mean, deviation)), 256),
-            epochs=epochs,
-            monitor="error",
-            clip=1.0,
-            seed=seed,
-            device=device,
-            quiet=quiet,
+            settings=TrainerSettings(
+                epochs=epochs, monitor="error", clip=1.0, seed=seed, device=device, quiet=quiet
+            ),
         )
         options = {"network": name, "hidden": hidden, "mean": float(mean), "deviation": float(deviation)}
         saved = {"state_dict": task.network.state_dict(), "options": options}

@@ -23,7 +23,7 @@ from ...training.checkpoints import save_checkpoint
 from ...training.data import Dates, Patches
 from ...training.features import NetworkInputs
 from ...training.tasks import Correction
-from ...training.trainer import train_task
+from ...training.trainer import TrainerSettings, train_task
 from ..findings import Finding
 from . import figures
 from .data import REACH, Sampling, Statistics, dynamical, flow, linear, statistics
@@ -165,22 +165,24 @@ def _trained(
 ) -> Correction:
     cells, longest = scenes[0].anomaly.shape[-1], max(scene.anomaly.shape[1] for scene in (*scenes, chosen))
     around = surroundings(cells, longest)
-    patches = Patches(list(scenes), around, WINDOW, cells, turned=0.0, seed=seed)
+    patches = Patches(list(scenes), around, WINDOW, cells, flipped=0.0, seed=seed)
     dates = np.zeros(chosen.anomaly.shape, bool)
     dates[:, :: max(1, dates.shape[1] // 25)] = True
     return train_task(
         task,
         patches.loader(batch),
         DataLoader(Dates(chosen, around, WINDOW, dates), batch_size=1),
-        epochs=epochs,
-        monitor="held_out",
-        averaged_over=100,
-        time_budget=minutes,
-        clip=1.0,
-        mixed=True,
-        seed=seed,
-        device=device,
-        quiet=quiet,
+        settings=TrainerSettings(
+            epochs=epochs,
+            monitor="held_out",
+            averaged_over=100,
+            time_budget=minutes,
+            clip=1.0,
+            mixed=True,
+            seed=seed,
+            device=device,
+            quiet=quiet,
+        ),
     )
 
 

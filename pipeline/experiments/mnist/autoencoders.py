@@ -14,7 +14,7 @@ from torch import Tensor
 from ....models.autoencoder import LinearAutoEncoder
 from ....models.variational import VariationalAutoEncoder, divergence
 from ...io.field import open_field
-from ...training.trainer import History, train_task
+from ...training.trainer import History, TrainerSettings, train_task
 from ..findings import Finding
 from ..image_tasks import Eofs, Generation, Reconstruction, built, fitted, keep, pairs
 from . import figures
@@ -262,7 +262,9 @@ def linear_coder(
     for part in parts:
         everything = pairs(left, left, len(left))
         train_task(
-            Eofs(part, learning_rate=1.0), everything, epochs=epochs, seed=seed, device=device, quiet=quiet
+            Eofs(part, learning_rate=1.0),
+            everything,
+            settings=TrainerSettings(epochs=epochs, seed=seed, device=device, quiet=quiet),
         )
         with torch.no_grad():
             left = left - part(left)

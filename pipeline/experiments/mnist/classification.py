@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from ....models.autoencoder import ConvolutionalAutoEncoder
 from ....models.classifier import Classifier, ConvolutionalClassifier, DenseClassifier
-from ...training.trainer import History, train_task
+from ...training.trainer import History, TrainerSettings, train_task
 from ..findings import Finding
 from ..image_tasks import Classification, Reconstruction, keep, pairs
 from . import figures
@@ -72,12 +72,14 @@ def classify(
                 Classification(network, learning_rate),
                 pairs(*train, batch, moved if helped and augment else None, shuffle=True),
                 pairs(*parts.validation, 500),
-                epochs=epochs,
-                monitor="error",
-                patience=patience if helped else None,
-                seed=seed,
-                device=device,
-                quiet=quiet,
+                settings=TrainerSettings(
+                    epochs=epochs,
+                    monitor="error",
+                    patience=patience if helped else None,
+                    seed=seed,
+                    device=device,
+                    quiet=quiet,
+                ),
                 history=history,
             )
             kind = f"{name}, helped" if helped else f"{name}, plain"
@@ -125,10 +127,7 @@ def finetune(
     train_task(
         Reconstruction(coder, 2e-3),
         pairs(digits.images, digits.images, batch, shuffle=True),
-        epochs=pretraining,
-        seed=seed,
-        device=device,
-        quiet=quiet,
+        settings=TrainerSettings(epochs=pretraining, seed=seed, device=device, quiet=quiet),
     )
     keep(folder / "autoencoder.pt", coder, {"latent": _LATENT, "widths": _WIDTHS, "dense": _DENSE})
     table = {}
@@ -184,7 +183,11 @@ def _train(
     epochs = max(1, steps * batch // len(digits.labels))
     task = Classification(network, learning_rate)
     loader = pairs(*digits, batch, shuffle=True)
-    train_task(task, loader, epochs=epochs, seed=seed, device=device, quiet=quiet)
+    train_task(
+        task,
+        loader,
+        settings=TrainerSettings(epochs=epochs, seed=seed, device=device, quiet=quiet),
+    )
 
 
 @torch.no_grad()

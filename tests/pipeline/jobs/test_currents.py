@@ -15,7 +15,7 @@ from oceanfill.pipeline.jobs.currents import _as_hard, _factor, _Product, along,
 from oceanfill.pipeline.training.checkpoints import load_correction, save_checkpoint
 from oceanfill.pipeline.training.networks import NETWORKS, Training
 from oceanfill.pipeline.training.tasks import Correction
-from oceanfill.pipeline.training.vector_scenes import regular_grid
+from oceanfill.pipeline.training.vector_data import make_regular_grid
 from oceanfill.pipeline.training.vector_tasks import _DIVERGENCE, VectorCorrection
 
 torch.set_num_threads(1)
@@ -99,7 +99,7 @@ def test_a_checkpoint_fills_as_the_network_that_left_it(monkeypatch, tmp_path):
 def task(flow, seed=0):
     radials = open_radials(SEEN, "direction")
     torch.manual_seed(seed)
-    made = VectorCorrection(SMALL, 3, torch.from_numpy(radials.towards), regular_grid(radials), flow)
+    made = VectorCorrection(SMALL, 3, torch.from_numpy(radials.towards), make_regular_grid(radials), flow)
     for weights in made.parameters():
         if not weights.any():
             torch.nn.init.normal_(weights, std=0.3)
@@ -116,7 +116,7 @@ def batch(seed=0):
 
 def test_the_change_of_a_stream_function_has_no_divergence():
     inputs, guess, factor = batch()
-    grid = regular_grid(open_radials(SEEN, "direction"))
+    grid = make_regular_grid(open_radials(SEEN, "direction"))
     free, curled = (task(flow)(inputs, guess, factor)[0] for flow in ("free", "stream-function"))
     assert free.abs().mean() > 0.01
     assert curled.abs().mean() > 0.01
