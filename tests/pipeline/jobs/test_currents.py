@@ -24,7 +24,7 @@ from oceanfill.pipeline.jobs.methods import find_method
 from oceanfill.pipeline.settings import Currents, FillSettings, Training
 from oceanfill.pipeline.training.checkpoints import save_checkpoint
 from oceanfill.pipeline.training.tasks import Correction
-from oceanfill.pipeline.training.vector_scenes import regular_grid
+from oceanfill.pipeline.training.vector_data import make_regular_grid
 from oceanfill.pipeline.training.vector_tasks import _DIVERGENCE, VectorCorrection
 
 torch.set_num_threads(1)
@@ -147,7 +147,7 @@ def test_intervals_of_the_components_hold_what_they_promise():
 def task(flow, seed=0):
     radials = open_radials(SEEN, "direction")
     torch.manual_seed(seed)
-    made = VectorCorrection(SMALL, 3, torch.from_numpy(radials.towards), regular_grid(radials), flow)
+    made = VectorCorrection(SMALL, 3, torch.from_numpy(radials.towards), make_regular_grid(radials), flow)
     for weights in made.parameters():
         if not weights.any():
             torch.nn.init.normal_(weights, std=0.3)
@@ -164,7 +164,7 @@ def batch(seed=0):
 
 def test_the_change_of_a_stream_function_has_no_divergence():
     inputs, guess, factor = batch()
-    grid = regular_grid(open_radials(SEEN, "direction"))
+    grid = make_regular_grid(open_radials(SEEN, "direction"))
     free, curled = (task(flow)(inputs, guess, factor)[0] for flow in ("free", "stream-function"))
     assert free.abs().mean() > 0.01
     assert curled.abs().mean() > 0.01
