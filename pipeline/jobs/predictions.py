@@ -9,7 +9,7 @@ import pytorch_lightning as pl
 import xarray as xr
 from torch.utils.data import DataLoader
 
-from ..io.output import provenance
+from ..io.output import describe_run
 from ..settings import FillSettings, Training
 from ..training.corrections import correct_guesses
 from ..training.data import GapData
@@ -31,7 +31,7 @@ def fill_with(
     """
     name = str(task.hparams["network"]["class_path"]).rpartition(".")[2]
     settings = FillSettings(training=Training(checkpoint=checkpoint), seed=data.settings.seed)
-    attributes = provenance(name, settings.seed, settings.described())
+    attributes = describe_run(name, settings.seed, settings.described())
     if isinstance(data, RadialData):
         products = [make_guess(data), make_candidate(data, name, predict)]
         candidates = {product.name: product for product in products}

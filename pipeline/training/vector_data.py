@@ -93,6 +93,20 @@ def project_current(radials: Radials, current: Floats) -> tuple[Floats, Floats]:
     return u * east + v * north, uu * east**2 + vv * north**2 + 2 * uv * east * north
 
 
+def weigh_held_out(radials: Radials, trial: Floats, full: Floats, held: NDArray[np.bool_]) -> Floats:
+    """Return weights (time, station, lat, lon) with which held-out velocities are as difficult as the gaps.
+
+    The difficulty is the error of the guess along the directions, made without them (``trial``) and with all
+    velocities (``full``); the gaps are each station's component where it has a direction and no velocity.
+    Without weights, velocities that another station observes as well would count most.
+    """
+    unseen = np.isnan(radials.values) & radials.towards.any(axis=1) & radials.sea
+    error, real = (np.sqrt(project_current(radials, one)[1]) for one in (trial, full))
+    weight = np.zeros(held.shape, np.float32)
+    weight[held] = difficulty_weights(error[held], real[unseen])
+    return weight
+
+
 def count_channels(window: int) -> int:
     """Return the number of input channels for a ``window`` of dates, with the sea mask."""
     return EACH * window + 1
@@ -166,20 +180,19 @@ class RadialData:
                 seed=settings.seed,
                 device=settings.device,
             )
-        scales = (
-            f"{part.length:.3g} km, {part.duration:.3g} days" for part in self.kriging.scales.components
-        )
+        scales = (f"{part.length:.3g} km / {part.duration:.3g} d" for part in self.kriging.scales.components)
         self.nugget = float(self.kriging.scales.nugget)
         _log.info(
-            "first guess: %s; noise %.3g; %.0f%% of the variance without divergence",
-            " and ".join(scales),
+            "fitted covariance: %s, noise %.3g; %.0f%% of the variance is non-divergent",
+            ", ".join(scales),
             self.nugget**0.5,
             100 * self.kriging.share,
         )
         self.spread = float(sum(part.sill for part in self.kriging.scales.components)) ** 0.5
         self.full, self.trial = self._guess(self.radials), self._guess(known, self.held_out)
         self.noise = self.radials.error_variance + self.nugget
-        self.weight = self._weigh_difficulty()
+        trial, full = (self.compute_moments(inputs) for inputs in (self.trial, self.full))
+        self.weight = weigh_held_out(self.radials, trial, full, self.held_out)
         self.ready.add("guess")
 
     def _guess(self, seen: Radials, hidden: NDArray[np.bool_] | None = None) -> VectorInputs:
@@ -195,22 +208,6 @@ class RadialData:
     def compute_moments(self, inputs: VectorInputs) -> Floats:
         """Return (5, time, lat, lon) u, v and their covariance in the units of the record, NaN on land."""
         return compute_moments(inputs, self.spread, self.radials.sea)
-
-    def _weigh_difficulty(self) -> Floats:
-        """Return difficulty weights (time, station, lat, lon) of held-out velocities.
-
-        The gaps are each station's component where it has a direction and no value. Unweighted, velocities
-        that another station observes too would count most.
-        """
-        radials, held = self.radials, self.held_out
-        unseen = np.isnan(radials.values) & radials.towards.any(axis=1) & radials.sea
-        error, real = (
-            np.sqrt(project_current(radials, self.compute_moments(inputs))[1])
-            for inputs in (self.trial, self.full)
-        )
-        weight = np.zeros(held.shape, np.float32)
-        weight[held] = difficulty_weights(error[held], real[unseen])
-        return weight
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Return batches of whole dates of the masked copies."""

@@ -170,6 +170,7 @@ def _compare(
             DataLoader(TensorDataset(*validation), _BATCH),
             settings=TrainerSettings(
                 epochs=options.epochs,
+                # Validation against the truth must not choose the epoch of a network trained without it.
                 monitor="error" if loss == "supervised" else None,
                 clip=1.0,
                 seed=seed,
