@@ -36,8 +36,7 @@ class SaveConfig(SaveConfigCallback):
 
     def save_config(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         if stage == "fit":
-            path = Path(trainer.default_root_dir) / _CONFIG
-            path.parent.mkdir(parents=True, exist_ok=True)
+            path = _make_folder(trainer.default_root_dir) / _CONFIG
             # A job that is put back into the queue meets the configuration of its first run.
             self.parser.save(self.config, path, skip_none=False, overwrite=True)
 
@@ -146,8 +145,7 @@ class CommandLine(LightningCLI):
         from ..jobs.predictions import fill_with
 
         config = self.config.predict
-        output = config.output or str(Path(self.trainer.default_root_dir) / "filled.nc")
-        Path(output).parent.mkdir(parents=True, exist_ok=True)
+        output = config.output or str(_make_folder(self.trainer.default_root_dir) / "filled.nc")
         check_writable(output)
         self.datamodule.prepare(self.model, "test")
 
@@ -203,6 +201,12 @@ def run(words: Sequence[str]) -> None:
 
 def _describe(kind: type) -> dict[str, str]:
     return {"class_path": f"{kind.__module__}.{kind.__name__}"}
+
+
+def _make_folder(path: str) -> Path:
+    folder = Path(path)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def _as_list(value: Any) -> list[Any]:
