@@ -50,7 +50,7 @@ def test_a_failure_stops_nothing_and_nothing_is_done_twice(jobs, capsys, monkeyp
     assert scores.state["lost"] == f"failed: {folder}/nowhere.nc: no such file; check the path"
     held = xr.open_dataset(folder / "south.nc").attrs
     assert scores.held_out_rmse["the south"] == pytest.approx(held["held_out_rmse"])
-    assert "sst without gaps" in (folder / "south.nc.log").read_text()
+    assert "(sst, sst_analysis" in (folder / "south.nc.log").read_text()
 
     assert read(jobs)[0].is_done
     assert read(jobs)[2].is_done
@@ -72,7 +72,7 @@ def test_a_failure_stops_nothing_and_nothing_is_done_twice(jobs, capsys, monkeyp
         ("jobs: [{inputs: a.nc, output: b.nc}]\ndefault: {}", "default is neither defaults nor jobs"),
         ("jobs: [{inputs: a.nc}]", "job 0: has no output"),
         ("jobs: [{output: a.nc}]", "job 0: has no inputs"),
-        ("jobs: [5]", "job 0: is no mapping"),
+        ("jobs: [5]", "job 0: is not a mapping"),
         ("jobs: [{inputs: a.nc, output: b.nc}, {inputs: c.nc, output: b.nc}]", "2 jobs write .*b.nc"),
     ],
 )

@@ -242,7 +242,7 @@ def test_observations_that_end_too_early_are_told(simulated, tmp_path):
     name = "dc_obs/2020a_SSH_mapping_NATL60_jason1.nc"
     xr.load_dataset(simulated / name).sel(time=slice(None, "2012-11-20")).to_netcdf(tmp_path / name)
     with pytest.raises(InputError, match="not finite at 4800 values with truth"):  # twelve dates of 20 x 20
-        challenge("2020a", tmp_path, ["climatology"], observations="1-nadir", step=1, device="cpu")
+        challenge("2020a", tmp_path, ["climatology"], observations="1-nadir", step=1)
 
 
 def test_all_published_rows_have_observations_that_can_be_asked_for():

@@ -27,7 +27,7 @@ def log_pair():
 def test_two_variables_are_filled_together(method):
     first, second, truth = log_pair()
     rows = []
-    training = Training(epochs=1, first_guess="none" if method == "unet" else "oi")
+    training = Training(epochs=1, first_guess="none") if method == "unet" else Training()
     other = open_field(second, transform="log")
     filled = fill(first, others=[other], settings=FillSettings(method, training=training), report=rows.extend)
     names = [f"{name}{part}" for name in ("sst", "chl") for part in ("", "_analysis", "_error", "_source")]
