@@ -37,7 +37,7 @@ def test_a_table_on_screen_and_in_files_and_a_picture(run: Run) -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ("--methods krig", "there is no krig to compare with"),
+        ("--methods krig", "no method is called 'krig'"),
         ("--truth none.nc", "none.nc: no such file"),
         ("-o none/out", "there is no folder none"),
         ("--plot out.txt", "name it .png"),

@@ -58,8 +58,8 @@ def test_info_says_what_is_in_them(run: Run, files: list[str]) -> None:
 @pytest.mark.parametrize(
     ("words", "finding"),
     [
-        ((), "holds points along tracks; say what grid they are brought to, as --grid 0.25 --bounds"),
-        (("--grid", "0.25"), "say what grid"),
+        ((), "holds points along tracks; give the grid to map them on, as --grid 0.25 --bounds"),
+        (("--grid", "0.25"), "give the grid"),
         ((*GRID, "--region", "1,2,3,4"), "holds points along tracks, not a field; leave out --region"),
         ((*GRID, "--transform", "log"), "leave out --transform"),
         ((*GRID, "--hold-out-mission", "gamma"), "no mission is called 'gamma'; choose among alpha, beta"),
@@ -81,7 +81,7 @@ def test_fields_have_no_use_for_a_grid(run: Run) -> None:
     cloudy_dataset(dates=4, rows=6, columns=6).to_netcdf("in.nc")
     result = run("fill", "in.nc", "-o", "out.nc", *GRID)
     assert result.code == 2
-    assert "in.nc holds a field, not points along tracks; leave out --grid, --bounds" in result.err
+    assert "the input holds a field, not points along tracks; leave out --grid, --bounds" in result.err
 
 
 def test_more_than_two_steps_are_no_grid(run: Run, files: list[str]) -> None:
