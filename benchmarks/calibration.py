@@ -22,6 +22,7 @@ from oceanfill.pipeline.jobs.evaluate import fit_error_scale
 from oceanfill.pipeline.jobs.methods import Candidate, find_method
 from oceanfill.pipeline.settings import HELD_OUT, FillSettings, Training
 from oceanfill.pipeline.training.data import GapData
+from oceanfill.pipeline.training.heldout import DataSettings
 from scipy.stats import norm
 
 # input, truth, error of an observation that the truth is without: the intervals are of a new observation
@@ -75,7 +76,7 @@ def main() -> None:
         field = open_field(found(CASES[name][0]))
         truth = read_truth(field, found(CASES[name][1]))
         truth = truth + CASES[name][2] * np.random.default_rng(0).standard_normal(truth.shape)
-        data = GapData(field, held_out=HELD_OUT)
+        data = GapData(field, DataSettings(held_out=HELD_OUT))
         settings = FillSettings(training=Training(epochs=1000, time_budget=minutes))
         (candidates,) = find_method("unet")(data, settings)
         for method, product in candidates.items():

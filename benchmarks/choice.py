@@ -21,7 +21,7 @@ from oceanfill.pipeline.io.field import open_field
 from oceanfill.pipeline.jobs.methods import find_method
 from oceanfill.pipeline.settings import FillSettings, Training
 from oceanfill.pipeline.training.data import GapData
-from oceanfill.pipeline.training.heldout import Pairs
+from oceanfill.pipeline.training.heldout import DataSettings, Pairs
 
 HERE = Path(__file__).resolve().parents[1]
 SST = HERE / "sample_data" / "sst_clouds.nc"
@@ -44,7 +44,7 @@ def main() -> None:
     for case in sys.argv[2:] or CASES:
         path, south, west, tall, wide, seed = CASES[case]
         field = open_field(str(path), region=(south, south + tall, west, west + wide))
-        data = GapData(field, held_out=0.2, rehearsals=4, seed=seed)
+        data = GapData(field, DataSettings(held_out=0.2, masked_copies=4, seed=seed))
         (candidates,) = find_method("unet")(data, FillSettings(training=Training(epochs=epochs)))
         chosen, scored = (
             [data.pairs(part, *one.trial) for one in candidates.values()] for part in ("validation", "test")

@@ -22,6 +22,7 @@ from oceanfill.pipeline.io.field import open_field
 from oceanfill.pipeline.jobs.methods import find_method
 from oceanfill.pipeline.settings import HELD_OUT, FillSettings, Training
 from oceanfill.pipeline.training.data import GapData
+from oceanfill.pipeline.training.heldout import DataSettings
 
 LOSSES = "oceanfill.models.losses."
 CHANGES: dict[str, dict[str, Any]] = {
@@ -53,7 +54,7 @@ def corrected(first_guess: str, seed: int, minutes: float = 1.0) -> dict[str, fl
     field = open_field("sample:sst_clouds.nc")
     truth = read_truth(field, "sample:sst_clouds_truth.nc")
     start = time.process_time()
-    data = GapData(field, held_out=HELD_OUT, first_guess=first_guess, seed=seed)
+    data = GapData(field, DataSettings(held_out=HELD_OUT, first_guess=first_guess, seed=seed))
     how = Training(epochs=1000, time_budget=minutes, first_guess=first_guess)
     (candidates,) = find_method("dincae2")(data, FillSettings(training=how))
     mean, error = candidates["dincae2"].estimate

@@ -20,6 +20,7 @@ from oceanfill.pipeline.jobs.evaluate import fit_error_scale, score_pairs
 from oceanfill.pipeline.jobs.methods import Candidate, find_method
 from oceanfill.pipeline.settings import HELD_OUT, FillSettings, Training
 from oceanfill.pipeline.training.data import GapData
+from oceanfill.pipeline.training.heldout import DataSettings
 
 MEMBERS = 4
 
@@ -41,7 +42,7 @@ def main() -> None:
         field = open_field(source)
         truth = read_truth(field, behind)
         for seed in range(seeds):
-            data = GapData(field, held_out=HELD_OUT, seed=seed)
+            data = GapData(field, DataSettings(held_out=HELD_OUT, seed=seed))
             guess, one = trained(data, minutes, None)
             _, four = trained(data, minutes, MEMBERS)
             for called, product in (("oi", guess), ("one", one), ("four", four)):

@@ -20,6 +20,7 @@ from oceanfill.pipeline.jobs.evaluate import fit_error_scale
 from oceanfill.pipeline.jobs.methods import find_method
 from oceanfill.pipeline.settings import HELD_OUT, FillSettings, Training
 from oceanfill.pipeline.training.data import GapData
+from oceanfill.pipeline.training.heldout import DataSettings
 from oceanfill.pipeline.training.networks import NETWORKS
 
 SAMPLES = Path(__file__).resolve().parents[1] / "sample_data"
@@ -38,7 +39,7 @@ class Said(logging.Handler):
 def main() -> None:
     """Print a line a network."""
     minutes = float(sys.argv[1]) if len(sys.argv) > 1 else 3.0
-    data = GapData(open_field(SAMPLES / "sst_clouds.nc"), held_out=HELD_OUT)
+    data = GapData(open_field(SAMPLES / "sst_clouds.nc"), DataSettings(held_out=HELD_OUT))
     truth = xr.load_dataset(SAMPLES / "sst_clouds_truth.nc").sst.to_numpy()
     patch = data.patch
     print("| network | RMSE | / first guess | within 1 sigma | parameters | s an epoch | epochs |")

@@ -20,7 +20,7 @@ import torch
 import xarray as xr
 from oceanfill.pipeline.training.data import Patches, PatchSampler
 from oceanfill.pipeline.training.features import NetworkInputs, StaticFeatures
-from oceanfill.pipeline.training.patches import blend_patches, windows
+from oceanfill.pipeline.training.patches import blend_patches, list_patches
 from oceanfill.pipeline.training.tasks import Correction
 
 SHAPE, SIDE, BATCH = (365, 256, 256), 64, 8
@@ -62,7 +62,7 @@ def main() -> None:
 
     mean, variance = torch.randn(SHAPE[0], SIDE, SIDE), torch.rand(SHAPE[0], SIDE, SIDE)
     overlap = SIDE // 2
-    number = len(list(windows(SHAPE[1:], SIDE, overlap)))
+    number = len(list(list_patches(SHAPE[1:], SIDE, overlap)))
     target = torch.zeros(number, 2, *mean.shape)
     start = time.process_time()
     for place in target:

@@ -23,6 +23,7 @@ from oceanfill.pipeline.jobs.evaluate import evaluate_candidates, fit_error_scal
 from oceanfill.pipeline.jobs.methods import find_method
 from oceanfill.pipeline.settings import HELD_OUT, FillSettings, Training
 from oceanfill.pipeline.training.data import GapData
+from oceanfill.pipeline.training.heldout import DataSettings
 from scipy.ndimage import gaussian_filter
 
 DATES, ROWS, COLUMNS = 30, 32, 32
@@ -71,7 +72,7 @@ def main() -> None:
     for name, auxiliary in (("one", []), ("two", [second])):
         start = time.perf_counter()
         (field,), helpers = open_variables(first, (), auxiliary)
-        data = GapData([field, *helpers], held_out=HELD_OUT)
+        data = GapData([field, *helpers], DataSettings(held_out=HELD_OUT))
         (candidates,) = find_method("unet")(data, FillSettings(training=Training(epochs=epochs)))
         best = evaluate_candidates(data, candidates).delivered
         for product in list(candidates.values())[0 if name == "one" else 1 :]:

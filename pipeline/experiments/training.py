@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from ..training.trainer import History, Task, train_task
+from ..training.trainer import History, Task, TrainerSettings, train_task
 from .options import TrainingOptions
 
 Built = TypeVar("Built")
@@ -85,11 +85,13 @@ def fit(
         task,
         training,
         validation,
-        epochs=options.epochs,
-        monitor="error",
-        averaged_over=max(2, options.epochs * len(training) // 20),
-        seed=options.seed,
-        device=options.device,
-        quiet=options.quiet,
+        settings=TrainerSettings(
+            epochs=options.epochs,
+            monitor="error",
+            averaged_over=max(2, options.epochs * len(training) // 20),
+            seed=options.seed,
+            device=options.device,
+            quiet=options.quiet,
+        ),
         history=history,
     )

@@ -42,8 +42,9 @@ from ..records.record import Record, read_digest
 from ..records.subset import LEARNING, select_subset
 from ..settings import HELD_OUT, FillSettings, choose_device
 from ..training.data import GapData
-from ..training.features import StaticFeatures, static_features
-from ..training.firstguess import Guess, PixelMeans, anomaly_spread
+from ..training.features import StaticFeatures, make_static_features
+from ..training.firstguess import Guess, PixelMeans, measure_spread
+from ..training.heldout import DataSettings
 from .deliver import Report
 from .evaluate import ErrorScale, evaluate_candidates
 from .methods import Candidate, Method, find_method, find_methods, make_method
@@ -250,12 +251,14 @@ def _learn(record: Record, subset: Field, store: Path, method: Method, settings:
         raise InputError(f"{record.path}: no observed value of {subset.name} is {lack}")
     data = GapData(
         subset,
-        held_out=HELD_OUT if settings.holdout else 0.0,
-        first_guess=settings.training.first_guess,
-        around=_make_static_features(record, subset),
-        seed=settings.seed,
-        device=settings.device,
-        quiet=settings.quiet,
+        DataSettings(
+            held_out=HELD_OUT if settings.holdout else 0.0,
+            first_guess=settings.training.first_guess,
+            seed=settings.seed,
+            device=settings.device,
+            quiet=settings.quiet,
+        ),
+        static=_make_static_features(record, subset),
     )
     training, network = settings.training, store.parent / _NETWORK
     if training.checkpoint is None:
@@ -269,7 +272,7 @@ def _learn(record: Record, subset: Field, store: Path, method: Method, settings:
     guess = None if data.kriging is None else asdict(data.kriging)
     cell = float(np.mean(grid_spacing(subset)[1:]))
     statistics = RecordStatistics(
-        anomaly_spread(subset), tabulate_temporal_structure(subset), tabulate_spatial_structure(subset), cell
+        measure_spread(subset), tabulate_temporal_structure(subset), tabulate_spatial_structure(subset), cell
     )
     return Learned(
         best.name,
@@ -332,12 +335,14 @@ def _estimate(job: Job, field: Field, padded: Box) -> tuple[Floats, Floats]:
         return np.broadcast_to(mean, field.values.shape), np.broadcast_to(deviation, field.values.shape)
     data = GapData(
         field,
-        held_out=0.0,
-        first_guess=job.settings.training.first_guess,
+        DataSettings(
+            held_out=0.0,
+            first_guess=job.settings.training.first_guess,
+            seed=job.settings.seed,
+            device=job.device,
+        ),
         kriging=learned.first_guess(),
-        around=_make_static_features(record, field),
-        seed=job.settings.seed,
-        device=job.device,
+        static=_make_static_features(record, field),
     )
     (candidates,) = job.method(data, job.settings)
     candidate = candidates[learned.candidate]
@@ -350,4 +355,4 @@ def _make_static_features(record: Record, part: Field) -> StaticFeatures:
     if record.cyclic:
         part = replace(part, lon=lon.min() + (part.lon - lon.min()) % 360)
     long = bool(days_since_first(record.dates)[-1] >= _YEAR)
-    return static_features(part, long=long, bounds=((lat.min(), lat.max()), (lon.min(), lon.max())))
+    return make_static_features(part, long=long, bounds=((lat.min(), lat.max()), (lon.min(), lon.max())))

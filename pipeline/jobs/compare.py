@@ -27,6 +27,7 @@ from ..io.opening import check_names
 from ..io.writing import replace_atomically
 from ..settings import FillSettings, choose_device, make_settings, names_of_settings
 from ..training.data import GapData
+from ..training.heldout import DataSettings
 from .evaluate import fit_error_scale
 from .methods import find_method, find_methods
 
@@ -116,12 +117,14 @@ def compare(
     for fold in range(folds):
         data = GapData(
             field,
-            held_out=_SHARE,
-            holdout=holdout,
-            first_guess=settings.training.first_guess,
-            seed=settings.seed + fold,
-            device=choose_device(settings.device),
-            quiet=settings.quiet,
+            DataSettings(
+                held_out=_SHARE,
+                holdout=holdout,
+                first_guess=settings.training.first_guess,
+                seed=settings.seed + fold,
+                device=choose_device(settings.device),
+                quiet=settings.quiet,
+            ),
         )
         if not data.is_judged:
             raise InputError(

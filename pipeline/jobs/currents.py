@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -15,26 +15,17 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from torch.utils.data import DataLoader
 
-from ..classical.vector_kriging import fit_vector_covariance, hide_radials
 from ..errors import InputError
 from ..holdout.calibration import Calibration, Residuals, calibrate
-from ..holdout.splits import difficulty_weights, error_groups, split_hidden
+from ..holdout.splits import error_groups
 from ..io.opening import Opening
 from ..io.output import to_dataset
 from ..io.radials import Radials, open_radials
 from ..io.reading import Inputs
-from ..progress import progress
 from ..settings import HELD_OUT, FillSettings, choose_device
-from ..training.data import usual_window
 from ..training.heldout import Pairs
 from ..training.networks import NETWORKS
-from ..training.vector_scenes import (
-    VectorDates,
-    VectorInputs,
-    make_vector_inputs,
-    regular_grid,
-    remove_divergence,
-)
+from ..training.vector_data import RadialData, RadialSettings, project_current
 from .deliver import Report
 from .evaluate import ErrorScale, Evaluation, score_pairs, select_candidate
 from .methods import Method, find_method, find_methods
@@ -42,9 +33,6 @@ from .methods import Method, find_method, find_methods
 _log = logging.getLogger(__name__)
 Floats = NDArray[np.float32]
 
-_REHEARSALS = 3
-_HIDDEN = 0.2  # share of the values that each of them hides
-_BATCH = 4
 _EPOCHS = 20
 _MOST_LOG = 1.4  # of the factor that scales the errors: a quarter to four times
 
@@ -54,18 +42,8 @@ class CurrentCandidate:
     """u, v, var(u), var(v) and cov(u, v) (5, time, lat, lon)."""
 
     name: str
-    estimate: Floats  # from all observations
-    trial: Floats  # without those held out
-
-
-@dataclass(frozen=True)
-class HeldOutRadials:
-    """Velocities (time, station, lat, lon) that are held out."""
-
-    validation: NDArray[np.bool_]
-    test: NDArray[np.bool_]
-    weight: Floats  # with which they are as difficult as the unobserved ones; zero elsewhere
-    noise: Floats  # their error variance
+    estimate: Floats  # from all velocities
+    trial: Floats  # without the held-out ones
 
 
 def fill_radials(
@@ -107,145 +85,115 @@ def fill_radials(
         method.name,
         device,
     )
-    candidates, held = make_candidates(radials, method, replace(settings, device=device))
-    evaluation = evaluate_currents(radials, candidates, held)
+    data = RadialData(
+        radials,
+        RadialSettings(
+            held_out=HELD_OUT if settings.holdout else 0.0,
+            seed=settings.seed,
+            device=device,
+            quiet=settings.quiet,
+        ),
+        flow,
+    )
+    return deliver_current(data, make_candidates(data, method, settings), settings, report, attributes)
+
+
+def deliver_current(
+    data: RadialData,
+    candidates: Mapping[str, CurrentCandidate],
+    settings: FillSettings,
+    report: Report,
+    attributes: Mapping[str, Any] | None = None,
+) -> xr.Dataset:
+    """Return the dataset of the best candidate. ``report`` is called with the scores of all."""
+    evaluation = evaluate_currents(data, candidates)
     report(evaluation.rows)
-    found = {"flow": flow} | dict(attributes or {}) | evaluation.attributes()
+    found = {"flow": data.flow} | dict(attributes or {}) | evaluation.attributes()
     calibration = evaluation.scale.calibration
     current = evaluation.delivered.estimate.copy()
     current[2:] *= calibration.factor**2
-    return _dataset(radials, current, found, calibration.half_widths_of(settings.intervals))
+    return _dataset(data.radials, current, found, calibration.half_widths_of(settings.intervals))
 
 
-def make_candidates(
-    radials: Radials, method: Method, settings: FillSettings
-) -> tuple[dict[str, CurrentCandidate], HeldOutRadials]:
-    """Return the first guess and the network's correction of it, and what is held out of both."""
-    how, flow = settings.training, settings.currents.flow or "free"
-    seed, device, quiet = settings.seed, settings.device, settings.quiet
-    rng = np.random.default_rng(seed)
-    held = np.zeros(radials.values.shape, bool)
-    if settings.holdout:
-        held = hide_radials(radials, HELD_OUT, rng)
-    # All stations together, or the validation date of one would be the test date of another.
-    each = [held[:, number] for number in range(len(radials.stations))]
-    pairs = split_hidden(each, len(each), radials.stations[0].days)
-    validation, test = (np.stack(part, 1) for part in zip(*pairs, strict=True))
-    known = radials.hide(held)
-    with progress("fitting the first guess", None, quiet):
-        kriging = fit_vector_covariance(known, divergent=flow != "stream-function", seed=seed, device=device)
-    scales = (f"{part.length:.3g} km / {part.duration:.3g} d" for part in kriging.scales.components)
-    _log.info(
-        "fitted covariance: %s, noise %.3g; %.0f%% of the variance is non-divergent",
-        ", ".join(scales),
-        float(kriging.scales.nugget) ** 0.5,
-        100 * kriging.share,
-    )
-    nugget = float(kriging.scales.nugget)
-    spread = float(sum(part.sill for part in kriging.scales.components)) ** 0.5
-    grid = None if flow == "free" else regular_grid(radials)
-
-    def make_guess(seen: Radials, hidden: NDArray[np.bool_] | None = None) -> VectorInputs:
-        with progress("first guess", int(radials.sea.sum()) * radials.shape[0], quiet) as advance:
-            current = kriging(seen, device=device, advance=advance)
-        # What was hidden is not in the guess, but is in the scene.
-        made = make_vector_inputs(radials, current, nugget, spread, hidden)
-        return remove_divergence(made, grid, radials.sea) if grid and flow == "stream-function" else made
-
-    full, trial = make_guess(radials), make_guess(known, held)
-    guess = CurrentCandidate("oi", _moments(full, spread, radials), _moments(trial, spread, radials))
-    weight = weigh_held_out(radials, guess, held)
-    apart = HeldOutRadials(validation, test, weight, radials.error_variance + nugget)
+def make_candidates(data: RadialData, method: Method, settings: FillSettings) -> dict[str, CurrentCandidate]:
+    """Return the first guess and the network's correction of it."""
+    how = settings.training
+    if not method.trains or how.checkpoint:
+        data.setup("test")
     if not method.trains:
-        return {guess.name: guess}, apart
-
+        guess = make_guess(data)
+        return {guess.name: guess}
     # Lightning takes seconds to import, which optimal interpolation need not wait for.
-    from ..training.checkpoints import read_checkpoint, restore_task, save_checkpoint
-    from ..training.trainer import train_task
+    from ..training.checkpoints import check_flow, read_checkpoint, restore_task, save_checkpoint
+    from ..training.trainer import TrainerSettings, train_task
     from ..training.vector_tasks import VectorCorrection
 
-    make = partial(VectorCorrection, towards=torch.from_numpy(radials.towards), grid=grid)
+    make = partial(VectorCorrection, towards=data.towards, grid=data.grid)
     if how.checkpoint:
-        options, state, _ = read_checkpoint(how.checkpoint, how.window, how.trust)
-        if options.get("flow") != flow:
-            made_for = f"with --flow {options['flow']}" if "flow" in options else "on a field"
-            raise InputError(f"{how.checkpoint}: trained {made_for}, not with --flow {flow}; give another")
-        task = restore_task(how.checkpoint, make, options, state)
+        kept = read_checkpoint(how.checkpoint, how.window, how.trust)
+        check_flow(how.checkpoint, kept, data)
+        task = restore_task(how.checkpoint, make, kept.options, kept.state)
+        task.trained_on = kept.trained_on
+        data.window = task.window
     else:
-        rehearsals = []
-        for _ in range(_REHEARSALS):
-            hidden = hide_radials(known, _HIDDEN, rng)
-            if hidden.any():
-                rehearsals.append(make_guess(known.hide(hidden), hidden))
-        if not rehearsals:
+        data.setup("fit")
+        if not data.masked_inputs:
             _log.warning("too few gaps to train a network on; the first guess is delivered")
-            return {guess.name: guess}, apart
-        window = how.window or usual_window(radials.stations[0])
-        trial = replace(trial, weight=torch.from_numpy(weight))
-        batches = DataLoader(VectorDates(rehearsals, radials.sea, window), batch_size=_BATCH, shuffle=True)
-        torch.manual_seed(seed)
+            guess = make_guess(data)
+            return {guess.name: guess}
+        data.window = how.window or data.window
+        batches, choosing = data.train_dataloader(), bool(data.validation.any())
+        torch.manual_seed(data.settings.seed)
+        task = make(NETWORKS[method.name], data.window, flow=data.flow)
+        task.trained_on = data.describe()
         task = train_task(
-            make(NETWORKS[method.name], window, flow=flow),
+            task,
             batches,
-            DataLoader(VectorDates([trial], radials.sea, window, validation)) if validation.any() else None,
-            epochs=how.epochs or _EPOCHS,
-            monitor="held_out" if validation.any() else None,
-            averaged_over=len(batches),
-            time_budget=how.time_budget,
-            clip=1.0,
-            mixed=True,
-            seed=seed,
-            device=device,
-            quiet=quiet,
+            data.val_dataloader() if choosing else None,
+            settings=TrainerSettings(
+                epochs=how.epochs or _EPOCHS,
+                monitor="held_out" if choosing else None,
+                averaged_over=len(batches),
+                time_budget=how.time_budget,
+                clip=1.0,
+                mixed=True,
+                seed=data.settings.seed,
+                device=data.settings.device,
+                quiet=data.settings.quiet,
+            ),
         )
     if how.save_checkpoint:
         save_checkpoint(task, how.save_checkpoint)
-    task = task.to(device)
+    task = task.to(data.settings.device)
 
-    def correct(one: VectorInputs) -> Floats:
-        every = replace(one, weight=torch.zeros_like(one.weight))
-        parts = []
+    def predict(dates: DataLoader[Any]) -> list[Any]:
         with torch.no_grad():
-            for batch in DataLoader(VectorDates([every], radials.sea, task.window)):
-                parts.append([part.cpu() for part in task(*(part.to(device) for part in batch[:3]))])
-        means, factors = (torch.cat(part) for part in zip(*parts, strict=True))
-        return _moments(replace(one, guess=means, factor=factors), spread, radials)
+            return [
+                task.predict_step([part.to(data.settings.device) for part in batch], 0) for batch in dates
+            ]
 
-    network = CurrentCandidate(method.name, correct(full), correct(trial))
-    return {guess.name: guess, network.name: network}, apart
-
-
-def _moments(one: VectorInputs, spread: float, radials: Radials) -> Floats:
-    """(5, time, lat, lon) u, v, var(u), var(v) and cov(u, v) of a scene, NaN on land."""
-    first, below, second = one.factor.numpy().swapaxes(0, 1) * spread
-    u, v = one.guess.numpy().swapaxes(0, 1) * spread
-    found = np.stack([u, v, first**2, below**2 + second**2, first * below])
-    return np.where(radials.sea, found, np.float32(np.nan))
+    guess, network = make_guess(data), make_candidate(data, method.name, predict)
+    return {guess.name: guess, network.name: network}
 
 
-def project_along(radials: Radials, current: Floats) -> tuple[Floats, Floats]:
-    """Velocity and its error variance (time, station, lat, lon) in each station's directions."""
-    east, north = radials.towards.swapaxes(0, 1)
-    u, v, uu, vv, uv = current[:, :, None]
-    return u * east + v * north, uu * east**2 + vv * north**2 + 2 * uv * east * north
+def make_guess(data: RadialData) -> CurrentCandidate:
+    """Return the first guess as a candidate."""
+    return CurrentCandidate("oi", data.compute_moments(data.full), data.compute_moments(data.trial))
 
 
-def weigh_held_out(radials: Radials, guess: CurrentCandidate, held: NDArray[np.bool_]) -> Floats:
-    """Return weights (time, station, lat, lon) with which held-out velocities are as difficult as the gaps.
-
-    The difficulty is the error of the guess along the directions; the gaps are each station's component where
-    it has a direction and no velocity. Without weights, velocities that another station observes as well
-    would count most.
-    """
-    unseen = np.isnan(radials.values) & radials.towards.any(axis=1) & radials.sea
-    error, real = (np.sqrt(project_along(radials, one)[1]) for one in (guess.trial, guess.estimate))
-    weight = np.zeros(held.shape, np.float32)
-    weight[held] = difficulty_weights(error[held], real[unseen])
-    return weight
+def make_candidate(
+    data: RadialData, name: str, predict: Callable[[DataLoader[Any]], list[Any]]
+) -> CurrentCandidate:
+    """Return the candidate of a network, which ``predict`` applies to all batches of a loader."""
+    made = []
+    for inputs, dates in ((data.full, data.predict_dataloader()), (data.trial, data.trial_dataloader())):
+        means, factors = (torch.cat(part) for part in zip(*predict(dates), strict=True))
+        made.append(data.compute_moments(replace(inputs, guess=means, factor=factors)))
+    return CurrentCandidate(name, *made)
 
 
 def evaluate_currents(
-    radials: Radials, candidates: Mapping[str, CurrentCandidate], held: HeldOutRadials
+    data: RadialData, candidates: Mapping[str, CurrentCandidate]
 ) -> Evaluation[CurrentCandidate]:
     """Select, score and calibrate as `evaluate.evaluate_candidates` does, along the stations' directions.
 
@@ -253,33 +201,34 @@ def evaluate_currents(
     half-widths of the intervals come from all held-out velocities.
     """
     products = list(candidates.values())
-    if not (held.validation.any() and held.test.any()):
+    if not (data.validation.any() and data.test.any()):
         return Evaluation(products[-1], [], ErrorScale())
+    values = data.radials.values
     rows, found, scales = [], [], []
     for product in products:
-        velocity, variance = project_along(radials, product.trial)
-        off = velocity - radials.values
+        velocity, variance = project_current(data.radials, product.trial)
+        off = velocity - values
         chosen, every = (
-            fit_factor(off[part], variance[part], held.noise[part])
-            for part in (held.validation, held.validation | held.test)
+            fit_factor(off[part], variance[part], data.noise[part])
+            for part in (data.validation, data.held_out)
         )
-        sigma = np.sqrt(variance * chosen**2 + held.noise)
+        sigma = np.sqrt(variance * chosen**2 + data.noise)
         validation, test = (
-            Pairs(velocity[part], sigma[part], radials.values[part], held.weight[part], error_groups(part))
-            for part in (held.validation, held.test)
+            Pairs(velocity[part], sigma[part], values[part], data.weight[part], error_groups(part))
+            for part in (data.validation, data.test)
         )
         rows.append({"method": product.name} | score_pairs(test))
         found.append(validation)
-        scales.append(_calibrate(off, np.sqrt(variance * every**2 + held.noise), held, every))
+        scales.append(_calibrate(off, np.sqrt(variance * every**2 + data.noise), data, every))
     best = select_candidate(rows, found)
     return Evaluation(products[best], rows, ErrorScale(scales[best]))
 
 
-def _calibrate(off: Floats, sigma: Floats, held: HeldOutRadials, factor: float) -> Calibration:
+def _calibrate(off: Floats, sigma: Floats, data: RadialData, factor: float) -> Calibration:
     """Return the calibration of errors scaled by a factor, its half-widths from standardised residuals."""
-    part = held.validation | held.test
+    part = data.held_out
     flat = np.zeros((np.count_nonzero(part), 3))
-    residuals = Residuals(np.abs(off[part]) / sigma[part], flat, held.weight[part], np.nonzero(part)[0])
+    residuals = Residuals(np.abs(off[part]) / sigma[part], flat, data.weight[part], np.nonzero(part)[0])
     return Calibration(factor=factor, half_widths=calibrate(residuals).half_widths)
 
 

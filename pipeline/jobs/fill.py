@@ -24,6 +24,7 @@ from ..io.writing import check_writable, write_dataset
 from ..records.survey import survey_file
 from ..settings import HELD_OUT, FillSettings, choose_device, make_settings, names_of_settings
 from ..training.data import GapData
+from ..training.heldout import DataSettings
 from .blockwise import BYTES_TO_LEARN, BYTES_TO_START, default_memory, fill_inputs
 from .checks import check_settings, find_kind
 from .currents import fill_radials
@@ -134,12 +135,14 @@ class _Job:
         if gappy:
             data = GapData(
                 [*gappy, *complete, *helpers],
-                held_out=HELD_OUT if settings.holdout else 0.0,
-                first_guess=settings.training.first_guess,
+                DataSettings(
+                    held_out=HELD_OUT if settings.holdout else 0.0,
+                    first_guess=settings.training.first_guess,
+                    seed=settings.seed,
+                    device=where,
+                    quiet=settings.quiet,
+                ),
                 outputs=len(gappy),
-                seed=settings.seed,
-                device=where,
-                quiet=settings.quiet,
             )
             delivered = deliver(data, self.method, settings, self.report, found)
             made |= {field.name: dataset for field, dataset in zip(gappy, delivered, strict=True)}

@@ -22,6 +22,7 @@ from ..training.networks import FIXED_GRID, NETWORKS
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from torch.utils.data import DataLoader
 
     from ..holdout.calibration import Residuals
     from ..io.field import Field
@@ -193,25 +194,40 @@ def _correct_first_guess(name: str, data: GapData, settings: FillSettings) -> li
         task = make_correction(NETWORKS[name], data, how)
     data.window = task.window
     data.setup("test" if how.checkpoint else "fit")
-    guesses = run_first_guess(data, settings)
     if not how.checkpoint:
-        if not data.scenes:
+        if not data.masked_inputs:
             _log.warning("too few values to train a network on; the first guess is delivered")
-            return guesses
+            return run_first_guess(data, settings)
         parameters = sum(weights.numel() for weights in task.parameters())
         message = "%s: %d parameters, a window of %d dates, patches of %d cells"
         _log.info(message, name, parameters, task.window, data.patch)
         task = train_correction(task, data, how)
     if how.save_checkpoint:
         save_checkpoint(task, how.save_checkpoint)
-    parts = data.filled_variables
+
+    def correct(dates: DataLoader[Any], guesses: Sequence[Estimate]) -> list[Estimate]:
+        return apply_correction(task, dates, guesses, data.device)
+
+    return correct_first_guess(name, correct, data, settings)
+
+
+def correct_first_guess(
+    name: str,
+    correct: Callable[[DataLoader[Any], Sequence[Estimate]], list[Estimate]],
+    data: GapData,
+    settings: FillSettings,
+) -> list[Candidates]:
+    """Return the first guess, and its correction by a network.
+
+    ``correct`` applies the network to the dates of a loader and to the guesses of all outputs.
+    """
+    guesses, parts = run_first_guess(data, settings), data.filled_variables
     trials: list[Estimate | None] = [None] * len(parts)
     if any(part.is_judged for part in parts):
         without = [(part.trial_guess, part.trial_error) for part in parts]
-        found = apply_correction(task, data.trial_dataloader(), without, data.device)
+        found = correct(data.trial_dataloader(), without)
         trials = [one if part.is_judged else None for one, part in zip(found, parts, strict=True)]
-    whole = [(part.guess, part.error) for part in parts]
-    corrected = apply_correction(task, data.predict_dataloader(), whole, data.device)
+    corrected = correct(data.predict_dataloader(), [(part.guess, part.error) for part in parts])
     made = []
     for guess, estimate, trial in zip(guesses, corrected, trials, strict=True):
         (first,) = guess.values()

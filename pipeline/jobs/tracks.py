@@ -15,6 +15,7 @@ from ..io.opening import Opening
 from ..io.reading import Inputs
 from ..io.tracks import read_tracks
 from ..settings import HELD_OUT, FillSettings, choose_device
+from ..training.heldout import DataSettings
 from ..training.trackdata import TrackData
 from .deliver import Report, deliver
 from .evaluate import score_pairs
@@ -58,11 +59,13 @@ def fill_tracks(
     data = TrackData(
         kept,
         grid,
-        held_out=HELD_OUT if settings.holdout else 0.0,
-        first_guess=settings.training.first_guess,
-        seed=settings.seed,
-        device=device,
-        quiet=settings.quiet,
+        DataSettings(
+            held_out=HELD_OUT if settings.holdout else 0.0,
+            first_guess=settings.training.first_guess,
+            seed=settings.seed,
+            device=device,
+            quiet=settings.quiet,
+        ),
     )
     field = data.field
     _log.info(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..io.dates import days_since_first
 from ..io.field import Field
-from ..training.patches import windows
+from ..training.patches import list_patches
 from .blocks import BASE
 from .record import Record
 
@@ -71,7 +71,7 @@ def _choose_spans(record: Record, number: int, length: int) -> list[slice]:
 
 
 def _choose_squares(record: Record, number: int, side: int) -> list[tuple[slice, slice]]:
-    squares = list(windows(record.shape[1:], side, 0))
+    squares = list(list_patches(record.shape[1:], side, 0))
     observed = [(record.coverage[square] * record.sea[square]).sum() for square in squares]
     return [squares[place] for place in _choose_places(np.array(observed), number)]
 

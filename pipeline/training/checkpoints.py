@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import pickle
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,6 +20,7 @@ from ..settings import Training
 from .data import GapData
 from .tasks import Correction
 from .trainer import Task
+from .vector_data import RadialData
 
 _log = logging.getLogger(__name__)
 _OURS = "oceanfill."  # nothing else is imported for a checkpoint that the user does not trust
@@ -96,10 +97,23 @@ def check_data(path: str | os.PathLike[str], kept: Checkpoint, data: GapData) ->
             f"{path}: trained on values with the transform {wanted}, not {found}; give --transform {wanted} "
             "(FILE:NAME:log for further variables), or train another network"
         )
-    for key in ("variables", "units"):
-        if trained.get(key, given[key]) != given[key]:
-            _warn_once("%s: trained on %s, used on %s", str(path), _list_names(trained), _list_names(given))
-            return
+    _warn_of_names(path, trained, given)
+
+
+def check_flow(path: str | os.PathLike[str], kept: Checkpoint, data: RadialData) -> None:
+    """Raise `InputError` for a network of currents that was trained with another flow, or on a field."""
+    if kept.options.get("flow") != data.flow:
+        how = f"with --flow {kept.options['flow']}" if "flow" in kept.options else "on a field"
+        raise InputError(f"{path}: trained {how}, not with --flow {data.flow}; give another checkpoint")
+    _warn_of_names(path, kept.trained_on, data.describe())
+
+
+def _warn_of_names(
+    path: str | os.PathLike[str], trained: Mapping[str, Any], given: Mapping[str, Any]
+) -> None:
+    """Warn where a network is used on variables or units that it was not trained on."""
+    if any(trained.get(key, given[key]) != given[key] for key in ("variables", "units")):
+        _warn_once("%s: trained on %s, used on %s", str(path), _list_names(trained), _list_names(given))
 
 
 @cache
@@ -114,12 +128,15 @@ def _list_names(described: Mapping[str, Any]) -> str:
 
 
 def read_checkpoint(
-    path: str | os.PathLike[str], window: int | None = None, trust: bool = False
+    path: str | os.PathLike[str],
+    window: int | None = None,
+    trust: bool = False,
+    trusted: Sequence[str] = (),
 ) -> Checkpoint:
     """Return the content of a checkpoint; nothing that it names is imported.
 
     Raises `InputError` for a file that is none, for another window, and without ``trust`` for one that names
-    classes or functions of other packages.
+    classes or functions of other packages that are not among the ``trusted`` ones.
     """
     if not Path(path).is_file():
         raise InputError(f"{path}: no such checkpoint; check the path")
@@ -137,7 +154,7 @@ def read_checkpoint(
         OSError,
     ) as error:
         raise InputError(f"{path}: not a checkpoint of oceanfill; make one with --save-checkpoint") from error
-    foreign = list_foreign(options)
+    foreign = [name for name in list_foreign(options) if name not in trusted]
     if foreign and not trust:
         raise InputError(
             f"{path}: names {' and '.join(foreign)}, which is not oceanfill's and would be imported; "
@@ -157,20 +174,22 @@ def read_checkpoint(
 
 def list_foreign(options: Mapping[str, Any]) -> list[str]:
     """Return the classes and functions of other packages that the options of a task name."""
-    named = [*_list_classes(options), options.get("loss", _OURS), *(options.get("penalties") or {})]
-    return [str(name) for name in dict.fromkeys(named) if not str(name).startswith(_OURS)]
+    named = dict.fromkeys(str(name) for name in _list_named(options))
+    return [name for name in named if not name.startswith(_OURS)]
 
 
-def _list_classes(options: Any) -> Iterator[Any]:
-    """List every class that would be made, however deep in the options."""
+def _list_named(options: Any) -> Iterator[Any]:
+    """List every class and function that would be imported, however deep in the options."""
     if isinstance(options, Mapping):
         for key, value in options.items():
-            if key in ("class_path", "_class_path"):
+            if key in ("class_path", "_class_path", "loss"):
                 yield value
-            yield from _list_classes(value)
+            elif key == "penalties":
+                yield from value or ()
+            yield from _list_named(value)
     elif isinstance(options, list | tuple):
         for value in options:
-            yield from _list_classes(value)
+            yield from _list_named(value)
 
 
 def restore_task(

@@ -1,9 +1,9 @@
-"""Train a correction on a field's rehearsals, keep it, fetch it, apply it."""
+"""Train a correction on masked copies of a field, and apply it."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,14 +17,14 @@ from ..settings import LOSSES, Training
 from .data import GapData
 from .networks import has_fixed_grid
 from .tasks import Correction
-from .trainer import Saves, train_task
+from .trainer import Saves, TrainerSettings, train_task
 
 Floats = NDArray[np.float32]
 EPOCHS = 10
 _AVERAGED_OVER = 0.05, 100  # share of the training, steps at most
 
 
-def make_correction(network: dict[str, Any], data: GapData, how: Training) -> Correction:
+def make_correction(network: Any, data: GapData, how: Training) -> Correction:
     """Return the untrained task of a ``network`` (a class_path with init_args) for the data.
 
     A network with a fixed grid gets the data's, whose patches then are whole maps. The state of torch's
@@ -48,17 +48,17 @@ def make_correction(network: dict[str, Any], data: GapData, how: Training) -> Co
 
 
 def train_correction(task: Correction, data: GapData, how: Training) -> Correction:
-    """The task with the averaged weights of its best epoch, chosen by the first part of the hold-out.
+    """Return the task with the averaged weights of its best epoch, chosen on the validation values.
 
-    Where ``how`` has saves: that of the networks of the last epochs, as they were, together. An ensemble is
-    that of networks begun with other seeds, each with dates of its own on which its epoch is chosen and not
-    trained; the hold-out is none's, and the time budget all's.
+    With saves it holds the networks of the last epochs, without averaging. With an ensemble it holds networks
+    of different seeds, each with dates of its own that choose its epoch and that it is not trained on; no
+    member uses held-out values, and all share the time budget.
     """
     task.trained_on = data.describe()
     if how.ensemble is not None:
         alone = replace(how, ensemble=None, time_budget=how.time_budget and how.time_budget / how.ensemble)
         members = []
-        for data_of_one in data.members(how.ensemble):
+        for data_of_one in data.make_members(how.ensemble):
             with torch.random.fork_rng():
                 torch.manual_seed(data_of_one.seed)
                 begun = Correction(**task.hparams)
@@ -71,16 +71,18 @@ def train_correction(task: Correction, data: GapData, how: Training) -> Correcti
         task,
         data.train_dataloader(),
         data.val_dataloader() if data.validation.any() else None,
-        epochs=epochs,
-        # The RMSE on held-out values as a share of the first guess's.
-        monitor="held_out" if data.validation.any() else None,
-        averaged_over=int(np.clip(share * epochs * len(data.train_dataloader()), 1, most)),
-        time_budget=how.time_budget,
-        clip=1.0,
-        mixed=True,
-        seed=data.seed,
-        device=data.device,
-        quiet=data.quiet,
+        settings=TrainerSettings(
+            epochs=epochs,
+            # RMSE on the validation values as a fraction of the first guess's.
+            monitor="held_out" if data.validation.any() else None,
+            averaged_over=int(np.clip(share * epochs * len(data.train_dataloader()), 1, most)),
+            time_budget=how.time_budget,
+            clip=1.0,
+            mixed=True,
+            seed=data.seed,
+            device=data.device,
+            quiet=data.quiet,
+        ),
         saves=Saves(lambda task: kept.append(_copied(task.network))) if how.saves else None,
     )
     if not how.saves:
@@ -89,7 +91,7 @@ def train_correction(task: Correction, data: GapData, how: Training) -> Correcti
 
 
 def _together(task: Correction, states: Sequence[Mapping[str, Tensor]]) -> Correction:
-    """A task whose networks are those with the weights ``states``."""
+    """Return a task whose networks have the weights ``states``."""
     made = Correction(**(dict(task.hparams) | {"saves": len(states)}))
     for network, state in zip(made.networks, states, strict=True):
         network.load_state_dict(state)
@@ -104,14 +106,22 @@ def _copied(network: nn.Module) -> dict[str, Tensor]:
 def apply_correction(
     task: Correction, dates: DataLoader[Any], guesses: Sequence[tuple[Floats, Floats]], device: str
 ) -> list[tuple[Floats, Floats]]:
-    """The guess of each output and its error (time, lat, lon), corrected on the ``dates``."""
-    corrected = [(guess.copy(), error.copy()) for guess, error in guesses]
+    """Return the guess of each output and its error (time, lat, lon), corrected on the ``dates``."""
     task = task.to(device).eval()
     with torch.no_grad():
-        for inputs, number in dates:
-            when, correction, factor = task.predict_step((inputs.to(device), number), 0)
-            done = when.numpy()
-            for output, (mean, sigma) in enumerate(corrected):
-                mean[done] += guesses[output][1][done] * correction[:, output].numpy()
-                sigma[done] *= factor[:, output].numpy()
+        return correct_guesses(
+            guesses, (task.predict_step((inputs.to(device), number), 0) for inputs, number in dates)
+        )
+
+
+def correct_guesses(
+    guesses: Sequence[tuple[Floats, Floats]], corrections: Iterable[tuple[Tensor, Tensor, Tensor]]
+) -> list[tuple[Floats, Floats]]:
+    """Return the guess of each output and its error, corrected by the predictions of a `Correction`."""
+    corrected = [(guess.copy(), error.copy()) for guess, error in guesses]
+    for when, correction, factor in corrections:
+        done = when.numpy()
+        for output, (mean, sigma) in enumerate(corrected):
+            mean[done] += guesses[output][1][done] * correction[:, output].numpy()
+            sigma[done] *= factor[:, output].numpy()
     return corrected

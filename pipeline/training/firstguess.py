@@ -18,8 +18,8 @@ Floats = NDArray[np.float32]
 Advance = Callable[[int], None]
 
 
-def anomaly_spread(field: Field) -> float:
-    """Standard deviation of a field's anomalies, in its units: the unit of what a network sees."""
+def measure_spread(field: Field) -> float:
+    """Return the standard deviation of a field's anomalies, in its units: the unit of network inputs."""
     return (
         float(np.nanstd(field.values - pixel_means(field)))
         if field.statistics is None
@@ -29,20 +29,20 @@ def anomaly_spread(field: Field) -> float:
 
 @dataclass(frozen=True)
 class PixelMeans:
-    """No first guess but the mean of each pixel, its error the deviation of the field: the papers' set-up."""
+    """The mean of each pixel as the first guess, its error the deviation of the field: the papers' set-up."""
 
     spread: float
     neighbours: int = 0
 
     @property
     def scales(self) -> Scales:
-        """An observation is taken to be known to a tenth of the field's deviation."""
+        """Covariance scales with an observation error of a tenth of the field's deviation."""
         return Scales((), (self.spread / 10) ** 2)
 
     def __call__(
         self, field: Field, where: NDArray[np.bool_], *, device: str = "cpu", advance: Advance
     ) -> tuple[Floats, Floats]:
-        """Estimate and standard error (time, lat, lon) at ``where``, NaN elsewhere."""
+        """Return estimate and standard error (time, lat, lon) at ``where``, NaN elsewhere."""
         wanted = where & field.sea
         advance(int(wanted.sum()))
         mean = np.where(wanted, pixel_means(field), np.float32(np.nan)).astype(np.float32)
@@ -55,10 +55,10 @@ Guess = Kriging | PixelMeans
 def make_guess(
     field: Field, where: NDArray[np.bool_], kriging: Guess, device: str, advance: Advance
 ) -> tuple[NetworkInputs, Floats, Floats]:
-    """The scene of a field with all it has, and the guess and its error (time, lat, lon) at ``where``."""
+    """Return the network inputs of a field, and the guess and its error (time, lat, lon) at ``where``."""
     guess, error = kriging(field, where, device=device, advance=advance)
     known = make_network_inputs(
-        field, pixel_means(field), guess, error, float(kriging.scales.nugget), anomaly_spread(field)
+        field, pixel_means(field), guess, error, float(kriging.scales.nugget), measure_spread(field)
     )
     return known, guess, error
 
@@ -72,11 +72,11 @@ def make_masked_copy(
     advance: Advance,
     where: NDArray[np.bool_] | None = None,
 ) -> tuple[NetworkInputs, Floats, Floats]:
-    """The same without the values at ``hidden`` (time, lat, lon), which become the scene's residuals.
+    """Return a masked copy: the same without the values at ``hidden``, which become the residuals.
 
-    Nothing of a hidden value is in the guess, which is made for all that is missing then, or ``where`` it is
-    asked for. The residuals are weighted so that they are as hard as the
-    real gaps, whose errors of the guess are ``real`` (n,).
+    The guess does not use the hidden values (time, lat, lon). It is made for every missing value, or only at
+    ``where``. The residuals carry difficulty weights with respect to the real gaps, where the errors of the
+    guess are ``real`` (n,).
     """
     seen = field.hide(hidden)
     guess, error = kriging(seen, ~seen.observed if where is None else where, device=device, advance=advance)
@@ -89,7 +89,7 @@ def make_masked_copy(
         guess,
         error,
         float(kriging.scales.nugget),
-        anomaly_spread(seen),
+        measure_spread(seen),
         truth,
         weight,
     )

@@ -1,29 +1,56 @@
-"""One variable, what is held out of it, and its first guess with and without that."""
+"""One variable, the values that are held out of it, and its first guess with and without these."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..classical.optimal_interpolation import fit_covariance as fit_kriging
+from ..errors import InputError
 from ..holdout.calibration import Residuals, standardise_residuals
 from ..holdout.patterns import Mask, hide_clouds
 from ..holdout.splits import difficulty_weights, error_groups
 from ..io.field import Field
 from ..progress import progress
+from ..settings import FIRST_GUESSES
 from .features import NetworkInputs
-from .firstguess import Advance, Floats, Guess, PixelMeans, anomaly_spread, make_guess, make_masked_copy
+from .firstguess import Advance, Floats, Guess, PixelMeans, make_guess, make_masked_copy, measure_spread
 
 _log = logging.getLogger(__name__)
 _FURTHER, _FURTHER_SHARE = 4, 0.1  # sets of clouds to calibrate with, and what each hides of the values
 
 
+@dataclass(frozen=True)
+class DataSettings:
+    """How a field becomes the data that a network is trained, validated and tested on."""
+
+    window: int | None = None  # dates in the network inputs; None: 5, or 3 for a short record
+    patch: int = 64  # cells to a side
+    batch: int = 8  # patches
+    masked_copies: int | None = None  # of the field, to train on; None: 3 to 5, fewer of a large field
+    hidden: float = 0.2  # fraction of the observed values that each masked copy hides
+    held_out: float = 0.1  # fraction that is kept for validation and test, half each
+    neighbours: int = 64  # observations in the first guess
+    first_guess: str = "oi"  # or "none": the mean of each pixel
+    holdout: str = "clouds"  # one of `gaps.HOLDOUTS`
+    seed: int = 0
+    device: str = "cpu"  # of the first guess
+    quiet: bool = True
+
+    def __post_init__(self) -> None:
+        if self.first_guess not in FIRST_GUESSES:
+            raise InputError(
+                f"no first guess is called {self.first_guess!r}; choose one of {', '.join(FIRST_GUESSES)}"
+            )
+
+
 class Pairs(NamedTuple):
-    """What is estimated of held-out values, each (n,)."""
+    """Estimates of held-out values, each (n,)."""
 
     mean: NDArray[np.floating]
     error: NDArray[np.floating]  # standard error
@@ -33,32 +60,45 @@ class Pairs(NamedTuple):
 
 
 class HeldOut:
-    """A field, the values that are held out of it for choosing and for scoring, and its first guess.
+    """A field, the values that are held out of it for validation and test, and its first guess.
 
-    ``first_guess`` is "oi", or "none": pixel means, which do for a field without gaps too. ``kriging`` is one
-    that was fitted before. One that is not ``filled`` is input only: it needs no guess where it is observed.
+    ``kriging`` is a first guess that was fitted before. A field that is not ``filled`` is input only and
+    needs no first guess where it is observed.
     """
 
     def __init__(
         self,
         field: Field,
         masks: tuple[Mask, Mask],
+        settings: DataSettings,
         *,
-        first_guess: str = "oi",
-        neighbours: int = 64,
         kriging: Guess | None = None,
         filled: bool = True,
-        seed: int = 0,
-        device: str = "cpu",
-        quiet: bool = True,
     ) -> None:
-        """Nothing is computed yet."""
-        super().__init__()  # of Lightning's data module, where it is one
-        self.field, self.filled = field, filled
+        """Compute nothing yet."""
+        self.field, self.settings, self.kriging, self.filled = field, settings, kriging, filled
         self.validation, self.test = masks
-        self.first_guess, self.neighbours, self.kriging = first_guess, neighbours, kriging
-        self.seed, self.device, self.quiet = seed, device, quiet
         self.ready: set[str] = set()
+
+    @property
+    def first_guess(self) -> str:
+        """Its name."""
+        return self.settings.first_guess
+
+    @property
+    def seed(self) -> int:
+        """Of all random numbers."""
+        return self.settings.seed
+
+    @property
+    def device(self) -> str:
+        """Where the first guess is computed, and a network is trained by `corrections`."""
+        return self.settings.device
+
+    @property
+    def quiet(self) -> bool:
+        """Whether no progress is shown."""
+        return self.settings.quiet
 
     @property
     def held_out(self) -> Mask:
@@ -77,15 +117,15 @@ class HeldOut:
 
     @property
     def weight(self) -> NDArray[np.float32]:
-        """(time, lat, lon) of the held-out values, with which they are as hard as the gaps.
+        """(time, lat, lon) difficulty weights of the held-out values, by the error of the first guess.
 
-        One each where no first guess was made, which is what tells how hard they are.
+        They are 1 each before there is a first guess.
         """
         made = self.ready & {"held_out", "trial"}
         return self.trial.weight[0].numpy() if made else self.held_out.astype(np.float32)
 
     def prepare(self, whole: bool) -> None:
-        """Make the first guess, and that without the held-out values (`prepare_trial`)."""
+        """Make the first guess, and the one without the held-out values (`prepare_trial`)."""
         self.prepare_guess()
         assert self.kriging is not None  # it has just been made
         self.prepare_trial(self.kriging, whole)
@@ -97,10 +137,11 @@ class HeldOut:
         known, missing = self.field.hide(self.held_out), self.missing
         guess = self.kriging
         if guess is None and (self.first_guess == "none" or not (self.filled or missing.any())):
-            guess = PixelMeans(anomaly_spread(known))
+            guess = PixelMeans(measure_spread(known))
         elif guess is None:
             with progress("fitting the first guess", None, self.quiet):
-                guess = fit_kriging(known, neighbours=self.neighbours, seed=self.seed, device=self.device)
+                neighbours = self.settings.neighbours
+                guess = fit_kriging(known, neighbours=neighbours, seed=self.seed, device=self.device)
             scales = (f"{part.length:.3g} km, {part.duration:.3g} days" for part in guess.scales.components)
             _log.info("first guess: %s", " and ".join(scales))
         self.kriging = guess
@@ -111,7 +152,7 @@ class HeldOut:
         self.ready.add("guess")
 
     def prepare_trial(self, guess: Guess, whole: bool) -> None:
-        """Make the first guess without the held-out values: of these, or of the ``whole`` networks see."""
+        """Make the first guess without the held-out values: of these, or of the ``whole`` network inputs."""
         held, what = self.held_out, "trial" if whole else "held_out"
         if not held.any():
             self.trial, self.trial_guess, self.trial_error = self.full, self.guess, self.error
@@ -125,9 +166,9 @@ class HeldOut:
         self.ready.add(what)
 
     def further_residuals(self) -> list[Residuals]:
-        """What the first guess misses by under further clouds: more dates than those of the hold-out.
+        """Return residuals of the first guess under more clouds: more dates than those of the hold-out.
 
-        Nothing that is held out is in them.
+        They are of values that are not held out.
         """
         assert self.kriging is not None  # `prepare_guess` came before
         known, rng = self.field.hide(self.held_out), np.random.default_rng(self.seed + 2)
@@ -135,7 +176,7 @@ class HeldOut:
         return [one for one in found if one is not None]
 
     def residuals_under_clouds(self, known: Field, rng: np.random.Generator) -> Residuals | None:
-        """What the first guess misses by under further clouds over what is ``known``."""
+        """Return residuals of the first guess under more clouds over the ``known`` values."""
         assert self.kriging is not None
         hidden = hide_clouds(known, _FURTHER_SHARE, rng, self.field)
         if not hidden.any():
@@ -153,12 +194,12 @@ class HeldOut:
         return Pairs(mean[which], error[which], truth, weight, error_groups(which))
 
     def residuals(self, part: str, mean: Floats, error: Floats) -> Residuals:
-        """What an estimate misses by of held-out values: "validation", "test" or all "held_out"."""
+        """Return residuals of an estimate at held-out values: "validation", "test" or all "held_out"."""
         truth = np.where(getattr(self, part), self.field.values, np.nan)
         return standardise_residuals(self.field.hide(self.held_out), truth, mean, error, self.weight)
 
     def make_masked_copy(self, hidden: Mask, advance: Advance) -> NetworkInputs:
-        """The scene without what is held out and what is ``hidden`` besides, to train on."""
-        assert self.kriging is not None  # prepare_guess was there before
+        """Return network inputs without the held-out values and without the ``hidden`` ones, to train on."""
+        assert self.kriging is not None  # `prepare_guess` came before
         known = self.field.hide(self.held_out)
         return make_masked_copy(known, hidden, self.real, self.kriging, self.device, advance)[0]

@@ -11,7 +11,7 @@ from torch import Tensor
 _CACHED = 2**16  # values of patches that are added at once
 
 
-def patch_starts(extent: int, size: int, overlap: int) -> list[int]:
+def place_patches(extent: int, size: int, overlap: int) -> list[int]:
     """First indices of patches of ``size`` that cover ``extent``, neighbours sharing ``overlap`` or more.
 
     A patch larger than the domain is cut to it: there is always at least one, and every cell is covered.
@@ -27,19 +27,19 @@ def patch_starts(extent: int, size: int, overlap: int) -> list[int]:
     return [round(i * (extent - size) / (number - 1)) for i in range(number)]
 
 
-def windows(shape: tuple[int, int], size: int, overlap: int) -> Iterator[tuple[slice, slice]]:
+def list_patches(shape: tuple[int, int], size: int, overlap: int) -> Iterator[tuple[slice, slice]]:
     """(rows, columns) of every patch of a domain (y, x)."""
-    for y in patch_starts(shape[0], size, overlap):
-        for x in patch_starts(shape[1], size, overlap):
+    for y in place_patches(shape[0], size, overlap):
+        for x in place_patches(shape[1], size, overlap):
             yield slice(y, min(y + size, shape[0])), slice(x, min(x + size, shape[1]))
 
 
-def patch_weights(extent: int, size: int, overlap: int) -> list[tuple[slice, Tensor]]:
+def weigh_patches(extent: int, size: int, overlap: int) -> list[tuple[slice, Tensor]]:
     """Patches along one side of a domain, and how much each of their cells counts: together one.
 
     That falls linearly towards the ends that patches share.
     """
-    parts = [slice(start, min(start + size, extent)) for start in patch_starts(extent, size, overlap)]
+    parts = [slice(start, min(start + size, extent)) for start in place_patches(extent, size, overlap)]
     total, found = torch.zeros(extent), []
     for part in parts:
         length = part.stop - part.start
@@ -63,7 +63,7 @@ def blend_patches(
     patches is put together first, some maps at a time: what a processor's cache holds is added several times
     as fast as what is spread over the memory.
     """
-    down, across = (patch_weights(extent, size, overlap) for extent in shape[-2:])
+    down, across = (weigh_patches(extent, size, overlap) for extent in shape[-2:])
     maps = prod(shape[:-2])
     sums = torch.zeros(2, maps, *shape[-2:])
     at_once = max(1, _CACHED // (min(size, shape[-2]) * min(size, shape[-1])))

@@ -15,7 +15,7 @@ from ...models.losses import Loss, Penalty, average_loss
 from ...models.points import Corners, to_points
 from ..errors import InputError
 from ..settings import LOSSES
-from .features import count_channels, sea_channel
+from .features import count_channels, find_sea_channel
 from .networks import NETWORKS, build_network, import_path
 from .patches import blend_patches
 
@@ -44,7 +44,7 @@ class Correction(DescribedTask):
     From the inputs (batch, channels, y, x) of `features.assemble_inputs` it makes two maps of each output, m
     and d: in units of the first guess's standard error the truth is m +- exp(d). The first ``outputs`` of the
     ``variables`` are outputs, whose losses are averaged. ``network`` is a ``class_path`` with
-    ``init_args``; channels in and out are added to them. ``loss`` names a loss of hidden values,
+    ``init_args``, to which channels in and out are added. ``loss`` names a loss of hidden values,
     ``penalties`` what is added to it, each times a factor (`models.losses`). With ``saves`` it is as many
     networks, of epochs of one training or of several, whose Gaussians are mixed. A batch may end in the cells
     and weights of points (`models.points.Corners`): then the maps are taken there, before the loss.
@@ -52,7 +52,7 @@ class Correction(DescribedTask):
 
     def __init__(
         self,
-        network: dict[str, Any] = NETWORKS["unet"],
+        network: Callable[[int, int], nn.Module] = NETWORKS["unet"],
         window: int = 5,
         learning_rate: float | None = None,
         weight_decay: float = 1e-4,
@@ -76,6 +76,7 @@ class Correction(DescribedTask):
         self.weight_decay = weight_decay
         # Channels last is a third faster on a processor, and what a GPU's tensor cores ask for.
         seen = count_channels(window, variables)
+        network = self.hparams["network"]  # plain data, also where Lightning's command line passes a function
         networks = [build_network(network, seen, 2 * outputs, window, variables) for _ in range(saves)]
         own: float = getattr(networks[0], "learning_rate", _LEARNING_RATE)
         self.learning_rate = own if learning_rate is None else learning_rate
@@ -156,7 +157,7 @@ class Correction(DescribedTask):
         rows, columns = inputs.shape[-2:]
 
         def estimate(y: slice, x: slice) -> tuple[Tensor, Tensor]:
-            if not inputs[:, sea_channel(self.window, self.variables), y, x].any():
+            if not inputs[:, find_sea_channel(self.window, self.variables), y, x].any():
                 nothing = torch.zeros(len(dates), self.outputs, y.stop - y.start, x.stop - x.start)
                 return nothing, nothing + 1
             correction, log_error = self(inputs[..., y, x])
@@ -168,7 +169,7 @@ class Correction(DescribedTask):
         return dates.cpu(), correction, variance.sqrt()
 
     def configure_optimizers(self) -> Any:
-        return warmup_cosine(self, self.learning_rate, self.weight_decay)
+        return make_optimiser(self, self.learning_rate, self.weight_decay)
 
 
 def _known(maps: tuple[Tensor, Tensor], at: list[Tensor]) -> tuple[Tensor, Tensor]:
@@ -179,7 +180,7 @@ def _known(maps: tuple[Tensor, Tensor], at: list[Tensor]) -> tuple[Tensor, Tenso
     return one[:, None], other[:, None]
 
 
-def warmup_cosine(task: pl.LightningModule, learning_rate: float, weight_decay: float) -> Any:
+def make_optimiser(task: pl.LightningModule, learning_rate: float, weight_decay: float) -> Any:
     """AdamW; the learning rate rises, then falls along a cosine, by steps or by the time allowed."""
     optimiser = torch.optim.AdamW(
         task.parameters(), lr=learning_rate, betas=_BETAS, weight_decay=weight_decay

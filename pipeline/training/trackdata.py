@@ -1,4 +1,4 @@
-"""Tracks to train and to score on: whole tracks are hidden, and what is known is known at points."""
+"""Along-track points to train and to score on: whole tracks are hidden, and targets are at points."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from ..io.tracks import Tracks
 from .data import GapData, PatchSampler, count_patches, place_patch
 from .features import NetworkInputs, StaticFeatures, assemble_inputs
 from .firstguess import Advance, Floats, Guess, make_masked_copy
-from .heldout import Pairs
+from .heldout import DataSettings, Pairs
 
 _log = logging.getLogger(__name__)
 _FEWEST_TRACKS = 5  # of which two are held out, one to choose with and one to score on
@@ -33,7 +33,7 @@ _DROPPED = (0.2, 0.88)  # probability of each track of a date (DINCAE 2)
 
 @dataclass(frozen=True)
 class Targets:
-    """Points that are hidden in a scene (n,), in order of their dates."""
+    """Points that are hidden from network inputs (n,), in order of their dates."""
 
     date: Tensor
     at: Corners  # of the map of the date
@@ -42,14 +42,14 @@ class Targets:
     weight: Tensor
 
     def on(self, date: int) -> slice:
-        """Which points are those of a date."""
+        """Return the points of a date."""
         first, last = torch.searchsorted(self.date, torch.tensor([date, date + 1])).tolist()
         return slice(first, last)
 
     def within(self, date: int, y: slice, x: slice, columns: int, most: int) -> tuple[Tensor, ...]:
-        """Residual, variance, weight (most,), cells and weights (most, 4) of the points in a part of a map.
+        """Return residual, variance, weight (most,), cells, weights (most, 4) of points in a part of a map.
 
-        There are as many in each patch of a batch: those after the last have no weight.
+        Every patch of a batch has as many; those after the last point have no weight.
         """
         on = self.on(date)
         row, column = self.at.cell[on] // columns - y.start, self.at.cell[on] % columns - x.start
@@ -64,32 +64,33 @@ class Targets:
 
 
 class TrackData(GapData):
-    """A field of gridded points, of which whole tracks are held out and hidden to rehearse.
+    """A field of gridded points, of which whole tracks are held out, or hidden in masked copies.
 
-    A hidden track takes with it all that the cells hold which it touches, other tracks' points included: so
-    nothing of it is left, and the first guess there is made without it. Residuals are those of the points,
-    from the guess and its error interpolated to them. In a rehearsal each track of random dates is dropped
-    with a probability that is drawn for the date from 0.2 to 0.88, and the others are moved by up to
-    ``jitter`` cells, each as a whole (DINCAE 2: Barth et al. 2022, doi:10.5194/gmd-15-2183-2022).
+    Hiding a track empties every cell that it touches, other tracks' points included, so the first guess there
+    does not use it. Residuals are at the points, from the guess and its error interpolated to them. A masked
+    copy drops each track of random dates with a probability that is drawn for the date from 0.2 to 0.88, and
+    shifts each of the others by up to ``jitter`` cells (DINCAE 2: Barth et al. 2022,
+    doi:10.5194/gmd-15-2183-2022).
     """
 
     def __init__(
-        self, tracks: Tracks, grid: Grid, *, held_out: float = 0.1, jitter: float = 0.5, **how: Any
+        self, tracks: Tracks, grid: Grid, settings: DataSettings | None = None, *, jitter: float = 0.5
     ) -> None:
-        """Grid the tracks and put a share of them aside; ``how`` goes to `GapData`."""
-        super().__init__(bin_tracks(tracks, grid), held_out=0.0, **how)
+        """Grid the tracks and set a fraction of them aside."""
+        settings = settings or DataSettings()
+        super().__init__(bin_tracks(tracks, grid), replace(settings, held_out=0.0))
         at = grid.corners(tracks)
         used = (at.weight > 0).any(1).numpy()
         order = np.argsort(at.cell[used, 0].numpy(), kind="stable")  # by dates, as `Targets` has them
         self.tracks, self.grid, self.jitter = tracks.at(np.flatnonzero(used)[order]), grid, jitter
         self.at = grid.corners(self.tracks)
         self.date = self.at.cell[:, 0].numpy() // int(np.prod(grid.shape[1:]))  # (n,) number of each point's
-        self.points = dict(zip(("validation", "test"), self._hold_out(held_out), strict=True))
+        self.points = dict(zip(("validation", "test"), self._hold_out(settings.held_out), strict=True))
         self.points["held_out"] = self.points["validation"] | self.points["test"]
-        self.validation, self.test = (self._cells(self.points[part]) for part in ("validation", "test"))
+        self.validation, self.test = (self._find_cells(self.points[part]) for part in ("validation", "test"))
 
     def _hold_out(self, share: float) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """(n,) points of tracks to choose with and of others to score on, of a share of all."""
+        """Return (n,) the points of validation tracks and of test tracks, a fraction of all."""
         number = np.bincount(self.tracks.track)
         order = np.random.default_rng(self.seed).permutation(np.flatnonzero(number))
         lost = order[np.cumsum(number[order]) <= share * number.sum()]
@@ -99,34 +100,34 @@ class TrackData(GapData):
                 _log.warning("%d tracks are too few to hold some out: there is no score", len(order))
         return np.isin(self.tracks.track, lost[::2]), np.isin(self.tracks.track, lost[1::2])
 
-    def _cells(self, points: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    def _find_cells(self, points: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """(time, lat, lon) True at the cells that some of the points (n,) touch."""
         touched = np.zeros(self.grid.shape, bool)
-        at = _some(self.at, points)
+        at = _select(self.at, points)
         touched.reshape(-1)[at.cell[at.weight > 0].numpy()] = True
         return touched
 
-    def _dropped(self, rng: np.random.Generator) -> NDArray[np.bool_]:
-        """(n,) True at the points of tracks that a rehearsal goes without; none that is held out."""
+    def drop_tracks(self, rng: np.random.Generator) -> NDArray[np.bool_]:
+        """(n,) True at the points of the tracks that a masked copy lacks; none of them is held out."""
         free = ~self.points["held_out"]
         chance = rng.uniform(*_DROPPED, self.grid.shape[0])
-        # Of so many dates that about a share of all points is hidden.
-        chance[rng.random(len(chance)) > self.hidden / np.mean(_DROPPED)] = 0
+        # On so many dates that the wanted fraction of all points is hidden.
+        chance[rng.random(len(chance)) > self.settings.hidden / np.mean(_DROPPED)] = 0
         drawn = rng.random(self.tracks.track.max() + 1)
         return free & (drawn[self.tracks.track] < chance[self.date])
 
     def prepare_trial(self, guess: Guess, whole: bool) -> None:
-        """As for a field; besides, what is known at the held-out points."""
+        """Make the first guess without the held-out values, and the targets at the held-out points."""
         super().prepare_trial(guess, whole)
         if self.held_out.any():
-            self.targets = self._targets(self.points["held_out"], self.trial_guess, self.trial_error)
+            self.targets = self._make_targets(self.points["held_out"], self.trial_guess, self.trial_error)
 
     def make_masked_copies(
         self, known: Sequence[Field], rng: np.random.Generator, advance: Advance
     ) -> list[NetworkInputs]:
-        """What is known without some tracks; nothing where none is dropped."""
+        """Return the network inputs without some tracks; nothing where none is dropped."""
         assert self.kriging is not None
-        lost = self._dropped(rng)
+        lost = self.drop_tracks(rng)
         if not lost.any():
             return []
         kept = self.tracks.at(~lost & ~self.points["held_out"])
@@ -138,15 +139,15 @@ class TrackData(GapData):
             )
         )
         seen = bin_tracks(replace(kept, lat=lat, lon=lon), self.grid)
-        touched = self._cells(lost)
+        touched = self._find_cells(lost)
         made, guess, error = make_masked_copy(seen, touched, self.real, self.kriging, self.device, advance)
-        self.rehearsals.append(self._targets(lost, guess, error))
+        self.masked_targets.append(self._make_targets(lost, guess, error))
         return [made]
 
     def setup(self, stage: str) -> None:
-        """Make what the stage needs, as for a field."""
+        """Prepare a stage, as for a field."""
         if "fit" not in self.ready:
-            self.rehearsals: list[Targets] = []
+            self.masked_targets: list[Targets] = []
         super().setup(stage)
 
     def pairs(self, part: str, mean: Floats, error: Floats) -> Pairs:
@@ -154,47 +155,53 @@ class TrackData(GapData):
         which = self.points[part]
         known = "guess" in self.ready
         weight = self.targets.weight.numpy() if known else np.ones(np.count_nonzero(self.points["held_out"]))
-        at = _some(self.at, which)
+        at = _select(self.at, which)
         return Pairs(
-            _at(mean, at),
-            _at(error, at),
+            _interpolate(mean, at),
+            _interpolate(error, at),
             self.tracks.value[which],
             weight[which[self.points["held_out"]]],
             [self.tracks.track[which]],
         )
 
     def residuals(self, part: str, mean: Floats, error: Floats) -> Residuals:
-        """What an estimate misses by of held-out points, its traits interpolated to them as it is."""
+        """Return residuals of an estimate at held-out points, with its covariates interpolated to them."""
         known = self.field.hide(self.held_out)
-        return self._misses(self.points[part], known, mean, error, self.pairs(part, mean, error).weight)
-
-    def residuals_under_clouds(self, known: Field, rng: np.random.Generator) -> Residuals | None:
-        """What the first guess misses by of tracks that are dropped from what is ``known``."""
-        assert self.kriging is not None
-        lost = self._dropped(rng)
-        if not lost.any():
-            return None
-        touched = self._cells(lost)
-        seen = known.hide(touched)
-        mean, error = self.kriging(seen, touched, device=self.device, advance=lambda cells: None)
-        return self._misses(
-            lost, seen, mean, error, difficulty_weights(_at(error, _some(self.at, lost)), self.real)
+        return self._make_residuals(
+            self.points[part], known, mean, error, self.pairs(part, mean, error).weight
         )
 
-    def _misses(
+    def residuals_under_clouds(self, known: Field, rng: np.random.Generator) -> Residuals | None:
+        """Return residuals of the first guess at tracks that are dropped from the ``known`` values."""
+        assert self.kriging is not None
+        lost = self.drop_tracks(rng)
+        if not lost.any():
+            return None
+        touched = self._find_cells(lost)
+        seen = known.hide(touched)
+        mean, error = self.kriging(seen, touched, device=self.device, advance=lambda cells: None)
+        return self._make_residuals(
+            lost,
+            seen,
+            mean,
+            error,
+            difficulty_weights(_interpolate(error, _select(self.at, lost)), self.real),
+        )
+
+    def _make_residuals(
         self, points: NDArray[np.bool_], seen: Field, mean: Floats, error: Floats, weight: Floats
     ) -> Residuals:
-        at = _some(self.at, points)
-        held = [_at(trait, at) for trait in np.moveaxis(compute_covariates(seen, error), -1, 0)]
+        at = _select(self.at, points)
+        held = [_interpolate(trait, at) for trait in np.moveaxis(compute_covariates(seen, error), -1, 0)]
         return Residuals(
-            np.abs(self.tracks.value[points] - _at(mean, at)) / _at(error, at),
+            np.abs(self.tracks.value[points] - _interpolate(mean, at)) / _interpolate(error, at),
             np.stack(held, axis=-1),
             weight,
             self.date[points],
         )
 
     def pairs_of(self, others: Tracks, mean: Floats, error: Floats) -> Pairs:
-        """The same of points that are not in the field.
+        """Return an estimate of points that are not in the field.
 
         Raises `InputError` where none of them lies on the grid.
         """
@@ -202,14 +209,20 @@ class TrackData(GapData):
         inside = (at.weight > 0).any(1).numpy()
         if not inside.any():
             raise InputError("the points that are to be scored lie off the grid or on its land; give others")
-        at = _some(at, inside)
+        at = _select(at, inside)
         value = others.value[inside]
-        return Pairs(_at(mean, at), _at(error, at), value, np.ones(len(value)), [others.track[inside]])
+        return Pairs(
+            _interpolate(mean, at),
+            _interpolate(error, at),
+            value,
+            np.ones(len(value)),
+            [others.track[inside]],
+        )
 
-    def _targets(self, points: NDArray[np.bool_], guess: Floats, error: Floats) -> Targets:
-        """What the guess and its error (time, lat, lon) leave at some of the points (n,)."""
-        at = _some(self.at, points)
-        mean, sigma = _at(guess, at), _at(error, at)
+    def _make_targets(self, points: NDArray[np.bool_], guess: Floats, error: Floats) -> Targets:
+        """Return the targets at some of the points (n,) for a guess and its error (time, lat, lon)."""
+        at = _select(self.at, points)
+        mean, sigma = _interpolate(guess, at), _interpolate(error, at)
         plane = self.grid.shape[1] * self.grid.shape[2]
         assert self.kriging is not None
         residual = (self.tracks.value[points] - mean) / sigma
@@ -222,47 +235,50 @@ class TrackData(GapData):
             weight=torch.from_numpy(difficulty_weights(sigma, self.real)),
         )
 
-    def members(self, number: int) -> list[GapData]:
-        """The same for each member of an ensemble: seeds differ, and each goes without one of the rehearsals.
+    def make_members(self, number: int) -> list[GapData]:
+        """Return the data of each member of an ensemble: seeds differ, and each omits one masked copy.
 
-        All choose their epoch on the same tracks, which none is trained on.
+        All choose their epoch on the same tracks, which no member is trained on.
         """
         made: list[GapData] = []
         for k in range(number):
             member = copy.copy(self)
-            member.seed = self.seed + k
-            kept = [i for i in range(len(self.scenes)) if i != k % len(self.scenes) or len(self.scenes) == 1]
-            member.scenes = [self.scenes[i] for i in kept]
-            member.rehearsals = [self.rehearsals[i] for i in kept]
+            member.settings = replace(self.settings, seed=self.seed + k)
+            copies = len(self.masked_inputs)
+            kept = [i for i in range(copies) if i != k % copies or copies == 1]
+            member.masked_inputs = [self.masked_inputs[i] for i in kept]
+            member.masked_targets = [self.masked_targets[i] for i in kept]
             made.append(member)
         return made
 
     def train_dataloader(self) -> DataLoader[Any]:
-        """Batches of (inputs, residual, variance, weight, cells, their weights) around hidden points."""
-        patches = TrackPatches(self.scenes, self.rehearsals, self.around, self.window, self.patch, self.seed)
-        return DataLoader(patches, batch_size=self.batch, sampler=PatchSampler(patches))
+        """Return batches (inputs, residual, variance, weight, cells, their weights) around hidden points."""
+        patches = TrackPatches(
+            self.masked_inputs, self.masked_targets, self.static, self.window, self.patch, self.seed
+        )
+        return DataLoader(patches, batch_size=self.settings.batch, sampler=PatchSampler(patches))
 
     def val_dataloader(self) -> DataLoader[Any]:
-        """(inputs, residual, weight, cells, their weights) of whole dates, for the tracks that choose."""
-        return self._whole_dates("validation")
+        """Return (inputs, residual, weight, cells, their weights) of dates with validation tracks."""
+        return self._load_dates("validation")
 
     def test_dataloader(self) -> DataLoader[Any]:
-        """The same of those that are scored."""
-        return self._whole_dates("test")
+        """Return (inputs, residual, weight, cells, their weights) of dates with test tracks."""
+        return self._load_dates("test")
 
-    def _whole_dates(self, part: str) -> DataLoader[Any]:
+    def _load_dates(self, part: str) -> DataLoader[Any]:
         counted = torch.from_numpy(self.points[part][self.points["held_out"]])
         targets = replace(self.targets, weight=self.targets.weight * counted)
-        return DataLoader(TrackDates(self.trial, targets, self.around, self.window), batch_size=1)
+        return DataLoader(TrackDates(self.trial, targets, self.static, self.window), batch_size=1)
 
 
-def _some(at: Corners, points: NDArray[np.bool_]) -> Corners:
+def _select(at: Corners, points: NDArray[np.bool_]) -> Corners:
     """The corners of some of the points (n,)."""
     return Corners(*(part[torch.from_numpy(points)] for part in at))
 
 
-def _at(maps: Floats, at: Corners) -> NDArray[np.float64]:
-    """Maps (time, lat, lon) at points; what is missing, as land, has no weight there."""
+def _interpolate(maps: Floats, at: Corners) -> NDArray[np.float64]:
+    """Return maps (time, lat, lon) at points; missing values, as on land, have no weight there."""
     return to_points(torch.from_numpy(np.nan_to_num(maps)).double().flatten(), at).numpy()
 
 
@@ -271,18 +287,18 @@ class TrackPatches(Dataset[tuple[Tensor, ...]]):
 
     def __init__(
         self,
-        scenes: list[NetworkInputs],
+        masked_inputs: list[NetworkInputs],
         targets: list[Targets],
-        around: StaticFeatures,
+        static: StaticFeatures,
         window: int,
         size: int,
         seed: int = 0,
     ) -> None:
-        """Patches of ``size`` cells to a side, or as large as the domain."""
-        self.scenes, self.around, self.window, self.seed = scenes, around, window, seed
-        # One each: weighted as the gaps are, few hidden values would say everything.
+        """Cut patches of ``size`` cells to a side, or as large as the domain."""
+        self.masked_inputs, self.static, self.window, self.seed = masked_inputs, static, window, seed
+        # Weight 1 each: with difficulty weights a few hidden values would dominate.
         self.targets = [replace(held, weight=torch.ones_like(held.weight)) for held in targets]
-        self.shape = scenes[0].anomaly.shape[-2:]
+        self.shape = masked_inputs[0].anomaly.shape[-2:]
         self.size = min(size, self.shape[0]), min(size, self.shape[1])
         self.most = max(int(torch.bincount(held.date).max()) for held in targets)
         self.dates = [(i, date) for i, held in enumerate(targets) for date in held.date.unique().tolist()]
@@ -298,16 +314,16 @@ class TrackPatches(Dataset[tuple[Tensor, ...]]):
         on = targets.on(date)
         centre = divmod(int(targets.at.cell[rng.integers(on.start, on.stop), 0]), columns)
         y, x = place_patch(centre, self.size, self.shape, rng)
-        seen = assemble_inputs(self.scenes[index], self.around, date, self.window, y, x)
-        return seen, *targets.within(date, y, x, columns, self.most)
+        inputs = assemble_inputs(self.masked_inputs[index], self.static, date, self.window, y, x)
+        return inputs, *targets.within(date, y, x, columns, self.most)
 
 
 class TrackDates(Dataset[tuple[Tensor, ...]]):
-    """Whole dates and the hidden points that count."""
+    """Whole dates and the hidden points that have a weight."""
 
-    def __init__(self, scene: NetworkInputs, targets: Targets, around: StaticFeatures, window: int) -> None:
-        """Of the dates on which some of the ``targets`` have a weight."""
-        self.scene, self.targets, self.around, self.window = scene, targets, around, window
+    def __init__(self, known: NetworkInputs, targets: Targets, static: StaticFeatures, window: int) -> None:
+        """Take the dates on which some of the ``targets`` have a weight."""
+        self.known, self.targets, self.static, self.window = known, targets, static, window
         self.dates = targets.date[targets.weight > 0].unique().tolist()
 
     def __len__(self) -> int:
@@ -315,9 +331,9 @@ class TrackDates(Dataset[tuple[Tensor, ...]]):
 
     def __getitem__(self, item: int) -> tuple[Tensor, ...]:
         date = self.dates[item]
-        rows, columns = self.scene.anomaly.shape[-2:]
+        rows, columns = self.known.anomaly.shape[-2:]
         y, x = slice(0, rows), slice(0, columns)
         on = self.targets.on(date)
-        seen = assemble_inputs(self.scene, self.around, date, self.window, y, x)
-        residual, _, *known = self.targets.within(date, y, x, columns, on.stop - on.start)
-        return seen, residual, *known
+        inputs = assemble_inputs(self.known, self.static, date, self.window, y, x)
+        residual, _, *others = self.targets.within(date, y, x, columns, on.stop - on.start)
+        return inputs, residual, *others

@@ -1,4 +1,4 @@
-"""Fit any task: Lightning's trainer with the best epoch kept, a bar that is quiet when asked, a seed."""
+"""Train any task with Lightning's trainer: a seed, the best epoch kept, a progress bar on request."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -30,8 +31,25 @@ Task = TypeVar("Task", bound=pl.LightningModule)
 Loader = DataLoader[Any]
 
 
+@dataclass(frozen=True)
+class TrainerSettings:
+    """How long a task is trained, on what device, and which epoch is kept."""
+
+    epochs: int
+    monitor: str | None = None  # logged value whose best epoch is kept; without one the last is
+    mode: str = "min"  # or "max": which value of the monitor is the best
+    patience: int | None = None  # epochs without a better one after which training ends
+    averaged_over: int | None = None  # steps over which weights are averaged exponentially
+    time_budget: float | None = None  # minutes
+    clip: float | None = None  # largest norm of the gradient
+    mixed: bool = False  # bfloat16 on a GPU: for tasks that need few digits
+    seed: int = 0
+    device: str = "cpu"  # or "cuda"
+    quiet: bool = True  # no progress bar
+
+
 class History(Callback):
-    """Every logged value of every epoch, as plain numbers."""
+    """A record of every logged value of every epoch, as plain numbers."""
 
     def __init__(self) -> None:
         self.epochs: list[dict[str, float]] = []
@@ -41,7 +59,7 @@ class History(Callback):
 
 
 class Saves(Callback):
-    """Hands the task over to ``take`` every so many epochs, from an epoch on, as it is at their ends."""
+    """A callback that gives the task to ``take`` at the end of ``every`` n-th epoch from the ``first`` on."""
 
     def __init__(self, take: Callable[[Any], None], every: int = 1, first: int = 1) -> None:
         self.take, self.every, self.first = take, every, first
@@ -57,56 +75,42 @@ def train_task(
     batches: Loader,
     validation: Loader | None = None,
     *,
-    epochs: int,
-    monitor: str | None = None,
-    mode: str = "min",
-    patience: int | None = None,
-    averaged_over: int | None = None,
-    time_budget: float | None = None,
-    clip: float | None = None,
-    mixed: bool = False,
-    seed: int = 0,
-    device: str = "cpu",
-    quiet: bool = True,
+    settings: TrainerSettings,
     history: History | None = None,
     saves: Saves | None = None,
 ) -> Task:
-    """The task after training, on the processor and ready to predict.
+    """Train a task on ``batches`` and return it with the weights of its best epoch, on the CPU.
 
-    It learns from ``batches`` and is validated on those of ``validation``. Of all epochs the one with the
-    best ``monitor`` (a logged value; ``mode`` "min" or "max") is kept, without one the last; after
-    ``patience`` epochs that are no better training ends. ``averaged_over`` steps the weights are averaged
-    exponentially; ``time_budget`` is in minutes; ``clip`` limits the norm of the gradient.
-    With ``mixed`` a GPU multiplies in bfloat16, which what asks for many digits does not bear.
     The state of torch's random numbers is left as it was found.
     """
+    monitor, averaged_over, minutes = settings.monitor, settings.averaged_over, settings.time_budget
     with tempfile.TemporaryDirectory() as folder, torch.random.fork_rng(), silence_lightning():
-        torch.manual_seed(seed)
+        torch.manual_seed(settings.seed)
         # Averaged weights are only put into checkpoints that hold more than weights.
         weights_only = averaged_over is None
-        best = ModelCheckpoint(folder, monitor=monitor, mode=mode, save_weights_only=weights_only)
+        best = ModelCheckpoint(folder, monitor=monitor, mode=settings.mode, save_weights_only=weights_only)
         callbacks: list[Callback] = [] if monitor is None else [best]  # weights of the last epoch stay
         if averaged_over is not None:
             callbacks.insert(0, EMAWeightAveraging(decay=1 - 1 / averaged_over))
-        if patience is not None and monitor is not None:
-            callbacks.append(EarlyStopping(monitor, patience=patience, mode=mode))
+        if settings.patience is not None and monitor is not None:
+            callbacks.append(EarlyStopping(monitor, patience=settings.patience, mode=settings.mode))
         callbacks += [callback for callback in (history, saves) if callback is not None]
-        if not quiet:
+        if not settings.quiet:
             callbacks.append(RichProgressBar(leave=False, console_kwargs={"stderr": True}))
         trainer = pl.Trainer(
-            accelerator="gpu" if device == "cuda" else "cpu",
+            accelerator="gpu" if settings.device == "cuda" else "cpu",
             devices=1,
-            precision="bf16-mixed" if mixed and device == "cuda" else "32-true",
-            max_epochs=epochs,
-            max_time=None if time_budget is None else timedelta(minutes=time_budget),
-            gradient_clip_val=clip,
+            precision="bf16-mixed" if settings.mixed and settings.device == "cuda" else "32-true",
+            max_epochs=settings.epochs,
+            max_time=None if minutes is None else timedelta(minutes=minutes),
+            gradient_clip_val=settings.clip,
             callbacks=callbacks,
             # One process, whatever a job scheduler has reserved; it must not resume another job's checkpoint.
             plugins=[LightningEnvironment()],
             default_root_dir=folder,
             num_sanity_val_steps=0,
             enable_checkpointing=monitor is not None,
-            enable_progress_bar=not quiet,
+            enable_progress_bar=not settings.quiet,
             enable_model_summary=False,
             logger=False,
         )
@@ -129,7 +133,8 @@ def silence_lightning() -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric|torch")
-            warnings.simplefilter("ignore", PossibleUserWarning)  # of whatever module it is said to be
+            for kind in (PossibleUserWarning, DeprecationWarning):  # attributed to whatever module calls
+                warnings.simplefilter("ignore", kind)
             yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):

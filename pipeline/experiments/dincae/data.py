@@ -11,8 +11,8 @@ from torch.utils.data import Dataset
 
 from ...classical.kriging import pixel_means
 from ...io.field import Field
-from ...training.features import static_features
-from ...training.firstguess import anomaly_spread
+from ...training.features import make_static_features
+from ...training.firstguess import measure_spread
 
 
 @dataclass(frozen=True)
@@ -27,10 +27,10 @@ class NormalisedField:
 
 def normalise_field(field: Field, error_variance: float) -> NormalisedField:
     """Normalise a field; ``error_variance``, normalised, applies to values without one of their own."""
-    own = field.error_variance / anomaly_spread(field) ** 2
+    own = field.error_variance / measure_spread(field) ** 2
     variance = np.where(own > 0, own, error_variance)
-    anomaly = np.where(field.observed, (field.values - pixel_means(field)) / anomaly_spread(field), 0)
-    static = static_features(field, long=True)
+    anomaly = np.where(field.observed, (field.values - pixel_means(field)) / measure_spread(field), 0)
+    static = make_static_features(field, long=True)
     return NormalisedField(
         torch.from_numpy(anomaly.astype(np.float32)),
         torch.from_numpy(np.where(field.observed, 1 / variance, 0).astype(np.float32)),

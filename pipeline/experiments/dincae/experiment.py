@@ -27,9 +27,9 @@ from ...io.field import Field, open_field
 from ...io.output import to_dataset
 from ...io.writing import write_dataset
 from ...plots.maps import plot_fill
-from ...training.firstguess import anomaly_spread
+from ...training.firstguess import measure_spread
 from ...training.networks import LOSSES, build_network, has_fixed_grid, import_path
-from ...training.trainer import Saves, train_task
+from ...training.trainer import Saves, TrainerSettings, train_task
 from ..findings import Finding
 from ..options import Network, TrainingOptions
 from ..training import build_with_seed
@@ -136,12 +136,14 @@ def run_dincae(folder: Path, options: DincaeOptions) -> list[Finding]:
             options.batch,
             shuffle=True,
         ),
-        epochs=options.epochs,
-        averaged_over=options.averaged_over,
-        clip=5.0,
-        seed=options.seed,
-        device=options.device,
-        quiet=options.quiet,
+        settings=TrainerSettings(
+            epochs=options.epochs,
+            averaged_over=options.averaged_over,
+            clip=5.0,
+            seed=options.seed,
+            device=options.device,
+            quiet=options.quiet,
+        ),
         saves=Saves(save_reconstruction, options.save_every, min(options.first_save, options.epochs)),
     )
     reconstructions = {
@@ -187,7 +189,7 @@ def _build_task(field: Field, options: DincaeOptions) -> Reconstruction:
 
 def _denormalise(field: Field, mean: Tensor, variance: Tensor) -> tuple[Floats, Floats]:
     """Convert to estimate and standard error (time, lat, lon) in the units of the field, NaN on land."""
-    scale = np.where(field.sea, np.float32(anomaly_spread(field)), np.float32(np.nan))
+    scale = np.where(field.sea, np.float32(measure_spread(field)), np.float32(np.nan))
     return pixel_means(field) + scale * mean.numpy(), scale * variance.sqrt().numpy()
 
 

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from ....models.fourdvarnet import FourDVarNet
 from ...errors import InputError
-from ...training.trainer import train_task
+from ...training.trainer import TrainerSettings, train_task
 from ..findings import Finding
 from ..options import TrainingOptions
 from ..training import build_with_seed, save_network
@@ -168,13 +168,15 @@ def _compare(
                 collate_fn=lambda samples: system.observe(torch.stack([row for (row,) in samples]), rng),
             ),
             DataLoader(TensorDataset(*validation), _BATCH),
-            epochs=options.epochs,
-            # Validation against the truth must not choose the epoch of a network trained without it.
-            monitor="error" if loss == "supervised" else None,
-            clip=1.0,
-            seed=seed,
-            device=options.device,
-            quiet=options.quiet,
+            settings=TrainerSettings(
+                epochs=options.epochs,
+                # Validation against the truth must not choose the epoch of a network trained without it.
+                monitor="error" if loss == "supervised" else None,
+                clip=1.0,
+                seed=seed,
+                device=options.device,
+                quiet=options.quiet,
+            ),
         )
         save_network(
             folder / f"{_name_file(f'{title} {name}')}.pt",

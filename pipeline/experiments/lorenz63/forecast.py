@@ -16,7 +16,7 @@ from ....models.dynamics import Bilinear, OneStep, euler, make_mlp, rk4
 from ....models.head import zero_weights
 from ....models.recurrent import GRU, LSTM, RNN, RecurrentStep
 from ...simulators.lorenz63 import estimate_lyapunov_exponent, tendency
-from ...training.trainer import train_task
+from ...training.trainer import TrainerSettings, train_task
 from ..findings import Finding
 from ..options import RunOptions
 from ..training import build_with_seed, save_network
@@ -89,12 +89,14 @@ def compare_forecasts(folder: Path, options: ForecastOptions) -> list[Finding]:
             Forecasting(build_with_seed(build, options.seed), past, options.steps, learning_rate=1e-2),
             training,
             _make_loader(validation, 1024),
-            epochs=options.epochs,
-            monitor="unexplained",
-            clip=1.0,
-            seed=options.seed,
-            device=options.device,
-            quiet=options.quiet,
+            settings=TrainerSettings(
+                epochs=options.epochs,
+                monitor="unexplained",
+                clip=1.0,
+                seed=options.seed,
+                device=options.device,
+                quiet=options.quiet,
+            ),
         )
         settings = {
             "model": name, "hidden": options.hidden, "mean": float(mean), "deviation": float(deviation)

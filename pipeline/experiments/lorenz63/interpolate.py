@@ -16,7 +16,7 @@ from ....models.recurrent import GRU, LSTM, BothWays
 from ....models.unet import UNet
 from ...classical.fourdvar import analyse, dynamics
 from ...simulators.lorenz63 import tendency
-from ...training.trainer import train_task
+from ...training.trainer import TrainerSettings, train_task
 from ..findings import Finding
 from ..options import RunOptions
 from ..training import build_with_seed, save_network
@@ -94,12 +94,14 @@ def compare_interpolations(folder: Path, options: InterpolationOptions) -> list[
             GapFilling(build_with_seed(build, seed), learning_rate=5e-3),
             DataLoader(training, 64, shuffle=True, collate_fn=observe_batch),
             DataLoader(TensorDataset(*_make_inputs(validation, mean, deviation)), 256),
-            epochs=options.epochs,
-            monitor="error",
-            clip=1.0,
-            seed=seed,
-            device=options.device,
-            quiet=options.quiet,
+            settings=TrainerSettings(
+                epochs=options.epochs,
+                monitor="error",
+                clip=1.0,
+                seed=seed,
+                device=options.device,
+                quiet=options.quiet,
+            ),
         )
         settings = {
             "network": name, "hidden": options.hidden, "mean": float(mean), "deviation": float(deviation)

@@ -25,7 +25,7 @@ from ...training.checkpoints import save_checkpoint
 from ...training.data import Dates, Patches
 from ...training.features import NetworkInputs
 from ...training.tasks import Correction
-from ...training.trainer import train_task
+from ...training.trainer import TrainerSettings, train_task
 from ..findings import Finding
 from ..options import Network, TrainingOptions
 from ..skill import compute_skill, correlate_fields
@@ -218,22 +218,24 @@ def _train(
     task = build_with_seed(partial(Correction, options.network, WINDOW, options.learning_rate), options.seed)
     days = max(inputs.anomaly.shape[1] for inputs in (*training, validation))
     static = make_static_features(options.cells, days)
-    patches = Patches(list(training), static, WINDOW, options.cells, turned=0.0, seed=options.seed)
+    patches = Patches(list(training), static, WINDOW, options.cells, flipped=0.0, seed=options.seed)
     validated = np.zeros(validation.anomaly.shape, bool)
     validated[:, :: max(1, validated.shape[1] // 25)] = True
     return train_task(
         task,
         patches.loader(options.batch),
         DataLoader(Dates(validation, static, WINDOW, validated), batch_size=1),
-        epochs=options.epochs,
-        monitor="held_out",
-        averaged_over=100,
-        time_budget=options.minutes,
-        clip=1.0,
-        mixed=True,
-        seed=options.seed,
-        device=options.device,
-        quiet=options.quiet,
+        settings=TrainerSettings(
+            epochs=options.epochs,
+            monitor="held_out",
+            averaged_over=100,
+            time_budget=options.minutes,
+            clip=1.0,
+            mixed=True,
+            seed=options.seed,
+            device=options.device,
+            quiet=options.quiet,
+        ),
     )
 
 

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from ....models.autoencoder import ConvolutionalAutoEncoder
 from ....models.classifier import Classifier, ConvolutionalClassifier, DenseClassifier
-from ...training.trainer import History, train_task
+from ...training.trainer import History, TrainerSettings, train_task
 from ..findings import Finding
 from ..training import Regression, build_with_seed, make_loader, save_network
 from . import figures
@@ -96,12 +96,14 @@ def classify(folder: Path, options: ClassifyOptions) -> list[Finding]:
                 Classification(network, options.learning_rate),
                 make_loader(*parts.training, options.batch, transform, shuffle=True),
                 make_loader(*parts.validation, 500),
-                epochs=options.epochs,
-                monitor="error",
-                patience=options.patience if regularised else None,
-                seed=options.seed,
-                device=options.device,
-                quiet=options.quiet,
+                settings=TrainerSettings(
+                    epochs=options.epochs,
+                    monitor="error",
+                    patience=options.patience if regularised else None,
+                    seed=options.seed,
+                    device=options.device,
+                    quiet=options.quiet,
+                ),
                 history=history,
             )
             save_network(folder / f"{name.lower()}-{kind}.pt", network, arguments)
@@ -137,10 +139,9 @@ def finetune(folder: Path, options: FinetuneOptions) -> list[Finding]:
     train_task(
         Regression(coder, 2e-3),
         make_loader(digits.images, digits.images, options.batch, shuffle=True),
-        epochs=options.pretraining,
-        seed=options.seed,
-        device=options.device,
-        quiet=options.quiet,
+        settings=TrainerSettings(
+            epochs=options.pretraining, seed=options.seed, device=options.device, quiet=options.quiet
+        ),
     )
     save_network(folder / "autoencoder.pt", coder, {"latent": _LATENT, "widths": _WIDTHS, "dense": _DENSE})
     table = {}
@@ -208,8 +209,10 @@ def _train(
     train_task(
         Classification(network, learning_rate),
         make_loader(*digits, options.batch, shuffle=True),
-        epochs=max(1, options.steps * options.batch // len(digits.labels)),
-        seed=seed,
-        device=options.device,
-        quiet=options.quiet,
+        settings=TrainerSettings(
+            epochs=max(1, options.steps * options.batch // len(digits.labels)),
+            seed=seed,
+            device=options.device,
+            quiet=options.quiet,
+        ),
     )

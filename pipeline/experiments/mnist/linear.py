@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ....models.autoencoder import LinearAutoEncoder
 from ...io.field import open_field
-from ...training.trainer import train_task
+from ...training.trainer import TrainerSettings, train_task
 from ..findings import Finding
 from ..options import RunOptions
 from ..skill import compute_explained_variance
@@ -118,10 +118,9 @@ def fit_linear_autoencoder(
         train_task(
             EofRegression(part, learning_rate=1.0),
             make_loader(residual, residual, len(residual)),
-            epochs=epochs,
-            seed=options.seed,
-            device=options.device,
-            quiet=options.quiet,
+            settings=TrainerSettings(
+                epochs=epochs, seed=options.seed, device=options.device, quiet=options.quiet
+            ),
         )
         with torch.no_grad():
             residual = residual - part(residual)

@@ -23,7 +23,8 @@ from oceanfill.pipeline.io.variables import (
     regrid_like,
 )
 from oceanfill.pipeline.training.data import GapData
-from oceanfill.pipeline.training.firstguess import anomaly_spread
+from oceanfill.pipeline.training.firstguess import measure_spread
+from oceanfill.pipeline.training.heldout import DataSettings
 
 torch.set_num_threads(1)
 
@@ -296,7 +297,9 @@ def test_the_hold_out_of_a_pair_has_its_halves_on_the_same_dates():
 def data():
     first, other = pair(dates=12)
     gappy = replace(other, name="helper")
-    made = GapData([first, other, gappy], outputs=2, first_guess="none", rehearsals=2, neighbours=8)
+    made = GapData(
+        [first, other, gappy], DataSettings(first_guess="none", masked_copies=2, neighbours=8), outputs=2
+    )
     made.setup("fit")
     return made
 
@@ -304,7 +307,7 @@ def data():
 def test_a_field_in_a_pair_is_guessed_as_it_is_alone(data):
     """Its own hold-out hides more dates in a pair, so the masks are handed over."""
     first, _ = pair(dates=12)
-    alone = GapData(first, held_out=0.0, first_guess="none")
+    alone = GapData(first, DataSettings(held_out=0.0, first_guess="none"))
     alone.validation, alone.test = data.validation, data.test
     alone.prepare(whole=True)
     for part in ("guess", "error", "trial_guess", "trial_error"):
@@ -328,12 +331,16 @@ def test_batches_have_residuals_of_the_outputs_where_they_lost_something(data):
 
 def test_jitter_is_noise_on_the_anomalies_of_its_variable_at_sea(data):
     first, other = pair(dates=12)
-    loud = GapData([first, replace(other, jitter=3.0), other], outputs=2, first_guess="none", rehearsals=2)
+    loud = GapData(
+        [first, replace(other, jitter=3.0), other],
+        DataSettings(first_guess="none", masked_copies=2),
+        outputs=2,
+    )
     loud.setup("fit")
-    sigma = 3 / anomaly_spread(other)
+    sigma = 3 / measure_spread(other)
     noise = []
     plain, jittered = (one.train_dataloader().dataset for one in (data, loud))
-    plain.turned = jittered.turned = 0.0
+    plain.flipped = jittered.flipped = 0.0
     for item in range(20):
         before, after = plain[item], jittered[item]
         assert torch.equal(before[-1], after[-1])
@@ -350,13 +357,15 @@ def test_jitter_is_noise_on_the_anomalies_of_its_variable_at_sea(data):
 def test_one_variable_is_one_variable_however_it_is_said():
     """In a list, or with its batches, scenes and masks by itself: to the bit."""
     field = cloudy_field(dates=12, rows=12, columns=14)
-    alone, listed = (GapData(one, first_guess="none", rehearsals=2) for one in (field, [field]))
+    alone, listed = (
+        GapData(one, DataSettings(first_guess="none", masked_copies=2)) for one in (field, [field])
+    )
     for one in (alone, listed):
         one.setup("fit")
-    assert len(alone.scenes) == len(listed.scenes) == 2
+    assert len(alone.masked_inputs) == len(listed.masked_inputs) == 2
     for left, right in zip(alone.train_dataloader(), listed.train_dataloader(), strict=True):
         assert torch.equal(left[0], right[0])
     known, rng = field.hide(alone.held_out), np.random.default_rng(1)
-    for scene in alone.scenes:
+    for scene in alone.masked_inputs:
         hidden = hide_clouds(known, 0.2, rng)
         np.testing.assert_array_equal(scene.residual[0].isfinite(), hidden)

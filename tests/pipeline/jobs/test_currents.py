@@ -13,18 +13,21 @@ from oceanfill.pipeline.cli.main import main
 from oceanfill.pipeline.errors import InputError
 from oceanfill.pipeline.io.radials import open_radials
 from oceanfill.pipeline.jobs.currents import (
-    CurrentCandidate,
     fit_factor,
     make_candidates,
-    project_along,
-    weigh_held_out,
 )
 from oceanfill.pipeline.jobs.fill import fill
 from oceanfill.pipeline.jobs.methods import find_method
 from oceanfill.pipeline.settings import Currents, FillSettings, Training
 from oceanfill.pipeline.training.checkpoints import save_checkpoint
 from oceanfill.pipeline.training.tasks import Correction
-from oceanfill.pipeline.training.vector_scenes import regular_grid
+from oceanfill.pipeline.training.vector_data import (
+    RadialData,
+    RadialSettings,
+    make_regular_grid,
+    project_current,
+    weigh_held_out,
+)
 from oceanfill.pipeline.training.vector_tasks import _DIVERGENCE, VectorCorrection
 
 torch.set_num_threads(1)
@@ -94,7 +97,8 @@ def test_a_checkpoint_fills_as_the_network_that_was_saved(tmp_path):
     made = []
     for how in (Training(window=3, epochs=1, save_checkpoint=path), Training(checkpoint=path)):
         settings = FillSettings(training=how, currents=Currents(flow="stream-function"), device="cpu")
-        candidates, _ = make_candidates(radials, find_method("unet"), settings)
+        data = RadialData(radials, RadialSettings(), flow="stream-function")
+        candidates = make_candidates(data, find_method("unet"), settings)
         assert list(candidates) == ["oi", "unet"]
         made.append(candidates)
     np.testing.assert_allclose(made[1]["unet"].estimate, made[0]["unet"].estimate, rtol=0, atol=1e-6)
@@ -111,13 +115,14 @@ def test_held_out_velocities_reach_neither_first_guess_nor_masked_copies():
     """Velocities that are spoilt where they are held out leave both candidates' trials as they were."""
     radials = open_radials(SEEN, "direction")
     settings = FillSettings(training=Training(window=3, epochs=1), device="cpu")
-    before, held = make_candidates(radials, find_method("unet"), settings)
-    hidden = held.validation | held.test
+    data = RadialData(radials)
+    before, hidden = make_candidates(data, find_method("unet"), settings), data.held_out
     spoilt = [
         replace(one, values=np.where(hidden[:, k], one.values + 5, one.values).astype(np.float32))
         for k, one in enumerate(radials.stations)
     ]
-    after, _ = make_candidates(replace(radials, stations=tuple(spoilt)), find_method("unet"), settings)
+    spoilt_data = RadialData(replace(radials, stations=tuple(spoilt)))
+    after = make_candidates(spoilt_data, find_method("unet"), settings)
     for name in ("oi", "unet"):
         np.testing.assert_array_equal(after[name].trial, before[name].trial)
     assert np.nanmax(np.abs(after["oi"].estimate - before["oi"].estimate)) > 0.5
@@ -147,7 +152,7 @@ def test_intervals_of_the_components_hold_what_they_promise():
 def task(flow, seed=0):
     radials = open_radials(SEEN, "direction")
     torch.manual_seed(seed)
-    made = VectorCorrection(SMALL, 3, torch.from_numpy(radials.towards), regular_grid(radials), flow)
+    made = VectorCorrection(SMALL, 3, torch.from_numpy(radials.towards), make_regular_grid(radials), flow)
     for weights in made.parameters():
         if not weights.any():
             torch.nn.init.normal_(weights, std=0.3)
@@ -164,7 +169,7 @@ def batch(seed=0):
 
 def test_the_change_of_a_stream_function_has_no_divergence():
     inputs, guess, factor = batch()
-    grid = regular_grid(open_radials(SEEN, "direction"))
+    grid = make_regular_grid(open_radials(SEEN, "direction"))
     free, curled = (task(flow)(inputs, guess, factor)[0] for flow in ("free", "stream-function"))
     assert free.abs().mean() > 0.01
     assert curled.abs().mean() > 0.01
@@ -221,7 +226,7 @@ def test_held_out_velocities_weigh_as_what_is_not_seen():
     error = rng.uniform([[[[1]]], [[[2]]]], 3, (2, 12, ROWS, COLUMNS))
     trial, whole = np.zeros((2, 5, 12, ROWS, COLUMNS))
     trial[2:4], whole[2:4] = error**2
-    weight = weigh_held_out(radials, CurrentCandidate("guess", whole, trial), held)[held]
+    weight = weigh_held_out(radials, trial, whole, held)[held]
     of_held = np.broadcast_to(error[0][:, None], held.shape)[held]
     assert np.average(of_held, weights=weight) == pytest.approx(2.5, abs=0.05)
     assert weight[of_held < 1.99].max() < 0.1
@@ -230,7 +235,7 @@ def test_held_out_velocities_weigh_as_what_is_not_seen():
 def test_along_projects_current_and_covariance():
     radials = open_radials(SEEN, "direction")
     current = np.random.default_rng(0).random((5, *radials.shape)).astype(np.float32)
-    velocity, variance = project_along(radials, current)
+    velocity, variance = project_current(radials, current)
     h = radials.towards[1, :, 9, 7]
     u, v, uu, vv, uv = current[:, 4, 9, 7]
     assert velocity[4, 1, 9, 7] == pytest.approx(h @ [u, v], rel=1e-5)

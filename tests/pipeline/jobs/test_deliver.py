@@ -7,6 +7,7 @@ from oceanfill.pipeline.jobs.deliver import deliver
 from oceanfill.pipeline.jobs.methods import Candidate, Method
 from oceanfill.pipeline.settings import FillSettings
 from oceanfill.pipeline.training.data import GapData
+from oceanfill.pipeline.training.heldout import DataSettings
 
 GUESS, NETWORK = 0.8, 0.2  # deviations from the truth; both candidates claim half of that
 
@@ -30,7 +31,7 @@ def test_a_never_observed_pixel_is_delivered_with_the_error_of_the_first_guess()
     field = cloudy_field(dates=24)
     field.values[:, 5:7, 5:7] = np.nan
     rows = []
-    data = GapData(field, held_out=0.2, seed=1)
+    data = GapData(field, DataSettings(held_out=0.2, seed=1))
     (filled,) = deliver(data, Method("pair", run), FillSettings(), rows.extend, {})
     assert filled.attrs["delivered"] == "network"
     assert [row["method"] for row in rows] == ["guess", "network"]

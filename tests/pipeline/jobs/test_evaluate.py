@@ -14,7 +14,7 @@ from oceanfill.pipeline.jobs.evaluate import (
 )
 from oceanfill.pipeline.jobs.methods import Candidate
 from oceanfill.pipeline.training.data import GapData
-from oceanfill.pipeline.training.heldout import Pairs
+from oceanfill.pipeline.training.heldout import DataSettings, Pairs
 
 
 def pairs(errors):
@@ -91,7 +91,7 @@ def test_products_of_equal_worth_are_told_apart_as_often_as_one_standard_error_s
 @pytest.fixture
 def data():
     """With a hold-out and no first guess: its values weigh one each."""
-    return GapData(cloudy_field(dates=24), held_out=0.2, seed=1)
+    return GapData(cloudy_field(dates=24), DataSettings(held_out=0.2, seed=1))
 
 
 def product(data, name, deviation, claimed, where=None, seed=0):
@@ -171,7 +171,7 @@ def test_a_network_is_not_blamed_for_held_out_dates_that_are_hard_for_its_first_
 
 
 def test_without_a_hold_out_the_last_product_is_delivered_as_it_is():
-    data = GapData(cloudy_field(dates=8), held_out=0.0)
+    data = GapData(cloudy_field(dates=8), DataSettings(held_out=0.0))
     whole = (data.field.values, data.field.values)
     products = [Candidate("first", whole), Candidate("last", whole)]
     found = evaluate_candidates(data, by_name(*products))

@@ -15,6 +15,7 @@ from oceanfill.pipeline.jobs.fill import fill
 from oceanfill.pipeline.jobs.methods import Candidate, find_methods
 from oceanfill.pipeline.settings import FillSettings, Training, choose_device
 from oceanfill.pipeline.training.data import GapData
+from oceanfill.pipeline.training.heldout import DataSettings
 from oceanfill.pipeline.training.networks import NETWORKS
 
 torch.set_num_threads(1)
@@ -120,7 +121,7 @@ def test_where_a_pixel_is_never_observed_a_network_is_no_surer_than_its_first_gu
     """The first guess is off by 0.4 and both say half of what they are off by."""
     field = cloudy_field(dates=24)
     field.values[:, 5:7, 5:7] = np.nan
-    data, rng = GapData(field, held_out=0.2, seed=1), np.random.default_rng(0)
+    data, rng = GapData(field, DataSettings(held_out=0.2, seed=1)), np.random.default_rng(0)
 
     def product(deviation, guess=None):
         off = deviation * rng.standard_normal(field.values.shape)

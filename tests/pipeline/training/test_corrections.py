@@ -16,6 +16,7 @@ from oceanfill.pipeline.training.checkpoints import load_correction, save_checkp
 from oceanfill.pipeline.training.corrections import apply_correction, train_correction
 from oceanfill.pipeline.training.data import GapData
 from oceanfill.pipeline.training.features import count_channels
+from oceanfill.pipeline.training.heldout import DataSettings
 from oceanfill.pipeline.training.networks import NETWORKS
 from oceanfill.pipeline.training.tasks import Correction
 from torch.utils.data import DataLoader
@@ -27,7 +28,11 @@ SMALL = {"class_path": "oceanfill.models.unet.UNet", "init_args": {"widths": [4]
 def small_data(variables=1, outputs=1, first_guess="oi", **changes):
     """A field of 6 dates and 8 x 8 cells, as often as there are variables."""
     field = replace(cloudy_field(dates=6, rows=8, columns=8), **changes)
-    return GapData(variables * [field], outputs=outputs, first_guess=first_guess, rehearsals=1, neighbours=8)
+    return GapData(
+        variables * [field],
+        DataSettings(first_guess=first_guess, masked_copies=1, neighbours=8),
+        outputs=outputs,
+    )
 
 
 def load(path, data=None, **how):
@@ -325,7 +330,10 @@ def test_training_learns_from_neighbours_what_pixel_means_do_not_know():
     """And gives the same weights for the same seed."""
     states = []
     for _ in range(2):
-        data = GapData(cloudy_field(dates=12, rows=10, columns=12), rehearsals=2, first_guess="none", seed=2)
+        data = GapData(
+            cloudy_field(dates=12, rows=10, columns=12),
+            DataSettings(masked_copies=2, first_guess="none", seed=2),
+        )
         data.setup("fit")
         torch.manual_seed(0)
         network = {"class_path": "oceanfill.models.unet.UNet", "init_args": {"widths": [4, 8]}}
@@ -344,10 +352,12 @@ def test_training_learns_from_neighbours_what_pixel_means_do_not_know():
 def ensemble(changed=False, seed=2, **options):
     """Three networks of a small field, whose held-out values are ``changed``."""
     field = cloudy_field(dates=12, rows=8, columns=8)
-    data = GapData(field, rehearsals=2, first_guess="none", seed=seed)
+    data = GapData(field, DataSettings(masked_copies=2, first_guess="none", seed=seed))
     if changed:
         values = np.where(data.held_out, 40 - 3 * field.values, field.values)
-        data = GapData(replace(field, values=values), rehearsals=2, first_guess="none", seed=seed)
+        data = GapData(
+            replace(field, values=values), DataSettings(masked_copies=2, first_guess="none", seed=seed)
+        )
     data.setup("fit")
     how = Training(epochs=1, ensemble=3, **options)
     return train_correction(Correction(SMALL, window=3), data, how).networks, data
@@ -374,7 +384,9 @@ def test_no_member_of_an_ensemble_has_seen_what_is_held_out():
 
 def test_an_ensemble_says_the_mixture_of_what_its_members_say():
     """By hand: variances are averaged, and that of the means is added; not the standard errors."""
-    data = GapData(cloudy_field(dates=6, rows=8, columns=8), rehearsals=2, first_guess="none")
+    data = GapData(
+        cloudy_field(dates=6, rows=8, columns=8), DataSettings(masked_copies=2, first_guess="none")
+    )
     data.setup("fit")
     task = train_correction(Correction(SMALL, window=3), data, Training(epochs=1, ensemble=2))
     given = data.guess, data.error
@@ -395,8 +407,8 @@ def test_an_ensemble_says_the_mixture_of_what_its_members_say():
 def test_the_time_is_shared_by_an_ensemble(monkeypatch):
     budgets = []
 
-    def train(task, *batches, time_budget, **options):
-        budgets.append(time_budget)
+    def train(task, *batches, settings, **options):
+        budgets.append(settings.time_budget)
         return task.eval()
 
     monkeypatch.setattr("oceanfill.pipeline.training.corrections.train_task", train)
@@ -408,7 +420,10 @@ def test_saves_are_the_last_epochs_together(tmp_path):
     """Of three epochs the last two, as they were, not averaged; the checkpoint holds both."""
     networks, states = [], []
     for epochs, saves in ((3, 2), (3, 1), (3, None)):
-        data = GapData(cloudy_field(dates=6, rows=8, columns=8), rehearsals=1, first_guess="none", seed=2)
+        data = GapData(
+            cloudy_field(dates=6, rows=8, columns=8),
+            DataSettings(masked_copies=1, first_guess="none", seed=2),
+        )
         data.setup("fit")
         torch.manual_seed(0)
         networks.append(

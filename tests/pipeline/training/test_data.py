@@ -1,4 +1,4 @@
-"""What a network is trained, validated and run on: disjoint masks, patches around what is hidden."""
+"""What a network is trained, validated and run on: disjoint masks, patches static what is hidden."""
 
 from dataclasses import replace
 
@@ -7,19 +7,23 @@ import pytest
 import torch
 from fields import cloudy_field
 from oceanfill.pipeline.errors import InputError
-from oceanfill.pipeline.training.data import GapData, Patches, PatchSampler, usual_window
+from oceanfill.pipeline.training.data import GapData, Patches, PatchSampler, choose_window
 from oceanfill.pipeline.training.features import (
     NetworkInputs,
     count_channels,
+    make_static_features,
     stack_variables,
-    static_features,
 )
+from oceanfill.pipeline.training.heldout import DataSettings
 
 torch.set_num_threads(1)
 
 
 def gap_data(field, **options):
-    return GapData(field, **{"neighbours": 8, "rehearsals": 2, "seed": 1, "first_guess": "none"} | options)
+    return GapData(
+        field,
+        DataSettings(**{"neighbours": 8, "masked_copies": 2, "seed": 1, "first_guess": "none"} | options),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +33,8 @@ def data():
     return made
 
 
-def test_choosing_scored_and_what_the_rehearsals_hide_are_disjoint(data):
-    hidden = [scene.residual[0].isfinite().numpy() for scene in data.scenes]
+def test_choosing_scored_and_what_the_masked_copies_hide_are_disjoint(data):
+    hidden = [known.residual[0].isfinite().numpy() for known in data.masked_inputs]
     assert len(hidden) == 2
     assert not (hidden[0] == hidden[1]).all()
     assert data.validation.any()
@@ -45,7 +49,7 @@ def test_choosing_scored_and_what_the_rehearsals_hide_are_disjoint(data):
 
 
 def test_held_out_values_are_nowhere_in_the_training():
-    """With other held-out values the scale of the first guess and every training scene are the same."""
+    """With other held-out values the scale of the first guess and all training inputs are the same."""
     field = cloudy_field(dates=12, rows=12, columns=14)
     first = gap_data(field, first_guess="oi")
     second = gap_data(
@@ -55,7 +59,7 @@ def test_held_out_values_are_nowhere_in_the_training():
         made.setup("fit")
     np.testing.assert_array_equal(first.held_out, second.held_out)
     assert first.kriging == second.kriging
-    for one, other in zip(first.scenes, second.scenes, strict=True):
+    for one, other in zip(first.masked_inputs, second.masked_inputs, strict=True):
         for part in ("anomaly", "log_error", "weight"):
             assert torch.equal(getattr(one, part), getattr(other, part)), part
         np.testing.assert_array_equal(one.residual, other.residual)  # NaN beside NaN
@@ -77,7 +81,7 @@ def test_held_out_values_are_not_in_the_error_of_the_pixel_means():
     for made in (first, second):
         made.setup("fit")
     assert first.trial_error.tobytes() == second.trial_error.tobytes()
-    assert torch.equal(first.scenes[0].log_error, second.scenes[0].log_error)
+    assert torch.equal(first.masked_inputs[0].log_error, second.masked_inputs[0].log_error)
 
 
 def test_the_same_seed_hides_the_same_and_another_does_not():
@@ -87,7 +91,7 @@ def test_the_same_seed_hides_the_same_and_another_does_not():
         one.setup("fit")
     for part in ("validation", "test"):
         np.testing.assert_array_equal(getattr(made[0], part), getattr(made[1], part))
-    for one, other in zip(made[0].scenes, made[1].scenes, strict=True):
+    for one, other in zip(made[0].masked_inputs, made[1].masked_inputs, strict=True):
         np.testing.assert_array_equal(one.residual, other.residual)
     assert not (made[0].held_out == made[2].held_out).all()
 
@@ -96,25 +100,25 @@ def test_nothing_is_held_out_when_it_is_not_asked_for():
     made = gap_data(cloudy_field(dates=6, rows=8, columns=10), held_out=0.0)
     made.setup("fit")
     assert not made.held_out.any()
-    assert len(made.scenes) == 2
+    assert len(made.masked_inputs) == 2
 
 
 def test_each_member_of_an_ensemble_has_dates_of_its_own(data):
-    members = data.members(4)
-    targets = np.array([[(scene.weight[0] > 0).numpy() for scene in one.scenes] for one in members])
-    every = np.array([(scene.weight[0] > 0).numpy() for scene in data.scenes])
+    members = data.make_members(4)
+    targets = np.array([[(known.weight[0] > 0).numpy() for known in one.masked_inputs] for one in members])
+    every = np.array([(known.weight[0] > 0).numpy() for known in data.masked_inputs])
     np.testing.assert_array_equal(targets.any(axis=0), every)
     assert every[:, ::3].any(axis=(0, 2, 3)).sum() >= 2
     for k, one in enumerate(members):
         assert one.seed == data.seed + k
         own = np.flatnonzero(one.validation.any(axis=(1, 2)))
-        rehearsed = every[:, 3 * k].any()
-        np.testing.assert_array_equal(own, [3 * k] if rehearsed else [])  # a tenth of twelve dates
+        hidden_there = every[:, 3 * k].any()
+        np.testing.assert_array_equal(own, [3 * k] if hidden_there else [])  # a tenth of twelve dates
         np.testing.assert_array_equal(np.flatnonzero((every & ~targets[k]).any(axis=(0, 2, 3))), own)
         assert not (one.validation & data.held_out).any()
-        scene, where = one.chosen_on
+        known, where = one.chosen_on
         np.testing.assert_array_equal(where[0], one.validation)
-        assert where.sum() == scene.residual[:, own].isfinite().sum()
+        assert where.sum() == known.residual[:, own].isfinite().sum()
 
 
 def test_the_weights_of_held_out_values_are_one_each_until_the_guess_tells_how_hard_they_are(data):
@@ -140,7 +144,7 @@ def test_scores_need_the_first_guess_of_the_held_out_values_alone(data):
 
 def test_every_patch_holds_a_value_to_learn_from(data):
     torch.manual_seed(0)
-    patches = Patches(data.scenes, data.around, 3, 4, 0.5)
+    patches = Patches(data.masked_inputs, data.static, 3, 4, 0.5)
     for item in range(300):
         seen, residual, _, weight = patches[item]
         assert seen.shape == (count_channels(3), 4, 4)
@@ -150,7 +154,7 @@ def test_every_patch_holds_a_value_to_learn_from(data):
 
 
 def test_no_two_epochs_or_processes_draw_one_patch_and_each_number_is_one_patch(data, monkeypatch):
-    patches = Patches(data.scenes, data.around, 3, 4, 0.5, seed=5)
+    patches = Patches(data.masked_inputs, data.static, 3, 4, 0.5, seed=5)
     alone = PatchSampler(patches)
     epochs = []
     for epoch in range(3):
@@ -172,12 +176,12 @@ def test_no_two_epochs_or_processes_draw_one_patch_and_each_number_is_one_patch(
     torch.manual_seed(1)
     assert all(torch.equal(a, b) for a, b in zip(first[::3], patches[7][::3], strict=True))
     assert not torch.equal(first[0], patches[8][0])
-    other = Patches(data.scenes, data.around, 3, 4, 0.5, seed=6)
+    other = Patches(data.masked_inputs, data.static, 3, 4, 0.5, seed=6)
     assert not torch.equal(first[0], other[7][0])
 
 
 def lone(rows=6, columns=9, dates=5):
-    """A scene that hides its corners on the third date; the residual is the anomaly, which numbers cells."""
+    """Inputs with hidden corners on the third date; the residual is the anomaly, which numbers cells."""
     cells = torch.arange(1.0, rows * columns + 1).reshape(rows, columns)
     anomaly = torch.stack([cells + 1000 * date for date in range(dates)])
     weight = torch.zeros(dates, rows, columns)
@@ -188,10 +192,10 @@ def lone(rows=6, columns=9, dates=5):
 
 @pytest.mark.parametrize("size", [1, 3, 64])
 def test_corners_are_as_likely_as_any_cell_and_patches_stay_inside(size):
-    scene, place = lone()
+    known, place = lone()
     field = cloudy_field(dates=5, rows=6, columns=9)
-    around = replace(static_features(field), place=place)
-    patches = Patches([scene], around, 3, size, 0.0)
+    static = replace(make_static_features(field), place=place)
+    patches = Patches([known], static, 3, size, 0.0)
     torch.manual_seed(0)
     met = torch.zeros(6, 9)
     for item in range(400):
@@ -209,11 +213,11 @@ def test_corners_are_as_likely_as_any_cell_and_patches_stay_inside(size):
 
 
 def test_patches_are_turned_with_their_place_and_back_in_time():
-    scene, place = lone()
+    known, place = lone()
     field = cloudy_field(dates=5, rows=6, columns=9)
-    around = replace(static_features(field), place=place)
+    static = replace(make_static_features(field), place=place)
     torch.manual_seed(0)
-    patches = Patches([scene], around, 3, 4, 1.0)
+    patches = Patches([known], static, 3, 4, 1.0)
     turns = []
     for item in range(400):
         seen, (residual,), (variance,), (weight,) = patches[item]
@@ -226,18 +230,18 @@ def test_patches_are_turned_with_their_place_and_back_in_time():
         corners = torch.isin(cells, place[0][[0, 0, -1, -1], [0, -1, 0, -1]])
         assert torch.equal(weight > 0, corners)
         turns.append((days[0] > days[2], bool(cells[0, 0] > cells[1, 0]), bool(cells[0, 0] > cells[0, 1])))
-        torch.testing.assert_close(seen[9:, 0, 0], around.season[2])
+        torch.testing.assert_close(seen[9:, 0, 0], static.season[2])
     np.testing.assert_allclose(np.mean(turns, axis=0), 0.5, atol=0.1)
     assert len(set(turns)) == 8
 
 
 def test_of_several_variables_all_are_turned_and_hidden_values_of_either_output_are_met():
-    scene, place = lone()
-    other = NetworkInputs(*(part.clone() for part in vars(scene).values()))
+    known, place = lone()
+    other = NetworkInputs(*(part.clone() for part in vars(known).values()))
     other.weight[:] = 0
     other.weight[0, 4, 3, 4] = 1
-    around = replace(static_features(cloudy_field(dates=5, rows=6, columns=9)), place=place)
-    patches = Patches([stack_variables([scene, other, scene], 2)], around, 3, 3, 1.0)
+    static = replace(make_static_features(cloudy_field(dates=5, rows=6, columns=9)), place=place)
+    patches = Patches([stack_variables([known, other, known], 2)], static, 3, 3, 1.0)
     met = []
     for item in range(200):
         seen, residual, _, weight = patches[item]
@@ -252,11 +256,11 @@ def test_of_several_variables_all_are_turned_and_hidden_values_of_either_output_
 
 
 def test_an_epoch_has_eight_patches_a_date_within_bounds():
-    scene, place = lone()
+    known, place = lone()
     field = cloudy_field(dates=5, rows=6, columns=9)
-    around = replace(static_features(field), place=place)
+    static = replace(make_static_features(field), place=place)
     for number, expected in ((1, 200), (60, 480), (300, 1600)):
-        assert len(Patches([scene] * number, around, 3, 4, 0.0)) == expected
+        assert len(Patches([known] * number, static, 3, 4, 0.0)) == expected
 
 
 def test_validation_and_test_have_whole_dates_and_only_their_part_counts(data):
@@ -273,29 +277,29 @@ def test_validation_and_test_have_whole_dates_and_only_their_part_counts(data):
 def test_prediction_has_every_date_and_the_trial_those_with_held_out_values(data):
     middle = data.window // 2
     seen = data.field.observed
-    for loader, scene, dates in (
+    for loader, known, dates in (
         (data.predict_dataloader(), data.full, range(12)),
         (data.trial_dataloader(), data.trial, np.flatnonzero(data.held_out.any(axis=(1, 2)))),
     ):
         found = list(loader)
         assert [int(date) for _, date in found] == list(dates)
         for inputs, date in found:
-            assert torch.equal(inputs[0, middle], scene.anomaly[0, int(date)])
+            assert torch.equal(inputs[0, middle], known.anomaly[0, int(date)])
     # The values that are held out are there for the prediction and not in the trial.
-    error = [scene.log_error[0].numpy()[data.held_out & seen] for scene in (data.full, data.trial)]
+    error = [known.log_error[0].numpy()[data.held_out & seen] for known in (data.full, data.trial)]
     assert (error[0] < error[1]).all()
 
 
 def test_the_window_is_five_dates_and_three_of_a_short_record():
-    assert usual_window(cloudy_field(dates=29, rows=6, columns=8)) == 3
-    assert usual_window(cloudy_field(dates=30, rows=6, columns=8)) == 5
+    assert choose_window(cloudy_field(dates=29, rows=6, columns=8)) == 3
+    assert choose_window(cloudy_field(dates=30, rows=6, columns=8)) == 5
     assert gap_data(cloudy_field(dates=6, rows=6, columns=8), window=7).window == 7
 
 
-def test_the_number_of_rehearsals_is_between_three_and_five_unless_it_is_told():
-    small = gap_data(cloudy_field(dates=8, rows=8, columns=10), rehearsals=None)
+def test_the_number_of_masked_copies_is_between_three_and_five_unless_it_is_told():
+    small = gap_data(cloudy_field(dates=8, rows=8, columns=10), masked_copies=None)
     small.setup("fit")
-    assert len(small.scenes) == 5
+    assert len(small.masked_inputs) == 5
 
 
 def test_an_unknown_first_guess():

@@ -13,17 +13,17 @@ from oceanfill.pipeline.training.features import (
     StaticFeatures,
     assemble_inputs,
     count_channels,
+    find_sea_channel,
     make_network_inputs,
-    sea_channel,
+    make_static_features,
     stack_variables,
-    static_features,
 )
 
 ALL = slice(None)
 
 
 def numbered(dates=5, rows=3, columns=4):
-    """A scene whose anomalies are 1, 2, 3... by date and whose log errors are -1, -2, -3..."""
+    """Network inputs whose anomalies are 1, 2, 3... by date and whose log errors are -1, -2, -3..."""
     day = torch.arange(1.0, dates + 1)[None, :, None, None].expand(-1, -1, rows, columns)
     place = torch.arange(3.0 * rows * columns).reshape(3, rows, columns)
     season = torch.stack([torch.arange(dates) + 0.1, torch.arange(dates) + 0.2], 1)
@@ -31,28 +31,28 @@ def numbered(dates=5, rows=3, columns=4):
 
 
 def test_channels_are_anomalies_then_log_errors_then_position_mask_and_season():
-    known, around = numbered()
-    seen = assemble_inputs(known, around, 2, 3, slice(1, 3), slice(2, 4))
+    known, static = numbered()
+    seen = assemble_inputs(known, static, 2, 3, slice(1, 3), slice(2, 4))
     assert seen.shape == (count_channels(3), 2, 2)
     assert seen[:6, 0, 0].tolist() == [2, 3, 4, -2, -3, -4]
-    torch.testing.assert_close(seen[6:9], around.place[:, 1:3, 2:4])
+    torch.testing.assert_close(seen[6:9], static.place[:, 1:3, 2:4])
     assert seen[9:, 1, 1].tolist() == pytest.approx([2.1, 2.2])
 
 
 def test_each_further_variable_has_the_same_two_blocks_before_what_all_share():
-    known, around = numbered()
+    known, static = numbered()
     second = NetworkInputs(*(100 * part for part in vars(known).values()))
     both = stack_variables([known, second], 1)
     assert both.anomaly.shape == (2, 5, 3, 4)
     assert both.residual.shape == both.weight.shape == (1, 5, 3, 4)
     assert torch.equal(both.residual, known.residual)
-    seen = assemble_inputs(both, around, 4, 3, ALL, ALL)
-    alone = assemble_inputs(known, around, 4, 3, ALL, ALL)
+    seen = assemble_inputs(both, static, 4, 3, ALL, ALL)
+    alone = assemble_inputs(known, static, 4, 3, ALL, ALL)
     assert seen.shape == (count_channels(3, 2), 3, 4)
     assert seen[:12, 0, 0].tolist() == [4, 5, 0, -4, -5, 0, 400, 500, 0, -400, -500, 0]
     assert torch.equal(seen[:6], alone[:6])
     assert torch.equal(seen[12:], alone[6:])
-    assert torch.equal(seen[sea_channel(3, 2)], around.place[2])
+    assert torch.equal(seen[find_sea_channel(3, 2)], static.place[2])
     assert torch.equal(stack_variables([second], 1).anomaly, second.anomaly)
 
 
@@ -61,47 +61,47 @@ def test_each_further_variable_has_the_same_two_blocks_before_what_all_share():
     [(0, [0, 0, 1, 2, 3]), (1, [0, 1, 2, 3, 4]), (4, [3, 4, 5, 0, 0])],
 )
 def test_dates_beyond_the_record_are_an_anomaly_of_zero_with_an_error_of_one_deviation(date, expected):
-    known, around = numbered()
-    seen = assemble_inputs(known, around, date, 5, ALL, ALL)
+    known, static = numbered()
+    seen = assemble_inputs(known, static, date, 5, ALL, ALL)
     assert seen[:5, 0, 0].tolist() == expected
     assert seen[5:10, 0, 0].tolist() == [-day for day in expected]
-    assert seen[10:, 0, 0].tolist() == assemble_inputs(known, around, date, 1, ALL, ALL)[2:, 0, 0].tolist()
+    assert seen[10:, 0, 0].tolist() == assemble_inputs(known, static, date, 1, ALL, ALL)[2:, 0, 0].tolist()
 
 
 def test_a_window_longer_than_the_record_has_the_whole_of_it():
-    known, around = numbered(dates=2)
-    assert assemble_inputs(known, around, 1, 7, ALL, ALL)[:7, 0, 0].tolist() == [0, 0, 1, 2, 0, 0, 0]
+    known, static = numbered(dates=2)
+    assert assemble_inputs(known, static, 1, 7, ALL, ALL)[:7, 0, 0].tolist() == [0, 0, 1, 2, 0, 0, 0]
 
 
 def test_position_runs_from_minus_one_to_one_and_the_season_round_a_circle():
     field = cloudy_field(dates=4)
     field.days[-1] = 365
     field.season[:] = [0, 0.25, 0.5, 1 / 12]
-    around = static_features(field)
-    torch.testing.assert_close(around.place[0, :, 3], torch.linspace(-1, 1, 20))
-    torch.testing.assert_close(around.place[1, 5], torch.linspace(-1, 1, 24))
-    np.testing.assert_array_equal(around.place[2], field.sea)
+    static = make_static_features(field)
+    torch.testing.assert_close(static.place[0, :, 3], torch.linspace(-1, 1, 20))
+    torch.testing.assert_close(static.place[1, 5], torch.linspace(-1, 1, 24))
+    np.testing.assert_array_equal(static.place[2], field.sea)
     expected = [[1, 0], [0, 1], [-1, 0], [3**0.5 / 2, 0.5]]
-    torch.testing.assert_close(around.season, torch.tensor(expected), rtol=0, atol=1e-6)
+    torch.testing.assert_close(static.season, torch.tensor(expected), rtol=0, atol=1e-6)
 
 
 def test_a_record_shorter_than_a_year_has_neither_position_nor_season():
     field = cloudy_field(dates=4)
     field.days[-1] = 364
-    around = static_features(field)
-    assert not around.place[:2].any()
-    assert not around.season.any()
-    np.testing.assert_array_equal(around.place[2], field.sea)
+    static = make_static_features(field)
+    assert not static.place[:2].any()
+    assert not static.season.any()
+    np.testing.assert_array_equal(static.place[2], field.sea)
 
 
 def test_a_field_one_cell_wide_has_a_position():
     field = cloudy_field(dates=4, rows=6, columns=8)
     field.days[-1] = 365
     narrow = replace(field, lon=np.full_like(field.lon, 5.0))
-    assert (static_features(narrow).place[1] == -1).all()
+    assert (make_static_features(narrow).place[1] == -1).all()
 
 
-def test_the_numbers_of_a_scene():
+def test_the_numbers_of_network_inputs():
     """Observed: the value and its own error. Missing: the guess and its error. Land: zero."""
     field = cloudy_field(dates=4)
     seen, sea = field.observed, np.broadcast_to(field.sea, field.values.shape)
@@ -146,7 +146,7 @@ def test_what_is_hidden_is_seen_on_no_date(data):
     value = np.float32(data.draw(st.floats(-1e6, 1e6, width=32)))
     hidden = np.zeros_like(field.observed)
     hidden[cell] = True
-    around = static_features(field)
+    static = make_static_features(field)
     guess, error = np.full((2, *field.values.shape), np.float32(15))
     mean = np.full(field.lat.shape, np.float32(14))
 
@@ -154,6 +154,6 @@ def test_what_is_hidden_is_seen_on_no_date(data):
         field.values[cell] = number
         truth = np.where(hidden, field.values, np.float32(np.nan))
         made = make_network_inputs(field.hide(hidden), mean, guess, error, 0.1, 1.0, truth)
-        return torch.stack([assemble_inputs(made, around, date, 3, ALL, ALL) for date in range(6)])
+        return torch.stack([assemble_inputs(made, static, date, 3, ALL, ALL) for date in range(6)])
 
     assert torch.equal(seen(field.values[cell]), seen(value))

@@ -10,7 +10,7 @@ from oceanfill.pipeline.classical.kriging import Kriging, pixel_means
 from oceanfill.pipeline.classical.neighbours import Component, Scales
 from oceanfill.pipeline.holdout.patterns import hide_clouds
 from oceanfill.pipeline.holdout.splits import difficulty_weights
-from oceanfill.pipeline.training.firstguess import PixelMeans, anomaly_spread, make_guess, make_masked_copy
+from oceanfill.pipeline.training.firstguess import PixelMeans, make_guess, make_masked_copy, measure_spread
 
 torch.set_num_threads(1)
 KRIGING = Kriging(Scales((Component(9.0, 30.0, 4.0),), 0.01), neighbours=12)
@@ -28,7 +28,7 @@ def hidden(field):
     return hide_clouds(field, 0.2, np.random.default_rng(0))
 
 
-def rehearsed(field, hidden, kriging):
+def mask(field, hidden, kriging):
     real = np.linspace(0.5, 3, 50, dtype=np.float32)
     return make_masked_copy(field, hidden, real, kriging, "cpu", lambda cells: None)
 
@@ -40,7 +40,7 @@ def changed(field, hidden):
 
 @each
 def test_other_hidden_values_leave_the_guess_and_its_error_as_they_are(field, hidden, kriging):
-    first, second = (rehearsed(which, hidden, kriging) for which in (field, changed(field, hidden)))
+    first, second = (mask(which, hidden, kriging) for which in (field, changed(field, hidden)))
     for one, other in zip(first[1:], second[1:], strict=True):
         assert one.tobytes() == other.tobytes()
     assert torch.equal(first[0].weight, second[0].weight)
@@ -49,14 +49,14 @@ def test_other_hidden_values_leave_the_guess_and_its_error_as_they_are(field, hi
 
 @each
 def test_other_hidden_values_leave_what_a_network_sees_as_it_is(field, hidden, kriging):
-    first, second = (rehearsed(which, hidden, kriging)[0] for which in (field, changed(field, hidden)))
+    first, second = (mask(which, hidden, kriging)[0] for which in (field, changed(field, hidden)))
     assert torch.equal(first.anomaly, second.anomaly)
     assert torch.equal(first.log_error, second.log_error)
 
 
 @each
 def test_residual_times_error_plus_guess_is_the_truth(field, hidden, kriging):
-    made, guess, error = rehearsed(field, hidden, kriging)
+    made, guess, error = mask(field, hidden, kriging)
     residual = made.residual[0].numpy()
     np.testing.assert_array_equal(np.isfinite(residual), hidden)
     back = (residual * error + guess)[hidden]
@@ -65,7 +65,7 @@ def test_residual_times_error_plus_guess_is_the_truth(field, hidden, kriging):
 
 
 def test_residuals_weigh_so_that_they_are_as_hard_as_the_gaps(field, hidden):
-    made, _, error = rehearsed(field, hidden, KRIGING)
+    made, _, error = mask(field, hidden, KRIGING)
     expected = difficulty_weights(error[hidden], np.linspace(0.5, 3, 50, dtype=np.float32))
     np.testing.assert_array_equal(made.weight[0].numpy()[hidden], expected)
     assert made.weight[0].numpy()[~hidden].max() == 0
@@ -82,10 +82,10 @@ def test_the_guess_of_a_whole_field_is_that_of_its_gaps_and_an_analysis_of_what_
         np.testing.assert_array_equal(found[~seen], gap[~seen])
         np.testing.assert_array_equal(found[seen], analysis[seen])
     assert sum(done) == field.sea.sum() * len(field.days)
-    expected = (np.where(seen, field.values, guess) - pixel_means(field)) / anomaly_spread(field)
+    expected = (np.where(seen, field.values, guess) - pixel_means(field)) / measure_spread(field)
     np.testing.assert_allclose(known.anomaly[0], np.nan_to_num(expected), atol=1e-5)
     np.testing.assert_allclose(
-        known.log_error[0].numpy()[seen], np.log(0.1 / anomaly_spread(field)), rtol=1e-5
+        known.log_error[0].numpy()[seen], np.log(0.1 / measure_spread(field)), rtol=1e-5
     )
     assert known.residual.isnan().all()
     assert not known.weight.any()
@@ -95,8 +95,8 @@ def test_spread_is_the_deviation_of_the_anomalies():
     field = cloudy_field(dates=40)
     field.values[:] += np.linspace(0, 50, 24)  # a slope is in the means of the pixels, not in the anomalies
     anomaly = field.values - pixel_means(field)
-    assert anomaly_spread(field) == pytest.approx(anomaly[field.observed].std(), rel=1e-6)
-    assert anomaly_spread(field) < 5 < field.values[field.observed].std()
+    assert measure_spread(field) == pytest.approx(anomaly[field.observed].std(), rel=1e-6)
+    assert measure_spread(field) < 5 < field.values[field.observed].std()
 
 
 def test_pixel_means_are_the_mean_with_the_deviation_of_the_field(field):

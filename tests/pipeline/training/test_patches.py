@@ -5,7 +5,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oceanfill.pipeline.training.patches import blend_patches, patch_starts, patch_weights, windows
+from oceanfill.pipeline.training.patches import blend_patches, list_patches, place_patches, weigh_patches
 
 sizes = st.integers(2, 40).flatmap(lambda size: st.tuples(st.just(size), st.integers(0, size - 1)))
 
@@ -13,7 +13,7 @@ sizes = st.integers(2, 40).flatmap(lambda size: st.tuples(st.just(size), st.inte
 @given(extent=st.integers(1, 300), sides=sizes)
 def test_every_cell_is_covered_and_neighbours_share_what_was_asked(extent, sides):
     size, overlap = sides
-    found = patch_starts(extent, size, overlap)
+    found = place_patches(extent, size, overlap)
     assert found[0] == 0
     assert max(found[-1] + size, extent) == extent or extent <= size
     steps = np.diff(found)
@@ -26,7 +26,7 @@ def test_every_cell_is_covered_and_neighbours_share_what_was_asked(extent, sides
 @given(rows=st.integers(1, 50), columns=st.integers(1, 50), sides=sizes)
 def test_windows_tile_a_ragged_domain_without_reaching_beyond_it(rows, columns, sides):
     count = np.zeros((rows, columns), int)
-    for y, x in windows((rows, columns), *sides):
+    for y, x in list_patches((rows, columns), *sides):
         assert 0 <= y.start < y.stop <= rows
         assert 0 <= x.start < x.stop <= columns
         assert y.stop - y.start == min(sides[0], rows)
@@ -37,24 +37,24 @@ def test_windows_tile_a_ragged_domain_without_reaching_beyond_it(rows, columns, 
 @pytest.mark.parametrize("overlap", [-1, 8, 9])
 def test_an_overlap_that_does_not_fit(overlap):
     with pytest.raises(ValueError, match=f"an overlap of {overlap} does not fit patches of 8"):
-        patch_starts(100, 8, overlap)
+        place_patches(100, 8, overlap)
 
 
 @given(extent=st.integers(1, 100), sides=sizes)
 def test_shares_add_up_to_one(extent, sides):
     total = np.zeros(extent)
-    for part, share in patch_weights(extent, *sides):
+    for part, share in weigh_patches(extent, *sides):
         assert (share > 0).all()
         total[part] += share.numpy()
     np.testing.assert_allclose(total, 1, rtol=1e-6)
 
 
 def test_shares_fall_only_towards_the_ends_that_patches_share():
-    found = patch_weights(7, 5, 3)
+    found = weigh_patches(7, 5, 3)
     assert [part for part, _ in found] == [slice(0, 5), slice(2, 7)]
     np.testing.assert_allclose(found[0][1], [1, 1, 0.75, 0.5, 0.25])
     np.testing.assert_allclose(found[1][1], [0.25, 0.5, 0.75, 1, 1])
-    [(part, share)] = patch_weights(6, 20, 3)
+    [(part, share)] = weigh_patches(6, 20, 3)
     assert part == slice(0, 6)
     assert share.eq(1).all()
 

@@ -8,7 +8,7 @@ import pytorch_lightning as pl
 import torch
 from oceanfill.models.unet import UNet
 from oceanfill.pipeline.errors import InputError
-from oceanfill.pipeline.training.features import count_channels, sea_channel
+from oceanfill.pipeline.training.features import count_channels, find_sea_channel
 from oceanfill.pipeline.training.networks import NETWORKS, build_network, has_fixed_grid
 from oceanfill.pipeline.training.tasks import Correction
 from pytorch_lightning.callbacks import Callback, Timer
@@ -167,6 +167,14 @@ def test_every_network_sees_every_date_of_every_variable_and_says_each_output(na
     ("network", "finding"),
     [
         ({}, "network ''"),
+        (
+            {"class_path": "oceanfill.models.unet.UNet", "init_args": {"inputs": 3}},
+            "inputs is 15 here, not 3",
+        ),
+        (
+            {"class_path": "oceanfill.models.recurrent.PixelFiller", "init_args": {"dates": 7}},
+            "dates is 5 here, not 7",
+        ),
         ({"class_path": "oceanfill.models.unett.UNet"}, "No module named 'oceanfill.models.unett'"),
         ({"class_path": "oceanfill.models.unet.Unet"}, "has no attribute 'Unet'"),
         ({"class_path": "oceanfill.models.unet.UNet", "init_args": {"depth": 3}}, "argument 'depth'"),
@@ -293,7 +301,7 @@ def test_a_domain_that_fits_a_patch_is_predicted_whole():
 
 def test_patches_without_sea_are_not_corrected():
     task, inputs = started(patch=16).eval(), batch(1, rows=8, columns=40)[0]
-    inputs[:, sea_channel(3)] = (torch.arange(40) >= 20).float()
+    inputs[:, find_sea_channel(3)] = (torch.arange(40) >= 20).float()
     with torch.no_grad():
         _, correction, factor = task.predict_step((inputs, torch.tensor([0])), 0)
     assert not correction[..., :12].any()  # the first of three patches alone

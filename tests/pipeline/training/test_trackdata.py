@@ -8,6 +8,7 @@ import torch
 from oceanfill.models.points import Corners, to_points
 from oceanfill.pipeline.io.gridding import make_grid
 from oceanfill.pipeline.io.tracks import read_tracks
+from oceanfill.pipeline.training.heldout import DataSettings
 from oceanfill.pipeline.training.tasks import Correction
 from oceanfill.pipeline.training.trackdata import TrackData
 from tracks import BOUNDS, mission, write_missions
@@ -27,7 +28,7 @@ def grid(tracks):
 
 
 def track_data(tracks, grid, **how):
-    return TrackData(tracks, grid, neighbours=16, **{"held_out": 0.2, "rehearsals": 2} | how)
+    return TrackData(tracks, grid, DataSettings(neighbours=16, **{"held_out": 0.2, "masked_copies": 2} | how))
 
 
 @pytest.fixture(scope="module")
@@ -66,18 +67,21 @@ def test_a_hidden_track_leaves_nothing_behind(data, tracks, grid):
     np.testing.assert_array_equal(again.points["held_out"], data.points["held_out"])
     for one, other in ((data.trial_guess, again.trial_guess), (data.trial_error, again.trial_error)):
         np.testing.assert_array_equal(one, other)
-    for one, other in zip(data.scenes, again.scenes, strict=True):
+    for one, other in zip(data.masked_inputs, again.masked_inputs, strict=True):
         assert torch.equal(one.anomaly, other.anomaly)
-    for one, other in zip(data.rehearsals, again.rehearsals, strict=True):
+    for one, other in zip(data.masked_targets, again.masked_targets, strict=True):
         assert torch.equal(one.residual, other.residual)
 
 
-def test_each_member_of_an_ensemble_goes_without_one_of_the_rehearsals(data):
-    members = data.members(3)
+def test_each_member_of_an_ensemble_goes_without_one_of_the_masked_copies(data):
+    members = data.make_members(3)
     for k, member in enumerate(members):
         assert member.seed == data.seed + k
-        assert (member.scenes, member.rehearsals) == ([data.scenes[1 - k % 2]], [data.rehearsals[1 - k % 2]])
-    assert len(data.scenes) == 2
+        assert (member.masked_inputs, member.masked_targets) == (
+            [data.masked_inputs[1 - k % 2]],
+            [data.masked_targets[1 - k % 2]],
+        )
+    assert len(data.masked_inputs) == 2
 
 
 def test_residuals_are_those_of_the_points(data):
@@ -95,12 +99,12 @@ def test_residuals_are_those_of_the_points(data):
     assert sum(parts) == len(truth)
 
 
-def test_rehearsals_drop_a_part_of_the_tracks_of_some_dates(data):
+def test_masked_copies_drop_a_part_of_the_tracks_of_some_dates(data):
     rng = np.random.default_rng(5)
-    lost = np.array([data._dropped(rng) for _ in range(200)])
+    lost = np.array([data.drop_tracks(rng) for _ in range(200)])
     assert not lost[:, data.points["held_out"]].any()
     free = ~data.points["held_out"]
-    assert lost[:, free].mean() == pytest.approx(data.hidden, abs=0.03)
+    assert lost[:, free].mean() == pytest.approx(data.settings.hidden, abs=0.03)
     for one in lost[:20]:
         gone = set(data.tracks.track[one])
         assert not gone & set(data.tracks.track[free & ~one]), "tracks as a whole"
@@ -120,7 +124,7 @@ def test_patches_hold_the_points_that_lie_in_them(data):
     assert cell[used].min() >= 0
     assert cell[used].max() < 36
     torch.testing.assert_close(share.sum(-1), weight)
-    known = torch.cat([held.residual for held in data.rehearsals])
+    known = torch.cat([held.residual for held in data.masked_targets])
     assert torch.isin(residual[used], known).all()
 
 
@@ -131,7 +135,7 @@ def replace_patch(data, size):
 
 def test_a_patch_and_the_whole_date_say_the_same_of_a_point(data):
     """The maps at a point do not depend on where the patch was cut."""
-    targets = data.rehearsals[0]
+    targets = data.masked_targets[0]
     rows, columns = data.grid.shape[1:]
     date = int(targets.date[0])
     maps = torch.randn(rows, columns)

@@ -7,7 +7,7 @@ import time
 import pytest
 import pytorch_lightning as pl
 import torch
-from oceanfill.pipeline.training.trainer import History, Saves, train_task
+from oceanfill.pipeline.training.trainer import History, Saves, TrainerSettings, train_task
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -44,42 +44,43 @@ def batches(steps=1, shuffle=False):
     return DataLoader(TensorDataset(torch.arange(float(steps))), 1, shuffle=shuffle)
 
 
+def train(task, *loaders, history=None, saves=None, **settings):
+    return train_task(task, *loaders, settings=TrainerSettings(**settings), history=history, saves=saves)
+
+
 @pytest.mark.parametrize(("monitor", "mode"), [("distance", "min"), ("nearness", "max")])
 def test_the_best_epoch_is_kept(monitor, mode):
     history = History()
-    task = train_task(Count(), batches(), batches(), epochs=6, monitor=monitor, mode=mode, history=history)
+    task = train(Count(), batches(), batches(), epochs=6, monitor=monitor, mode=mode, history=history)
     assert task.value.item() == 3
     assert [epoch["distance"] for epoch in history.epochs] == [2, 1, 0, 1, 2, 3]
     assert not task.training
 
 
 def test_without_a_value_to_choose_by_the_last_epoch_is_kept():
-    assert train_task(Count(), batches(2), epochs=3).value.item() == 6
+    assert train(Count(), batches(2), epochs=3).value.item() == 6
     history = History()
-    assert train_task(Count(), batches(), batches(), epochs=5, history=history).value.item() == 5
+    assert train(Count(), batches(), batches(), epochs=5, history=history).value.item() == 5
     assert [epoch["distance"] for epoch in history.epochs] == [2, 1, 0, 1, 2]
 
 
 def test_patience_ends_the_training_and_the_best_epoch_is_still_kept():
     history = History()
-    task = train_task(
-        Count(), batches(), batches(), epochs=50, monitor="distance", patience=2, history=history
-    )
+    task = train(Count(), batches(), batches(), epochs=50, monitor="distance", patience=2, history=history)
     assert len(history.epochs) == 5
     assert task.value.item() == 3
 
 
 def test_the_gradient_is_clipped():
-    assert train_task(Count(slope=100.0), batches(), epochs=3, clip=1.0).value.item() == pytest.approx(
-        3, abs=1e-3
-    )
+    assert train(Count(slope=100.0), batches(), epochs=3, clip=1.0).value.item() == pytest.approx(3, abs=1e-3)
 
 
 def test_weights_are_averaged_exponentially_and_validated_so():
     """With 1, 2, 3, 4 and a decay of a half: 1, 1.5, 2.25, 3.125."""
     history = History()
-    options = {"epochs": 4, "averaged_over": 2, "history": history}
-    task = train_task(Count(goal=10.0), batches(), batches(), monitor="distance", **options)
+    task = train(
+        Count(goal=10.0), batches(), batches(), epochs=4, averaged_over=2, monitor="distance", history=history
+    )
     assert task.value.item() == 3.125
     assert [10 - epoch["distance"] for epoch in history.epochs] == [1, 1.5, 2.25, 3.125]
 
@@ -88,13 +89,13 @@ def test_saves_are_of_the_epochs_asked_for_as_they_were():
     """Every third epoch from the second; averaging of weights does not touch them."""
     kept = []
     saves = Saves(lambda task: kept.append(task.value.item()), every=3, first=2)
-    train_task(Count(), batches(), batches(), epochs=9, monitor="distance", averaged_over=4, saves=saves)
+    train(Count(), batches(), batches(), epochs=9, monitor="distance", averaged_over=4, saves=saves)
     assert kept == [2, 5, 8]
 
 
 def test_the_same_seed_repeats_the_training_and_another_does_not():
     values = [
-        train_task(Noisy(), batches(20, shuffle=True), epochs=2, seed=seed).value.item() for seed in (4, 4, 5)
+        train(Noisy(), batches(20, shuffle=True), epochs=2, seed=seed).value.item() for seed in (4, 4, 5)
     ]
     assert values[0] == values[1]
     assert values[0] != values[2]
@@ -104,14 +105,14 @@ def test_random_numbers_go_on_as_if_nothing_had_been_trained():
     torch.manual_seed(7)
     expected = torch.rand(3)
     torch.manual_seed(7)
-    train_task(Noisy(), batches(5, shuffle=True), epochs=2, seed=1)
+    train(Noisy(), batches(5, shuffle=True), epochs=2, seed=1)
     assert torch.equal(torch.rand(3), expected)
 
 
 def test_the_time_allowed_ends_the_training():
     history = History()
     start = time.perf_counter()
-    train_task(Count(), batches(), epochs=1_000_000, time_budget=0.005, history=history)
+    train(Count(), batches(), epochs=1_000_000, time_budget=0.005, history=history)
     assert 0.3 <= time.perf_counter() - start < 10
     assert len(history.epochs) > 1
 
@@ -141,7 +142,7 @@ def test_a_job_scheduler_is_not_looked_at(tmp_path, monkeypatch, capfd, caplog, 
     monkeypatch.chdir(tmp_path)
     torch.save({"state_dict": {}}, "hpc_ckpt_1.ckpt")
     with caplog.at_level(logging.INFO):
-        task = train_task(Count(), batches(), batches(), epochs=4, monitor="distance")
+        task = train(Count(), batches(), batches(), epochs=4, monitor="distance")
     assert task.value.item() == 3
     assert [record.name for record in caplog.records] == ["oceanfill.pipeline.training.trainer"]
     assert "".join(capfd.readouterr()) == ""
@@ -151,7 +152,7 @@ def test_a_job_scheduler_is_not_looked_at(tmp_path, monkeypatch, capfd, caplog, 
 def test_it_is_quiet_but_for_a_line_in_the_log(capfd, caplog):
     level = logging.getLogger("pytorch_lightning").level
     with caplog.at_level(logging.INFO, "oceanfill"):
-        train_task(Count(), batches(), batches(), epochs=4, monitor="distance")
+        train(Count(), batches(), batches(), epochs=4, monitor="distance")
     assert [record.getMessage() for record in caplog.records if record.name.startswith("oceanfill")] == [
         "trained 4 epochs; best epoch 3, distance 0.000"
     ]

@@ -24,7 +24,7 @@ from oceanfill.pipeline.experiments.dincae.experiment import DincaeOptions, run_
 from oceanfill.pipeline.experiments.dincae.tasks import Reconstruction, RunningMixture
 from oceanfill.pipeline.holdout.splits import hold_out
 from oceanfill.pipeline.io.field import open_field
-from oceanfill.pipeline.training.firstguess import anomaly_spread
+from oceanfill.pipeline.training.firstguess import measure_spread
 from shipped import run_shipped
 
 torch.set_num_threads(1)
@@ -102,7 +102,7 @@ def test_jitter_is_on_all_that_is_seen_and_on_nothing_else(small):
 def test_a_series_is_in_deviations_of_the_anomalies():
     field = cloudy_field(dates=8)
     field.error_variance[0] = 0.04
-    made, deviation = normalise_field(field, 2.0), anomaly_spread(field)
+    made, deviation = normalise_field(field, 2.0), measure_spread(field)
     seen = field.observed
     np.testing.assert_allclose(
         made.anomaly[seen], ((field.values - pixel_means(field)) / deviation)[seen], rtol=1e-4, atol=1e-5

@@ -10,11 +10,11 @@ import torch
 from fields import eddies, seen_by_radars
 from oceanfill.pipeline.errors import InputError
 from oceanfill.pipeline.io.radials import open_radials
-from oceanfill.pipeline.training.vector_scenes import (
+from oceanfill.pipeline.training.vector_data import (
     VectorDates,
     count_channels,
+    make_regular_grid,
     make_vector_inputs,
-    regular_grid,
     remove_divergence,
 )
 
@@ -81,7 +81,7 @@ def test_dates_with_nothing_to_learn_are_left_out():
 
 
 def test_the_flow_of_a_stream_function_stays_and_the_rest_goes():
-    grid = regular_grid(RADIALS)
+    grid = make_regular_grid(RADIALS)
     rng = np.random.default_rng(0)
     psi = torch.from_numpy(rng.standard_normal((5, 18, 20)).cumsum(1).cumsum(2)).float()
     flow = grid.compute_flow(psi * grid.row_spacing)
@@ -100,7 +100,7 @@ def test_the_flow_of_a_stream_function_stays_and_the_rest_goes():
 
 
 def test_the_nearest_flow_is_near_where_the_guess_is_sure():
-    grid = regular_grid(RADIALS)
+    grid = make_regular_grid(RADIALS)
     current = guess()
     current[2:4], current[4] = 1.0, 0.0
     current[2:4, :, 5:9, 5:9] = 1e-4
@@ -114,4 +114,4 @@ def test_a_grid_that_is_not_regular_has_no_stream_function():
     first = RADIALS.stations[0]
     bent = replace(RADIALS, stations=(replace(first, lat=first.lat + 0.01 * first.lon),))
     with pytest.raises(InputError, match="not regular in degrees"):
-        regular_grid(bent)
+        make_regular_grid(bent)
