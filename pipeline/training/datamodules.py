@@ -36,12 +36,8 @@ class DataModule(pl.LightningDataModule):
 
     def __init__(self, source: Sources, data: GapData | RadialData) -> None:
         super().__init__()
-        self.source, self.data = source, data
-
-    @property
-    def name(self) -> str:
-        """The input, as an error calls it."""
-        return self.source if isinstance(self.source, str) else ", ".join(self.source)
+        self.name = source if isinstance(source, str) else ", ".join(source)  # in errors
+        self.data = data
 
     def setup(self, stage: str) -> None:
         """Prepare a stage of Lightning's trainer."""

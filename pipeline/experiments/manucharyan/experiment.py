@@ -215,7 +215,8 @@ def ignore_place_and_season(task: Correction) -> None:
 def _train(
     training: Sequence[NetworkInputs], validation: NetworkInputs, options: TurbulenceOptions
 ) -> Correction:
-    task = build_with_seed(partial(Correction, options.network, WINDOW, options.learning_rate), options.seed)
+    network: Any = options.network  # plain data, as in a configuration
+    task = build_with_seed(partial(Correction, network, WINDOW, options.learning_rate), options.seed)
     days = max(inputs.anomaly.shape[1] for inputs in (*training, validation))
     static = make_static_features(options.cells, days)
     patches = Patches(list(training), static, WINDOW, options.cells, flipped=0.0, seed=options.seed)
