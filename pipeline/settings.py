@@ -65,12 +65,9 @@ class Resources:
 
 
 @dataclass(frozen=True)
-class TrackGrid:
-    """The grid that along-track points are mapped on, and the mission that is kept for validation."""
+class TrackOptions:
+    """The sea of along-track points, and the mission that is kept for validation."""
 
-    grid: float | Sequence[float] | None = None  # degrees, or those of latitude and longitude
-    bounds: Sequence[float] | None = None  # lat0, lat1, lon0, lon1 of the first and last centres
-    time_step: float = 1.0  # days
     mask: str | None = None  # a file with a sea mask on any grid
     hold_out_mission: str | None = None
 
@@ -101,7 +98,7 @@ class FillSettings:
     training: Training = Training()
     eofs: EofFiles = EofFiles()
     resources: Resources = Resources()
-    tracks: TrackGrid = TrackGrid()
+    tracks: TrackOptions = TrackOptions()
     currents: Currents = Currents()
     holdout: bool = True
     analysis_everywhere: bool = False
@@ -147,7 +144,7 @@ _PARTS: dict[str, Any] = {
     "training": Training,
     "eofs": EofFiles,
     "resources": Resources,
-    "tracks": TrackGrid,
+    "tracks": TrackOptions,
     "currents": Currents,
 }
 

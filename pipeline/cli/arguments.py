@@ -8,7 +8,7 @@ from typing import Any
 
 from ..jobs.methods import find_methods
 from ..settings import FLOWS
-from .options import HOLDOUTS, add_opening, add_training, add_workers, degrees, levels, positive, region
+from .options import HOLDOUTS, add_opening, add_training, add_workers, levels, positive
 
 LIGHTNING = {
     "fit": "train a network from a configuration",
@@ -144,18 +144,6 @@ def _add_fill(commands: Any) -> None:
         "--no-holdout", action="store_true", help="use every value for the filling; there is no score then"
     )
     tracks = fill.add_argument_group("along-track files (altimeters, any points)")
-    tracks.add_argument(
-        "--grid",
-        type=degrees,
-        metavar="STEP[,STEP]",
-        help="spacing of the grid in degrees, one number or latitude,longitude",
-    )
-    tracks.add_argument(
-        "--bounds", type=region, metavar="LAT0,LAT1,LON0,LON1", help="first and last cell centres of the grid"
-    )
-    tracks.add_argument(
-        "--time-step", type=positive(float), metavar="DAYS", help="days from one map to the next (default: 1)"
-    )
     tracks.add_argument(
         "--mask", metavar="FILE", help="file with a sea mask on any grid (default: a coarse coastline)"
     )

@@ -42,6 +42,7 @@ class _Outline:
     mask_origin: str
     units: str
     oddities: tuple[str, ...]
+    treatment: tuple[str, ...] = ()
 
 
 def describe(inputs: Inputs, opening: Opening | None = None, **options: Any) -> Group:
@@ -80,6 +81,8 @@ def describe(inputs: Inputs, opening: Opening | None = None, **options: Any) -> 
         shown.append(_tabulate_facts(outline))
         if outline.dates.size and outline.sea.any():
             shown.append(_tabulate_missing(outline))
+        if outline.treatment:
+            shown.append(make_list("Treatment", outline.treatment))
         shown.append(make_list("Oddities", outline.oddities))
     if refusal is not None:
         shown.append(make_list("Cannot be filled", (str(refusal),), style="bold red"))
@@ -98,6 +101,7 @@ def _outline_field(field: Field, layout: Layout) -> _Outline:
         mask_origin=field.mask_origin,
         units=str(field.source.attrs.get("units", "")),
         oddities=field.oddities,
+        treatment=field.treatment,
     )
 
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from ..io.opening import MERGES
+
+_NEGATIVE = ("--region", "--bounds", "--missing-value", "--bounds-of-values", "--level")
 HOLDOUTS = {
     "clouds": "cloud masks of other dates (the default)",
     "tracks": "whole tracks or swaths",
@@ -53,6 +56,77 @@ def add_opening(command: argparse.ArgumentParser, prepared: bool = False) -> Non
         "of dates "
         "(default: 0.05)",
     )
+    _add_values(command)
+    _add_grid(command)
+
+
+def _add_values(command: argparse.ArgumentParser) -> None:
+    values = command.add_argument_group("quality and missing values")
+    values.add_argument(
+        "--quality",
+        metavar="RULE",
+        help="values to keep by their flags, as 'quality_level>=3' or none (default: the provider's advice, "
+        "which `oceanfill info` shows)",
+    )
+    values.add_argument(
+        "--sses",
+        action="store_true",
+        default=None,
+        help="subtract the sensor-specific bias of GHRSST files and use their standard deviation as "
+        "observation error",
+    )
+    values.add_argument(
+        "--missing-value",
+        type=numbers,
+        metavar="VALUE[,VALUE]",
+        help="values that stand for missing ones and are not declared as such",
+    )
+    values.add_argument(
+        "--ignore-valid-range",
+        action="store_true",
+        default=None,
+        help="keep values outside the valid range of the file",
+    )
+    values.add_argument(
+        "--bounds-of-values",
+        type=numbers,
+        metavar="LEAST,GREATEST",
+        help="range of a bounded quantity, as 0,100 for percentages; the filled values stay inside",
+    )
+
+
+def _add_grid(command: argparse.ArgumentParser) -> None:
+    grid = command.add_argument_group("dates and grid")
+    grid.add_argument(
+        "--merge",
+        choices=MERGES,
+        metavar="HOW",
+        help="what to make of several maps of one date: mean (weighted by their observation errors; the "
+        "default), last, first or refuse",
+    )
+    grid.add_argument(
+        "--time-step",
+        type=step,
+        metavar="DAYS",
+        help="days from one map to the next, or none for the dates of the input alone (default: the input's "
+        "own regular step; 1 for points and swaths)",
+    )
+    grid.add_argument("--group", metavar="NAME", help="group of an HDF5 file that holds the variable")
+    grid.add_argument("--level", type=float, metavar="LEVEL", help="depth or level to fill")
+    grid.add_argument(
+        "--grid",
+        type=degrees,
+        metavar="STEP[,STEP]",
+        help="spacing in degrees of the grid for points and swaths, or to regrid a field to; one number or "
+        "latitude,longitude",
+    )
+    grid.add_argument(
+        "--bounds",
+        type=region,
+        metavar="LAT0,LAT1,LON0,LON1",
+        help="first and last cell centres of that grid",
+    )
+    grid.add_argument("--like", metavar="FILE", help="regrid the field to the grid of this file")
 
 
 def add_workers(command: argparse.ArgumentParser) -> Any:
@@ -116,6 +190,17 @@ def levels(text: str) -> tuple[int, ...]:
         raise argparse.ArgumentTypeError(f"{text!r} is not a list of whole percents, as 50,90") from error
 
 
+def numbers(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of numbers, as 0,100") from error
+
+
+def step(text: str) -> float | str:
+    return text if text == "none" else float(positive(float)(text))
+
+
 def degrees(text: str) -> tuple[float, ...]:
     parts = tuple(positive(float)(part) for part in text.split(","))
     if len(parts) > 2:
@@ -140,7 +225,13 @@ def with_negative_regions(words: list[str]) -> list[str]:
     """Join options and values such as ``--region -10,...``, which argparse takes for two options."""
     joined: list[str] = []
     for word in words:
-        if joined and joined[-1] in ("--region", "--bounds"):
+        if joined and joined[-1] in (
+            "--region",
+            "--bounds",
+            "--missing-value",
+            "--bounds-of-values",
+            "--level",
+        ):
             joined[-1] += f"={word}"
         else:
             joined.append(word)

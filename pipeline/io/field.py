@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from dataclasses import field as dataclass_field
@@ -56,7 +57,8 @@ class Field:
     lon: NDArray[np.float64]  # (lat, lon) degrees east, without a jump inside the domain
     source: xr.DataArray  # the variable as opened, in its own order of dimensions
     transform: str = "none"  # or "log"
-    oddities: tuple[str, ...] = dataclass_field(default=())
+    oddities: tuple[str, ...] = ()
+    treatment: tuple[str, ...] = ()  # what was done to the values of the input, in words
     dims: tuple[str, str, str] = ("time", "lat", "lon")  # source.transpose(*dims) is aligned with values
     mask_origin: str = ""  # which variable the mask comes from and how it was read, or how it was derived
     dataset_attrs: dict[Hashable, Any] = dataclass_field(default_factory=dict)  # global, of the input
@@ -190,11 +192,27 @@ def build_field(parts: Sequence[Part], layout: Layout, mask_name: str | None, op
         mask_origin=mask_origin,
         dataset_attrs=dict(data.attrs),
         inputs=tuple(Path(part.file).name for part in parts),
+        treatment=describe_treatment(parts, int(seen.sum())),
     )
     oddities += describe_mask_oddities(never_observed=int(np.count_nonzero(field.never_observed)))
     if field.observed[:, sea].all():
         oddities.append("nothing is missing: there is nothing to fill")
     return replace(field, oddities=tuple(oddities))
+
+
+def describe_treatment(parts: Sequence[Part], left: int) -> tuple[str, ...]:
+    """Return in words what was done to the values of the parts, of which ``left`` remain.
+
+    The counts of values taken as missing are added up over the parts.
+    """
+    lost: Counter[str] = Counter()
+    for part in parts:
+        lost.update(part.lost)
+    total = left + sum(lost.values())
+    taken = [
+        f"{why}: {count} ({100 * count / total:.1f}% of the values)" for why, count in lost.items() if count
+    ]
+    return (*dict.fromkeys(text for part in parts for text in part.treatment), *taken)
 
 
 def describe_mask_oddities(outside: int = 0, never_observed: int = 0) -> list[str]:

@@ -15,6 +15,7 @@ from .dates import Period, parse_period
 Region = Sequence[float]  # lat0, lat1, lon0, lon1 in degrees
 
 TRANSFORMS = ("none", "log")
+MERGES = ("mean", "last", "first", "refuse")
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,19 @@ class Opening:
     natural logarithms. ``minimum_coverage`` is the fraction of the dates on which a pixel must be observed to
     count as sea, where the input has no mask.
 
+    ``quality`` says which values are kept by their flags: None follows the rules of the known providers,
+    "none" keeps all, and an expression such as "quality_level>=3" replaces the rules. ``sses`` subtracts the
+    sensor-specific bias of GHRSST files and takes their standard deviation as observation error.
+    ``missing_value`` lists values that stand for missing ones, ``ignore_valid_range`` keeps values outside
+    the valid range. ``bounds_of_values`` are the least and the greatest value that the quantity can have.
+
+    ``merge`` says what becomes of maps of the same date: their "mean" (weighted by observation errors), the
+    "last", the "first", or "refuse". ``time_step`` is the step in days of the dates that are filled, "none"
+    for the input's own dates; None is the input's own regular step. ``group`` is a group of an HDF5 file,
+    ``level`` the depth or level that is taken. ``grid`` (degrees, or those of latitude and longitude) and
+    ``bounds`` (lat0, lat1, lon0, lon1 of the first and last centres) are the grid of points and swaths, and
+    the one that a field is regridded to; ``like`` is a file with that grid instead.
+
     Raises `InputError` for options that make no sense for any input.
     """
 
@@ -39,6 +53,18 @@ class Opening:
     period: Period | None = None
     transform: str = "none"
     minimum_coverage: float = 0.05
+    quality: str | None = None
+    sses: bool = False
+    missing_value: Sequence[float] = ()
+    ignore_valid_range: bool = False
+    bounds_of_values: Sequence[float] | None = None
+    merge: str = "mean"
+    time_step: float | str | None = None
+    group: str | None = None
+    level: float | None = None
+    grid: float | Sequence[float] | None = None
+    bounds: Region | None = None
+    like: str | None = None
 
     def __post_init__(self) -> None:
         error, region, coverage = self.observation_error, self.region, self.minimum_coverage
@@ -56,11 +82,24 @@ class Opening:
             )
         if self.period is not None:
             parse_period(self.period)
+        if self.merge not in MERGES:
+            raise InputError(f"dates cannot be merged by {self.merge!r}; choose {', '.join(MERGES)}")
+        step = self.time_step
+        if not (step is None or step == "none" or (isinstance(step, int | float) and 0 < step < np.inf)):
+            raise InputError(f"the time step {step!r} is not a number of days; give one, or none")
+        limits = self.bounds_of_values
+        if limits is not None and not (len(limits) == 2 and limits[0] < limits[1]):
+            raise InputError(f"the bounds of values {limits} are not least,greatest; give them as 0,100")
 
     def given(self) -> dict[str, Any]:
         """Return the options that differ from their defaults."""
         values = {part.name: (getattr(self, part.name), part.default) for part in fields(self)}
         return {name: value for name, (value, default) in values.items() if value != default}
+
+    @property
+    def track_step(self) -> float:
+        """The time step in days of maps of points and swaths."""
+        return 1.0 if self.time_step is None or isinstance(self.time_step, str) else self.time_step
 
     @property
     def names(self) -> tuple[str | None, str | None]:

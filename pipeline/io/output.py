@@ -276,6 +276,8 @@ def _make_global_attributes(field: Field, data: xr.Dataset, attributes: Mapping[
         "sea_mask": field.mask_origin,
         "transform": field.transform,
     }
+    if field.treatment:
+        attrs["input_treatment"] = "; ".join(field.treatment)
     attrs["history"] += f"{now}: {attributes.get('command', program)}"
     return attrs | {key: _make_storable(value) for key, value in attributes.items()}
 

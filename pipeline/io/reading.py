@@ -5,9 +5,9 @@ from __future__ import annotations
 import glob
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from importlib.resources import files
 from pathlib import Path
@@ -38,6 +38,8 @@ class Part:
     file: str
     data: xr.Dataset  # cut to region and period, in memory
     dates: pd.Index  # of the whole file
+    lost: Mapping[str, int] = field(default_factory=dict)  # values taken as missing, by reason
+    treatment: tuple[str, ...] = ()  # what else was done to the values, in words
 
 
 def find_sample(path: str | os.PathLike[str]) -> str:

@@ -27,7 +27,7 @@ from ..holdout import spectra
 from ..io.opening import Opening
 from ..io.writing import check_writable, write_dataset
 from ..progress import progress
-from ..settings import FillSettings, TrackGrid
+from ..settings import FillSettings
 from .challenge_files import Points, find_file, join_points, read_mean_topography, read_points, read_reference
 from .methods import find_method, find_methods
 from .tracks import fill_tracks
@@ -233,8 +233,8 @@ def challenge(
         else:
             filled = fill_tracks(
                 make_track_dataset(task.read_observations(chosen), task.noon),
-                Opening(),
-                replace(settings, method=method, tracks=TrackGrid(grid=step, bounds=_AROUND)),
+                Opening(grid=step, bounds=_AROUND),
+                replace(settings, method=method),
             )
             maps = filled["ssh_analysis"].rename(latitude="lat", longitude="lon").reindex(time=task.dates)
             if find_method(method).trains and filled.attrs["delivered"] != method:

@@ -14,7 +14,7 @@ from .methods import Method
 _OF_TRAINING = ("window", "epochs", "time_budget", "checkpoint", "save_checkpoint", "saves", "ensemble")
 _NOT_WITH_A_CHECKPOINT = ("epochs", "time_budget", "saves", "ensemble")
 _OF_EOFS = ("cv_points", "save_eofs")
-_OF_TRACKS = ("grid", "bounds", "time_step", "mask", "hold_out_mission")
+_OF_TRACKS = ("bounds", "mask", "hold_out_mission")
 _NOT_OF_TRACKS = ("region", "transform", "minimum_coverage", "memory", "cache")
 _NOT_OF_RADIALS = (
     *("transform", "memory", "n_workers", "cluster", "cache", "samples", "analysis_everywhere"),
@@ -48,7 +48,7 @@ def check_settings(method: Method, settings: FillSettings, opening: Opening, kin
         raise InputError("--flow is for radial velocities; give --radial-direction too, or leave it out")
     if kind == "tracks":
         _refuse(given, _NOT_OF_TRACKS, "the input holds points along tracks, not a field")
-        if settings.tracks.grid is None or settings.tracks.bounds is None:
+        if opening.grid is None or opening.bounds is None:
             raise InputError(
                 "the input holds points along tracks; give the grid to map them on, as --grid 0.25 "
                 "--bounds 30,46,-6,37 (oceanfill info shows where the points are)"

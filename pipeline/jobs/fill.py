@@ -126,6 +126,10 @@ class _Job:
                 100 * (~field.observed[:, field.sea]).mean(),
                 f"{self.method.name} on {where}" if number < len(fields) else "input only",
             )
+            for text in field.treatment:
+                _log.info("%s: %s", field.name, text)
+            for text in field.oddities:
+                _log.warning("%s: %s", field.name, text)
         names = {"others": [field.name for field in fields[1:]] or None}
         names |= {"auxiliary": [field.name for field in helpers] or None}
         found = self.provenance(self.opening, **names)

@@ -31,17 +31,17 @@ def fill_tracks(
     report: Report = lambda rows: None,
     attributes: Mapping[str, Any] | None = None,
 ) -> xr.Dataset:
-    """Map along-track values on the grid of the settings' `TrackGrid`.
+    """Map along-track values on the grid of the opening.
 
     Whole tracks are held out, and the score is taken at their points. The points of the mission that is held
     out are used for nothing but a score of the delivered maps, in the attributes ``mission_rmse`` and so on.
     Returns and raises as `fill`.
     """
     asked, where = settings.tracks, settings.resources
-    assert asked.grid is not None and asked.bounds is not None  # noqa: PT018 - `check_settings` came before
+    assert opening.grid is not None and opening.bounds is not None  # noqa: PT018 - `check_settings` came before
     method, device = find_method(settings.method), choose_device(settings.device)
     tracks = read_tracks(
-        source, opening, region=asked.bounds, cluster=where.cluster, n_workers=where.n_workers
+        source, opening, region=opening.bounds, cluster=where.cluster, n_workers=where.n_workers
     )
     mission = asked.hold_out_mission
     apart = np.zeros(len(tracks), bool) if mission is None else tracks.of(mission)
@@ -50,9 +50,9 @@ def fill_tracks(
     kept = tracks.at(~apart)
     grid = make_grid(
         kept,
-        asked.grid,
-        asked.bounds,
-        step=asked.time_step,
+        opening.grid,
+        opening.bounds,
+        step=opening.track_step,
         mask=asked.mask,
         mask_variable=opening.mask_variable,
     )
