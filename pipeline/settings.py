@@ -14,6 +14,7 @@ LOSSES = {
 }
 FIRST_GUESSES = ("oi", "none")
 DEVICES = ("auto", "cpu", "cuda")
+PACKS = ("auto", "none")
 FLOWS = {
     "free": "u and v are corrected independently (the default)",
     "low-divergence": "divergence is penalised in training",
@@ -73,6 +74,20 @@ class TrackOptions:
 
 
 @dataclass(frozen=True)
+class Packing:
+    """How the values of the output are stored."""
+
+    pack: str = "auto"  # as in the input where the filled values fit; or "none": not as packed integers
+    complevel: int = 4  # of the compression
+
+    def __post_init__(self) -> None:
+        if self.pack not in PACKS:
+            raise InputError(f"there is no packing {self.pack!r}; choose one of {', '.join(PACKS)}")
+        if self.complevel not in range(10):
+            raise InputError(f"the compression level {self.complevel} is not between 0 and 9; choose another")
+
+
+@dataclass(frozen=True)
 class Currents:
     """What turns radial velocities into a current."""
 
@@ -100,6 +115,7 @@ class FillSettings:
     resources: Resources = Resources()
     tracks: TrackOptions = TrackOptions()
     currents: Currents = Currents()
+    packing: Packing = Packing()
     holdout: bool = True
     analysis_everywhere: bool = False
     intervals: Sequence[int] = ()
@@ -146,6 +162,7 @@ _PARTS: dict[str, Any] = {
     "resources": Resources,
     "tracks": TrackOptions,
     "currents": Currents,
+    "packing": Packing,
 }
 
 

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import psutil
 import torch
+import xarray as xr
 from numpy.typing import NDArray
 
 from ..classical.baselines import tabulate_spatial_structure, tabulate_temporal_structure
@@ -31,16 +32,17 @@ from ..io.coordinates import list_names
 from ..io.dates import days_since_first
 from ..io.field import Field, RecordStatistics, grid_spacing
 from ..io.opening import Opening
-from ..io.output import describe_run, to_dataset
+from ..io.output import describe_run, measure_spans, to_dataset
+from ..io.storage import Span, is_packed
 from ..io.workers import start_workers
 from ..io.writing import check_writable, replace_atomically, resume_store
 from ..progress import progress
 from ..records.blocks import BASE, Block, Box, cut_blocks
-from ..records.filled import create_store, write_attributes, write_block
+from ..records.filled import create_store, encode_store, write_attributes, write_block
 from ..records.prepare import prepare
 from ..records.record import Record, read_digest
 from ..records.subset import LEARNING, select_subset
-from ..settings import HELD_OUT, FillSettings, choose_device
+from ..settings import HELD_OUT, FillSettings, Packing, choose_device
 from ..training.data import GapData
 from ..training.features import StaticFeatures, make_static_features
 from ..training.firstguess import Guess, PixelMeans, measure_spread
@@ -60,7 +62,7 @@ _LENGTHS = 2  # of the covariance's shortest component, in the margin of a block
 _LEAST_REACH, _USUAL_REACH, _MOST_REACH = 12, 36, 96  # cells in the margin
 _YEAR = 365  # days
 _COPY = "copy"  # name of the method for a record without gaps
-_LEARNED, _NETWORK = "learned.json", "network.ckpt"  # next to the unfinished store
+_LEARNED, _NETWORK, _DONE = "learned.json", "network.ckpt", "done"  # next to the unfinished store
 _OF_FIELD = ("error_variable", "observation_error", "transform")  # what `prepare` leaves to the filling
 
 
@@ -203,9 +205,13 @@ def fill_record(
     }
     sizes = record.layout.variable, *record.shape
     _log.info("%s: %d dates of %d x %d pixels; %s on %s", *sizes, method.name, device)
-    with resume_store(
-        output, plan, partial(create_store, record=record, settings=settings, attributes=found)
-    ) as store:
+    create = partial(create_store, record=record, settings=settings, attributes=found)
+
+    def finish(store: Path) -> xr.Dataset:
+        return encode_store(store, record, _read_spans(store.parent / _DONE), settings.packing)
+
+    encoded = is_packed(record.storage) or Path(output).suffix == ".nc"
+    with resume_store(output, plan, create, finish if encoded else None) as store:
         held = store.parent / _LEARNED
         if not held.exists():
             subset = training_subset or select_subset(record, memory, whole_maps=method.whole_maps)
@@ -222,7 +228,7 @@ def fill_record(
         n_workers = resources.n_workers
         threads = max(1, torch.get_num_threads() // n_workers) if n_workers > 1 else None
         job = Job(record, learned, chosen, settings, store, device, threads)
-        marks = store.parent / "done"
+        marks = store.parent / _DONE
         marks.mkdir(exist_ok=True)
         blocks = cut(learned.reach)
         left = [(k, block) for k, block in enumerate(blocks) if not (marks / str(k)).exists()]
@@ -232,8 +238,9 @@ def fill_record(
             progress("filling", len(blocks), settings.quiet) as advance,
         ):
             advance(len(blocks) - len(left))
-            for k in run(partial(_fill_block, job), left):
-                (marks / str(k)).touch()
+            for k, spans in run(partial(_fill_block, job), left):
+                with replace_atomically(marks / str(k)) as temporary:
+                    temporary.write_text(json.dumps({name: asdict(span) for name, span in spans.items()}))
                 advance(1)
         write_attributes(store, record, learned.attributes)
 
@@ -297,15 +304,24 @@ def _find_reach(candidate: Candidate, method: Method, guess: Guess | None, subse
     return int(np.clip(_LENGTHS * length / min(grid_spacing(subset)[1:]), _USUAL_REACH, _MOST_REACH))
 
 
-def _fill_block(job: Job, numbered: tuple[int, Block]) -> int:
-    """Fill a block, write it, and return its number."""
+def _read_spans(marks: Path) -> dict[str, Span]:
+    """Return the span of each variable over all blocks."""
+    spans: dict[str, Span] = {}
+    for mark in marks.iterdir():
+        for name, span in json.loads(mark.read_text()).items():
+            spans[name] = spans.get(name, Span()).join(Span(**span))
+    return spans
+
+
+def _fill_block(job: Job, numbered: tuple[int, Block]) -> tuple[int, dict[str, Span]]:
+    """Fill a block, write it, and return its number and the spans of its variables."""
     number, (core, padded) = numbered
     record, learned, settings = job.record, job.learned, job.settings
     if job.threads is not None:
         torch.set_num_threads(job.threads)
     observed = record.coverage > 0
     if not (observed | record.sea)[core.rows, core.columns].any():
-        return number  # land: the store is empty there
+        return number, {}  # land: the store is empty there
     statistics = RecordStatistics(**learned.statistics)
     field = replace(record.read_field(*padded), statistics=statistics)
     mean, error = _estimate(job, field, padded)
@@ -318,9 +334,10 @@ def _fill_block(job: Job, numbered: tuple[int, Block]) -> int:
         error[own],
         intervals=learned.scale.calibration.half_widths_of(settings.intervals),
         analysis_everywhere=settings.analysis_everywhere,
+        packing=Packing(pack="none"),
     )
     write_block(job.store, filled.transpose(*part.dims), core)
-    return number
+    return number, measure_spans(part, filled, settings.analysis_everywhere)
 
 
 def _estimate(job: Job, field: Field, padded: Box) -> tuple[Floats, Floats]:

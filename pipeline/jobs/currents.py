@@ -275,6 +275,7 @@ def _dataset(
     data["uv_covariance"] = data.u.copy(
         data=xr.Variable(first.dims, current[4]).transpose(*data.u.dims).to_numpy()
     )
+    data.uv_covariance.encoding = dict(data.u_error.encoding)
     data.uv_covariance.attrs = {
         "units": f"({units})2",
         "long_name": "covariance of the errors of u and v",

@@ -52,6 +52,7 @@ def deliver(
             intervals=calibration.half_widths_of(settings.intervals),
             analysis_everywhere=settings.analysis_everywhere,
             attributes=found,
+            packing=settings.packing,
         )
         if settings.samples:
             dataset = add_samples(dataset, part, (mean, error), calibration, settings.samples)

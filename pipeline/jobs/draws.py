@@ -21,6 +21,7 @@ from ..classical.optimal_interpolation import fit_covariance
 from ..classical.random_fields import simulate_errors
 from ..holdout.calibration import LEVELS, Calibration
 from ..io.field import Field
+from ..io.storage import find_limits, is_packed
 from ..training.heldout import HeldOut
 
 Floats = NDArray[np.float32]
@@ -97,9 +98,11 @@ def add_samples(
     how: dict[str, Any] = {"seed": part.seed, "device": part.device, "at_once": at_once}
     draws = draw_fields(field, kriging, estimate, calibration, n_samples, **how)
     analysis = dataset[f"{field.name}_analysis"]
-    made = xr.Variable(
-        ("sample", *field.dims), da.exp(draws) if field.transform == "log" else draws, analysis.attrs
-    )
+    draws = da.exp(draws) if field.transform == "log" else draws
+    if is_packed(analysis.encoding):
+        # Draws are made when they are written, and a value beyond the packing would be stored as another one.
+        draws = draws.clip(*find_limits(analysis.encoding))
+    made = xr.Variable(("sample", *field.dims), draws, analysis.attrs)
     made.attrs["long_name"] = f"draws of {dataset[field.name].attrs['long_name']}"
     made.attrs["comment"] = "Observed values are kept; elsewhere all draws are equally likely."
     del made.attrs["ancillary_variables"]

@@ -215,6 +215,7 @@ def _copy(field: Field, settings: FillSettings, attributes: dict[str, Any]) -> x
         np.sqrt(field.error_variance),
         intervals=Calibration().half_widths_of(settings.intervals),
         attributes=attributes,
+        packing=settings.packing,
     )
 
 

@@ -9,11 +9,13 @@ from typing import Any
 import dask.array
 import numpy as np
 import xarray as xr
+from zarr.codecs import BloscCodec
 
 from ..holdout.calibration import Calibration
 from ..io.dates import days_since_first
 from ..io.output import describe_time_coverage, summarise_field, to_dataset
-from ..settings import FillSettings
+from ..io.storage import Span, encode_filled, is_packed
+from ..settings import FillSettings, Packing
 from .blocks import Box
 from .record import Record
 
@@ -29,6 +31,7 @@ def create_store(store: Path, record: Record, settings: FillSettings, attributes
         intervals=Calibration().half_widths_of(settings.intervals),
         analysis_everywhere=settings.analysis_everywhere,
         attributes=attributes,
+        packing=Packing(pack="none"),
     )
     template = xr.Dataset(attrs=example.attrs)
     time = record.dataset[record.layout.time]
@@ -37,13 +40,31 @@ def create_store(store: Path, record: Record, settings: FillSettings, attributes
         template = template.assign_coords({name: kept.variable})
         template[name].attrs = array.attrs
     template[record.layout.time].encoding = {**time.encoding, "chunks": None}
+    codec = BloscCodec(cname="zlib", clevel=settings.packing.complevel, shuffle="shuffle")
+    real = np.nan if is_packed(record.storage) else record.storage["_FillValue"]
     encoding: dict[Any, Any] = {}
     for name, array in example.data_vars.items():
-        fill = np.float32(np.nan) if array.dtype.kind == "f" else np.int8(0)
+        fill = array.dtype.type(np.nan if array.dtype.kind == "f" else 0)
         whole = dask.array.full(record.shape, fill, chunks=record.chunks)
         template[name] = xr.Variable(field.dims, whole, array.attrs)
-        encoding[name] = {"chunks": record.chunks, "_FillValue": fill if array.dtype.kind == "f" else None}
+        held = None if array.dtype.kind != "f" else fill if str(name).endswith("_error") else real
+        encoding[name] = {"chunks": record.chunks, "_FillValue": held, "compressors": codec}
     template.to_zarr(store, mode="w", compute=False, consolidated=False, encoding=encoding)
+
+
+def encode_store(store: Path, record: Record, spans: Mapping[str, Span], packing: Packing) -> xr.Dataset:
+    """Return the complete store, lazily, with the encodings of the output (`storage.encode_filled`)."""
+    name, time = record.layout.variable, record.layout.t
+    data = xr.open_zarr(store, consolidated=False, decode_times=False)
+    parts = [name, *(f"{name}_{part}" for part in ("analysis", "error", "source"))]
+    data = data[[*parts, *sorted(set(map(str, data.data_vars)) - set(parts))]]  # a store has no order
+    flags = data[f"{name}_source"]
+    # CF 3.5: of the variable's type, which JSON does not keep.
+    flags.attrs["flag_values"] = np.asarray(flags.attrs["flag_values"], flags.dtype)
+    encode_filled(data, name, time, record.storage, spans, packing)
+    for array in data.data_vars.values():
+        array.encoding["chunksizes"] = (1, *record.chunks[1:])
+    return data
 
 
 def write_block(store: Path, filled: xr.Dataset, core: Box) -> None:

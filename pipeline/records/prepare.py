@@ -28,18 +28,19 @@ from ..io.dates import format_dates
 from ..io.opening import Opening, make_opening
 from ..io.reading import Inputs, combine_parts, list_inputs, open_input, read_part
 from ..io.seamask import find_mask, sea_from_coverage, sea_from_mask
+from ..io.storage import Storage, find_storage, needs_double, write_storage
 from ..io.workers import Mapper, start_workers
 from ..io.writing import check_writable, replace_atomically, resume_store
 from ..progress import progress
 from .blocks import CELLS, DATES
-from .record import PREPARED, read_digest
+from .record import PREPARED, STORAGE, read_digest
 from .statistics import Statistics
 from .survey import FileSurvey, survey_files
 
 _SAVED_EVERY = 5.0  # seconds between two states that a killed run resumes from
 _SAVING = 0.05  # fraction of the time that saving may take
 _STATE = "state.npz"  # next to the unfinished store
-_FORMAT = 2  # of the stores; older ones, whose mask was that of their first dates, are prepared again
+_FORMAT = 3  # of the stores; older ones are prepared again
 
 _log = logging.getLogger(__name__)
 
@@ -139,6 +140,15 @@ class _Chunk:
     rows: list[int]  # positions of these dates in the chunk, which may lack some
     stored: list[str]  # names of the variables that the store holds
 
+    @property
+    def storage(self) -> Storage:
+        """How the input stores the variable."""
+        return find_storage(self.data[self.layout.variable])
+
+    def type_of(self, name: str) -> type:
+        """Return the type in which the store holds a variable."""
+        return np.float64 if name == self.layout.variable and needs_double(self.storage) else np.float32
+
     def read_sea(self) -> tuple[NDArray[np.bool_], str]:
         """Return the sea (lat, lon) on any of the dates, and how the mask was read; none without a mask."""
         if self.mask is None:
@@ -212,7 +222,7 @@ def _create_store(store: Path, first: _Chunk, dates: Sequence[Any], opening: Ope
     index.encoding["dtype"] = np.float64  # for times of day, which the first file's units may lack
     template = template.assign_coords({layout.time: index})
     for name in first.stored:
-        empty = dask.array.full(shape, np.float32(np.nan), chunks=chunks)
+        empty = dask.array.full(shape, first.type_of(name)(np.nan), chunks=chunks)
         template[name] = xr.Variable(dims, empty, first.data[name].attrs)
     encodings: dict[str, Any] = {name: {"chunks": chunks} for name in first.stored}
     for array in template.coords.values():
@@ -298,7 +308,7 @@ def _write_chunk(
         array = read.data[name].variable
         lacking = {dim: read.data.sizes[dim] for dim in dims if dim not in array.dims}
         values = array.set_dims({**lacking, **array.sizes}).transpose(*dims).to_numpy()
-        chunk = np.full((len(pieces), *values.shape[1:]), np.nan, np.float32)
+        chunk = np.full((len(pieces), *values.shape[1:]), np.nan, read.type_of(name))
         chunk[read.rows] = values
         found[name] = xr.Variable(dims, chunk)
     raw = found[layout.variable].to_numpy()
@@ -361,5 +371,5 @@ def _write_statistics(
             ),
         }
     )
-    found.attrs = dict(first.data.attrs) | {PREPARED: digest}
+    found.attrs = dict(first.data.attrs) | {PREPARED: digest, STORAGE: write_storage(first.storage)}
     found.to_zarr(store, mode="a", consolidated=False)

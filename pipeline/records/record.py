@@ -20,8 +20,10 @@ from ..io.field import Field, read_standard_error, take_logarithms
 from ..io.opening import Opening
 from ..io.reading import is_cyclic
 from ..io.seamask import sea_from_mask
+from ..io.storage import Storage, find_storage, read_storage
 
 PREPARED = "oceanfill_prepared"  # global attribute of a store of `prepare`: the digest of its plan
+STORAGE = "oceanfill_storage"  # and how the input stores the variable (`storage.write_storage`)
 _MOST_RANKED = 2e7  # values whose errors are read at once for their median
 
 
@@ -84,6 +86,12 @@ class Record:
         variable = self.dataset[self.layout.variable]
         sizes = dict(zip(variable.dims, variable.encoding["chunks"], strict=True))
         return sizes[self.layout.t], sizes[self.layout.y], sizes[self.layout.x]
+
+    @cached_property
+    def storage(self) -> Storage:
+        """How the input stores the variable."""
+        text = self.dataset.attrs.get(STORAGE)
+        return find_storage(self.dataset[self.layout.variable]) if text is None else read_storage(text)
 
     @cached_property
     def sea(self) -> NDArray[np.bool_]:
@@ -172,8 +180,9 @@ class Record:
         across = place if turns.any() else columns
         data = self.dataset.isel({layout.t: dates, layout.y: rows, layout.x: across})
         source = data[name].load()
+        source.encoding = dict(self.storage)
         sea = self.sea[rows, across]
-        values = np.where(sea, self._order(source), np.float32(np.nan))
+        values = np.where(sea, self._order(source), np.float32(np.nan)).astype(np.float32, copy=False)
         error = self._read_error(data, np.isfinite(values))
         if self.takes_logarithms:
             if (values > 0).any():
@@ -183,7 +192,8 @@ class Record:
         lat, lon = self.grid
         turn = 360 * np.sign(lon[0, -1] - lon[0, 0])
         attrs: dict[Any, Any] = dict(self.dataset.attrs)
-        attrs.pop(PREPARED, None)
+        for own in (PREPARED, STORAGE):
+            attrs.pop(own, None)
         return Field(
             name=name,
             values=values,
