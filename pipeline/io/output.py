@@ -21,6 +21,7 @@ from .storage import Span, encode_filled, find_storage, measure_span
 
 SOURCES = ("land", "observed", "filled", "filled_never_observed")  # the flags 0 to 3 of V_source
 
+UNKNOWN = "Unknown: nothing was missing, and the input has no observation error; give one."
 # Attributes of packing, which is undone, and names of variables that are not carried over.
 _DROPPED = (
     r"_.*|scale_factor|add_offset|missing_value|bounds|climatology|coordinates|ancillary_variables"
@@ -60,7 +61,7 @@ def describe_run(
 def to_dataset(
     field: Field,
     mean: NDArray[np.floating],
-    error: NDArray[np.floating],
+    error: NDArray[np.floating] | None,
     *,
     intervals: Mapping[int, float] | None = None,
     analysis_everywhere: bool = False,
@@ -70,7 +71,8 @@ def to_dataset(
     """Return a dataset of V, V_analysis, V_error and V_source on the grid and dimensions of the input.
 
     ``mean`` and ``error`` (standard error) are (time, lat, lon) in the space in which the field is filled,
-    finite at every sea pixel; the dataset is in the units of the input. V keeps the observed values, also
+    finite at every sea pixel; the dataset is in the units of the input. An ``error`` of None is unknown: the
+    error and the bounds are missing, and their attributes say so. V keeps the observed values, also
     outside the sea mask, unless ``analysis_everywhere`` replaces them with the analysis at sea.
     ``intervals`` maps the levels of central prediction intervals in percent to their half-widths in standard
     errors; each adds V_lower_LEVEL and V_upper_LEVEL. ``attributes`` become global attributes and override
@@ -83,7 +85,12 @@ def to_dataset(
     Raises `ValueError` where an estimate at sea is not finite or an error is negative.
     """
     name, source = field.name, field.source
+    unknown = error is None
+    if error is None:
+        error = np.zeros_like(mean)
     analysis, deviation = _undo_transform(field, mean, error)
+    if unknown:
+        deviation, error = np.full_like(deviation, np.nan), np.full_like(error, np.nan)
     raw = source.transpose(*field.dims).to_numpy()
     # Hidden values, and those that have no transform (zero under a logarithm), do not count as observed.
     observed = np.isfinite(raw) & (field.observed | ~field.sea)
@@ -110,6 +117,8 @@ def to_dataset(
     for key, values in new.items():
         data[key] = xr.Variable(field.dims, values).transpose(*source.dims)
         data[key].attrs = _make_variable_attributes(field, key, analysis_everywhere)
+        if unknown and key.startswith((f"{name}_error", f"{name}_lower", f"{name}_upper")):
+            data[key].attrs["comment"] = UNKNOWN
     spans = measure_spans(field, data, analysis_everywhere)
     encode_filled(data, name, field.dims[0], find_storage(source), spans, packing)
     data.attrs = _make_global_attributes(field, data, attributes or {})

@@ -23,7 +23,7 @@ _OFF_STEP = 0.1  # steps between an observed value and the next packed one, more
 _FEWEST_STEPS = 50  # in the range of whole numbers without a scale; fewer would round the filled values away
 _FLOAT32_DIGITS = 2**24  # whole numbers up to here are exact in float32
 _MANTISSA, _KEPT = 23, 10  # bits of a float32, and those that are kept of the error of a packed variable
-ROUNDED = "rounded to 10 significant bits, 0.05%"
+ROUNDED = "Rounded to 10 significant bits (0.05%)."
 
 Storage = dict[str, Any]  # xarray's encoding of the values: dtype, scale_factor, add_offset, _FillValue ...
 
@@ -170,7 +170,7 @@ def encode_filled(
     error = f"{name}_error"
     if is_packed(chosen):
         data[error] = data[error].copy(data=round_mantissa(data[error].data))
-        data[error].attrs["comment"] = ROUNDED
+        data[error].attrs.setdefault("comment", ROUNDED)
 
 
 def round_mantissa(values: Any) -> Any:

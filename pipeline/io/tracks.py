@@ -18,6 +18,7 @@ from ..errors import InputError
 from .coordinates import Layout, find_track, find_track_layouts, list_names
 from .dates import in_period
 from .opening import Opening, make_opening
+from .providers.altimetry import find_least_noise
 from .reading import Inputs, Region, list_inputs, open_input, read_part
 from .workers import start_workers
 
@@ -85,7 +86,7 @@ def read_tracks(
     of more than 10 sampling intervals of the mission. Values that are missing, invalid, not flagged as good,
     outside region or period, or repeated are left out and counted in ``oddities``. ``error_variable`` and
     ``observation_error`` are standard errors; with neither, the noise of each mission is estimated from
-    second differences along its tracks. The ``options`` are those of `Opening`.
+    second differences along its tracks, and is at least that of `providers.altimetry.FILTERED`. The ``options`` are those of `Opening`.
 
     Raises `InputError` for files without usable points.
     """
@@ -130,6 +131,15 @@ def read_tracks(
             noise = _estimate_noise(whole)
             estimates = (f"{name} {sigma:.3g}" for name, sigma in zip(missions, noise, strict=True))
             oddities.append(f"standard error, estimated from noise along the tracks: {list_names(estimates)}")
+            least = find_least_noise(whole.name, str(whole.attrs.get("units", "m")))
+            if least is not None and (noise < least[0]).any():
+                raised = [name for name, sigma in zip(missions, noise, strict=True) if sigma < least[0]]
+                noise = noise.clip(min=least[0])
+                oddities.append(
+                    f"{whole.name} is filtered and no longer shows its noise: the standard error of "
+                    f"{list_names(raised)} is raised to {least[0]:.3g} ({least[1]}); --observation-error sets "
+                    "another"
+                )
         else:
             noise = np.full(len(missions), opening.observation_error)
         whole = replace(whole, error_variance=noise[whole.mission] ** 2)

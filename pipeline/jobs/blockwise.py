@@ -183,6 +183,8 @@ def fill_record(
     if (record.coverage[record.sea] == 1).all():
         _log.warning("%s: nothing is missing, so the values are copied through", record.layout.variable)
         method, settings = make_method(_copy_values, _COPY, pointwise=True), replace(settings, holdout=False)
+        if not record.has_error:
+            warn_of_unknown_error(record.layout.variable)
     device = choose_device(settings.device)
     memory = (resources.memory or default_memory()) * 1e9
     cut = partial(
@@ -242,7 +244,18 @@ def fill_record(
                 with replace_atomically(marks / str(k)) as temporary:
                     temporary.write_text(json.dumps({name: asdict(span) for name, span in spans.items()}))
                 advance(1)
-        write_attributes(store, record, learned.attributes)
+        unknown = method.name == _COPY and not record.has_error
+        write_attributes(store, record, learned.attributes, unknown_error=unknown)
+
+
+def warn_of_unknown_error(name: str) -> None:
+    """Say that a field without gaps has no error that is known."""
+    _log.warning(
+        "%s: its error is unknown and %s_error is missing, because no error is given and no gap was filled; "
+        "give --observation-error or --error-variable",
+        name,
+        name,
+    )
 
 
 def _copy_values(field: Field) -> tuple[Floats, Floats]:
@@ -328,10 +341,11 @@ def _fill_block(job: Job, numbered: tuple[int, Block]) -> tuple[int, dict[str, S
     own = core.relative_to(padded)
     # To the method, what is observed on other dates of the record only is never observed.
     part = replace(field.part(*own), ever_observed=observed[core.rows, core.columns])
+    known = job.method.name != _COPY or record.has_error
     filled = to_dataset(
         part,
         mean[own],
-        error[own],
+        error[own] if known else None,
         intervals=learned.scale.calibration.half_widths_of(settings.intervals),
         analysis_everywhere=settings.analysis_everywhere,
         packing=Packing(pack="none"),

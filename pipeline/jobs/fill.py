@@ -25,7 +25,13 @@ from ..records.survey import survey_file
 from ..settings import HELD_OUT, FillSettings, choose_device, make_settings, names_of_settings
 from ..training.data import GapData
 from ..training.heldout import DataSettings
-from .blockwise import BYTES_TO_LEARN, BYTES_TO_START, default_memory, fill_inputs
+from .blockwise import (
+    BYTES_TO_LEARN,
+    BYTES_TO_START,
+    default_memory,
+    fill_inputs,
+    warn_of_unknown_error,
+)
 from .checks import check_settings, find_kind
 from .currents import fill_radials
 from .deliver import Report, deliver
@@ -209,10 +215,13 @@ class _Job:
 def _copy(field: Field, settings: FillSettings, attributes: dict[str, Any]) -> xr.Dataset:
     """Return the dataset of a field without gaps."""
     _log.warning("%s: nothing is missing, so the values are copied through", field.name)
+    known = bool(field.error_variance[:, field.sea].any())
+    if not known:
+        warn_of_unknown_error(field.name)
     return to_dataset(
         field,
         field.values,
-        np.sqrt(field.error_variance),
+        np.sqrt(field.error_variance) if known else None,
         intervals=Calibration().half_widths_of(settings.intervals),
         attributes=attributes,
         packing=settings.packing,

@@ -13,7 +13,7 @@ from zarr.codecs import BloscCodec
 
 from ..holdout.calibration import Calibration
 from ..io.dates import days_since_first
-from ..io.output import describe_time_coverage, summarise_field, to_dataset
+from ..io.output import UNKNOWN, describe_time_coverage, summarise_field, to_dataset
 from ..io.storage import Span, encode_filled, is_packed
 from ..settings import FillSettings, Packing
 from .blocks import Box
@@ -77,8 +77,13 @@ def write_block(store: Path, filled: xr.Dataset, core: Box) -> None:
     filled.to_zarr(store, region=region, consolidated=False)
 
 
-def write_attributes(store: Path, record: Record, attributes: Mapping[str, Any]) -> None:
-    """Write the global attributes of the whole record: its dates, its coverage, and further ones."""
+def write_attributes(
+    store: Path, record: Record, attributes: Mapping[str, Any], *, unknown_error: bool = False
+) -> None:
+    """Write the global attributes of the whole record: its dates, its coverage, and further ones.
+
+    Where the error is unknown, its variables say so.
+    """
     name = record.layout.variable
     n = record.shape[0]
     at_sea = round(float(record.coverage[record.sea].sum(dtype=float)) * n)
@@ -90,4 +95,8 @@ def write_attributes(store: Path, record: Record, attributes: Mapping[str, Any])
         attrs["summary"] += f" The input: {record.dataset.attrs['summary']}"
     import zarr  # a quarter of a second, for those who write it
 
-    zarr.open_group(store, mode="r+").attrs.update(attrs | dict(attributes))
+    group = zarr.open_group(store, mode="r+")
+    group.attrs.update(attrs | dict(attributes))
+    for key, array in group.arrays():
+        if unknown_error and key.startswith((f"{name}_error", f"{name}_lower", f"{name}_upper")):
+            array.attrs["comment"] = UNKNOWN

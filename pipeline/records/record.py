@@ -123,6 +123,11 @@ class Record:
         """Whether logarithms are filled."""
         return self.opening.transform == "log"
 
+    @property
+    def has_error(self) -> bool:
+        """Whether the observations have a standard error."""
+        return self.opening.error_variable is not None or bool(self.opening.observation_error)
+
     @cached_property
     def median_error(self) -> float | None:
         """That of the error variable (`find_median_error`); None without one."""
