@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xarray as xr
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InputError
 from .coordinates import Layout, find_track, find_track_layouts, list_names
 from .dates import in_period
 from .opening import Opening, make_opening
+from .providers.swaths import find_swath, flatten_swath, have_same_positions
 from .reading import Inputs, Region, list_inputs, open_input, read_part
 from .workers import start_workers
 
@@ -41,7 +42,7 @@ class Tracks:
     value: NDArray[np.float64]
     error_variance: NDArray[np.float64]  # in units of the values squared
     mission: NDArray[np.int64]  # index into `missions`
-    track: NDArray[np.int64]  # number of the track, counted over all missions
+    track: NDArray[np.int64]  # number of the track or of the pass of a swath, counted over all missions
     missions: tuple[str, ...]
     attrs: dict[Any, Any]  # of the variable
     inputs: tuple[str, ...] = ()  # names of the files, without their folders
@@ -64,10 +65,15 @@ class Tracks:
         return self.mission == self.missions.index(mission)
 
 
-def is_along_track(inputs: Inputs) -> bool:
-    """Whether the first input holds points along a track instead of a field."""
-    with open_input(list_inputs(inputs)[0]) as (_, dataset):
-        return bool(find_track_layouts(dataset))
+def is_along_track(inputs: Inputs, group: str | None = None) -> bool:
+    """Whether the inputs hold points along tracks, or swaths, instead of a field."""
+    entries = list_inputs(inputs)
+    with open_input(entries[0], group) as (_, dataset):
+        if len(entries) > 1 and find_swath(dataset) is not None:
+            with open_input(entries[1], group) as (_, other):
+                if have_same_positions(dataset, other):
+                    return False
+        return bool(find_track_layouts(flatten_swath(dataset)))
 
 
 def read_tracks(
@@ -107,9 +113,11 @@ def read_tracks(
         name: np.concatenate([getattr(part, name) for part in parts])
         for name in ("time", "lat", "lon", "value", "error_variance")
     }
+    # A pass over a swath is one track; along other tracks only the gaps are known.
+    track = np.concatenate([np.where(part.track > 0, k + 1, 0) for k, part in enumerate(parts)])
     oddities = _add_counts([oddity for part in parts for oddity in part.oddities])
     inputs_read = tuple(name for part in parts for name in part.inputs)
-    whole = replace(first, **joined, mission=mission, track=mission, missions=missions, inputs=inputs_read)
+    whole = replace(first, **joined, mission=mission, track=track, missions=missions, inputs=inputs_read)
     order = np.lexsort((whole.time, mission))
     whole = whole.at(order)
     again = np.zeros(len(whole), bool)
@@ -137,8 +145,15 @@ def read_tracks(
 
 
 def _read_file(opening: Opening, entry: str | xr.Dataset) -> Tracks:
-    with open_input(entry) as (file, dataset):
-        return _read_points(file, dataset, opening)
+    with open_input(entry, opening.group) as (file, dataset):
+        points = flatten_swath(dataset)
+        tracks = _read_points(file, points, opening)
+        if points is dataset:
+            return tracks
+        tracks = replace(tracks, track=np.ones(len(tracks), np.int64))
+        if opening.grid is None or opening.bounds is None:
+            return tracks
+        return average_points(tracks, opening.grid, opening.bounds)
 
 
 def _read_points(file: str, dataset: xr.Dataset, opening: Opening) -> Tracks:
@@ -199,6 +214,36 @@ def _read_points(file: str, dataset: xr.Dataset, opening: Opening) -> Tracks:
     ).at(kept)
 
 
+def average_points(tracks: Tracks, spacing: ArrayLike, bounds: Region) -> Tracks:
+    """Average the points of one pass over a swath in each cell of a grid, row by row.
+
+    A swath has many pixels in a cell, whose errors are correlated: the error variance is that of a pixel. All
+    points get the mean time of the pass, so that points of one row stay together.
+    """
+    down, across = np.broadcast_to(np.asarray(spacing, np.float64), 2)
+    row = np.rint((tracks.lat - bounds[0]) / down).astype(np.int64)
+    east = np.mod(tracks.lon - bounds[2] + across / 2, 360)
+    cell = row * (int(360 / across) + 2) + (east // across).astype(np.int64)
+    cell, index, inverse, count = np.unique(cell, return_index=True, return_inverse=True, return_counts=True)
+    if not len(cell):
+        return tracks
+
+    def average(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.bincount(inverse, values) / count
+
+    turns = tracks.lon - tracks.lon[index][inverse]  # longitudes of one cell may lie on both sides of 0
+    lon = tracks.lon[index] + average((turns + 180) % 360 - 180)
+    middle = tracks.time.min() + (tracks.time - tracks.time.min()).mean()
+    return replace(
+        tracks.at(index),
+        time=np.full(len(cell), middle),
+        lat=average(tracks.lat),
+        lon=lon,
+        value=average(tracks.value),
+        error_variance=average(tracks.error_variance),
+    )
+
+
 def _is_inside(lat: NDArray[np.float64], lon: NDArray[np.float64], region: Region) -> NDArray[np.bool_]:
     lat0, lat1, lon0, lon1 = region
     width = 360.0 if lon1 - lon0 >= 360 else (lon1 - lon0) % 360
@@ -237,14 +282,14 @@ def _read_missions(
     stem = Path(file).stem
     matched = _COPERNICUS.match(stem)
     # Without dates, the files of a mission have the same name.
-    spelt = matched["mission"] if matched else re.sub(r"[\d_.-]+$", "", stem) or stem
+    spelt = matched["mission"] if matched else re.split(r"[_.-]+\d{3}|[\d_.-]+$", stem)[0] or stem
     return (named or spelt,), np.zeros(1, np.int64)
 
 
 def _number_tracks(tracks: Tracks) -> NDArray[np.int64]:
     """Return the number (n,) of the track of each point."""
     # The points of one line across a swath share their time, so steps of zero do not count.
-    same = np.diff(tracks.mission) == 0
+    same = (np.diff(tracks.mission) == 0) & (np.diff(tracks.track) == 0)
     step = np.diff(tracks.time) / np.timedelta64(1, "s")
     new = ~same
     for mission in np.unique(tracks.mission):

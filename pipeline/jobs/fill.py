@@ -79,7 +79,7 @@ def fill(
         dataset = job.fill_variables(source, others, auxiliary)
     else:
         files, own = separate(source, opening)
-        kind = find_kind(files, settings)
+        kind = find_kind(files, settings, own.group)
         check_settings(method, settings, own, kind)
         further = len(others) + len(auxiliary)
         if kind != "field":
