@@ -79,9 +79,8 @@ def open_radials(
     stations, towards = [], []
     for data, (part, layout, mask, bearing) in zip(aligned, found, strict=True):
         towards.append(_read_directions(part.file, data, layout, bearing))
-        stations.append(
-            build_field([Part(part.file, data, data[layout.time].to_index())], layout, mask, opening)
-        )
+        aligned_part = replace(part, data=data, dates=data[layout.time].to_index())
+        stations.append(build_field([aligned_part], layout, mask, opening))
         _check_grid(stations[0], stations[-1], part.file)
     sea = np.logical_or.reduce([station.sea for station in stations])
     own = [replace(station, sea=station.sea & station.observed.any(axis=0)) for station in stations]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from dataclasses import field as dataclass_field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,15 +19,15 @@ from numpy.typing import ArrayLike, NDArray
 from ..errors import InputError
 from .coordinates import Layout, find_track, find_track_layouts, list_names
 from .dates import in_period
+from .field import describe_treatment
 from .opening import Opening, make_opening
+from .providers.quality import took_all
 from .providers.swaths import find_swath, flatten_swath, have_same_positions
 from .reading import Inputs, Region, list_inputs, open_input, read_part
 from .workers import start_workers
 
 _JUMP = 10  # length of a gap that ends a track, in sampling intervals
 _COPERNICUS = re.compile(r"^(dt|nrt)_[a-z]+_(?P<mission>[a-z0-9]+)_")  # dt_global_j3_phy_l3_20190101_...
-_GOOD = frozenset(("good", "valid", "ok", "correct"))
-_BAD = frozenset(("not", "bad", "probably", "invalid", "suspect"))
 _NORMAL = 0.6745  # median of |x| of a normal variable, in standard deviations
 _FEWEST_NOISE = 50  # second differences that are needed to estimate the noise
 _SHARE_OF_SPREAD = 0.1  # noise relative to the spread of the values where it cannot be estimated
@@ -47,6 +49,9 @@ class Tracks:
     attrs: dict[Any, Any]  # of the variable
     inputs: tuple[str, ...] = ()  # names of the files, without their folders
     oddities: tuple[str, ...] = ()
+    treatment: tuple[str, ...] = ()  # what was done to the values of the input, in words
+    lost: Mapping[str, int] = dataclass_field(default_factory=dict)  # values taken as missing, by reason
+    given: int = 0  # values of the input that are valid and not taken as missing
 
     def __len__(self) -> int:
         return len(self.value)
@@ -88,10 +93,11 @@ def read_tracks(
 
     The mission is named by a variable ``mission``, ``platform`` or ``satellite`` on the points, or else by
     the global attribute ``platform`` or ``mission``, or else by the file name. A new track begins after a gap
-    of more than 10 sampling intervals of the mission. Values that are missing, invalid, not flagged as good,
-    outside region or period, or repeated are left out and counted in ``oddities``. ``error_variable`` and
-    ``observation_error`` are standard errors; with neither, the noise of each mission is estimated from
-    second differences along its tracks. The ``options`` are those of `Opening`.
+    of more than 10 sampling intervals of the mission. Values that are missing, invalid, outside region or
+    period, or repeated are left out and counted in ``oddities``; what their quality flags exclude, as on
+    grids, is counted in ``treatment``. ``error_variable`` and ``observation_error`` are standard errors; with
+    neither, the noise of each mission is estimated from second differences along its tracks. The ``options``
+    are those of `Opening`.
 
     Raises `InputError` for files without usable points.
     """
@@ -117,7 +123,11 @@ def read_tracks(
     track = np.concatenate([np.where(part.track > 0, k + 1, 0) for k, part in enumerate(parts)])
     oddities = _add_counts([oddity for part in parts for oddity in part.oddities])
     inputs_read = tuple(name for part in parts for name in part.inputs)
-    whole = replace(first, **joined, mission=mission, track=track, missions=missions, inputs=inputs_read)
+    counts = sum((Counter(part.lost) for part in parts), Counter())
+    texts = [text for part in parts for text in part.treatment]
+    treatment = describe_treatment(texts, counts, sum(part.given for part in parts))
+    whole = replace(first, **joined, mission=mission, track=track, missions=missions)
+    whole = replace(whole, inputs=inputs_read, treatment=treatment)
     order = np.lexsort((whole.time, mission))
     whole = whole.at(order)
     again = np.zeros(len(whole), bool)
@@ -127,10 +137,11 @@ def read_tracks(
         oddities.append(f"points that occur more than once: {np.count_nonzero(again)}")
         whole = whole.at(~again)
     if not len(whole):
+        oddities = [*(f"{why}: {count}" for why, count in counts.items()), *oddities]
         files = first.inputs[0] + (f" and {len(parts) - 1} more" if len(parts) > 1 else "")
         raise InputError(
             f"{files}: no value of {first.name} is usable ({'; '.join(oddities) or 'there are none'}); "
-            "choose another region, period or variable"
+            + (took_all(list(counts)) or "choose another region, period or variable")
         )
     whole = replace(whole, track=_number_tracks(whole))
     if opening.error_variable is None:
@@ -166,7 +177,7 @@ def _read_points(file: str, dataset: xr.Dataset, opening: Opening) -> Tracks:
             f"{file}: there is no error variable {opening.error_variable!r}; choose among {choice}"
         )
     others = [] if opening.error_variable is None else [opening.error_variable]
-    part = read_part(file, dataset, layout, others)
+    part = read_part(file, dataset, layout, others, replace(opening, region=None, period=None))
     data = part.data
     time = data[layout.time].to_index()
     if not isinstance(time, pd.DatetimeIndex):
@@ -182,7 +193,6 @@ def _read_points(file: str, dataset: xr.Dataset, opening: Opening) -> Tracks:
         ("missing or invalid values", ~np.isfinite(value)),
         ("values without a position", ~(np.isfinite(lat) & np.isfinite(lon))),
         ("values without a standard error", ~(np.isfinite(error) & (error > 0))),
-        ("values not flagged as good", ~_check_flags(dataset, layout)),
     ]
     if opening.period is not None:
         left_out.append(("values outside the period", ~in_period(time, opening.period)))
@@ -190,9 +200,11 @@ def _read_points(file: str, dataset: xr.Dataset, opening: Opening) -> Tracks:
         left_out.append(("values outside the region", ~_is_inside(lat, lon, opening.region)))
     kept = np.ones(len(value), bool)
     oddities = [f"values without a time: {np.count_nonzero(missing)}"] if missing.any() else []
+    flagged = sum(part.lost.values())  # these are missing from here on
     for what, lost in left_out:
-        count = np.count_nonzero(kept & lost)
+        count = np.count_nonzero(kept & lost) - flagged
         kept &= ~lost
+        flagged = 0
         if count:
             oddities.append(f"{what}: {count}")
     if np.abs(lat[kept]).max(initial=0) > 90.01 or np.abs(lon[kept]).max(initial=0) > 720:
@@ -211,6 +223,9 @@ def _read_points(file: str, dataset: xr.Dataset, opening: Opening) -> Tracks:
         attrs=dict(dataset[layout.variable].attrs),
         inputs=(Path(file).name,),
         oddities=tuple(oddities),
+        treatment=part.treatment,
+        lost=part.lost,
+        given=int(np.count_nonzero(np.isfinite(value))),
     ).at(kept)
 
 
@@ -249,22 +264,6 @@ def _is_inside(lat: NDArray[np.float64], lon: NDArray[np.float64], region: Regio
     width = 360.0 if lon1 - lon0 >= 360 else (lon1 - lon0) % 360
     east = np.mod(lon - lon0, 360.0)
     return (lat >= lat0) & (lat <= lat1) & (east <= width)
-
-
-def _check_flags(dataset: xr.Dataset, layout: Layout) -> NDArray[np.bool_]:
-    """Return a mask (n,), False where an ancillary flag (CF 3.4 and 3.5) has another meaning than good."""
-    good = np.ones(dataset.sizes[layout.t], bool)
-    for name in str(dataset[layout.variable].attrs.get("ancillary_variables", "")).split():
-        if name not in dataset or dataset[name].dims != (layout.t,):
-            continue
-        attrs = dataset[name].attrs
-        meanings = str(attrs.get("flag_meanings", "")).lower().split()
-        values = np.ravel(attrs.get("flag_values", ()))
-        words = [set(re.split(r"[^a-z]+", meaning)) for meaning in meanings]
-        wanted = [i for i, word in enumerate(words) if word & _GOOD and not word & _BAD]
-        if wanted and len(values) == len(meanings):
-            good &= np.isin(dataset[name].to_numpy(), values[wanted])
-    return good
 
 
 def _read_missions(
