@@ -118,9 +118,8 @@ def _add_fill(commands: Any) -> None:
     )
     fill.add_argument(
         "--method",
-        default="unet",
         metavar="METHOD",
-        help="method of filling, see the list below (default: unet)",
+        help="method of filling, see the list below (default: unet, or oi for a single map)",
     )
     fill.add_argument(
         "--plot",

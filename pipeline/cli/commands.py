@@ -82,6 +82,9 @@ def _fill(options: argparse.Namespace) -> None:
 
 
 def _plot(dataset: xr.Dataset, options: argparse.Namespace) -> None:
+    from ..io.selection import add_missing_date
+
+    dataset = add_missing_date(dataset)
     if options.radial_direction is not None:
         from ..plots.currents import plot_current
 
@@ -138,7 +141,7 @@ def _compare(options: argparse.Namespace) -> None:
     from ..io.field import open_field
     from ..io.writing import check_folder
     from ..jobs.compare import compare, usual_methods, write
-    from ..jobs.methods import find_methods
+    from ..jobs.methods import list_methods
 
     if options.output is not None:
         check_folder(options.output)
@@ -146,10 +149,11 @@ def _compare(options: argparse.Namespace) -> None:
         from ..plots.maps import check_drawable
 
         check_drawable(options.plot)
-    methods = {"usual": usual_methods(), "all": [name for name in find_methods() if name != "auto"]}.get(
+    field = open_field(options.inputs, make_opening(options))
+    every = [name for name in list_methods(len(field.days)) if name != "auto"]
+    methods = {"usual": usual_methods(len(field.days)), "all": every}.get(
         options.methods, [name.strip() for name in options.methods.split(",")]
     )
-    field = open_field(options.inputs, make_opening(options))
     comparison = compare(
         field,
         methods,

@@ -23,8 +23,9 @@ from ..io.dates import find_time_oddities, format_date, format_dates
 from ..io.field import Field, build_field, describe_mask_oddities, read_parts
 from ..io.opening import Opening, make_opening
 from ..io.providers.quality import describe_unused, find_rules
-from ..io.reading import Inputs, Part, combine_parts, list_inputs, open_input
-from ..io.seamask import find_mask, sea_from_coverage, sea_from_mask
+from ..io.reading import UNDATED, Inputs, Part, combine_parts, list_inputs
+from ..io.seamask import derive_sea, find_mask, sea_from_mask
+from ..io.selection import open_maps
 
 _KM_PER_DEGREE = EARTH_RADIUS * np.pi / 180  # along a great circle
 _MOST_DATES = 31  # more dates are summarised by month or year
@@ -57,7 +58,7 @@ def describe(inputs: Inputs, opening: Opening | None = None, **options: Any) -> 
     shown: list[RenderableType] = []
     refusal: InputError | None = None
     outline: _Outline | None = None
-    with open_input(entries[0], opening.group) as (file, dataset):
+    with open_maps(entries[0], opening) as (file, dataset):
         more = f" and {len(entries) - 1} more" if len(entries) > 1 else ""
         shown.append(Text(f"{file}{more}", style="bold", overflow="fold"))
         try:
@@ -129,7 +130,7 @@ def _outline_parts(
         if given is not None:
             sea, origin = given
         elif len(raw):
-            sea, origin = sea_from_coverage(seen.mean(axis=0), minimum_coverage)
+            sea, origin = derive_sea(seen.mean(axis=0), len(raw), minimum_coverage, lat, lon)
         else:
             sea, origin = np.zeros(lat.shape, bool), "none, because there are no dates"
         dates = source[layout.time].to_index()
@@ -246,6 +247,8 @@ def _describe_spacing(lat: NDArray[np.float64], lon: NDArray[np.float64], axis: 
 def _describe_dates(dates: pd.Index) -> str:
     if not dates.size:
         return "none"
+    if dates.name == UNDATED:
+        return "none, a single map"
     calendar = getattr(dates, "calendar", "standard")
     text = f"{dates.size}, {format_date(dates[0])} to {format_date(dates[-1])}, calendar {calendar}"
     if dates.size > 1:
@@ -258,7 +261,7 @@ def _describe_dates(dates: pd.Index) -> str:
 
 def _tabulate_missing(outline: _Outline) -> RenderableType:
     percent = 100 * np.isnan(outline.observed[:, outline.sea]).mean(axis=1)
-    labels = [format_date(date) for date in outline.dates]
+    labels = ["" if outline.dates.name == UNDATED else format_date(date) for date in outline.dates]
     if len(labels) <= _MOST_DATES:
         table = _make_bar_table("Date")
         for label, share in zip(labels, percent, strict=True):

@@ -17,6 +17,7 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InputError
+from .levels import describe_levels, find_level_dim
 from .roles import choose, is_describing, split_names
 
 EARTH_RADIUS = 6371.0  # km
@@ -402,6 +403,12 @@ def _find_time(file: str, dataset: xr.Dataset, variable: str, dims: list[Hashabl
             "'days since 2000-01-01'"
         )
     if left:
+        level = find_level_dim(dataset, variable)
+        if left == [level]:
+            raise InputError(
+                f"{file}: {variable} has several levels ({describe_levels(dataset, level)}); choose one "
+                "with --level"
+            )
         sizes = ", ".join(f"{dim} ({dataset.sizes[dim]})" for dim in left)
         raise InputError(
             f"{file}: {variable} has further dimensions, {sizes}; select one level of each first"

@@ -37,6 +37,8 @@ def season_phase(dates: pd.Index) -> NDArray[np.float64]:
 
 def find_time_oddities(dates: pd.Index) -> list[str]:
     """Return irregularities in the time step of sorted dates, in words; calendar months count as regular."""
+    if len(dates) < 2:
+        return []
     steps = np.diff(days_since_first(dates))
     step = float(np.median(steps))
     months = bool(((steps >= 28) & (steps <= 31)).all())

@@ -19,8 +19,9 @@ from .coordinates import EARTH_RADIUS, Layout, check_positions, find_layout, rea
 from .dates import days_since_first, find_time_oddities, format_date, season_phase
 from .opening import Opening, make_opening
 from .providers.quality import took_all
-from .reading import Inputs, Part, check_dates, combine_parts, list_inputs, open_input, read_part
-from .seamask import find_mask, sea_from_coverage, sea_from_mask
+from .reading import Inputs, Part, check_dates, combine_parts, list_inputs, read_part
+from .seamask import derive_sea, find_mask, sea_from_mask
+from .selection import check_undated, open_maps
 
 _USUAL_FILLS = (
     *(sign * (10**digits - 1) for digits in range(2, 7) for sign in (-1, 1)),
@@ -67,6 +68,7 @@ class Field:
     ever_observed: NDArray[np.bool_] | None = None  # (lat, lon) on any date of the whole record
     displacement: NDArray[np.float32] | None = None  # (time, lat, lon, 3) km
     statistics: RecordStatistics | None = None  # of the whole record; None: of this field alone
+    drift: NDArray[np.float32] | None = None  # (lat, lon) taken off ``values``, of maps without time
     jitter: float = 0.0  # standard deviation of the noise that training adds to its network inputs
 
     @property
@@ -100,6 +102,7 @@ class Field:
             lon=self.lon[rows, columns],
             source=self.source.isel(dict(zip(self.dims, whole, strict=True))),
             displacement=None if self.displacement is None else self.displacement[whole],
+            drift=None if self.drift is None else self.drift[rows, columns],
             ever_observed=None if self.ever_observed is None else self.ever_observed[rows, columns],
         )
 
@@ -114,7 +117,7 @@ def grid_spacing(field: Field) -> tuple[float, float, float]:
     rows = np.linalg.norm(np.diff(point, axis=0), axis=-1)
     columns = np.linalg.norm(np.diff(point, axis=1), axis=-1)
     return (
-        float(np.median(np.diff(field.days))),
+        float(np.median(np.diff(field.days))) if len(field.days) > 1 else 1.0,
         float(np.median(rows)) if rows.size else 1.0,
         float(np.median(columns)) if columns.size else 1.0,
     )
@@ -139,12 +142,13 @@ def read_parts(inputs: Inputs, opening: Opening) -> tuple[list[Part], Layout, st
     mask_name: str | None = None
     parts = []
     for entry in list_inputs(inputs):
-        with open_input(entry, opening.group) as (file, dataset):
+        with open_maps(entry, opening) as (file, dataset):
             if layout is None:
                 layout = find_layout(file, dataset, opening.variable, others=opening.names)
                 mask_name = find_mask(file, dataset, layout, opening.mask_variable)
             others = [name for name in (mask_name, opening.error_variable) if name is not None]
             parts.append(read_part(file, dataset, layout, others, opening))
+    check_undated(parts)
     assert layout is not None  # list_inputs gives at least one
     return parts, layout, mask_name
 
@@ -172,7 +176,7 @@ def build_field(parts: Sequence[Part], layout: Layout, mask_name: str | None, op
     if mask_name is not None:
         sea, mask_origin = sea_from_mask(file, data[mask_name], layout)
     else:
-        sea, mask_origin = sea_from_coverage(seen.mean(axis=0), opening.minimum_coverage)
+        sea, mask_origin = derive_sea(seen.mean(axis=0), len(dates), opening.minimum_coverage, lat, lon)
         oddities.append(f"the file has no sea mask: sea is {mask_origin.removeprefix('derived: ')}")
     _check_sea(file, layout.variable, seen, sea, mask_origin)
     values = np.where(sea, raw, np.float32(np.nan))
@@ -268,11 +272,6 @@ def _check_values(
     if len(dates) == 0:
         raise InputError(
             f"{file}: {name} has no dates (its time dimension has length 0); give a series of maps"
-        )
-    if len(dates) == 1:
-        raise InputError(
-            f"{file}: {name} has a single date ({format_date(dates[0])}), but gaps are filled from "
-            "neighbouring dates; give more files or a longer period"
         )
     infinite = np.isinf(raw)
     if infinite.any():

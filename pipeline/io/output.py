@@ -85,6 +85,8 @@ def to_dataset(
     Raises `ValueError` where an estimate at sea is not finite or an error is negative.
     """
     name, source = field.name, field.source
+    if field.drift is not None:
+        mean = mean + field.drift
     unknown = error is None
     if error is None:
         error = np.zeros_like(mean)

@@ -30,6 +30,8 @@ from .writing import is_zarr
 
 Inputs = str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | xr.Dataset | xr.DataArray
 
+UNDATED = "undated"  # the dimension, and coordinate, of a map without a time
+LEVEL = "selected_level"  # global attribute: the level that was selected, in words
 READERS = "oceanfill.readers"  # entry points of other packages: from a path to a dataset, named by suffix
 _DEFAULT_FILL = 0.99 * float(netCDF4.default_fillvals["f4"])  # netCDF's value where nothing was written
 
@@ -149,7 +151,7 @@ def read_part(
         )
     if dates.hasnans:
         raise InputError(f"{file}: {int(dates.isna().sum())} of the dates are missing; repair {layout.time}")
-    if opening.period is not None:
+    if opening.period is not None and layout.t != UNDATED:
         data = data.isel({layout.t: np.flatnonzero(in_period(dates, opening.period))})
     data = data.compute() if opening.region is None else _cut_region(file, data, layout, opening.region)
     for key, array in data.data_vars.items():
@@ -162,7 +164,8 @@ def read_part(
     data = data.drop_vars({*flags, SSES[0]}.difference(others), errors="ignore")
     if opening.quality is not None and not rules:
         treatment = ("quality flags not applied", *treatment)
-    return Part(file, data, dates, lost, (*filter(None, (layout.why,)), *treatment))
+    before = filter(None, (layout.why, data.attrs.pop(LEVEL, None)))
+    return Part(file, data, dates, lost, (*before, *treatment))
 
 
 def check_dates(parts: Sequence[Part], layout: Layout, period: Period | None) -> None:

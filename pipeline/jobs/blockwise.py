@@ -49,7 +49,7 @@ from ..training.firstguess import Guess, PixelMeans, measure_spread
 from ..training.heldout import DataSettings
 from .deliver import Report
 from .evaluate import ErrorScale, evaluate_candidates
-from .methods import Candidate, Method, find_method, find_methods, make_method
+from .methods import Candidate, Method, find_method_for, find_methods, make_method
 
 _log = logging.getLogger(__name__)
 
@@ -172,7 +172,7 @@ def fill_record(
     stopped, and gives the same values. ``report`` and ``attributes`` are those of `fill.fill`. Raises
     `InputError` for settings that do not fit.
     """
-    method, resources = find_method(settings.method), settings.resources
+    method, resources = find_method_for(record.shape[0], settings.method), settings.resources
     if settings.eofs.cv_points is not None or settings.eofs.save_eofs is not None:
         raise InputError(
             f"{record.path}: each block has its own EOFs; leave out --cv-points and --save-eofs, or allow "
@@ -180,6 +180,7 @@ def fill_record(
         )
     check_writable(output)
     found = describe_run(method.name, settings.seed, settings.described()) | dict(attributes or {})
+    found["method"] = method.name
     if (record.coverage[record.sea] == 1).all():
         _log.warning("%s: nothing is missing, so the values are copied through", record.layout.variable)
         method, settings = make_method(_copy_values, _COPY, pointwise=True), replace(settings, holdout=False)

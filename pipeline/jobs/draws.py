@@ -66,7 +66,8 @@ def shape_draws(
     """Turn standard ``normal`` deviates into fields (n, time, lat, lon) with the calibrated quantiles."""
     mean, error = estimate
     whole = mean + error * np.sign(normal) * _interpolate_half_widths(calibration)(np.abs(normal))
-    return np.where(field.observed, field.values, whole).astype(np.float32)
+    drift = np.float32(0) if field.drift is None else field.drift
+    return (np.where(field.observed, field.values, whole) + drift).astype(np.float32)
 
 
 def _interpolate_half_widths(calibration: Calibration) -> Callable[[Floats], Floats]:

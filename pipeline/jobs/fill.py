@@ -13,12 +13,14 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from ..classical.drift import is_static, remove_drift
 from ..errors import InputError
 from ..holdout.calibration import Calibration
 from ..io.field import Field
 from ..io.opening import Opening, check_names, make_opening
 from ..io.output import describe_run, to_dataset
 from ..io.reading import Inputs, list_inputs, open_input
+from ..io.selection import drop_missing_date
 from ..io.variables import (
     Source,
     Spec,
@@ -43,7 +45,7 @@ from .blockwise import (
 from .checks import check_settings, find_kind
 from .currents import fill_radials
 from .deliver import Report, deliver
-from .methods import Method, find_method
+from .methods import Method, find_method, find_method_for
 from .tracks import fill_tracks
 
 _log = logging.getLogger(__name__)
@@ -106,6 +108,7 @@ def fill(
             return job.fill_blocks(files, own, output)
         else:
             dataset = job.fill_variables(source, others, auxiliary)
+    dataset = drop_missing_date(dataset)
     if output is not None:
         write_dataset(dataset, output)
     return dataset
@@ -131,6 +134,9 @@ class _Job:
         """Fill one or more variables in memory."""
         settings = self.settings
         fields, helpers = open_variables(source, others, auxiliary, self.opening)
+        method = find_method_for(len(fields[0].days), settings.method)
+        check_settings(method, settings, self.opening, "field")
+        self = replace(self, method=method)
         where = choose_device(settings.device)
         for number, field in enumerate((*fields, *helpers)):
             _log.info(
@@ -152,8 +158,12 @@ class _Job:
         made = {field.name: _copy(field, settings, found) for field in complete}
         gappy = [field for field in fields if field.name not in made]
         if gappy:
+            static = [field for field in helpers if is_static(field)]
+            dated = [field for field in helpers if not is_static(field)]
+            if static:
+                gappy = [remove_drift(field, static) for field in gappy]
             data = GapData(
-                [*gappy, *complete, *helpers],
+                [*gappy, *complete, *dated],
                 DataSettings(
                     held_out=HELD_OUT if settings.holdout else 0.0,
                     first_guess=settings.training.first_guess,
@@ -207,7 +217,7 @@ class _Job:
         self, files: Inputs, opening: Opening, output: str | os.PathLike[str] | None
     ) -> xr.Dataset:
         """Fill block by block, in a temporary folder where no output is named."""
-        settings = replace(self.settings, method=self.method)
+        settings = self.settings
         with tempfile.TemporaryDirectory() as folder:
             target = Path(folder) / "filled.zarr" if output is None else Path(output)
             entries = [_on_disk(entry, Path(folder), k) for k, entry in enumerate(list_inputs(files))]

@@ -14,6 +14,7 @@ from zarr.codecs import BloscCodec
 from ..holdout.calibration import Calibration
 from ..io.dates import days_since_first
 from ..io.output import UNKNOWN, describe_time_coverage, summarise_field, to_dataset
+from ..io.selection import drop_missing_date
 from ..io.storage import Span, encode_filled, is_packed
 from ..settings import FillSettings, Packing
 from .blocks import Box
@@ -64,7 +65,7 @@ def encode_store(store: Path, record: Record, spans: Mapping[str, Span], packing
     encode_filled(data, name, time, record.storage, spans, packing)
     for array in data.data_vars.values():
         array.encoding["chunksizes"] = (1, *record.chunks[1:])
-    return data
+    return drop_missing_date(data)
 
 
 def write_block(store: Path, filled: xr.Dataset, core: Box) -> None:

@@ -25,12 +25,13 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..io.coordinates import Layout, find_layout
+from ..io.coordinates import Layout, find_layout, read_grid
 from ..io.dates import format_dates
 from ..io.field import add_up_treatment, check_lost, describe_treatment
 from ..io.opening import Opening, make_opening
-from ..io.reading import Inputs, combine_parts, list_inputs, open_input, read_part
-from ..io.seamask import find_mask, sea_from_coverage, sea_from_mask
+from ..io.reading import Inputs, combine_parts, list_inputs, read_part
+from ..io.seamask import derive_sea, find_mask, sea_from_mask
+from ..io.selection import open_maps
 from ..io.storage import Storage, find_storage, needs_double, write_storage
 from ..io.workers import Mapper, start_workers
 from ..io.writing import check_writable, replace_atomically, resume_store
@@ -131,11 +132,6 @@ def _plan_chunks(surveys: Sequence[FileSurvey]) -> tuple[list[Any], list[list[Pi
             format_dates(repeated),
         )
     dates = sorted(place)
-    if len(dates) == 1:
-        raise InputError(
-            f"{surveys[0].path}: there is a single date, but gaps are filled from the dates around them; "
-            "give more files or a longer period"
-        )
     pieces = [place[date] for date in dates]
     return dates, [pieces[start : start + DATES] for start in range(0, len(pieces), DATES)]
 
@@ -184,7 +180,7 @@ def _read_chunk(
     layout, mask = None, None
     for path, chosen in numbers.items():
         try:
-            with open_input(path, opening.group) as (file, dataset):
+            with open_maps(path, opening) as (file, dataset):
                 if layout is None:
                     layout = find_layout(file, dataset, opening.variable, others=opening.names)
                     mask = find_mask(file, dataset, layout, opening.mask_variable)
@@ -349,7 +345,8 @@ def _write_statistics(
     name, plane = layout.variable, (layout.y, layout.x)
     coverage = total.number[0] / dates
     if first.mask is None:
-        sea, origin = sea_from_coverage(coverage, minimum_coverage)
+        grid = read_grid(first.file, first.data, layout)
+        sea, origin = derive_sea(coverage, dates, minimum_coverage, *grid)
     else:
         sea, origin = first.read_sea()
         sea = total.sea if first.mask_varies else sea

@@ -15,7 +15,8 @@ from ..errors import InputError
 from ..io.coordinates import find_layout, read_grid
 from ..io.dates import in_period
 from ..io.opening import Opening
-from ..io.reading import is_cyclic, open_input, read_part
+from ..io.reading import UNDATED, is_cyclic, read_part
+from ..io.selection import open_maps
 from ..io.workers import Mapper
 from ..progress import progress
 
@@ -34,6 +35,7 @@ class FileSurvey:
     corners: tuple[float, ...] = ()  # degrees
     cyclic: bool = False
     wrong: str = ""
+    undated: bool = False
 
 
 def survey_files(
@@ -53,6 +55,8 @@ def survey_files(
         reference = usable[0]
         if one.shape != reference.shape or not np.allclose(one.corners, reference.corners, atol=1e-4):
             wrong = f"{one.path}: its grid differs from that of {reference.path}; bring all files to one grid"
+        elif one.undated:
+            wrong = f"{one.path}: it has no time axis, so its map cannot be sorted; add one"
         elif one.calendar != reference.calendar:
             wrong = (
                 f"{one.path}: its calendar is {one.calendar}, that of {reference.path} is "
@@ -86,7 +90,7 @@ def survey_file(path: str | xr.Dataset, opening: Opening) -> FileSurvey:
     """Survey one input: its dates and its grid, or the reason why it cannot be used."""
     name = path if isinstance(path, str) else "dataset"
     try:
-        with open_input(path, opening.group) as (file, dataset):
+        with open_maps(path, opening) as (file, dataset):
             layout = find_layout(file, dataset, opening.variable, others=opening.names)
             nothing = dataset.isel({layout.t: slice(0, 0)}, missing_dims="ignore")
             part = read_part(file, nothing, layout, opening=replace(opening, period=None))
@@ -96,7 +100,8 @@ def survey_file(path: str | xr.Dataset, opening: Opening) -> FileSurvey:
             read_part(file, dataset.isel({layout.t: slice(0, 1)}, missing_dims="ignore"), layout)
             if dates.hasnans:
                 raise InputError(f"{file}: {int(dates.isna().sum())} of the dates are missing; repair them")
-            chosen = np.ones(len(dates), bool) if opening.period is None else in_period(dates, opening.period)
+            everything = opening.period is None or layout.t == UNDATED
+            chosen = np.ones(len(dates), bool) if everything else in_period(dates, opening.period)
             return FileSurvey(
                 name,
                 list(dates[chosen]),
@@ -105,6 +110,7 @@ def survey_file(path: str | xr.Dataset, opening: Opening) -> FileSurvey:
                 lat.shape,
                 (lat[0, 0], lat[-1, -1], lon[0, 0] % 360, lon[-1, -1] % 360),
                 is_cyclic(lon),
+                undated=layout.t == UNDATED,
             )
     except InputError as error:
         return FileSurvey(name, wrong=str(error))
