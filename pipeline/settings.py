@@ -104,9 +104,9 @@ class FillSettings:
     """How a field is filled. Checks itself once; raises `InputError` for settings that do not fit.
 
     ``method`` is a name, a ``package:attribute``, a `jobs.methods.Method` or a function of a `Field` that
-    returns the estimate and its standard error; None is a U-Net, or optimal interpolation of a single map. ``holdout=False`` learns from every value and leaves no
-    score. ``intervals`` are levels in percent of prediction intervals, ``samples`` the number of posterior
-    draws.
+    returns the estimate and its standard error; None is a U-Net, or optimal interpolation of a single map.
+    ``holdout=False`` learns from every value and leaves no score. ``intervals`` are levels in percent of
+    prediction intervals, ``samples`` the number of posterior draws.
     """
 
     method: Any = None

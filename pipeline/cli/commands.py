@@ -49,7 +49,10 @@ def _info(options: argparse.Namespace) -> None:
         )
         Console().print(describe_tracks(files, opening))
     else:
-        Console().print(describe(files, opening))
+        shown, refusal = describe(files, opening)
+        Console().print(shown)
+        if refusal is not None:
+            raise refusal
 
 
 def _fill(options: argparse.Namespace) -> None:

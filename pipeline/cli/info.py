@@ -25,7 +25,7 @@ from ..io.opening import Opening, make_opening
 from ..io.providers.quality import describe_unused, find_rules
 from ..io.reading import UNDATED, Inputs, Part, combine_parts, list_inputs
 from ..io.seamask import derive_sea, find_mask, sea_from_mask
-from ..io.selection import open_maps
+from ..io.selection import drop_missing_date, open_maps
 
 _KM_PER_DEGREE = EARTH_RADIUS * np.pi / 180  # along a great circle
 _MOST_DATES = 31  # more dates are summarised by month or year
@@ -47,10 +47,12 @@ class _Outline:
     treatment: tuple[str, ...] = ()
 
 
-def describe(inputs: Inputs, opening: Opening | None = None, **options: Any) -> Group:
-    """Return tables for a rich console; the options are those of `Opening`.
+def describe(
+    inputs: Inputs, opening: Opening | None = None, **options: Any
+) -> tuple[Group, InputError | None]:
+    """Return tables for a rich console, and why `fill` would refuse the input, or None.
 
-    An input that `fill` would refuse is described as far as possible, with the reason. Raises `InputError`
+    The options are those of `Opening`. A refused input is described as far as possible. Raises `InputError`
     only where no file can be opened or an option makes no sense.
     """
     opening = make_opening(opening, options)
@@ -93,7 +95,7 @@ def describe(inputs: Inputs, opening: Opening | None = None, **options: Any) -> 
         shown.append(make_list("Oddities", outline.oddities))
     if refusal is not None:
         shown.append(make_list("Cannot be filled", (str(refusal),), style="bold red"))
-    return Group(*(Padding(part, (0, 0, 1, 0)) for part in shown))
+    return Group(*(Padding(part, (0, 0, 1, 0)) for part in shown)), refusal
 
 
 def _outline_field(field: Field, layout: Layout) -> _Outline:
@@ -184,6 +186,7 @@ def _tabulate_variables(dataset: xr.Dataset, roles: dict[str, str]) -> Renderabl
     for heading in ("Variable", "Dimensions", "Type", "Units", "Description"):
         gives_way = heading in ("Units", "Description")
         table.add_column(heading, no_wrap=not gives_way, overflow="fold", min_width=13 if gives_way else None)
+    dataset = drop_missing_date(dataset)
     for name in sorted(dataset.variables, key=lambda name: (-dataset[name].ndim, str(name))):
         array = dataset[name]
         encoding = array.encoding

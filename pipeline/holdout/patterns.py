@@ -14,7 +14,8 @@ from ..io.field import Field, grid_spacing
 Mask = NDArray[np.bool_]
 _MOST_MISSIONS = 200  # to try: most miss a small domain
 _MOST_MOVES = 200  # of the gaps of a single map
-_PIECES = 8  # fewest in which a single map hides its values
+_ONE_MAP, _MOST_HIDDEN = 3.0, 0.5  # more is hidden of a single map, whose one hold-out has to hold whole gaps
+_PIECES = 4  # fewest in which a single map hides its values
 _FEW_UNOBSERVED = 0.01  # share of the gaps below which pixels that are never observed are neglected
 
 
@@ -168,7 +169,7 @@ def _hide_in_one_map(
     if not gappy:
         return hidden
     number = [np.count_nonzero(fields[k].observed) for k in gappy]
-    wanted = share * np.mean(number)
+    wanted = min(_ONE_MAP * share, _MOST_HIDDEN) * np.mean(number)
     for _ in range(_MOST_MOVES):
         left = wanted - np.mean([np.count_nonzero(hidden[k]) for k in gappy])
         if left < 1:

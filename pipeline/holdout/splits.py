@@ -51,7 +51,8 @@ def split_hidden(hidden: Sequence[Mask], outputs: int, days: Floats) -> list[tup
     Runs of consecutive dates stay together, because their errors are correlated; only those of more than a
     month or a fifth of the values are divided. In order of time each run goes to the set that has fewer
     values so far. Up to any date the sets thus differ by no more than the largest run, and both sample all
-    seasons. A single date is divided into a western (validation) and an eastern part (test) of as many values.
+    seasons. A single date is divided into a western (validation) and an eastern part (test), each with half
+    of the values.
 
     ``days`` (time,) are the dates. The values of each of the first ``outputs`` variables count equally.
     """

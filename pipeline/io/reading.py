@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from .coordinates import TIME_NAMES, Layout, is_time, list_names, read_grid
 from .dates import Period, format_date, format_dates, in_period, parse_period
-from .opening import Opening, Region
+from .opening import Opening, Region, swap_corners
 from .providers.flags import SSES
 from .providers.groups import merge_groups
 from .providers.quality import apply_rules, check_sses, find_rules, subtract_bias
@@ -339,6 +339,14 @@ def _cut_region(file: str, dataset: xr.Dataset, layout: Layout, region: Region) 
     east = (lon - lon0 + near) % 360
     inside = (lat >= min(lat0, lat1) - near) & (lat <= max(lat0, lat1) + near) & (east <= width + 2 * near)
     if not inside.any():
+        other = (
+            (lat >= lon0 - near) & (lat <= lon1 + near) & ((lon - lat0 + near) % 360 <= (lat1 - lat0) % 360)
+        )
+        if other.any():
+            raise InputError(
+                f"{file}: the region {lat0:g} to {lat1:g} N, {lon0:g} to {lon1:g} E contains no grid point; "
+                f"latitude comes first, perhaps --region {swap_corners(region)}"
+            )
         raise InputError(
             f"{file}: the region {lat0:g} to {lat1:g} N, {lon0:g} to {lon1:g} E contains no grid point; "
             f"choose one within {lat.min():.2f} to {lat.max():.2f} N, {lon.min():.2f} to {lon.max():.2f} E"

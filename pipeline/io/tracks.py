@@ -20,7 +20,7 @@ from ..errors import InputError
 from .coordinates import Layout, find_track, find_track_layouts, list_names
 from .dates import in_period
 from .field import describe_treatment
-from .opening import Opening, make_opening
+from .opening import Opening, make_opening, swap_corners
 from .providers.altimetry import find_least_noise
 from .providers.quality import took_all
 from .providers.swaths import find_swath, flatten_swath, have_same_positions
@@ -140,6 +140,14 @@ def read_tracks(
     if not len(whole):
         oddities = [*(f"{why}: {count}" for why, count in counts.items()), *oddities]
         files = first.inputs[0] + (f" and {len(parts) - 1} more" if len(parts) > 1 else "")
+        if opening.region is not None:
+            anywhere = _read_file(replace(opening, region=None), entries[0])
+            lat0, lat1, lon0, lon1 = opening.region
+            if _is_inside(anywhere.lat, anywhere.lon, (lon0, lon1, lat0, lat1)).any():
+                raise InputError(
+                    f"{files}: no point lies in {lat0:g} to {lat1:g} N, {lon0:g} to {lon1:g} E; latitude "
+                    f"comes first, perhaps {swap_corners(opening.region)}"
+                )
         raise InputError(
             f"{files}: no value of {first.name} is usable ({'; '.join(oddities) or 'there are none'}); "
             + (took_all(list(counts)) or "choose another region, period or variable")
@@ -156,8 +164,8 @@ def read_tracks(
                 noise = noise.clip(min=least[0])
                 oddities.append(
                     f"{whole.name} is filtered and no longer shows its noise: the standard error of "
-                    f"{list_names(raised)} is raised to {least[0]:.3g} ({least[1]}); --observation-error sets "
-                    "another"
+                    f"{list_names(raised)} is raised to {least[0]:.3g} ({least[1]}); --observation-error "
+                    "sets another"
                 )
         else:
             noise = np.full(len(missions), opening.observation_error)

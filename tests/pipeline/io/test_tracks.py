@@ -223,3 +223,15 @@ def test_refusals(files, tmp_path):
         read_tracks(calendar)
     with pytest.raises(InputError, match="its positions are not in degrees"):
         read_tracks(data.assign_coords(latitude=data.latitude * 1000))
+
+
+def test_bounds_with_longitudes_first_are_answered():
+    data = mission("alpha").assign_coords()
+    data["longitude"] = (data.longitude + 180) % 360 / 3 - 60  # within 90 degrees
+    lat, lon = data.latitude.values, data.longitude.values
+    swapped = (lon.min(), lon.max(), lat.min(), lat.max())
+    if lat.max() < swapped[0] or lat.min() > swapped[1]:
+        right = f"perhaps {lat.min():g},{lat.max():g},{lon.min():g},{lon.max():g}"
+        with pytest.raises(InputError, match="latitude comes first") as refusal:
+            read_tracks(data, region=swapped)
+        assert right in str(refusal.value)

@@ -208,7 +208,6 @@ def test_period_region_and_error_are_kept(folder):
     [
         ("a.nc", "all.nc", "a cache is a Zarr store; name it .zarr"),
         ("nothing.nc", "all.zarr", "no such file"),
-        ("one.nc", "all.zarr", "there is a single date"),
         ("inf.nc", "all.zarr", "sst has 1 infinite values"),
         ("nan.nc", "all.zarr", "is ever observed"),
         ("words.nc", "all.zarr", "the error variable err does not hold numbers"),
@@ -216,7 +215,6 @@ def test_period_region_and_error_are_kept(folder):
 )
 def test_inputs_that_cannot_be_prepared_are_refused(folder, inputs, output, message):
     few = WHOLE.isel(time=slice(0, 3))
-    WHOLE.isel(time=[0]).to_netcdf(folder / "one.nc")
     data = few.copy(deep=True)
     data.sst[0, 5, 5] = np.inf
     data.to_netcdf(folder / "inf.nc")
