@@ -404,7 +404,7 @@ def _find_time(file: str, dataset: xr.Dataset, variable: str, dims: list[Hashabl
         )
     if left:
         level = find_level_dim(dataset, variable)
-        if left == [level]:
+        if level is not None and left == [level]:
             raise InputError(
                 f"{file}: {variable} has several levels ({describe_levels(dataset, level)}); choose one "
                 "with --level"

@@ -133,7 +133,14 @@ def test_refusals(tracks):
         make_grid(tracks, 2, (40, 41, 178, -178))
     with pytest.raises(InputError, match="there is no sea within the bounds according to Natural Earth"):
         make_grid(tracks, 0.5, (45, 50, 80, 90))
-    with pytest.raises(InputError, match=r"all points are on one date .2020-01-01.*time step"):
-        make_grid(tracks.at(np.arange(10)), 0.5, BOUNDS)
     with pytest.raises(InputError, match="none of the 720 points lies on sea in the grid"):
         bin_tracks(tracks, make_grid(tracks, 0.5, (0, 5, -30, -20)))
+
+
+def test_points_of_one_date_make_one_map(tracks):
+    few = tracks.at(np.arange(10))
+    grid = make_grid(few, 0.5, BOUNDS)
+    assert grid.shape[0] == 1
+    field = bin_tracks(few, grid)
+    assert field.values.shape == grid.shape
+    np.testing.assert_allclose(np.nanmean(field.values), few.value.mean(), atol=0.05)

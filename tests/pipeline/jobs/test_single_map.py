@@ -12,6 +12,7 @@ from oceanfill.pipeline.errors import InputError
 from oceanfill.pipeline.holdout.patterns import draw_cloud_gaps, hide_clouds
 from oceanfill.pipeline.holdout.score_files import score_files
 from oceanfill.pipeline.io.field import open_field
+from oceanfill.pipeline.io.seamask import sea_from_coastline
 from oceanfill.pipeline.jobs.compare import compare
 from oceanfill.pipeline.jobs.fill import fill
 from scipy.ndimage import gaussian_filter
@@ -117,14 +118,12 @@ def test_the_gaps_of_a_single_map_are_moved_over_it() -> None:
 
 
 def test_land_of_a_single_map_is_that_of_the_coastline() -> None:
-    """Sicily and Tunisia, where nothing is observed; in the synthetic map land is observed as often as sea."""
+    """Sicily and Tunisia, where nothing is observed; in the whole map land is observed as often as sea."""
     lat, lon = 34 + 0.25 * np.arange(20), 9 + 0.25 * np.arange(24)
     data = xr.Dataset({"sst": (("lat", "lon"), 15 + np.random.default_rng(0).normal(size=(20, 24)))})
     data = data.assign_coords(lat=lat, lon=lon)
     whole = open_field(data.assign(sst=data.sst.where(data.sst < 16)))
     assert whole.sea.all()
-    from oceanfill.pipeline.io.seamask import sea_from_coastline
-
     sea, _ = sea_from_coastline(*np.meshgrid(lat, lon, indexing="ij"))
     assert 0.1 < (~sea).mean() < 0.5
     cut = open_field(data.assign(sst=data.sst.where(sea & (data.sst < 16))))
