@@ -100,8 +100,8 @@ def survey_file(path: str | xr.Dataset, opening: Opening) -> FileSurvey:
             read_part(file, dataset.isel({layout.t: slice(0, 1)}, missing_dims="ignore"), layout)
             if dates.hasnans:
                 raise InputError(f"{file}: {int(dates.isna().sum())} of the dates are missing; repair them")
-            everything = opening.period is None or layout.t == UNDATED
-            chosen = np.ones(len(dates), bool) if everything else in_period(dates, opening.period)
+            period = None if layout.t == UNDATED else opening.period
+            chosen = np.ones(len(dates), bool) if period is None else in_period(dates, period)
             return FileSurvey(
                 name,
                 list(dates[chosen]),
