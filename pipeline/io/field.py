@@ -65,6 +65,7 @@ class Field:
     dataset_attrs: dict[Hashable, Any] = dataclass_field(default_factory=dict)  # global, of the input
     inputs: tuple[str, ...] = ()  # names of the files, without their folders
     ever_observed: NDArray[np.bool_] | None = None  # (lat, lon) on any date of the whole record
+    cycle: NDArray[np.float32] | None = None  # (4, lat, lon) seasonal cycle of the whole record (`season`)
     displacement: NDArray[np.float32] | None = None  # (time, lat, lon, 3) km
     statistics: RecordStatistics | None = None  # of the whole record; None: of this field alone
     jitter: float = 0.0  # standard deviation of the noise that training adds to its network inputs
@@ -101,6 +102,7 @@ class Field:
             source=self.source.isel(dict(zip(self.dims, whole, strict=True))),
             displacement=None if self.displacement is None else self.displacement[whole],
             ever_observed=None if self.ever_observed is None else self.ever_observed[rows, columns],
+            cycle=None if self.cycle is None else self.cycle[:, rows, columns],
         )
 
     def hide(self, hidden: NDArray[np.bool_]) -> Field:

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from ..classical.baselines import tabulate_spatial_structure, tabulate_temporal_structure
 from ..classical.kriging import Kriging
 from ..classical.neighbours import Component, Scales
+from ..classical.season import remove_season
 from ..errors import InputError
 from ..holdout.calibration import Calibration
 from ..io.coordinates import list_names
@@ -92,7 +93,8 @@ class Learned:
         """Return what an earlier run wrote."""
         kept = json.loads(path.read_text(encoding="utf-8"))
         parts = (kept["scale"][name] for name in ("calibration", "floor"))
-        scale = ErrorScale(*(None if part is None else Calibration(**part) for part in parts))  # type: ignore[arg-type]
+        calibration, floor = (None if part is None else Calibration(**part) for part in parts)
+        scale = ErrorScale(calibration or Calibration(), floor, kept["scale"]["limit"])
         return Learned(**kept | {"scale": scale})
 
 
@@ -271,8 +273,12 @@ def _learn(record: Record, subset: Field, store: Path, method: Method, settings:
     best = evaluation.delivered
     guess = None if data.kriging is None else asdict(data.kriging)
     cell = float(np.mean(grid_spacing(subset)[1:]))
+    without, _ = remove_season(subset)
     statistics = RecordStatistics(
-        measure_spread(subset), tabulate_temporal_structure(subset), tabulate_spatial_structure(subset), cell
+        measure_spread(without),
+        tabulate_temporal_structure(without),
+        tabulate_spatial_structure(without),
+        cell,
     )
     return Learned(
         best.name,

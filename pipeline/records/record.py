@@ -13,6 +13,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
+from ..classical.season import LEAST, fit_cycle
 from ..errors import InputError
 from ..io.coordinates import Layout, find_layout, read_grid
 from ..io.dates import days_since_first, season_phase
@@ -158,6 +159,17 @@ class Record:
         variance = np.log1p((deviation / mean) ** 2)
         return np.log(mean) - variance / 2, np.sqrt(variance)
 
+    @cached_property
+    def cycle(self) -> NDArray[np.float32] | None:
+        """Seasonal cycle (4, lat, lon) in the space that is filled; None for a record that is too short."""
+        if days_since_first(self.dates)[-1] < LEAST:
+            return None
+        stored = self.dataset[f"{self.layout.variable}_climatology"]
+        monthly = stored.transpose("month", self.layout.y, self.layout.x).to_numpy()
+        if self.takes_logarithms:
+            monthly = np.log(np.where(monthly > 0, monthly, np.nan))
+        return fit_cycle(monthly)
+
     def read_field(self, dates: slice, rows: slice | None = None, columns: slice | None = None) -> Field:
         """Read some dates of some pixels (slices from start to stop) as a field.
 
@@ -199,6 +211,7 @@ class Record:
             mask_origin=str(self.dataset["sea_mask"].attrs.get("comment", "")),
             dataset_attrs=attrs,
             inputs=(Path(self.path).name,),
+            cycle=None if self.cycle is None else self.cycle[:, rows, across],
         )
 
     def _read_error(self, data: xr.Dataset, observed: NDArray[np.bool_]) -> NDArray[np.float32]:
