@@ -20,6 +20,7 @@ from .dates import days_since_first, find_time_oddities, format_date, season_pha
 from .opening import Opening, make_opening
 from .reading import Inputs, Part, check_dates, combine_parts, list_inputs, open_input, read_part
 from .seamask import find_mask, sea_from_coverage, sea_from_mask
+from .transforms import choose_transform, transform_values
 
 _USUAL_FILLS = (
     *(sign * (10**digits - 1) for digits in range(2, 7) for sign in (-1, 1)),
@@ -43,7 +44,7 @@ class RecordStatistics:
 class Field:
     """One variable on (time, lat, lon), with its sea mask, errors and coordinates.
 
-    ``values`` are in the space in which they are filled (natural logarithms under ``transform="log"``).
+    ``values`` are in the space in which they are filled (`transforms`).
     ``displacement`` is the Cartesian vector from the centre of each cell to the position of its value.
     """
 
@@ -56,7 +57,7 @@ class Field:
     lat: NDArray[np.float64]  # (lat, lon) degrees north
     lon: NDArray[np.float64]  # (lat, lon) degrees east, without a jump inside the domain
     source: xr.DataArray  # the variable as opened, in its own order of dimensions
-    transform: str = "none"  # or "log"
+    transform: str = "none"  # name of one of `transforms`
     oddities: tuple[str, ...] = ()
     treatment: tuple[str, ...] = ()  # what was done to the values of the input, in words
     dims: tuple[str, str, str] = ("time", "lat", "lon")  # source.transpose(*dims) is aligned with values
@@ -174,8 +175,9 @@ def build_field(parts: Sequence[Part], layout: Layout, mask_name: str | None, op
     oddities += describe_mask_oddities(outside=int(np.count_nonzero(seen & ~sea)))
 
     error = read_standard_error(file, data, opening, np.isfinite(values), dims, oddities)
-    if opening.transform == "log":
-        values, error = take_logarithms(file, layout.variable, values, error, oddities)
+    negative = np.count_nonzero(np.nan_to_num(raw) < 0) / max(1, np.count_nonzero(seen))
+    transform, why = choose_transform(opening, layout.variable, source.attrs, negative)
+    values, error = transform_values(file, layout.variable, transform, values, error, oddities)
     _check_constant(file, layout.variable, values)
     field = Field(
         name=layout.variable,
@@ -187,12 +189,12 @@ def build_field(parts: Sequence[Part], layout: Layout, mask_name: str | None, op
         lat=lat,
         lon=lon,
         source=source,
-        transform=opening.transform,
+        transform=transform,
         dims=dims,
         mask_origin=mask_origin,
         dataset_attrs=dict(data.attrs),
         inputs=tuple(Path(part.file).name for part in parts),
-        treatment=describe_treatment(parts, int(seen.sum())),
+        treatment=(*describe_treatment(parts, int(seen.sum())), *([why] if why else [])),
     )
     oddities += describe_mask_oddities(never_observed=int(np.count_nonzero(field.never_observed)))
     if field.observed[:, sea].all():
@@ -339,25 +341,3 @@ def read_standard_error(
         f"given the median {middle:.3g}"
     )
     return np.where(unusable, middle, error).astype(np.float32)
-
-
-def take_logarithms(
-    file: str, name: str, values: NDArray[np.float32], error: NDArray[np.float32], oddities: list[str]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return natural logarithms and their standard errors, to first order the relative errors.
-
-    Values of zero or less become missing and are counted in the ``oddities``. Raises `InputError` where no
-    value is positive.
-    """
-    observed = np.isfinite(values)
-    positive = observed & (np.nan_to_num(values) > 0)
-    if not positive.any():
-        raise InputError(
-            f"{file}: no value of {name} is positive, so none has a logarithm; use --transform none"
-        )
-    count = np.count_nonzero(observed & ~positive)
-    if count:
-        oddities.append(f"values of zero or less, missing because they have no logarithm: {count}")
-    safe = np.where(positive, values, np.float32(1))
-    logarithms = np.where(positive, np.log(safe), np.float32(np.nan))
-    return logarithms, (error / safe).astype(np.float32)

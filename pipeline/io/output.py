@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from .coordinates import find_layout, is_time, list_names
 from .field import Field
+from .transforms import find_transform
 
 SOURCES = ("land", "observed", "filled", "filled_never_observed")  # the flags 0 to 3 of V_source
 
@@ -102,7 +103,7 @@ def to_dataset(
         for side, sign in (("lower", -1), ("upper", 1)):
             bound = np.where(field.sea, mean + np.float64(sign * width) * error, np.nan)
             # A monotone transform maps quantiles to quantiles.
-            bound = np.exp(bound) if field.transform == "log" else bound
+            bound = find_transform(field.transform).backward(bound)
             new[f"{name}_{side}_{level}"] = bound.astype(np.float32)
     for key, values in new.items():
         data[key] = xr.Variable(field.dims, values).transpose(*source.dims)
@@ -115,20 +116,12 @@ def to_dataset(
 def _undo_transform(
     field: Field, mean: NDArray[np.floating], error: NDArray[np.floating]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return mean and standard error in the variable's units, missing outside the sea.
-
-    The exponential of a Gaussian variable of mean m and variance s^2 has the mean exp(m + s^2/2) and the
-    standard deviation exp(m + s^2/2) sqrt(exp(s^2) - 1) (Aitchison & Brown 1957, The Lognormal Distribution,
-    section 2.3; Campbell 1995, J. Geophys. Res. 100, 13237, for chlorophyll).
-    """
+    """Return mean and standard error in the variable's units, missing outside the sea."""
     negative = np.count_nonzero((error < 0) & field.sea)
     if negative:
         raise ValueError(f"{field.name}: the standard error is negative at {negative} sea values")
     with np.errstate(over="ignore", invalid="ignore"):
-        if field.transform == "log":
-            mean, error = mean.astype(np.float64), error.astype(np.float64)
-            mean = np.exp(mean + error**2 / 2)
-            error = mean * np.sqrt(np.expm1(error**2))
+        mean, error = find_transform(field.transform).find_moments(mean, error)
         mean, error = (
             np.where(field.sea, part.astype(np.float32), np.float32(np.nan)) for part in (mean, error)
         )

@@ -18,9 +18,10 @@ from scipy.interpolate import make_interp_spline
 from ..errors import InputError
 from .coordinates import list_names
 from .dates import format_date
-from .field import Field, describe_mask_oddities, open_field, take_logarithms
+from .field import Field, describe_mask_oddities, open_field
 from .opening import Opening, Region
 from .reading import Inputs
+from .transforms import find_transform, transform_values
 
 _log = logging.getLogger(__name__)
 
@@ -203,9 +204,11 @@ def regrid_like(field: Field, first: Field) -> Field:
         )
     _log.info("%s has %d of the %d dates of %s", name, found.sum(), found.size, first.name)
     values = np.where(field.observed, field.source.transpose(*field.dims).to_numpy(), np.nan)
-    variance = field.error_variance.astype(np.float64)
-    if field.transform == "log":
-        variance *= np.where(field.observed, values, 0) ** 2
+    error = field.error_variance.astype(np.float64) ** 0.5
+    if field.observed.any():
+        some = np.where(field.observed, values, values[field.observed][0])
+        error = find_transform(field.transform).backward_error(some, error)
+    variance = np.where(field.observed, error**2, 0)
     values, variance, sea = _regrid(name, field, first, values[date], variance[date])
     raw = np.where(sea & found[:, None, None], values, np.nan).astype(np.float32)
     error = np.sqrt(np.where(np.isfinite(raw), variance, 0)).astype(np.float32)
@@ -214,9 +217,7 @@ def regrid_like(field: Field, first: Field) -> Field:
             f"{name} has no value on the grid and the dates of {first.name}; give a file that overlaps them"
         )
     oddities = list(field.oddities)
-    new = raw
-    if field.transform == "log":
-        new, error = take_logarithms(name, field.name, raw, error, oddities)
+    new, error = transform_values(name, field.name, field.transform, raw, error, oddities)
     coordinates = first.source.transpose(*first.dims).coords
     source = xr.DataArray(raw, coordinates, first.dims, attrs=field.source.attrs)
     made = replace(
