@@ -7,11 +7,13 @@ duplicates dropped, and statistics gathered on the way. A killed run resumes whe
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,7 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..io.coordinates import Layout, find_layout
 from ..io.dates import format_dates
+from ..io.field import add_up_treatment, check_lost, describe_treatment
 from ..io.opening import Opening, make_opening
 from ..io.reading import Inputs, combine_parts, list_inputs, open_input, read_part
 from ..io.seamask import find_mask, sea_from_coverage, sea_from_mask
@@ -39,7 +42,7 @@ from .survey import FileSurvey, survey_files
 _SAVED_EVERY = 5.0  # seconds between two states that a killed run resumes from
 _SAVING = 0.05  # fraction of the time that saving may take
 _STATE = "state.npz"  # next to the unfinished store
-_FORMAT = 2  # of the stores; older ones, whose mask was that of their first dates, are prepared again
+_FORMAT = 3  # of the stores; older ones, whose mask was that of their first dates, are prepared again
 
 _log = logging.getLogger(__name__)
 
@@ -95,12 +98,19 @@ def prepare(
         create = partial(_create_store, first=first, dates=dates, opening=opening, cells=cells)
         with resume_store(target, plan, create) as store:
             write = partial(_write_chunk, store=store, opening=opening, skip_bad=skip_bad)
-            total = _write_chunks(run, store, chunks, write, quiet)
-            _write_statistics(store, first, total, opening.minimum_coverage, len(dates), digest)
+            total, (texts, lost) = _write_chunks(run, store, chunks, write, quiet)
+            treatment = describe_treatment(texts, lost, int(total.number[0].sum()))
+            if not total.number[0].any():
+                check_lost(paths[0], first.layout.variable, lost, treatment)
+            for text in treatment:
+                _log.info("%s: %s", first.layout.variable, text)
+            attributes = {PREPARED: digest, "input_treatment": "; ".join(treatment)}
+            _write_statistics(store, first, total, opening.minimum_coverage, len(dates), attributes)
     return target
 
 
 Piece = tuple[str, int]  # a file and the position of a date in it
+Notes = tuple[list[str], Counter[str]]  # what was done to the values, and how many were lost, by reason
 
 
 def _plan_chunks(surveys: Sequence[FileSurvey]) -> tuple[list[Any], list[list[Piece]]]:
@@ -138,6 +148,7 @@ class _Chunk:
     mask: str | None
     rows: list[int]  # positions of these dates in the chunk, which may lack some
     stored: list[str]  # names of the variables that the store holds
+    notes: Notes  # what was done to the values
 
     def read_sea(self) -> tuple[NDArray[np.bool_], str]:
         """Return the sea (lat, lon) on any of the dates, and how the mask was read; none without a mask."""
@@ -162,18 +173,16 @@ def _read_chunk(
     layout, mask = None, None
     for path, chosen in numbers.items():
         try:
-            with open_input(path) as (file, dataset):
+            with open_input(path, opening.group) as (file, dataset):
                 if layout is None:
                     layout = find_layout(file, dataset, opening.variable, others=opening.names)
                     mask = find_mask(file, dataset, layout, opening.mask_variable)
                 others = [name for name in (mask, opening.error_variable) if name is not None]
                 # Slices are read several times as fast as lists of numbers.
                 low, high = min(chosen), max(chosen) + 1
-                cut = dataset.isel({layout.t: slice(low, high)}, missing_dims="ignore")
-                part = read_part(file, cut, layout, others, Opening(region=opening.region))
-            if len(chosen) < high - low:
-                data = part.data.isel({layout.t: [number - low for number in sorted(chosen)]})
-                part = type(part)(part.file, data, part.dates)
+                wanted = slice(low, high) if len(chosen) == high - low else sorted(chosen)
+                cut = dataset.isel({layout.t: wanted}, missing_dims="ignore")
+                part = read_part(file, cut, layout, others, replace(opening, period=None))
             error = opening.error_variable
             if error is not None and part.data[error].dtype.kind not in "iuf":
                 raise InputError(f"{path}: the error variable {error} does not hold numbers; choose another")
@@ -193,7 +202,8 @@ def _read_chunk(
         return None, bad
     rows = [row for row, (path, _) in enumerate(pieces) if path not in bad]
     stored = [name for name in (layout.variable, opening.error_variable) if name is not None]
-    return _Chunk(parts[0].file, combine_parts(parts, layout), layout, mask, rows, stored), bad
+    notes = add_up_treatment(parts)
+    return _Chunk(parts[0].file, combine_parts(parts, layout), layout, mask, rows, stored, notes), bad
 
 
 def _create_store(store: Path, first: _Chunk, dates: Sequence[Any], opening: Opening, cells: int) -> None:
@@ -229,7 +239,8 @@ def _create_store(store: Path, first: _Chunk, dates: Sequence[Any], opening: Ope
     template.to_zarr(store, mode="w", compute=False, consolidated=False, encoding=encodings)
 
 
-Written = tuple[Statistics | None, dict[str, str]]  # statistics of a chunk, and the files that were left out
+# Statistics of a chunk, what was done to its values, and the files that were left out.
+Written = tuple[Statistics | None, Notes, dict[str, str]]
 
 
 def _write_chunks(
@@ -238,19 +249,21 @@ def _write_chunks(
     chunks: Sequence[Sequence[Piece]],
     write: Callable[[tuple[int, Sequence[Piece]]], Written],
     quiet: bool,
-) -> Statistics:
-    """Write the chunks that are missing, and return the statistics of all."""
-    done, total = _load_state(store)
+) -> tuple[Statistics, Notes]:
+    """Write the chunks that are missing, and return the statistics of all and what was done to the values."""
+    done, total, (texts, lost) = _load_state(store)
     warned: set[str] = set()
     with progress("reading", len(chunks), quiet) as advance:
         advance(done)
         saved, took = time.monotonic(), 0.0
         todo: Iterable[Any] = ((number, chunks[number]) for number in range(done, len(chunks)))
         try:
-            for more, bad in run(write, todo):
+            for more, notes, bad in run(write, todo):
                 for path in bad.keys() - warned:
                     _log.warning("its dates stay missing: %s", bad[path])
                 warned |= bad.keys()
+                texts = list(dict.fromkeys([*texts, *notes[0]]))
+                lost.update(notes[1])
                 if total is None:
                     total = more
                 elif more is not None:
@@ -259,28 +272,30 @@ def _write_chunks(
                 advance(1)
                 if time.monotonic() - saved > max(_SAVED_EVERY, took / _SAVING):
                     start = time.monotonic()
-                    _save_state(store, done, total)
+                    _save_state(store, done, total, (texts, lost))
                     saved = time.monotonic()
                     took = saved - start
         except Exception:  # not an interrupt, which may come while statistics are added
-            _save_state(store, done, total)
+            _save_state(store, done, total, (texts, lost))
             raise
-    _save_state(store, done, total)
+    _save_state(store, done, total, (texts, lost))
     assert total is not None
-    return total
+    return total, (texts, lost)
 
 
-def _save_state(store: Path, done: int, total: Statistics | None) -> None:
+def _save_state(store: Path, done: int, total: Statistics | None, notes: Notes) -> None:
     if total is not None:
         with replace_atomically(store.parent / _STATE) as temporary:
-            np.savez(temporary, done=done, **vars(total))
+            np.savez(temporary, done=done, notes=json.dumps(notes), **vars(total))
 
 
-def _load_state(store: Path) -> tuple[int, Statistics | None]:
+def _load_state(store: Path) -> tuple[int, Statistics | None, Notes]:
     if not (store.parent / _STATE).exists():
-        return 0, None
+        return 0, None, ([], Counter())
     with np.load(store.parent / _STATE) as held:
-        return int(held["done"]), Statistics(**{name: held[name] for name in held if name != "done"})
+        state = dict(held)
+    texts, lost = json.loads(str(state.pop("notes")))
+    return int(state.pop("done")), Statistics(**state), (texts, Counter(lost))
 
 
 def _write_chunk(
@@ -290,7 +305,7 @@ def _write_chunk(
     number, pieces = numbered
     read, bad = _read_chunk(pieces, opening, skip_bad)
     if read is None:
-        return None, bad
+        return None, ([], Counter()), bad
     layout = read.layout
     dims = (layout.t, layout.y, layout.x)
     found = xr.Dataset()
@@ -307,11 +322,16 @@ def _write_chunk(
     start = number * DATES
     found.to_zarr(store, region={layout.t: slice(start, start + len(pieces))}, consolidated=False)
     month = read.data[layout.time].dt.month.to_numpy()
-    return Statistics.compute(raw[read.rows], month, read.read_sea()[0]), bad
+    return Statistics.compute(raw[read.rows], month, read.read_sea()[0]), read.notes, bad
 
 
 def _write_statistics(
-    store: Path, first: _Chunk, total: Statistics, minimum_coverage: float, dates: int, digest: str
+    store: Path,
+    first: _Chunk,
+    total: Statistics,
+    minimum_coverage: float,
+    dates: int,
+    attributes: Mapping[str, str],
 ) -> None:
     """Write the mask and the statistics into the store."""
     layout = first.layout
@@ -361,5 +381,5 @@ def _write_statistics(
             ),
         }
     )
-    found.attrs = dict(first.data.attrs) | {PREPARED: digest}
+    found.attrs = dict(first.data.attrs) | {name: text for name, text in attributes.items() if text}
     found.to_zarr(store, mode="a", consolidated=False)
