@@ -17,7 +17,8 @@ from ..errors import InputError
 from ..io.coordinates import find_fillable, find_layout, list_names, read_grid
 from ..io.dates import format_date, format_dates
 from ..io.field import Field
-from ..io.reading import find_sample, open_input, read_part
+from ..io.opening import Opening
+from ..io.reading import drop_undeclared, find_sample, open_input, read_part
 from ..io.transforms import find_transform
 from .score_sums import ScoreSums
 
@@ -142,7 +143,8 @@ def _read_series(file: str, dataset: xr.Dataset, name: str, **others: str | None
     """Read ``value`` and ``others`` on (time, y, x) into memory, with dates and lat and lon (y, x)."""
     layout = find_layout(file, dataset, name)
     names = {"value": name} | {key: other for key, other in others.items() if other is not None}
-    data = read_part(file, dataset, layout, list(names.values())[1:]).data
+    part = read_part(file, dataset, layout, list(names.values())[1:])
+    data = drop_undeclared([part], layout, Opening())[0][0].data
     dims = (layout.t, layout.y, layout.x)
     lat, lon = read_grid(file, data, layout)
     full = {key: data[held].broadcast_like(data[name]).transpose(*dims) for key, held in names.items()}

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from dataclasses import field as dataclass_field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +19,21 @@ from ..errors import InputError
 from .coordinates import EARTH_RADIUS, Layout, check_positions, find_layout, read_grid, unit_vectors
 from .dates import days_since_first, find_time_oddities, format_date, season_phase
 from .opening import Opening, make_opening
+from .providers.missing import VALID_RANGE, warn_of_losses
 from .providers.quality import took_all
-from .reading import Inputs, Part, check_dates, combine_parts, list_inputs, open_input, read_part
+from .reading import (
+    Inputs,
+    Part,
+    check_dates,
+    combine_parts,
+    convert_part,
+    drop_undeclared,
+    list_inputs,
+    open_input,
+    read_part,
+)
 from .seamask import find_mask, sea_from_coverage, sea_from_mask
 from .transforms import choose_transform, transform_values
-
-_USUAL_FILLS = (
-    *(sign * (10**digits - 1) for digits in range(2, 7) for sign in (-1, 1)),
-    *(-32768, 32767, 1e20, 1e30, 1e35, -1e34),
-)
 
 Table = tuple[list[float], list[float]]  # distances, and the statistic at each
 
@@ -152,6 +159,10 @@ def read_parts(inputs: Inputs, opening: Opening) -> tuple[list[Part], Layout, st
 
 def build_field(parts: Sequence[Part], layout: Layout, mask_name: str | None, opening: Opening) -> Field:
     """Build the field from the result of `read_parts`. Raises `InputError` as `open_field` does."""
+    parts, looks = drop_undeclared(parts, layout, opening)
+    units = str(parts[0].data[layout.variable].attrs.get("units", ""))
+    convert = partial(convert_part, name=layout.variable, wanted=units, first=parts[0].file)
+    parts = [convert(part, error=opening.error_variable) for part in parts]
     check_dates(parts, layout, opening.period)
     data = combine_parts(parts, layout)
     file = parts[0].file if len(parts) == 1 else f"{parts[0].file} and {len(parts) - 1} more"
@@ -162,12 +173,13 @@ def build_field(parts: Sequence[Part], layout: Layout, mask_name: str | None, op
     dates = source[layout.time].to_index()
     lat, lon = read_grid(file, data, layout)
     texts, lost = add_up_treatment(parts)
-    treatment = describe_treatment(texts, lost, int(np.isfinite(raw).sum()))
+    left = int(np.isfinite(raw).sum())
+    treatment = describe_treatment(texts, lost, left)
     if np.isnan(raw).all():
         check_lost(file, layout.variable, lost, treatment)
-    _check_values(file, layout.variable, raw, dates, lat, lon)
+    _check_values(file, layout.variable, raw, dates)
 
-    oddities: list[str] = find_time_oddities(dates)
+    oddities: list[str] = [*warn_of_losses(lost, left), *looks, *find_time_oddities(dates)]
     seen = np.isfinite(raw)
     check_positions(file, data, layout, seen.any(axis=0))
     if mask_name is not None:
@@ -177,7 +189,6 @@ def build_field(parts: Sequence[Part], layout: Layout, mask_name: str | None, op
         oddities.append(f"the file has no sea mask: sea is {mask_origin.removeprefix('derived: ')}")
     _check_sea(file, layout.variable, seen, sea, mask_origin)
     values = np.where(sea, raw, np.float32(np.nan))
-    oddities += _find_undeclared_fills(values)
     oddities += describe_mask_oddities(outside=int(np.count_nonzero(seen & ~sea)))
 
     error = read_standard_error(file, data, opening, np.isfinite(values), dims, oddities)
@@ -231,8 +242,10 @@ def add_up_treatment(parts: Iterable[Part]) -> tuple[list[str], Counter[str]]:
 
 
 def check_lost(file: str, name: str, lost: Mapping[str, int], treatment: Sequence[str]) -> None:
-    """Raise `InputError` where quality flags are a reason why no value is left."""
+    """Raise `InputError` where the valid range or quality flags are a reason why no value is left."""
     remedy = took_all([why for why, count in lost.items() if count])
+    if 2 * lost.get(VALID_RANGE, 0) > sum(lost.values()):
+        remedy = "the valid range may be wrong: keep the values with --ignore-valid-range"
     if remedy:
         raise InputError(f"{file}: no value of {name} is left ({'; '.join(treatment)}); {remedy}")
 
@@ -246,27 +259,7 @@ def describe_mask_oddities(outside: int = 0, never_observed: int = 0) -> list[st
     return [text for count, text in found if count]
 
 
-def _find_undeclared_fills(values: NDArray[np.float32]) -> list[str]:
-    """Return in words the extreme values that often stand for missing ones but are not declared as such."""
-    if not np.isfinite(values).any():
-        return []
-    extremes = {float(np.nanmin(values)), float(np.nanmax(values))}
-    found = sorted(extremes.intersection(np.float32(fill).item() for fill in _USUAL_FILLS))
-    return [
-        f"the value {fill:g} occurs {np.count_nonzero(values == np.float32(fill))} times at sea; "
-        "if it stands for missing values, declare it as _FillValue"
-        for fill in found
-    ]
-
-
-def _check_values(
-    file: str,
-    name: str,
-    raw: NDArray[np.float32],
-    dates: pd.Index,
-    lat: NDArray[np.float64],
-    lon: NDArray[np.float64],
-) -> None:
+def _check_values(file: str, name: str, raw: NDArray[np.float32], dates: pd.Index) -> None:
     if len(dates) == 0:
         raise InputError(
             f"{file}: {name} has no dates (its time dimension has length 0); give a series of maps"
@@ -275,13 +268,6 @@ def _check_values(
         raise InputError(
             f"{file}: {name} has a single date ({format_date(dates[0])}), but gaps are filled from "
             "neighbouring dates; give more files or a longer period"
-        )
-    infinite = np.isinf(raw)
-    if infinite.any():
-        t, j, i = np.argwhere(infinite)[0]
-        raise InputError(
-            f"{file}: {name} has {np.count_nonzero(infinite)} infinite values (the first on "
-            f"{format_date(dates[t])} at {lat[j, i]:.2f} N, {lon[j, i]:.2f} E); replace them with _FillValue"
         )
     if np.isnan(raw).all():
         raise InputError(

@@ -11,7 +11,6 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from ...errors import InputError
 from .quantities import can_be_zero
 
 VALID_RANGE = "outside the valid range of the file"
@@ -23,9 +22,26 @@ _DEFAULT_FILL = 0.99 * float(netCDF4.default_fillvals["f4"])  # netCDF's value w
 # Values that stand for missing ones in the files of many providers.
 _USUAL = (
     *(sign * (10**digits - 1) for digits in range(2, 7) for sign in (-1, 1)),
-    *(-32768, -32767, 32767, 65535, 1e10, -1e10, 1e20, -1e20, 1e30, -1e30, 1e34, -1e34, 1e35, 1e36, 9.96921e36),
+    *(
+        -32768,
+        -32767,
+        32767,
+        65535,
+        1e10,
+        -1e10,
+        1e20,
+        -1e20,
+        1e30,
+        -1e30,
+        1e34,
+        -1e34,
+        1e35,
+        1e36,
+        9.96921e36,
+    ),
 )
 _OUTERMOST = 6  # distinct values kept at each end of an `Extent`
+_SAMPLE = 5000  # values that are sorted to find these
 _REPEATED = 3  # times that a value must occur that no provider is known to use
 # Distance from all others, in units of their whole range, from which a value is no measurement.
 _FAR, _FAR_IF_USUAL, _FAR_IF_OBVIOUS = 10.0, 2.0, 0.5
@@ -41,39 +57,42 @@ class Extent:
 
     values: NDArray[np.float32]  # (n,) increasing: the lowest and the highest, or all where they are few
     counts: NDArray[np.int64]  # (n,)
-    whole: bool  # whether there are no others
 
     @staticmethod
     def of(values: NDArray[np.floating]) -> Extent:
         """Return that of an array of any shape, NaN where missing."""
-        left = values[np.isfinite(values)].astype(np.float32)
-        return _keep_outermost(*_count_outermost(left))
+        flat = values.astype(np.float32, copy=False).ravel()
+        found: dict[float, int] = {}
+        for sign in (1, -1):
+            found |= {sign * value: count for value, count in _count_lowest(sign * flat).items()}
+        order = sorted(found)
+        return Extent(np.array(order, np.float32), np.array([found[value] for value in order], np.int64))
 
     def __add__(self, other: Extent) -> Extent:
         values, place = np.unique(np.concatenate([self.values, other.values]), return_inverse=True)
         counts = np.bincount(place, np.concatenate([self.counts, other.counts]), len(values))
-        return _keep_outermost(values, counts.astype(np.int64), self.whole and other.whole)
+        outermost = np.r_[0:_OUTERMOST, len(values) - _OUTERMOST : len(values)]
+        kept = outermost if len(values) > len(outermost) else slice(None)
+        return Extent(values[kept], counts.astype(np.int64)[kept])
 
 
-def _count_outermost(values: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.int64], bool]:
+NOTHING = Extent(np.zeros(0, np.float32), np.zeros(0, np.int64))  # that of no values
+
+
+def _count_lowest(values: NDArray[np.float32]) -> dict[float, int]:
+    """Return the lowest distinct values of an array with NaN and their counts."""
+    sample = np.unique(values[:: max(1, len(values) // _SAMPLE)])
+    sample = sample[np.isfinite(sample)]
+    # Some values are sure to hold enough distinct ones, which saves sorting them all.
+    most = sample[_OUTERMOST - 1] if len(sample) >= _OUTERMOST else np.float32(np.inf)
+    left = values[values <= most]
     found: dict[float, int] = {}
-    for outermost, inside in ((np.min, np.greater), (np.max, np.less)):
-        for _ in range(_OUTERMOST):
-            if not values.size:
-                break
-            value = outermost(values)
-            kept = values[inside(values, value)]
-            found[value] = values.size - kept.size
-            values = kept
-    order = sorted(found)
-    return np.array(order, np.float32), np.array([found[v] for v in order], np.int64), not values.size
-
-
-def _keep_outermost(values: NDArray[np.float32], counts: NDArray[np.int64], whole: bool) -> Extent:
-    if len(values) <= 2 * _OUTERMOST:
-        return Extent(values, counts, whole)
-    kept = np.r_[0:_OUTERMOST, len(values) - _OUTERMOST : len(values)]
-    return Extent(values[kept], counts[kept], False)
+    while left.size and len(found) < _OUTERMOST:
+        value = left.min()
+        kept = left[left > value]
+        found[float(value)] = left.size - kept.size
+        left = kept
+    return found
 
 
 def find_undeclared(extent: Extent, name: str, array: xr.DataArray) -> tuple[float, ...]:
@@ -86,15 +105,19 @@ def find_undeclared(extent: Extent, name: str, array: xr.DataArray) -> tuple[flo
     """
     values, counts = extent.values.astype(np.float64), extent.counts
     impossible = np.abs(values) > _IMPOSSIBLE
-    possible, number = values[~impossible], counts[~impossible]
     found = list(values[impossible])
-    inner = min(_OUTERMOST - 1, (len(possible) - 2) // 2)
-    if inner < 1:
+    possible, number = values[~impossible], counts[~impossible]
+    # From the inside, where all other values lie: the rest takes in its neighbours until one is too far.
+    if len(values) == 2 * _OUTERMOST:
+        low = _OUTERMOST - 1 - np.count_nonzero(values[impossible] < 0)
+        high = low + 1
+    else:
+        low = len(possible) // 4
+        high = len(possible) - 1 - low
+    if not 0 <= low < high < len(possible):
         return tuple(found)
-    low, high = inner, len(possible) - 1 - inner
     known = np.float32([*_USUAL, *_find_packed_ends(array)]).astype(np.float64)
     zero = not can_be_zero(name, array.attrs)
-    # From the inside: the rest takes in its neighbours until the next one is too far.
     grows = True
     while grows:
         grows = False
@@ -171,11 +194,12 @@ def warn_of_kept(values: Sequence[float]) -> list[str]:
 
 
 def declare_numbers(dataset: xr.Dataset) -> xr.Dataset:
-    """Return a raw dataset whose ``missing_value`` and ``_FillValue`` are numbers where they are written as text.
+    """Return a raw dataset whose ``missing_value`` and ``_FillValue`` are numbers where they are text.
 
     They also get the type of their variable, because -999.9 is another number in double precision.
     """
-    dataset = dataset.copy()
+    raw, dataset = dataset, dataset.copy()
+    dataset.set_close(raw.close)
     for array in dataset.variables.values():
         for key in ("missing_value", "_FillValue"):
             given = array.attrs.get(key)
@@ -225,7 +249,7 @@ def mask_invalid(
     lost: dict[str, int] = {}
 
     def lose(reason: str, excluded: NDArray[np.bool_]) -> None:
-        count = np.count_nonzero(excluded)
+        count = int(np.count_nonzero(excluded))
         if count:
             values[excluded] = np.nan
             lost[reason] = lost.get(reason, 0) + count
@@ -264,12 +288,3 @@ def _exceeds_valid_range(array: xr.DataArray, values: NDArray[np.floating]) -> N
         else:
             excluded |= beyond(values, values.dtype.type(limit))
     return excluded
-
-
-def check_valid_range(file: str, name: str, lost: Mapping[str, int], left: int) -> None:
-    """Raise `InputError` where the valid range leaves no value."""
-    if not left and lost.get(VALID_RANGE):
-        raise InputError(
-            f"{file}: all values of {name} lie outside the valid range that the file gives, so it may be "
-            "wrong; keep them with --ignore-valid-range"
-        )

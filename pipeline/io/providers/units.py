@@ -67,9 +67,23 @@ def find_conversion(units: str, wanted: str, power: float = 1.0) -> Conversion |
     return float(f"{ends[1] - ends[0]:.12g}"), float(f"{ends[0]:.12g}")
 
 
+def require_conversion(file: str, name: str, units: str, wanted: str, first: str) -> Conversion:
+    """Return the conversion of ``name`` to the ``wanted`` units of the ``first`` file.
+
+    Raises `InputError` where there is none.
+    """
+    conversion = find_conversion(units, wanted)
+    if conversion is None:
+        raise InputError(
+            f"{file}: {name} is in {units} but in {wanted} in {first}, and there is no conversion between "
+            "them; bring all files to the same units"
+        )
+    return conversion
+
+
 def convert_units(
     file: str, name: str, data: xr.Dataset, wanted: str, first: str, error: str | None = None
-) -> tuple[xr.Dataset, str]:
+) -> tuple[xr.Dataset, tuple[str, ...]]:
     """Return a file's data with ``name`` in the ``wanted`` units of the ``first`` file, and what was done.
 
     A variable of standard errors is converted, too. Units that a file lacks are taken to be the wanted ones.
@@ -77,13 +91,8 @@ def convert_units(
     """
     units = str(data[name].attrs.get("units", ""))
     if not units or not wanted or spell_units(units) == spell_units(wanted):
-        return data, ""
-    conversion = find_conversion(units, wanted)
-    if conversion is None:
-        raise InputError(
-            f"{file}: {name} is in {units} but in {wanted} in {first}, and there is no conversion between "
-            "them; bring all files to the same units"
-        )
+        return data, ()
+    conversion = require_conversion(file, name, units, wanted, first)
     data = data.copy()
     for held, (scale, offset) in {name: conversion, error: (conversion[0], 0.0)}.items():
         if held is not None and held in data:
@@ -91,7 +100,7 @@ def convert_units(
             values = (array.to_numpy().astype(np.float64) * scale + offset).astype(np.float32)
             data[held] = array.copy(data=values)
             data[held].attrs["units"] = wanted
-    return data, f"values in {units} were converted to {wanted}, the units of the first file"
+    return data, (f"values in {units} were converted to {wanted}, the units of the first file",)
 
 
 def convert_radians(dataset: xr.Dataset) -> xr.Dataset:
@@ -110,7 +119,9 @@ def convert_radians(dataset: xr.Dataset) -> xr.Dataset:
     return dataset
 
 
-def convert_error(file: str, values: xr.DataArray, error: xr.DataArray) -> tuple[xr.DataArray, str]:
+def convert_error(
+    file: str, values: xr.DataArray, error: xr.DataArray
+) -> tuple[xr.DataArray, tuple[str, ...]]:
     """Return standard errors in the units of the ``values``, and in words what their meaning is.
 
     Errors in percent, and fractions of a value that is none, are relative. Those of decimal (or natural)
@@ -122,7 +133,7 @@ def convert_error(file: str, values: xr.DataArray, error: xr.DataArray) -> tuple
     own, wanted = (str(array.attrs.get("units", "")) for array in (error, values))
     words = f"{name} {error.attrs.get('long_name', '')}"
     if error.attrs.get("long_name") == _OWN.format(variable):
-        return error, ""
+        return error, ()
     if re.search(r"bias", words, re.IGNORECASE) and not re.search("rmsd?|unbiased|std", words, re.IGNORECASE):
         raise InputError(f"{file}: {name} is a bias, not a standard error; choose another variable of errors")
     size = np.abs(values)
@@ -135,7 +146,7 @@ def convert_error(file: str, values: xr.DataArray, error: xr.DataArray) -> tuple
         )
     meaning, scale = found
     if not meaning:
-        return error, ""
+        return error, ()
     given = error.astype(np.float64)
     if meaning == "relative":
         made = given * scale * size
@@ -155,7 +166,7 @@ def convert_error(file: str, values: xr.DataArray, error: xr.DataArray) -> tuple
         "variance": "error variances",
         "absolute": f"standard errors in {own}",
     }[meaning]
-    return made, f"{name} was understood as {described}"
+    return made, (f"{name} was understood as {described}",)
 
 
 def _find_meaning(words: str, own: str, variable: str, wanted: str) -> tuple[str, float] | None:
