@@ -192,7 +192,7 @@ def build_field(parts: Sequence[Part], layout: Layout, mask_name: str | None, op
     oddities += describe_mask_oddities(outside=int(np.count_nonzero(seen & ~sea)))
 
     error = read_standard_error(file, data, opening, np.isfinite(values), dims, oddities)
-    negative = np.count_nonzero(np.nan_to_num(raw) < 0) / max(1, np.count_nonzero(seen))
+    negative = np.count_nonzero(np.nan_to_num(raw) < 0) / left
     transform, why = choose_transform(opening, layout.variable, source.attrs, negative)
     values, error = transform_values(file, layout.variable, transform, values, error, oddities)
     _check_constant(file, layout.variable, values)

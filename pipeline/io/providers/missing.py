@@ -88,9 +88,9 @@ def _count_lowest(values: NDArray[np.float32]) -> dict[float, int]:
     left = values[values <= most]
     found: dict[float, int] = {}
     while left.size and len(found) < _OUTERMOST:
-        value = left.min()
-        kept = left[left > value]
-        found[float(value)] = left.size - kept.size
+        value = float(left.min())
+        kept = left[left > left.dtype.type(value)]
+        found[value] = left.size - kept.size
         left = kept
     return found
 
@@ -109,14 +109,14 @@ def find_undeclared(extent: Extent, name: str, array: xr.DataArray) -> tuple[flo
     possible, number = values[~impossible], counts[~impossible]
     # From the inside, where all other values lie: the rest takes in its neighbours until one is too far.
     if len(values) == 2 * _OUTERMOST:
-        low = _OUTERMOST - 1 - np.count_nonzero(values[impossible] < 0)
+        low = _OUTERMOST - 1 - int(np.count_nonzero(values[impossible] < 0))
         high = low + 1
     else:
         low = len(possible) // 4
         high = len(possible) - 1 - low
     if not 0 <= low < high < len(possible):
         return tuple(found)
-    known = np.float32([*_USUAL, *_find_packed_ends(array)]).astype(np.float64)
+    known = np.array([*_USUAL, *_find_packed_ends(array)], np.float32).astype(np.float64)
     zero = not can_be_zero(name, array.attrs)
     grows = True
     while grows:

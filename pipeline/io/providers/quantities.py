@@ -15,7 +15,9 @@ _LOGNORMAL = re.compile(
 )
 _CHLOROPHYLL = re.compile(r"chl(or|ora|oro|orophyll)?(_?[ab])?[_\d]*(oc\w*|mean|avg)?", re.IGNORECASE)
 _CONCENTRATIONS = ("mg m-3", "ug l-1", "kg m-3", "g m-3", "mg l-1")
-_OTHER = re.compile(r"log|anomal|tendency|standard_error|ratio|flag", re.IGNORECASE)
+_OTHER = re.compile(
+    r"log_?10|(^|_)(log|ln|ratio)($|_|\()|^l[gn]\b|anomal|tendency|standard_error", re.IGNORECASE
+)
 _ZEROS = re.compile(r"ice|snow|rain|precip|fraction|probab|anomal|cloud", re.IGNORECASE)
 
 

@@ -136,7 +136,7 @@ def convert_error(
         return error, ()
     if re.search(r"bias", words, re.IGNORECASE) and not re.search("rmsd?|unbiased|std", words, re.IGNORECASE):
         raise InputError(f"{file}: {name} is a bias, not a standard error; choose another variable of errors")
-    size = np.abs(values)
+    size = abs(values)
     found = _find_meaning(words, own, variable, wanted)
     if found is None:
         raise InputError(
@@ -145,17 +145,17 @@ def convert_error(
             "--observation-error"
         )
     meaning, scale = found
-    if not meaning:
+    if not meaning or (meaning == "absolute" and scale == 1):
         return error, ()
     given = error.astype(np.float64)
     if meaning == "relative":
         made = given * scale * size
     elif meaning == "log":
         # `transforms.Logarithm` returns the error of the logarithm unchanged.
-        made = size * np.sqrt(np.expm1(np.minimum(given * scale, 6.0) ** 2))
-        made = made.where(given >= 0)
+        spread = (given * scale).clip(max=6.0)
+        made = size * xr.apply_ufunc(np.expm1, spread**2).where(given >= 0) ** 0.5
     elif meaning == "variance":
-        made = np.sqrt(given.where(given >= 0)) * scale
+        made = given.where(given >= 0) ** 0.5 * scale
     else:
         made = given * scale
     made = made.astype(np.float32)
