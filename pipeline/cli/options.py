@@ -43,12 +43,6 @@ def add_opening(command: argparse.ArgumentParser, prepared: bool = False) -> Non
             help="space to fill in: none, or log for lognormal quantities (default: log for chlorophyll and "
             "others whose standard name says so, otherwise none)",
         )
-        field.add_argument(
-            "--bounds-of-values",
-            type=numbers,
-            metavar="LEAST,GREATEST",
-            help="range of a bounded quantity, as 0,100 for percentages; the filled values stay inside",
-        )
     field.add_argument(
         "--region", type=region, metavar="LAT0,LAT1,LON0,LON1", help="fill only this region (degrees)"
     )
@@ -88,6 +82,12 @@ def _add_values(command: argparse.ArgumentParser) -> None:
         metavar="VALUE[,VALUE]",
         help="values that stand for missing ones and are not declared as such, or none to keep all (default: "
         "values such as -999 are recognised by their place far outside all others)",
+    )
+    values.add_argument(
+        "--bounds-of-values",
+        type=numbers,
+        metavar="LEAST,GREATEST",
+        help="range of a bounded quantity, as 0,100 for percentages; the filled values stay inside",
     )
     values.add_argument(
         "--ignore-valid-range",

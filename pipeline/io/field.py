@@ -19,7 +19,7 @@ from ..errors import InputError
 from .coordinates import EARTH_RADIUS, Layout, check_positions, find_layout, read_grid, unit_vectors
 from .dates import days_since_first, find_time_oddities, format_date, season_phase
 from .opening import Opening, make_opening
-from .providers.missing import VALID_RANGE, warn_of_losses
+from .providers.missing import OUT_OF_BOUNDS, VALID_RANGE, warn_of_losses
 from .providers.quality import took_all
 from .reading import (
     Inputs,
@@ -246,6 +246,8 @@ def check_lost(file: str, name: str, lost: Mapping[str, int], treatment: Sequenc
     remedy = took_all([why for why, count in lost.items() if count])
     if 2 * lost.get(VALID_RANGE, 0) > sum(lost.values()):
         remedy = "the valid range may be wrong: keep the values with --ignore-valid-range"
+    if 2 * lost.get(OUT_OF_BOUNDS, 0) > sum(lost.values()):
+        remedy = "give other --bounds-of-values"
     if remedy:
         raise InputError(f"{file}: no value of {name} is left ({'; '.join(treatment)}); {remedy}")
 

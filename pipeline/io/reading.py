@@ -165,7 +165,9 @@ def read_part(
         if array.dtype.kind == "f" and key not in flags and key != layout.variable:
             data[key] = array.copy(data=mask_default_fill(mask_invalid(array)[0]))
     array = data[layout.variable]
-    values, invalid = mask_invalid(array, opening.missing_value or (), opening.ignore_valid_range)
+    values, invalid = mask_invalid(
+        array, opening.missing_value or (), opening.ignore_valid_range, opening.bounds_of_values
+    )
     data[layout.variable] = array.copy(data=values)
     data[layout.variable], lost, treatment = apply_rules(data, layout.variable, rules)
     if opening.sses:

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from .opening import Opening
+from .providers.missing import ROUNDING
 from .providers.quantities import is_lognormal
 
 _SQUEEZE = 0.005  # distance from the ends of (0, 1) at which values on the bounds are placed
-_ROUNDING = 1e-4  # excess over the bounds, relative to their distance, that counts as rounding
 _MOST_SPREAD = 6.0  # standard deviation of a logarithm above which the moments would overflow
 _MOST_NEGATIVE = 0.01  # share of negative values above which a quantity is not lognormal after all
 _NODES = 41  # of the quadrature over a Gaussian density
@@ -149,7 +149,7 @@ class Logit:
 
     def can_take(self, values: Floats) -> NDArray[np.bool_]:
         beyond = np.maximum(self.least - values, values - self.greatest)
-        return beyond <= _ROUNDING * self._extent  # False for NaN
+        return beyond <= ROUNDING * self._extent  # False for NaN
 
     def forward(self, values: Floats) -> Floats:
         place = np.clip((values - self.least) / self._extent, 0, 1)

@@ -144,7 +144,7 @@ def fill_inputs(
         prepare(
             inputs,
             store,
-            replace(opening, observation_error=None, transform="auto", bounds_of_values=None),
+            replace(opening, observation_error=None, transform="auto"),
             cluster=resources.cluster,
             n_workers=resources.n_workers,
             quiet=settings.quiet,

@@ -189,6 +189,7 @@ class Record:
         turn = 360 * np.sign(lon[0, -1] - lon[0, 0])
         attrs: dict[Any, Any] = dict(self.dataset.attrs)
         attrs.pop(PREPARED, None)
+        treatment = attrs.pop("input_treatment", ""), self.chosen_transform[1]
         return Field(
             name=name,
             values=values,
@@ -203,6 +204,7 @@ class Record:
             dims=(layout.t, layout.y, layout.x),
             mask_origin=str(self.dataset["sea_mask"].attrs.get("comment", "")),
             dataset_attrs=attrs,
+            treatment=tuple(filter(None, treatment)),
             inputs=(Path(self.path).name,),
         )
 

@@ -15,7 +15,9 @@ from .quantities import can_be_zero
 
 VALID_RANGE = "outside the valid range of the file"
 INFINITE = "infinite"
+OUT_OF_BOUNDS = "outside the bounds of values"
 GIVEN = "given as missing"
+ROUNDING = 1e-4  # excess over the bounds, relative to their distance
 _UNDECLARED = "the undeclared missing value"  # followed by the value
 
 _DEFAULT_FILL = 0.99 * float(netCDF4.default_fillvals["f4"])  # netCDF's value where nothing was written
@@ -177,6 +179,8 @@ def warn_of_losses(lost: Mapping[str, int], left: int) -> list[str]:
             )
         elif reason == INFINITE:
             warnings.append(f"infinite values, taken as missing: {count}")
+        elif reason == OUT_OF_BOUNDS:
+            warnings.append(f"values outside their bounds, taken as missing: {count}")
         elif reason == VALID_RANGE and count > left:
             warnings.append(
                 f"most values ({count}) lie outside the valid range of the file and are taken as missing; "
@@ -237,13 +241,17 @@ def _fits(number: float, dtype: np.dtype[Any]) -> bool:
 
 
 def mask_invalid(
-    array: xr.DataArray, missing: Sequence[float] = (), ignore_valid_range: bool = False
+    array: xr.DataArray,
+    missing: Sequence[float] = (),
+    ignore_valid_range: bool = False,
+    bounds: Sequence[float] | None = None,
 ) -> tuple[NDArray[np.floating], dict[str, int]]:
     """Return the values, NaN where they cannot be used, and how many were lost for which reason.
 
-    These are infinite values, those listed as ``missing``, and those outside valid_min, valid_max or
-    valid_range unless that is ignored. CF 2.5.1 and the NetCDF Users' Guide, appendix B: for packed integers
-    the limits refer to the packed values, unless they are written as real numbers.
+    These are infinite values, those listed as ``missing``, those outside valid_min, valid_max or valid_range
+    unless that is ignored, and those outside the ``bounds`` by more than rounding. CF 2.5.1 and the NetCDF
+    Users' Guide, appendix B: for packed integers the limits refer to the packed values, unless they are
+    written as real numbers.
     """
     values = array.to_numpy().astype(np.result_type(array.dtype, np.float32))
     lost: dict[str, int] = {}
@@ -261,6 +269,9 @@ def mask_invalid(
         # What is not declared is recognised later, and is not the fault of the valid range.
         impossible = np.abs(values) > _IMPOSSIBLE
         lose(VALID_RANGE, _exceeds_valid_range(array, values) & ~impossible)
+    if bounds is not None:
+        rounding = ROUNDING * (bounds[1] - bounds[0])
+        lose(OUT_OF_BOUNDS, (values < bounds[0] - rounding) | (values > bounds[1] + rounding))
     return values, lost
 
 
