@@ -3,8 +3,8 @@
 Transform (none, log, the usual one, bounded), error variable (at all values, lacking at some, none) and sea
 mask (static, varying in time, none) are combined pairwise, not fully: the cases hold every pair of levels of
 none and log. Three of them are filled by optimal interpolation, one by a U-Net, the others by linear
-interpolation in time. All fields have pixels that are never observed, and the logarithms have zeros. One block
-holds the whole field, so both ways agree to rounding; for several blocks see
+interpolation in time. All fields have pixels that are never observed, and the logarithms have zeros. One
+block holds the whole field, so both ways agree to rounding; for several blocks see
 tests/pipeline/jobs/test_blockwise_estimates.py.
 """
 
