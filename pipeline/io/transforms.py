@@ -20,7 +20,9 @@ from .opening import Opening
 from .providers.missing import ROUNDING
 from .providers.quantities import is_lognormal
 
-_SQUEEZE = 0.005  # distance from the ends of (0, 1) at which values on the bounds are placed
+# Distance from the ends of (0, 1) at which values on the bounds are placed. Less of it sets these far apart from
+# their neighbours: 0.005 made the RMSE of clipped percentages a third larger than 0.1 did.
+_SQUEEZE = 0.1
 _MOST_SPREAD = 6.0  # standard deviation of a logarithm above which the moments would overflow
 _MOST_NEGATIVE = 0.01  # share of negative values above which a quantity is not lognormal after all
 _NODES = 41  # of the quadrature over a Gaussian density
@@ -132,7 +134,7 @@ class Logarithm:
 class Logit:
     """Logits of values between two bounds, which keep whatever is estimated between them.
 
-    Values on the bounds have no logit, so all are squeezed a little towards the middle before (Smithson and
+    Values on the bounds have no logit, so all are squeezed towards the middle before (Smithson and
     Verkuilen 2006, doi:10.1037/1082-989X.11.1.54); estimates beyond the squeezed bounds lie on the bounds.
     """
 

@@ -93,7 +93,9 @@ class Learned:
         """Return what an earlier run wrote."""
         kept = json.loads(path.read_text(encoding="utf-8"))
         parts = (kept["scale"][name] for name in ("calibration", "floor"))
-        scale = ErrorScale(*(None if part is None else Calibration(**part) for part in parts))  # type: ignore[arg-type]
+        own, floor = (None if part is None else Calibration(**part) for part in parts)
+        assert own is not None
+        scale = ErrorScale(own, floor, kept["scale"]["noise"])
         return Learned(**kept | {"scale": scale})
 
 
@@ -321,6 +323,7 @@ def _fill_block(job: Job, numbered: tuple[int, Block]) -> int:
         part,
         mean[own],
         error[own],
+        noise=learned.scale.noise,
         intervals=learned.scale.calibration.half_widths_of(settings.intervals),
         analysis_everywhere=settings.analysis_everywhere,
     )

@@ -25,8 +25,8 @@ STANDARD = {"standard_name": "mass_concentration_of_chlorophyll_a_in_sea_water",
         ("log", 0.3, 0.1),
         ("log", -2.0, 0.9),
         ("logit(0,100)", 0.0, 0.5),
-        ("logit(0,100)", 4.0, 2.0),  # a third of it beyond the squeezed bound: ice at 100%
-        ("logit(0,100)", -5.0, 0.7),
+        ("logit(0,100)", 1.5, 2.0),  # a third of it beyond the squeezed bound: ice at 100%
+        ("logit(0,100)", -2.0, 0.7),
         ("logit(-1,3)", 1.5, 3.0),
         ("none", 2.0, 0.4),
     ],
@@ -54,9 +54,9 @@ def test_values_on_the_bounds_have_finite_logits_and_errors_that_stay_between_th
     values = np.array([0.0, 1.0, 50.0, 99.0, 100.0])
     np.testing.assert_allclose(ice.backward(ice.forward(values)), values, atol=1e-9)
     spread = ice.forward_error(values, np.full(5, 5.0))
-    # In the middle the slope of the logit is 0.99 * 4 / 100; at the ends half of the way is cut off.
-    assert spread[2] == pytest.approx(0.05 * 0.99 * 4, rel=5e-3)
-    assert spread[0] == pytest.approx((np.log(0.0545 / 0.9455) - np.log(0.005 / 0.995)) / 2, rel=1e-6)
+    # In the middle the slope of the logit is 0.8 * 4 / 100; at the ends half of the way is cut off.
+    assert spread[2] == pytest.approx(0.05 * 0.8 * 4, rel=5e-3)
+    assert spread[0] == pytest.approx((np.log(0.14 / 0.86) - np.log(0.1 / 0.9)) / 2, rel=1e-6)
     np.testing.assert_allclose(spread, spread[::-1])
     assert np.diff(ice.backward(np.linspace(-30, 30, 50))).min() >= 0
     assert (ice.backward(-30.0), ice.backward(30.0)) == (0, 100)
