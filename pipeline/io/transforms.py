@@ -20,7 +20,7 @@ from .opening import Opening
 from .providers.missing import ROUNDING
 from .providers.quantities import is_lognormal
 
-# Distance from the ends of (0, 1) at which values on the bounds are placed. Less of it sets these far apart from
+# Distance from the ends of (0, 1) at which values on the bounds are placed. Less sets these far apart from
 # their neighbours: 0.005 made the RMSE of clipped percentages a third larger than 0.1 did.
 _SQUEEZE = 0.1
 _MOST_SPREAD = 6.0  # standard deviation of a logarithm above which the moments would overflow
