@@ -7,13 +7,12 @@ import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import entry_points
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import netCDF4
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -25,13 +24,22 @@ from .dates import Period, format_date, format_dates, in_period, parse_period
 from .opening import Opening, Region
 from .providers.flags import SSES
 from .providers.groups import merge_groups
+from .providers.missing import (
+    Extent,
+    declare_numbers,
+    find_undeclared,
+    mask_default_fill,
+    mask_invalid,
+    name_undeclared,
+    warn_of_kept,
+)
 from .providers.quality import apply_rules, check_sses, find_rules, subtract_bias
+from .providers.units import convert_error, convert_radians, convert_units
 from .writing import is_zarr
 
 Inputs = str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | xr.Dataset | xr.DataArray
 
 READERS = "oceanfill.readers"  # entry points of other packages: from a path to a dataset, named by suffix
-_DEFAULT_FILL = 0.99 * float(netCDF4.default_fillvals["f4"])  # netCDF's value where nothing was written
 
 
 @dataclass(frozen=True)
@@ -100,11 +108,11 @@ def open_input(source: str | xr.Dataset, group: str | None = None) -> Iterator[t
         warnings.simplefilter("ignore")
         if isinstance(source, xr.Dataset):
             file = Path(str(source.encoding.get("source", "dataset"))).name
-            yield file, _decode_dates(xr.decode_cf(source, decode_times=False, decode_timedelta=False))
+            yield file, convert_radians(_decode_dates(_decode_values(source)))
             return
         with _open_dataset(source, group) as dataset:
             try:
-                yield source, _decode_dates(dataset)
+                yield source, convert_radians(_decode_dates(dataset))
             except (OSError, RuntimeError) as error:
                 raise InputError(
                     f"{source}: its values cannot be read ({_shorten_error(error)}), so the file is "
@@ -121,8 +129,9 @@ def read_part(
 ) -> Part:
     """Load the variable, and ``others`` on its grid, cut to region and period.
 
-    Values outside the valid range, and those that a quality flag excludes, become missing. Raises
-    `InputError` for a variable that is absent or of another shape, missing dates, or an empty region.
+    Values outside the valid range, and those that a quality flag excludes, become missing; errors are
+    converted to the variable's units. Raises `InputError` for a variable that is absent or of another shape,
+    missing dates, errors whose units are not understood, or an empty region.
     """
     if opening.sses:
         check_sses(file, dataset)
@@ -153,16 +162,64 @@ def read_part(
         data = data.isel({layout.t: np.flatnonzero(in_period(dates, opening.period))})
     data = data.compute() if opening.region is None else _cut_region(file, data, layout, opening.region)
     for key, array in data.data_vars.items():
-        if (array.dtype.kind == "f" and key not in flags) or key == layout.variable:
-            data[key] = array.copy(data=_mask_invalid(array))
+        if array.dtype.kind == "f" and key not in flags and key != layout.variable:
+            data[key] = array.copy(data=mask_default_fill(mask_invalid(array)[0]))
+    array = data[layout.variable]
+    values, invalid = mask_invalid(
+        array, opening.missing_value or (), opening.ignore_valid_range, opening.bounds_of_values
+    )
+    data[layout.variable] = array.copy(data=values)
     data[layout.variable], lost, treatment = apply_rules(data, layout.variable, rules)
     if opening.sses:
         data[layout.variable], words = subtract_bias(data, layout.variable)
         treatment += words
+    error = opening.error_variable
+    if error in data and data[error].dtype.kind in "iuf":
+        data[error], words = convert_error(file, data[layout.variable], data[error])
+        treatment += words
     data = data.drop_vars({*flags, SSES[0]}.difference(others), errors="ignore")
     if opening.quality is not None and not rules:
         treatment = ("quality flags not applied", *treatment)
-    return Part(file, data, dates, lost, (*filter(None, (layout.why,)), *treatment))
+    return Part(file, data, dates, invalid | lost, (*filter(None, (layout.why,)), *treatment))
+
+
+def drop_undeclared(parts: Sequence[Part], layout: Layout, opening: Opening) -> tuple[list[Part], list[str]]:
+    """Return the parts without the missing values that are not declared, and in words what looks like one.
+
+    Nothing is dropped where the ``opening`` names the missing values.
+    """
+    name = layout.variable
+    found = find_undeclared(measure_extent(parts, name), name, parts[0].data[name])
+    if opening.missing_value is not None:
+        return list(parts), warn_of_kept(found)
+    return [drop_values(part, name, found) for part in parts], []
+
+
+def measure_extent(parts: Sequence[Part], name: str) -> Extent:
+    """Return the outermost values of a variable in all parts."""
+    first, *others = (Extent.of(part.data[name].to_numpy()) for part in parts)
+    return sum(others, first)
+
+
+def drop_values(part: Part, name: str, values: Sequence[float]) -> Part:
+    """Return the part without the ``values`` that stand for missing ones."""
+    array = part.data[name]
+    own = array.to_numpy()
+    lost = {name_undeclared(value): int((own == own.dtype.type(value)).sum()) for value in values}
+    lost = {reason: count for reason, count in lost.items() if count}
+    if not lost:
+        return part
+    kept = np.where(np.isin(own, np.array(values, own.dtype)), own.dtype.type(np.nan), own)
+    return replace(part, data=part.data.assign({name: array.copy(data=kept)}), lost={**part.lost, **lost})
+
+
+def convert_part(part: Part, name: str, wanted: str, first: str, error: str | None) -> Part:
+    """Return the part with a variable and its ``error`` in the ``wanted`` units of the ``first`` file.
+
+    Raises `InputError` where there is no conversion.
+    """
+    data, words = convert_units(part.file, name, part.data, wanted, first, error)
+    return replace(part, data=data, treatment=(*part.treatment, *words)) if words else part
 
 
 def check_dates(parts: Sequence[Part], layout: Layout, period: Period | None) -> None:
@@ -244,6 +301,10 @@ def _decode_dates(dataset: xr.Dataset) -> xr.Dataset:
     return dataset
 
 
+def _decode_values(raw: xr.Dataset) -> xr.Dataset:
+    return xr.decode_cf(declare_numbers(raw), decode_times=False, decode_timedelta=False)
+
+
 def _open_dataset(path: str, group: str | None) -> xr.Dataset:
     for entry in entry_points(group=READERS, name=Path(path).suffix):
         try:
@@ -260,11 +321,14 @@ def _open_dataset(path: str, group: str | None) -> xr.Dataset:
             f"{path}: this folder is not a Zarr store; name the files in it, for example '{path}/*.nc'"
         )
     how: dict[str, Any] = {"engine": "zarr", "consolidated": False} if folder else {"engine": "netcdf4"}
-    how |= {"decode_times": False, "decode_timedelta": False}
+
+    def read_group(name: str | None = None) -> xr.Dataset:
+        return _decode_values(xr.open_dataset(path, group=name, decode_cf=False, **how))
+
     try:
-        dataset = xr.open_dataset(path, **how)
+        dataset = read_group()
         if not folder:
-            dataset = merge_groups(path, dataset, group, **how)
+            dataset = merge_groups(path, dataset, group, read_group)
     except InputError:
         raise
     except Exception as error:  # each library raises its own
@@ -367,32 +431,3 @@ def _concatenate(datasets: list[xr.Dataset], dim: str) -> xr.Dataset:
         join="override",
         combine_attrs="override",
     )
-
-
-def _mask_invalid(array: xr.DataArray) -> NDArray[np.floating]:
-    """Return the values, NaN outside valid_min, valid_max or valid_range and at netCDF's default fill value.
-
-    CF 2.5.1 and the NetCDF Users' Guide, appendix B: for packed integers the limits refer to the packed
-    values, unless they are written as real numbers.
-    """
-    values = array.to_numpy().astype(np.result_type(array.dtype, np.float32))
-    stored = np.dtype(array.encoding.get("dtype", array.dtype))
-    scale, offset = (
-        float(array.encoding.get(key, default)) for key, default in (("scale_factor", 1), ("add_offset", 0))
-    )
-    limits = array.attrs.get("valid_range")
-    if limits is None or np.size(limits) != 2:
-        limits = array.attrs.get("valid_min"), array.attrs.get("valid_max")
-    excluded = np.isfinite(values) & (np.abs(values) > _DEFAULT_FILL)
-    for limit, beyond in zip(limits, (np.less, np.greater), strict=True):
-        if limit is None or isinstance(limit, str):
-            continue
-        if stored.kind in "iu" and np.asarray(limit).dtype.kind in "iu":
-            unsigned = str(array.encoding.get("_Unsigned")).lower() == "true" and limit < 0
-            packed_limit = int(limit) + (1 << (8 * stored.itemsize) if unsigned else 0)
-            excluded |= beyond(np.rint((values - offset) / scale), packed_limit)
-        else:
-            excluded |= beyond(values, values.dtype.type(limit))
-    if excluded.any():
-        values[excluded] = np.nan
-    return values

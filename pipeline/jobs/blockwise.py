@@ -62,7 +62,8 @@ _LEAST_REACH, _USUAL_REACH, _MOST_REACH = 12, 36, 96  # cells in the margin
 _YEAR = 365  # days
 _COPY = "copy"  # name of the method for a record without gaps
 _LEARNED, _NETWORK = "learned.json", "network.ckpt"  # next to the unfinished store
-_OF_FIELD = ("error_variable", "observation_error", "transform")  # what `prepare` leaves to the filling
+# What `prepare` leaves to the filling.
+_OF_FIELD = ("error_variable", "observation_error", "transform", "bounds_of_values")
 
 
 @dataclass(frozen=True)
@@ -93,8 +94,9 @@ class Learned:
         """Return what an earlier run wrote."""
         kept = json.loads(path.read_text(encoding="utf-8"))
         parts = (kept["scale"][name] for name in ("calibration", "floor"))
-        calibration, floor = (None if part is None else Calibration(**part) for part in parts)
-        scale = ErrorScale(calibration or Calibration(), floor, kept["scale"]["limit"])
+        own, floor = (None if part is None else Calibration(**part) for part in parts)
+        assert own is not None
+        scale = ErrorScale(own, floor, kept["scale"]["limit"], kept["scale"]["noise"])
         return Learned(**kept | {"scale": scale})
 
 
@@ -145,7 +147,7 @@ def fill_inputs(
         prepare(
             inputs,
             store,
-            replace(opening, observation_error=None, transform="none"),
+            replace(opening, observation_error=None, transform="auto"),
             cluster=resources.cluster,
             n_workers=resources.n_workers,
             quiet=settings.quiet,
@@ -203,6 +205,8 @@ def fill_record(
         "settings": repr(replace(settings, method=method.name, quiet=True)),
         "memory": memory,
     }
+    if record.chosen_transform[1]:
+        _log.info("%s: %s", record.layout.variable, record.chosen_transform[1])
     sizes = record.layout.variable, *record.shape
     _log.info("%s: %d dates of %d x %d pixels; %s on %s", *sizes, method.name, device)
     with resume_store(
@@ -248,8 +252,10 @@ def _copy_values(field: Field) -> tuple[Floats, Floats]:
 def _learn(record: Record, subset: Field, store: Path, method: Method, settings: FillSettings) -> Learned:
     """Fit the method to the training subset, and select and calibrate the candidate to deliver."""
     if not subset.observed.any():
-        log = record.takes_logarithms
-        lack = "positive, so none has a logarithm; use --transform none" if log else "at sea; check the mask"
+        lack = {
+            "none": "at sea; check the mask",
+            "log": "positive, so none has a logarithm; use --transform none",
+        }.get(record.transform, "within its bounds; give other --bounds-of-values")
         raise InputError(f"{record.path}: no observed value of {subset.name} is {lack}")
     data = GapData(
         subset,
@@ -322,6 +328,7 @@ def _fill_block(job: Job, numbered: tuple[int, Block]) -> int:
         part,
         mean[own],
         error[own],
+        noise=learned.scale.noise,
         intervals=learned.scale.calibration.half_widths_of(settings.intervals),
         analysis_everywhere=settings.analysis_everywhere,
     )

@@ -15,10 +15,10 @@ _OF_TRAINING = ("window", "epochs", "time_budget", "checkpoint", "save_checkpoin
 _NOT_WITH_A_CHECKPOINT = ("epochs", "time_budget", "saves", "ensemble")
 _OF_EOFS = ("cv_points", "save_eofs")
 _OF_TRACKS = ("bounds", "mask", "hold_out_mission")
-_NOT_OF_TRACKS = ("region", "transform", "minimum_coverage", "memory", "cache")
+_NOT_OF_TRACKS = ("region", "transform", "bounds_of_values", "minimum_coverage", "memory", "cache")
 _NOT_OF_RADIALS = (
-    *("transform", "memory", "n_workers", "cluster", "cache", "samples", "analysis_everywhere"),
-    *("first_guess", "loss", "saves", "ensemble"),
+    *("transform", "bounds_of_values", "memory", "n_workers", "cluster", "cache", "samples"),
+    *("analysis_everywhere", "first_guess", "loss", "saves", "ensemble"),
 )
 _WORDS = {"n_workers": "workers"}  # as the command line calls them
 

@@ -47,6 +47,7 @@ class ErrorScale:
     calibration: Calibration = Calibration()
     floor: Calibration | None = None  # of the first guess
     limit: float = np.inf  # error of an estimate that is no better than an observation far away
+    noise: float = 0.0  # mean error variance of the values that the scaled error was measured on
 
     def apply(self, known: Field, error: Floats, guess_error: Floats | None) -> NDArray[np.float32]:
         """Return the scaled standard error (time, lat, lon) of an estimate from the ``known`` values.
@@ -159,12 +160,13 @@ def fit_error_scale(data: HeldOut, candidate: Candidate, part: str) -> ErrorScal
     that.
     """
     own = _calibrate(data, candidate, part)
+    noise = float(data.field.error_variance[getattr(data, part)].mean())
     guess, limit = candidate.corrects, limit_error(data.field.hide(data.held_out))
     if guess is None or guess.trial is None:
-        return ErrorScale(own, limit=limit)
+        return ErrorScale(own, limit=limit, noise=noise)
     floor = _calibrate(data, guess, part)
     excess = floor.excess(data.residuals(part, *guess.trial))
-    return ErrorScale(replace(own, factor=own.factor / excess), floor, limit)
+    return ErrorScale(replace(own, factor=own.factor / excess), floor, limit, noise)
 
 
 def limit_error(field: Field) -> float:

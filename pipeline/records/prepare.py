@@ -29,7 +29,17 @@ from ..io.coordinates import Layout, find_layout
 from ..io.dates import format_dates
 from ..io.field import add_up_treatment, check_lost, describe_treatment
 from ..io.opening import Opening, make_opening
-from ..io.reading import Inputs, combine_parts, list_inputs, open_input, read_part
+from ..io.providers.missing import NOTHING, Extent, find_undeclared, warn_of_kept, warn_of_losses
+from ..io.reading import (
+    Inputs,
+    combine_parts,
+    convert_part,
+    drop_values,
+    list_inputs,
+    measure_extent,
+    open_input,
+    read_part,
+)
 from ..io.seamask import find_mask, sea_from_coverage, sea_from_mask
 from ..io.workers import Mapper, start_workers
 from ..io.writing import check_writable, replace_atomically, resume_store
@@ -42,7 +52,8 @@ from .survey import FileSurvey, survey_files
 _SAVED_EVERY = 5.0  # seconds between two states that a killed run resumes from
 _SAVING = 0.05  # fraction of the time that saving may take
 _STATE = "state.npz"  # next to the unfinished store
-_FORMAT = 3  # of the stores; older ones, whose mask was that of their first dates, are prepared again
+_UNDECLARED = "undeclared.json"  # also there, once such values are known
+_FORMAT = 4  # of the stores; older ones, whose mask was that of their first dates, are prepared again
 
 _log = logging.getLogger(__name__)
 
@@ -63,7 +74,8 @@ def prepare(
 
     The store also holds its sea mask (sea on any date), ``V_mean``, ``V_std``, ``V_climatology`` (month, lat,
     lon), ``V_share`` (the fraction of the dates on which a pixel is observed) and ``V_seen`` (the number of
-    observed values of each date), and of values above zero ``V_positive_share`` and ``V_positive_seen``. The
+    observed values of each date), and of values above zero ``V_positive_share`` and ``V_positive_seen``, and
+    ``V_negative_seen`` of values below zero. The
     options are those of `Opening`, ``cluster`` and ``n_workers`` those of `start_workers`; chunks have
     ``cells`` to a side. Where a date occurs twice, the last file's map is kept. The same call after a kill
     resumes. Raises `InputError` with all files that cannot be used, unless ``skip_bad`` leaves them out; then
@@ -92,25 +104,31 @@ def prepare(
     with start_workers(cluster, n_workers) as run:
         surveys = survey_files(run, paths, opening, skip_bad, quiet)
         dates, chunks = _plan_chunks(surveys)
-        first = next(filter(None, (_read_chunk(chunk, opening, skip_bad)[0] for chunk in chunks)), None)
+        reference = surveys[0].path, surveys[0].units
+        read = partial(_read_chunk, opening=opening, reference=reference, skip_bad=skip_bad)
+        first = next(filter(None, (read(chunk)[0] for chunk in chunks)), None)
         if first is None:
             raise InputError(f"{paths[0]}: no value of the {len(paths)} files can be read; check the files")
         create = partial(_create_store, first=first, dates=dates, opening=opening, cells=cells)
         with resume_store(target, plan, create) as store:
-            write = partial(_write_chunk, store=store, opening=opening, skip_bad=skip_bad)
-            total, (texts, lost) = _write_chunks(run, store, chunks, write, quiet)
-            treatment = describe_treatment(texts, lost, int(total.number[0].sum()))
+            write = partial(_write_chunk, store=store, read=read)
+            total, (texts, lost, _) = _write_all(run, store, chunks, write, quiet, first, opening)
+            left = int(total.number[0].sum())
+            treatment = describe_treatment(texts, lost, left)
             if not total.number[0].any():
                 check_lost(paths[0], first.layout.variable, lost, treatment)
             for text in treatment:
                 _log.info("%s: %s", first.layout.variable, text)
+            for text in warn_of_losses(lost, left):
+                _log.warning("%s: %s", first.layout.variable, text)
             attributes = {PREPARED: digest, "input_treatment": "; ".join(treatment)}
             _write_statistics(store, first, total, opening.minimum_coverage, len(dates), attributes)
     return target
 
 
 Piece = tuple[str, int]  # a file and the position of a date in it
-Notes = tuple[list[str], Counter[str]]  # what was done to the values, and how many were lost, by reason
+# What was done to the values, how many were lost, by reason, and the outermost ones that are left.
+Notes = tuple[list[str], Counter[str], Extent]
 
 
 def _plan_chunks(surveys: Sequence[FileSurvey]) -> tuple[list[Any], list[list[Piece]]]:
@@ -163,13 +181,20 @@ class _Chunk:
 
 
 def _read_chunk(
-    pieces: Sequence[Piece], opening: Opening, skip_bad: bool = False
+    pieces: Sequence[Piece],
+    opening: Opening,
+    reference: tuple[str, str],
+    skip_bad: bool,
+    undeclared: Sequence[float] = (),
 ) -> tuple[_Chunk | None, dict[str, str]]:
-    """Read the dates of a chunk, and return what is wrong with files that were left out."""
+    """Read the dates of a chunk, and return what is wrong with files that were left out.
+
+    The ``reference`` are the path and the units of the first file, ``undeclared`` are missing values.
+    """
     numbers: dict[str, list[int]] = {}
     for path, number in pieces:
         numbers.setdefault(path, []).append(number)
-    parts, bad = [], {}
+    parts, extents, bad = [], [], {}
     layout, mask = None, None
     for path, chosen in numbers.items():
         try:
@@ -186,23 +211,21 @@ def _read_chunk(
             error = opening.error_variable
             if error is not None and part.data[error].dtype.kind not in "iuf":
                 raise InputError(f"{path}: the error variable {error} does not hold numbers; choose another")
-            infinite = int(np.isinf(part.data[layout.variable]).sum())
-            if infinite:
-                raise InputError(
-                    f"{path}: {layout.variable} has {infinite} infinite values; replace them by the fill "
-                    "value"
-                )
+            part = drop_values(part, layout.variable, undeclared)
+            extent = measure_extent([part], layout.variable)
+            part = convert_part(part, layout.variable, reference[1], reference[0], error)
         except InputError as reason:
             if not skip_bad:
                 raise
             bad[path] = str(reason)
         else:
             parts.append(part)
+            extents.append(extent)
     if layout is None or not parts:
         return None, bad
     rows = [row for row, (path, _) in enumerate(pieces) if path not in bad]
     stored = [name for name in (layout.variable, opening.error_variable) if name is not None]
-    notes = add_up_treatment(parts)
+    notes = *add_up_treatment(parts), sum(extents[1:], extents[0])
     return _Chunk(parts[0].file, combine_parts(parts, layout), layout, mask, rows, stored, notes), bad
 
 
@@ -228,7 +251,11 @@ def _create_store(store: Path, first: _Chunk, dates: Sequence[Any], opening: Ope
     for array in template.coords.values():
         if array is not template[layout.time]:
             array.encoding = {}
-    for name, what in (("seen", "observed values"), ("positive_seen", "values above zero")):
+    for name, what in (
+        ("seen", "observed values"),
+        ("positive_seen", "values above zero"),
+        ("negative_seen", "values below zero"),
+    ):
         name = f"{layout.variable}_{name}"
         template[name] = xr.Variable(
             layout.t,
@@ -243,6 +270,38 @@ def _create_store(store: Path, first: _Chunk, dates: Sequence[Any], opening: Ope
 Written = tuple[Statistics | None, Notes, dict[str, str]]
 
 
+def _write_all(
+    run: Mapper,
+    store: Path,
+    chunks: Sequence[Sequence[Piece]],
+    write: partial[Written],
+    quiet: bool,
+    first: _Chunk,
+    opening: Opening,
+) -> tuple[Statistics, Notes]:
+    """Write all chunks, and again where missing values are recognised that are not declared.
+
+    These are known when all values were seen, and then must not be merged with others.
+    """
+    name = first.layout.variable
+    held = store.parent / _UNDECLARED
+    if not held.exists():
+        total, notes = _write_chunks(run, store, chunks, write, quiet)
+        undeclared = find_undeclared(notes[2], name, first.data[name])
+        if opening.missing_value is not None:
+            for text in warn_of_kept(undeclared):
+                _log.warning("%s: %s", name, text)
+        if opening.missing_value is not None or not undeclared:
+            return total, notes
+        _log.info("%s: reading again without the undeclared missing values", name)
+        (store.parent / _STATE).unlink()
+        with replace_atomically(held) as temporary:
+            temporary.write_text(json.dumps(undeclared), encoding="utf-8")
+    undeclared = json.loads(held.read_text(encoding="utf-8"))
+    read = partial(write.keywords["read"], undeclared=undeclared)
+    return _write_chunks(run, store, chunks, partial(write, read=read), quiet)
+
+
 def _write_chunks(
     run: Mapper,
     store: Path,
@@ -251,7 +310,7 @@ def _write_chunks(
     quiet: bool,
 ) -> tuple[Statistics, Notes]:
     """Write the chunks that are missing, and return the statistics of all and what was done to the values."""
-    done, total, (texts, lost) = _load_state(store)
+    done, total, (texts, lost, extent) = _load_state(store)
     warned: set[str] = set()
     with progress("reading", len(chunks), quiet) as advance:
         advance(done)
@@ -264,6 +323,7 @@ def _write_chunks(
                 warned |= bad.keys()
                 texts = list(dict.fromkeys([*texts, *notes[0]]))
                 lost.update(notes[1])
+                extent += notes[2]
                 if total is None:
                     total = more
                 elif more is not None:
@@ -272,57 +332,63 @@ def _write_chunks(
                 advance(1)
                 if time.monotonic() - saved > max(_SAVED_EVERY, took / _SAVING):
                     start = time.monotonic()
-                    _save_state(store, done, total, (texts, lost))
+                    _save_state(store, done, total, (texts, lost, extent))
                     saved = time.monotonic()
                     took = saved - start
         except Exception:  # not an interrupt, which may come while statistics are added
-            _save_state(store, done, total, (texts, lost))
+            _save_state(store, done, total, (texts, lost, extent))
             raise
-    _save_state(store, done, total, (texts, lost))
+    _save_state(store, done, total, (texts, lost, extent))
     assert total is not None
-    return total, (texts, lost)
+    return total, (texts, lost, extent)
 
 
 def _save_state(store: Path, done: int, total: Statistics | None, notes: Notes) -> None:
     if total is not None:
         with replace_atomically(store.parent / _STATE) as temporary:
-            np.savez(temporary, done=done, notes=json.dumps(notes), **vars(total))
+            texts, lost, extent = notes
+            held = {f"extent_{name}": part for name, part in vars(extent).items()}
+            np.savez(temporary, done=done, notes=json.dumps([texts, lost]), **held, **vars(total))
 
 
 def _load_state(store: Path) -> tuple[int, Statistics | None, Notes]:
     if not (store.parent / _STATE).exists():
-        return 0, None, ([], Counter())
+        return 0, None, ([], Counter(), NOTHING)
     with np.load(store.parent / _STATE) as held:
         state = dict(held)
     texts, lost = json.loads(str(state.pop("notes")))
-    return int(state.pop("done")), Statistics(**state), (texts, Counter(lost))
+    extent = Extent(*(state.pop(f"extent_{name}") for name in ("values", "counts")))
+    return int(state.pop("done")), Statistics(**state), (texts, Counter(lost), extent)
 
 
 def _write_chunk(
-    numbered: tuple[int, Sequence[Piece]], store: Path, opening: Opening, skip_bad: bool
+    numbered: tuple[int, Sequence[Piece]],
+    store: Path,
+    read: Callable[[Sequence[Piece]], tuple[_Chunk | None, dict[str, str]]],
 ) -> Written:
     """Read a chunk of dates, write it, and return its statistics."""
     number, pieces = numbered
-    read, bad = _read_chunk(pieces, opening, skip_bad)
-    if read is None:
-        return None, ([], Counter()), bad
-    layout = read.layout
+    chunk, bad = read(pieces)
+    if chunk is None:
+        return None, ([], Counter(), NOTHING), bad
+    layout = chunk.layout
     dims = (layout.t, layout.y, layout.x)
     found = xr.Dataset()
-    for name in read.stored:
-        array = read.data[name].variable
-        lacking = {dim: read.data.sizes[dim] for dim in dims if dim not in array.dims}
+    for name in chunk.stored:
+        array = chunk.data[name].variable
+        lacking = {dim: chunk.data.sizes[dim] for dim in dims if dim not in array.dims}
         values = array.set_dims({**lacking, **array.sizes}).transpose(*dims).to_numpy()
-        chunk = np.full((len(pieces), *values.shape[1:]), np.nan, np.float32)
-        chunk[read.rows] = values
-        found[name] = xr.Variable(dims, chunk)
+        padded = np.full((len(pieces), *values.shape[1:]), np.nan, np.float32)
+        padded[chunk.rows] = values
+        found[name] = xr.Variable(dims, padded)
     raw = found[layout.variable].to_numpy()
     found[f"{layout.variable}_seen"] = layout.t, np.isfinite(raw).sum(axis=(1, 2))
     found[f"{layout.variable}_positive_seen"] = layout.t, (raw > 0).sum(axis=(1, 2))
+    found[f"{layout.variable}_negative_seen"] = layout.t, (raw < 0).sum(axis=(1, 2))
     start = number * DATES
     found.to_zarr(store, region={layout.t: slice(start, start + len(pieces))}, consolidated=False)
-    month = read.data[layout.time].dt.month.to_numpy()
-    return Statistics.compute(raw[read.rows], month, read.read_sea()[0]), read.notes, bad
+    month = chunk.data[layout.time].dt.month.to_numpy()
+    return Statistics.compute(raw[chunk.rows], month, chunk.read_sea()[0]), chunk.notes, bad
 
 
 def _write_statistics(

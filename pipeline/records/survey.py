@@ -33,6 +33,7 @@ class FileSurvey:
     shape: tuple[int, ...] = ()  # rows, columns
     corners: tuple[float, ...] = ()  # degrees
     cyclic: bool = False
+    units: str = ""  # of the variable
     wrong: str = ""
 
 
@@ -105,6 +106,7 @@ def survey_file(path: str | xr.Dataset, opening: Opening) -> FileSurvey:
                 lat.shape,
                 (lat[0, 0], lat[-1, -1], lon[0, 0] % 360, lon[-1, -1] % 360),
                 is_cyclic(lon),
+                str(dataset[layout.variable].attrs.get("units", "")),
             )
     except InputError as error:
         return FileSurvey(name, wrong=str(error))

@@ -70,11 +70,6 @@ def _mask_of_another_shape(data: xr.Dataset) -> xr.Dataset:
     return data.drop_vars("mask").assign(mask=(("row", "column"), np.ones((5, 6), np.int8)))
 
 
-def _infinite(data: xr.Dataset) -> xr.Dataset:
-    data.sst[2, 5, 5] = np.inf
-    return data
-
-
 def _shuffled(data: xr.Dataset) -> xr.Dataset:
     return data.isel(time=[0, 2, 1, 3, 4, 5, 6, 7])
 
@@ -98,7 +93,6 @@ def _words(data: xr.Dataset) -> xr.Dataset:
         (_no_sea, "has no sea"),
         (_shuffled, "2020-01-0"),
         (_twice, "2020-01-02"),
-        (_infinite, "1 infinite value"),
         (lambda data: data.assign(sst=data.sst * 0 + 4), "is constant (4"),
         (_words, "sst"),
     ],

@@ -45,9 +45,6 @@ BAD = {
     "dates are not in order (at 2020-02-28)": lambda d: d.isel(time=[0, 2, 1, 3]),
     "dates occur more than once (2020-02-28)": lambda d: d.isel(time=[0, 1, 1, 3]),
     "1 of the dates are missing": lambda d: d.assign_coords(time=d.time.where(d.time != d.time[1])),
-    "has 3 infinite values (the first on 2020-02-28 at 40.25 N, -2.50 E)": lambda d: spoil_sst(
-        d, (1, 1, slice(2, 5)), np.inf
-    ),
     "sst is constant (3 ": lambda d: d.where(d.sst.isnull(), 3.0),
     "sst holds text": lambda d: d.assign(sst=d.sst.astype(str)),
     "lat are not in degrees": lambda d: d.assign_coords(lat=d.lat * 1000),
