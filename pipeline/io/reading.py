@@ -29,6 +29,7 @@ from .writing import is_zarr
 
 Inputs = str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | xr.Dataset | xr.DataArray
 
+TREATMENT = "input_treatment"  # global attribute: what was done to the values of the input
 READERS = "oceanfill.readers"  # entry points of other packages: from a path to a dataset, named by suffix
 _DEFAULT_FILL = 0.99 * float(netCDF4.default_fillvals["f4"])  # netCDF's value where nothing was written
 
@@ -160,7 +161,8 @@ def read_part(
     data = data.drop_vars({*flags, SSES[0]}.difference(others), errors="ignore")
     if opening.quality is not None and not rules:
         treatment = ("quality flags not applied", *treatment)
-    return Part(file, data, dates, lost, (*filter(None, (layout.why,)), *treatment))
+    before = filter(None, (str(dataset.attrs.get(TREATMENT, "")), layout.why))
+    return Part(file, data, dates, lost, (*before, *treatment))
 
 
 def check_dates(parts: Sequence[Part], layout: Layout, period: Period | None) -> None:

@@ -29,7 +29,7 @@ from ..io.coordinates import Layout, find_layout
 from ..io.dates import format_dates
 from ..io.field import add_up_treatment, check_lost, describe_treatment
 from ..io.opening import Opening, make_opening
-from ..io.reading import Inputs, combine_parts, list_inputs, open_input, read_part
+from ..io.reading import TREATMENT, Inputs, combine_parts, list_inputs, open_input, read_part
 from ..io.seamask import find_mask, sea_from_coverage, sea_from_mask
 from ..io.workers import Mapper, start_workers
 from ..io.writing import check_writable, replace_atomically, resume_store
@@ -104,7 +104,7 @@ def prepare(
                 check_lost(paths[0], first.layout.variable, lost, treatment)
             for text in treatment:
                 _log.info("%s: %s", first.layout.variable, text)
-            attributes = {PREPARED: digest, "input_treatment": "; ".join(treatment)}
+            attributes = {PREPARED: digest, TREATMENT: "; ".join(treatment)}
             _write_statistics(store, first, total, opening.minimum_coverage, len(dates), attributes)
     return target
 

@@ -18,7 +18,7 @@ from ..io.coordinates import Layout, find_layout, read_grid
 from ..io.dates import days_since_first, season_phase
 from ..io.field import Field, read_standard_error, take_logarithms
 from ..io.opening import Opening
-from ..io.reading import is_cyclic
+from ..io.reading import TREATMENT, is_cyclic
 from ..io.seamask import sea_from_mask
 
 PREPARED = "oceanfill_prepared"  # global attribute of a store of `prepare`: the digest of its plan
@@ -65,7 +65,8 @@ class Record:
     @cached_property
     def layout(self) -> Layout:
         """Names of the variable and its coordinates."""
-        return find_layout(self.path, self.dataset, others=(self.opening.error_variable,))
+        name = next(str(name) for name in self.dataset if f"{name}_climatology" in self.dataset)
+        return find_layout(self.path, self.dataset, name)
 
     @cached_property
     def dates(self) -> pd.Index:
@@ -184,6 +185,7 @@ class Record:
         turn = 360 * np.sign(lon[0, -1] - lon[0, 0])
         attrs: dict[Any, Any] = dict(self.dataset.attrs)
         attrs.pop(PREPARED, None)
+        treatment = attrs.pop(TREATMENT, None)
         return Field(
             name=name,
             values=values,
@@ -196,6 +198,7 @@ class Record:
             source=source,
             transform=self.opening.transform,
             dims=(layout.t, layout.y, layout.x),
+            treatment=() if treatment is None else (str(treatment),),
             mask_origin=str(self.dataset["sea_mask"].attrs.get("comment", "")),
             dataset_attrs=attrs,
             inputs=(Path(self.path).name,),

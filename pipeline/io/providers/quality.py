@@ -223,8 +223,8 @@ def _from_table(known: KnownFlag, name: str, attrs: dict[Any, Any], meanings: li
 def _read_meanings(name: str, attrs: dict[Any, Any], meanings: list[str], only_bad: bool) -> list[Rule]:
     """Return the rules by the words of a flag's meanings.
 
-    Of values, those with a good meaning are kept, or all but bad ones where none is good or ``only_bad``; bits
-    with a bad meaning are not kept.
+    Of values, those with a good meaning are kept, or all but bad ones where none is good or ``only_bad``; of
+    bits, those with a bad meaning are not kept.
     """
     values = _read_integers(attrs.get("flag_values"), len(meanings))
     masks = _read_integers(attrs.get("flag_masks"), len(meanings))
