@@ -161,7 +161,8 @@ def read_part(
     data = data.drop_vars({*flags, SSES[0]}.difference(others), errors="ignore")
     if opening.quality is not None and not rules:
         treatment = ("quality flags not applied", *treatment)
-    before = filter(None, (str(dataset.attrs.get(TREATMENT, "")), layout.why))
+    only = f", of which {layout.variable} is read here" if layout.partner else ""
+    before = filter(None, (str(dataset.attrs.get(TREATMENT, "")), layout.why + only))
     return Part(file, data, dates, lost, (*before, *treatment))
 
 
