@@ -28,7 +28,7 @@ _COMPARE = {
     **{">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt},
     **{"==": operator.eq, "!=": operator.ne},
 }
-_OVERALL = re.compile(r"(qc|quality)_?flag|quality|qc|overall.*", re.IGNORECASE)
+_OVERALL = re.compile(r"(qc|quality|primary)_?flag|quality|qc|overall_.*", re.IGNORECASE)
 _GENERAL = re.compile(
     r"(quality|qc|status)(_?(flag|level|index))?s?|flags?|overall_(qc|quality).*|qcflag|primary_flag",
     re.IGNORECASE,

@@ -107,6 +107,14 @@ def test_a_linked_flag_holds_and_another_variables_does_not():
     assert find_kept(data) == [True, True, False, False, True]
 
 
+def test_single_tests_take_only_bad_values_where_there_is_an_overall_flag():
+    data = flagged([0, 1, 2, 3, 4, 1], "range_test", **QC)
+    data.sst.attrs["ancillary_variables"] = "range_test overall_flag"
+    assert find_kept(data) == [False, True, True, False, False, True], "the only flag"
+    data["overall_flag"] = xr.full_like(data.range_test, 1).assign_attrs(QC)
+    assert find_kept(data) == [True, True, True, False, False, True]
+
+
 @pytest.mark.parametrize(
     ("quality", "kept"),
     [
