@@ -57,7 +57,7 @@ def describe(inputs: Inputs, opening: Opening | None = None, **options: Any) -> 
     shown: list[RenderableType] = []
     refusal: InputError | None = None
     outline: _Outline | None = None
-    with open_input(entries[0]) as (file, dataset):
+    with open_input(entries[0], opening.group) as (file, dataset):
         more = f" and {len(entries) - 1} more" if len(entries) > 1 else ""
         shown.append(Text(f"{file}{more}", style="bold", overflow="fold"))
         try:

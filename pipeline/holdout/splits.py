@@ -11,6 +11,7 @@ from ..io.field import Field
 from .patterns import HOLDOUTS, Mask, hide_clouds_together
 
 _HEAVIEST = 10.0  # largest weight of a hidden value
+_SAME = 1e-4  # of the median difficulty, within which two count as equal
 _ENOUGH_DATES = 5  # fewest dates that serve as groups
 _LONGEST_RUN = 30.0  # days, of a run of dates that is not divided
 _FEWEST_RUNS = 5  # no run has more than a fifth of the values, if it can be divided
@@ -102,13 +103,18 @@ def difficulty_weights(hidden: Floats, real: Floats, classes: int = 20) -> NDArr
 
     Both arrays are the difficulty of each cell, such as the standard error of the first guess. Clouds of one
     date laid on a clear one leave more values around them than real gaps have: an unweighted score would be
-    too good.
+    too good. Where no hidden value is as difficult as any gap, all weigh the same.
     """
     if not hidden.size:
         return np.zeros(0, np.float32)
+    # Rounding errors must not separate values of the same difficulty, as under a first guess of pixel means.
+    unit = _SAME * float(np.median(real))
+    hidden, real = np.rint(hidden / unit), np.rint(real / unit)
     edges = np.quantile(real, np.linspace(0, 1, classes + 1)[1:-1])
     at = np.digitize(hidden, edges)
     number = np.bincount(at, minlength=classes)
     wanted = np.bincount(np.digitize(real, edges), minlength=classes) / real.size
     weight = np.divide(wanted, number / hidden.size, out=np.zeros(classes), where=number > 0)
+    if not weight.any():
+        return np.ones(hidden.size, np.float32)
     return weight.clip(max=_HEAVIEST)[at].astype(np.float32)

@@ -168,7 +168,7 @@ def find_fillable(dataset: xr.Dataset, others: Iterable[str | None] = ()) -> lis
     for held in dataset.variables.values():
         for role in ("ancillary_variables", "coordinates", "bounds"):
             roles.update(split_names(held.attrs.get(role) or held.encoding.get(role)))
-    roles.update(name for axis in ("latitude", "longitude") for name in _find_candidates(dataset, axis))
+    roles.update(name for axis in ("latitude", "longitude") for name in find_candidates(dataset, axis))
     reals: list[str] = []
     counts: list[str] = []
     for key, array in dataset.data_vars.items():
@@ -233,8 +233,15 @@ def read_grid(
         values = (
             array.transpose(*((layout.y, layout.x) if array.ndim == 2 else (dim,))).to_numpy().astype(float)
         )
-        if not np.isfinite(values).all():
-            count = np.count_nonzero(~np.isfinite(values))
+        finite = np.isfinite(values)
+        if values.ndim == 2 and finite.any() and not finite.all():
+            from scipy.ndimage import distance_transform_edt  # a third of a second, for few files
+
+            # Off the Earth's disk, where nothing is observed (`check_positions`): any position will do.
+            nearest = distance_transform_edt(~finite, return_distances=False, return_indices=True)
+            values = values[tuple(nearest)]
+        elif not finite.all():
+            count = np.count_nonzero(~finite)
             raise InputError(f"{file}: the coordinate {name} has {count} missing values; complete it")
         axes.append(values)
     lat, lon = axes
@@ -255,6 +262,19 @@ def read_grid(
         np.broadcast_to(lat[:, None] if lat.ndim == 1 else lat, shape),
         np.broadcast_to(lon, shape),
     )
+
+
+def check_positions(file: str, dataset: xr.Dataset, layout: Layout, seen: NDArray[np.bool_]) -> None:
+    """Raise `InputError` where a value is observed (``seen``, lat x lon) at a cell without a position."""
+    for name in (layout.lat, layout.lon):
+        array = dataset[name]
+        if array.ndim == 2:
+            lost = np.isnan(array.transpose(layout.y, layout.x).to_numpy()) & seen
+            if lost.any():
+                raise InputError(
+                    f"{file}: {np.count_nonzero(lost)} values of {layout.variable} have no {name}; "
+                    "complete it, or set them to missing"
+                )
 
 
 def _count_long_dims(array: xr.DataArray) -> int:
@@ -295,7 +315,7 @@ def _complete_layout(file: str, dataset: xr.Dataset, variable: str) -> Layout:
     return replace(found, time=time, t=t)
 
 
-def _find_candidates(dataset: xr.Dataset, axis: str) -> list[str]:
+def find_candidates(dataset: xr.Dataset, axis: str) -> list[str]:
     """Return every variable that may be this coordinate, best first."""
     bare = dataset.set_coords(list(dataset.data_vars)).drop_encoding()  # cf_xarray searches only coordinates
     bare.attrs = {}
@@ -315,7 +335,7 @@ def _find_candidates(dataset: xr.Dataset, axis: str) -> list[str]:
 
 def _find_horizontal(dataset: xr.Dataset, dims: tuple[Hashable, ...], axis: str) -> str | None:
     """Return the coordinate of a variable with these dimensions, preferably one-dimensional."""
-    arrays = [dataset[name] for name in _find_candidates(dataset, axis)]
+    arrays = [dataset[name] for name in find_candidates(dataset, axis)]
     fitting = [array for array in arrays if array.ndim in (1, 2) and set(array.dims) <= set(dims)]
     best = min(fitting, key=lambda array: array.ndim, default=None)
     return None if best is None else str(best.name)

@@ -15,7 +15,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from .coordinates import EARTH_RADIUS, Layout, find_layout, read_grid, unit_vectors
+from .coordinates import EARTH_RADIUS, Layout, check_positions, find_layout, read_grid, unit_vectors
 from .dates import days_since_first, find_time_oddities, format_date, season_phase
 from .opening import Opening, make_opening
 from .providers.quality import took_all
@@ -139,7 +139,7 @@ def read_parts(inputs: Inputs, opening: Opening) -> tuple[list[Part], Layout, st
     mask_name: str | None = None
     parts = []
     for entry in list_inputs(inputs):
-        with open_input(entry) as (file, dataset):
+        with open_input(entry, opening.group) as (file, dataset):
             if layout is None:
                 layout = find_layout(file, dataset, opening.variable, others=opening.names)
                 mask_name = find_mask(file, dataset, layout, opening.mask_variable)
@@ -168,6 +168,7 @@ def build_field(parts: Sequence[Part], layout: Layout, mask_name: str | None, op
 
     oddities: list[str] = find_time_oddities(dates)
     seen = np.isfinite(raw)
+    check_positions(file, data, layout, seen.any(axis=0))
     if mask_name is not None:
         sea, mask_origin = sea_from_mask(file, data[mask_name], layout)
     else:

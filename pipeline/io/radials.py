@@ -69,7 +69,7 @@ def open_radials(
     opening = make_opening(opening, options)
     found: list[tuple[Part, Layout, str | None, str]] = []
     for entry in list_inputs(inputs):
-        with open_input(entry) as (file, dataset):
+        with open_input(entry, opening.group) as (file, dataset):
             for one, name, bearing in _split_stations(file, dataset, opening.variable, direction):
                 layout = find_layout(file, one, name, others=(*opening.names, bearing))
                 mask = find_mask(file, one, layout, opening.mask_variable)

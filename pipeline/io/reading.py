@@ -24,6 +24,7 @@ from .coordinates import TIME_NAMES, Layout, is_time, list_names, read_grid
 from .dates import Period, format_date, format_dates, in_period, parse_period
 from .opening import Opening, Region
 from .providers.flags import SSES
+from .providers.groups import merge_groups
 from .providers.quality import apply_rules, check_sses, find_rules, subtract_bias
 from .writing import is_zarr
 
@@ -89,10 +90,11 @@ def list_inputs(inputs: Inputs) -> list[str | xr.Dataset]:
 
 
 @contextmanager
-def open_input(source: str | xr.Dataset) -> Iterator[tuple[str, xr.Dataset]]:
+def open_input(source: str | xr.Dataset, group: str | None = None) -> Iterator[tuple[str, xr.Dataset]]:
     """Yield the name of an input and its lazy dataset with decoded values and dates, then close it.
 
-    Raises `InputError` where it cannot be opened or, in the block, read.
+    The variables of its groups are in it (`providers.groups.merge_groups`). Raises `InputError`
+    where it cannot be opened or, in the block, read.
     """
     with warnings.catch_warnings():
         # Two fill values, a missing index, old dates: nothing that a user can act on.
@@ -101,7 +103,7 @@ def open_input(source: str | xr.Dataset) -> Iterator[tuple[str, xr.Dataset]]:
             file = Path(str(source.encoding.get("source", "dataset"))).name
             yield file, _decode_dates(xr.decode_cf(source, decode_times=False, decode_timedelta=False))
             return
-        with _open_dataset(source) as dataset:
+        with _open_dataset(source, group) as dataset:
             try:
                 yield source, _decode_dates(dataset)
             except (OSError, RuntimeError) as error:
@@ -245,7 +247,7 @@ def _decode_dates(dataset: xr.Dataset) -> xr.Dataset:
     return dataset
 
 
-def _open_dataset(path: str) -> xr.Dataset:
+def _open_dataset(path: str, group: str | None) -> xr.Dataset:
     for entry in entry_points(group=READERS, name=Path(path).suffix):
         try:
             read: xr.Dataset = entry.load()(path)
@@ -261,8 +263,13 @@ def _open_dataset(path: str) -> xr.Dataset:
             f"{path}: this folder is not a Zarr store; name the files in it, for example '{path}/*.nc'"
         )
     how: dict[str, Any] = {"engine": "zarr", "consolidated": False} if folder else {"engine": "netcdf4"}
+    how |= {"decode_times": False, "decode_timedelta": False}
     try:
-        dataset = xr.open_dataset(path, decode_times=False, decode_timedelta=False, **how)
+        dataset = xr.open_dataset(path, **how)
+        if not folder:
+            dataset = merge_groups(path, dataset, group, **how)
+    except InputError:
+        raise
     except Exception as error:  # each library raises its own
         raise InputError(_explain_failure(path, error)) from error
     if not folder and _read_first_bytes(path).startswith(b"CDF"):

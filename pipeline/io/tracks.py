@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xarray as xr
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InputError
 from .coordinates import Layout, find_track, find_track_layouts, list_names
@@ -22,6 +22,7 @@ from .dates import in_period
 from .field import describe_treatment
 from .opening import Opening, make_opening
 from .providers.quality import took_all
+from .providers.swaths import find_swath, flatten_swath, have_same_positions
 from .reading import Inputs, Region, list_inputs, open_input, read_part
 from .workers import start_workers
 
@@ -43,7 +44,7 @@ class Tracks:
     value: NDArray[np.float64]
     error_variance: NDArray[np.float64]  # in units of the values squared
     mission: NDArray[np.int64]  # index into `missions`
-    track: NDArray[np.int64]  # number of the track, counted over all missions
+    track: NDArray[np.int64]  # number of the track or of the pass of a swath, counted over all missions
     missions: tuple[str, ...]
     attrs: dict[Any, Any]  # of the variable
     inputs: tuple[str, ...] = ()  # names of the files, without their folders
@@ -69,10 +70,15 @@ class Tracks:
         return self.mission == self.missions.index(mission)
 
 
-def is_along_track(inputs: Inputs) -> bool:
-    """Whether the first input holds points along a track instead of a field."""
-    with open_input(list_inputs(inputs)[0]) as (_, dataset):
-        return bool(find_track_layouts(dataset))
+def is_along_track(inputs: Inputs, group: str | None = None) -> bool:
+    """Whether the inputs hold points along tracks, or swaths, instead of a field."""
+    entries = list_inputs(inputs)
+    with open_input(entries[0], group) as (_, dataset):
+        if len(entries) > 1 and find_swath(dataset) is not None:
+            with open_input(entries[1], group) as (_, other):
+                if have_same_positions(dataset, other):
+                    return False
+        return bool(find_track_layouts(flatten_swath(dataset)))
 
 
 def read_tracks(
@@ -113,12 +119,14 @@ def read_tracks(
         name: np.concatenate([getattr(part, name) for part in parts])
         for name in ("time", "lat", "lon", "value", "error_variance")
     }
+    # A pass over a swath is one track; along other tracks only the gaps are known.
+    track = np.concatenate([np.where(part.track > 0, k + 1, 0) for k, part in enumerate(parts)])
     oddities = _add_counts([oddity for part in parts for oddity in part.oddities])
     inputs_read = tuple(name for part in parts for name in part.inputs)
     counts = sum((Counter(part.lost) for part in parts), Counter())
     texts = [text for part in parts for text in part.treatment]
     treatment = describe_treatment(texts, counts, sum(part.given for part in parts))
-    whole = replace(first, **joined, mission=mission, track=mission, missions=missions)
+    whole = replace(first, **joined, mission=mission, track=track, missions=missions)
     whole = replace(whole, inputs=inputs_read, treatment=treatment)
     order = np.lexsort((whole.time, mission))
     whole = whole.at(order)
@@ -148,8 +156,15 @@ def read_tracks(
 
 
 def _read_file(opening: Opening, entry: str | xr.Dataset) -> Tracks:
-    with open_input(entry) as (file, dataset):
-        return _read_points(file, dataset, opening)
+    with open_input(entry, opening.group) as (file, dataset):
+        points = flatten_swath(dataset)
+        tracks = _read_points(file, points, opening)
+        if points is dataset:
+            return tracks
+        tracks = replace(tracks, track=np.ones(len(tracks), np.int64))
+        if opening.grid is None or opening.bounds is None:
+            return tracks
+        return average_points(tracks, opening.grid, opening.bounds)
 
 
 def _read_points(file: str, dataset: xr.Dataset, opening: Opening) -> Tracks:
@@ -214,6 +229,36 @@ def _read_points(file: str, dataset: xr.Dataset, opening: Opening) -> Tracks:
     ).at(kept)
 
 
+def average_points(tracks: Tracks, spacing: ArrayLike, bounds: Region) -> Tracks:
+    """Average the points of one pass over a swath in each cell of a grid, row by row.
+
+    A swath has many pixels in a cell, whose errors are correlated: the error variance is that of a pixel. All
+    points get the mean time of the pass, so that points of one row stay together.
+    """
+    down, across = np.broadcast_to(np.asarray(spacing, np.float64), 2)
+    row = np.rint((tracks.lat - bounds[0]) / down).astype(np.int64)
+    east = np.mod(tracks.lon - bounds[2] + across / 2, 360)
+    cell = row * (int(360 / across) + 2) + (east // across).astype(np.int64)
+    cell, index, inverse, count = np.unique(cell, return_index=True, return_inverse=True, return_counts=True)
+    if not len(cell):
+        return tracks
+
+    def average(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.bincount(inverse, values) / count
+
+    turns = tracks.lon - tracks.lon[index][inverse]  # longitudes of one cell may lie on both sides of 0
+    lon = tracks.lon[index] + average((turns + 180) % 360 - 180)
+    middle = tracks.time.min() + (tracks.time - tracks.time.min()).mean()
+    return replace(
+        tracks.at(index),
+        time=np.full(len(cell), middle),
+        lat=average(tracks.lat),
+        lon=lon,
+        value=average(tracks.value),
+        error_variance=average(tracks.error_variance),
+    )
+
+
 def _is_inside(lat: NDArray[np.float64], lon: NDArray[np.float64], region: Region) -> NDArray[np.bool_]:
     lat0, lat1, lon0, lon1 = region
     width = 360.0 if lon1 - lon0 >= 360 else (lon1 - lon0) % 360
@@ -236,14 +281,14 @@ def _read_missions(
     stem = Path(file).stem
     matched = _COPERNICUS.match(stem)
     # Without dates, the files of a mission have the same name.
-    spelt = matched["mission"] if matched else re.sub(r"[\d_.-]+$", "", stem) or stem
+    spelt = matched["mission"] if matched else re.split(r"[_.-]+\d{3}|[\d_.-]+$", stem)[0] or stem
     return (named or spelt,), np.zeros(1, np.int64)
 
 
 def _number_tracks(tracks: Tracks) -> NDArray[np.int64]:
     """Return the number (n,) of the track of each point."""
     # The points of one line across a swath share their time, so steps of zero do not count.
-    same = np.diff(tracks.mission) == 0
+    same = (np.diff(tracks.mission) == 0) & (np.diff(tracks.track) == 0)
     step = np.diff(tracks.time) / np.timedelta64(1, "s")
     new = ~same
     for mission in np.unique(tracks.mission):

@@ -87,7 +87,7 @@ def fill(
         dataset = job.fill_variables(source, others, auxiliary)
     else:
         files, own = separate(source, opening)
-        kind = find_kind(files, settings)
+        kind = find_kind(files, settings, own.group)
         check_settings(method, settings, own, kind)
         names = name_variables(files, own) if kind == "field" else []
         further = len(others) + len(auxiliary) + len(names[1:])

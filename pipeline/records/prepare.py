@@ -173,7 +173,7 @@ def _read_chunk(
     layout, mask = None, None
     for path, chosen in numbers.items():
         try:
-            with open_input(path) as (file, dataset):
+            with open_input(path, opening.group) as (file, dataset):
                 if layout is None:
                     layout = find_layout(file, dataset, opening.variable, others=opening.names)
                     mask = find_mask(file, dataset, layout, opening.mask_variable)

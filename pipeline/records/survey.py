@@ -86,7 +86,7 @@ def survey_file(path: str | xr.Dataset, opening: Opening) -> FileSurvey:
     """Survey one input: its dates and its grid, or the reason why it cannot be used."""
     name = path if isinstance(path, str) else "dataset"
     try:
-        with open_input(path) as (file, dataset):
+        with open_input(path, opening.group) as (file, dataset):
             layout = find_layout(file, dataset, opening.variable, others=opening.names)
             nothing = dataset.isel({layout.t: slice(0, 0)}, missing_dims="ignore")
             part = read_part(file, nothing, layout, opening=replace(opening, period=None))

@@ -16,7 +16,7 @@ def place_patches(extent: int, size: int, overlap: int) -> list[int]:
 
     A patch larger than the domain is cut to it: there is always at least one, and every cell is covered.
 
-    >>> starts(100, 40, 10)
+    >>> place_patches(100, 40, 10)
     [0, 30, 60]
     """
     if not 0 <= overlap < size:

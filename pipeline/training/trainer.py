@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 import pytorch_lightning as pl
+import rich
 import torch
 from lightning_fabric.utilities.warnings import PossibleUserWarning
 from pytorch_lightning.callbacks import (
@@ -125,7 +126,12 @@ def train_task(
 
 @contextmanager
 def silence_lightning() -> Iterator[None]:
-    """Suppress Lightning's advice, which is for those who write the training loop."""
+    """Suppress Lightning's advice, which is for those who write the training loop.
+
+    Its progress bar reconfigures rich's console for the whole process; where that writes is restored.
+    """
+    console = rich.get_console()
+    to_stderr = console.stderr
     loggers = [logging.getLogger(name) for name in _LIGHTNING]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
@@ -139,3 +145,4 @@ def silence_lightning() -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
+        console.stderr = to_stderr

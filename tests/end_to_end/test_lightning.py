@@ -110,7 +110,7 @@ def test_options_of_the_network_change_it(run: Run) -> None:
         (["--model.network.init_args.widths", "wide"], "model.network.widths: Expected a <class"),
         (["--model.network.class_path", "oceanfill.models.unet.No"], "model.network: module"),
         (["--model.network.class_path", "nowhere.Net"], "model.network: "),
-        (["--model.network.init_args.norm", "layer"], "norm 'layer' is none of"),
+        (["--model.network.init_args.norm", "layer"], "norm 'layer' is not one of"),
         (["--model.windw", "3"], "model: Option 'windw' is not accepted"),
         (["--model.window", "4"], "a window of 4 dates has no middle"),
         (["--data.pach", "3"], "data: Option 'pach' is not accepted"),

@@ -155,7 +155,7 @@ def test_interrupted_in_training(field_file: Path) -> None:
     seen = ""
     for line in iter(fill.stderr.readline, ""):  # type: ignore[union-attr]
         seen += line
-        if "further cloud" in line:  # the last thing before the training
+        if "masked copies" in line:  # the last thing before the training
             time.sleep(1)
             fill.send_signal(signal.SIGINT)
             break

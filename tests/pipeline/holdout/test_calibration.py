@@ -19,7 +19,7 @@ from oceanfill.pipeline.holdout.scores import coverage
 from oceanfill.pipeline.holdout.splits import hold_out
 from oceanfill.pipeline.jobs.evaluate import evaluate_candidates, fit_error_scale
 from oceanfill.pipeline.jobs.methods import Candidate
-from oceanfill.pipeline.training.heldout import HeldOut
+from oceanfill.pipeline.training.heldout import DataSettings, HeldOut
 
 COVERED = (50, 68, 90, 95)
 
@@ -174,7 +174,7 @@ def held_out():
     """A field with a hold-out, and an estimate whose errors grow with the distance, which its error lacks."""
     field = cloudy_field(dates=150, rows=16, columns=18)
     rng = np.random.default_rng(0)
-    data = HeldOut(field, hold_out(field, 0.3, rng), first_guess="none")
+    data = HeldOut(field, hold_out(field, 0.3, rng), DataSettings(first_guess="none"))
     data.prepare(whole=False)
     known = field.hide(data.held_out)
     size = 0.1 * np.exp(0.8 * np.log1p(distance_and_age(known)[0].clip(max=200) / 10))

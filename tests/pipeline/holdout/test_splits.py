@@ -125,3 +125,14 @@ def test_weights_make_hidden_values_as_difficult_as_the_gaps():
     assert np.average(hidden, weights=weight) == pytest.approx(real.mean(), abs=0.05)
     assert np.average(hidden > 2, weights=weight) == pytest.approx(0.5, abs=0.03)
     assert weight.max() <= 10
+
+
+def test_rounding_does_not_make_a_value_easier():
+    """Under a first guess of pixel means all errors are the same, up to rounding."""
+    real = np.full(100, 0.3, np.float32)
+    hidden = np.array([0.3, np.nextafter(np.float32(0.3), 0), 0.3 - 1e-7], np.float32)
+    np.testing.assert_array_equal(difficulty_weights(hidden, real), 1)
+
+
+def test_hidden_values_easier_than_every_gap_weigh_the_same():
+    np.testing.assert_array_equal(difficulty_weights(np.full(5, 0.5), np.ones(50)), 1)

@@ -53,6 +53,28 @@ def drawn(*parts):
     return inputs, residual, variance.where(weight > 0, torch.nan), weight
 
 
+class Pooled(torch.nn.Module):
+    """Correct every cell by the mean of the first input over the patch."""
+
+    def __init__(self, inputs, outputs):
+        super().__init__()
+        self.unused = torch.nn.Parameter(torch.zeros(1))
+
+    def forward(self, inputs):
+        mean = inputs[:, :1].mean((-2, -1), keepdim=True).expand(-1, 1, *inputs.shape[-2:])
+        return torch.cat([mean, torch.zeros_like(mean)], 1)
+
+
+def test_neighbouring_patches_share_a_quarter_of_their_cells():
+    """Two patches of 16 cells share cells 12 to 15, where the second counts 1 to 4 fifths."""
+    task = started({"class_path": f"{__name__}.Pooled"}, patch=16).eval()
+    inputs = torch.ones(1, count_channels(3), 8, 28)
+    inputs[:, 0, :, :12], inputs[:, 0, :, 12:16], inputs[:, 0, :, 16:] = 0, 0, 4
+    _, correction, _ = task.predict_step((inputs, torch.tensor([0])), 0)
+    expected = [0.0] * 12 + [0.6, 1.2, 1.8, 2.4] + [3.0] * 12
+    torch.testing.assert_close(correction[0, 0], torch.tensor(expected).expand(8, 28))
+
+
 def test_the_loss_is_the_negative_logarithm_of_the_gaussian_density():
     task, (inputs, residual, weight) = started(), batch()
     expected = nll(*task(inputs), residual, weight)

@@ -6,6 +6,7 @@ import time
 
 import pytest
 import pytorch_lightning as pl
+import rich
 import torch
 from oceanfill.pipeline.training.trainer import History, Saves, TrainerSettings, train_task
 from torch import nn
@@ -158,3 +159,10 @@ def test_it_is_quiet_but_for_a_line_in_the_log(capfd, caplog):
     ]
     assert "".join(capfd.readouterr()) == ""
     assert logging.getLogger("pytorch_lightning").level == level
+
+
+def test_a_progress_bar_leaves_the_console_of_the_process_as_it_was(capfd):
+    assert not rich.get_console().stderr
+    train(Count(), batches(), epochs=1, quiet=False)
+    rich.print("after")
+    assert capfd.readouterr().out == "after\n"
