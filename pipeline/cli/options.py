@@ -25,7 +25,11 @@ def add_opening(command: argparse.ArgumentParser, prepared: bool = False) -> Non
     command.add_argument("--quiet", action="store_true", help="log only warnings and errors")
     command.add_argument("--debug", action="store_true", help="show the traceback of an internal error")
     field = command.add_argument_group("the field")
-    field.add_argument("--variable", metavar="NAME", help="variable to fill, where there are several")
+    field.add_argument(
+        "--variable",
+        metavar="NAME",
+        help="variable to fill, where there are several; u,v fills two of one file",
+    )
     field.add_argument("--mask-variable", metavar="NAME", help="variable with the sea mask")
     field.add_argument(
         "--error-variable", metavar="NAME", help="variable with the standard error of each observation"
@@ -66,8 +70,9 @@ def _add_values(command: argparse.ArgumentParser) -> None:
     values.add_argument(
         "--quality",
         metavar="RULE",
-        help="values to keep by their flags, as 'quality_level>=3' or none (default: the provider's advice, "
-        "which `oceanfill info` shows)",
+        help="values to keep by their flags, as 'quality_level>=3' or 'l2_flags&2==0' (without this bit), "
+        "several joined by commas, or none to keep all (default: the provider's advice, which "
+        "`oceanfill info` shows)",
     )
     values.add_argument(
         "--sses",

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from .coordinates import find_layout, is_time, list_names
 from .field import Field
+from .reading import TREATMENT
 from .transforms import find_transform
 
 SOURCES = ("land", "observed", "filled", "filled_never_observed")  # the flags 0 to 3 of V_source
@@ -282,7 +283,8 @@ def _make_global_attributes(field: Field, data: xr.Dataset, attributes: Mapping[
         "transform": field.transform,
     }
     if field.treatment:
-        attrs["input_treatment"] = "; ".join(field.treatment)
+        attrs.pop(TREATMENT, None)  # which is part of the field's
+        attrs[TREATMENT] = "; ".join(field.treatment)
     attrs["history"] += f"{now}: {attributes.get('command', program)}"
     return attrs | {key: _make_storable(value) for key, value in attributes.items()}
 

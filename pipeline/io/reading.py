@@ -39,6 +39,7 @@ from .writing import is_zarr
 
 Inputs = str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | xr.Dataset | xr.DataArray
 
+TREATMENT = "input_treatment"  # global attribute: what was done to the values of the input
 READERS = "oceanfill.readers"  # entry points of other packages: from a path to a dataset, named by suffix
 
 
@@ -180,7 +181,9 @@ def read_part(
     data = data.drop_vars({*flags, SSES[0]}.difference(others), errors="ignore")
     if opening.quality is not None and not rules:
         treatment = ("quality flags not applied", *treatment)
-    return Part(file, data, dates, invalid | lost, (*filter(None, (layout.why,)), *treatment))
+    only = f", of which {layout.variable} is read here" if layout.partner else ""
+    before = filter(None, (str(dataset.attrs.get(TREATMENT, "")), layout.why + only))
+    return Part(file, data, dates, invalid | lost, (*before, *treatment))
 
 
 def drop_undeclared(parts: Sequence[Part], layout: Layout, opening: Opening) -> tuple[list[Part], list[str]]:

@@ -20,7 +20,7 @@ from .coordinates import find_layout, find_track_layouts, list_names
 from .dates import format_date
 from .field import Field, describe_mask_oddities, open_field
 from .opening import Opening, Region
-from .reading import Inputs, list_inputs, open_input
+from .reading import TREATMENT, Inputs, list_inputs, open_input
 from .transforms import find_transform, transform_values
 
 _log = logging.getLogger(__name__)
@@ -167,6 +167,10 @@ def open_variables(
     else:
         files, own = separate(source, opening)
         names = name_variables(files, own)
+        if len(names) > 1 and own.variable is None:
+            _log.info(
+                "%s are the components of one current, and both are filled", " and ".join(map(str, names))
+            )
         jitter = getattr(source, "jitter", 0.0)
         first, *components = (
             replace(open_field(files, replace(own, variable=name)), jitter=jitter) for name in names
@@ -368,11 +372,11 @@ def merge_filled(datasets: Sequence[xr.Dataset]) -> xr.Dataset:
             f"{name}: {data.attrs[key]}" for name, data in zip(names, datasets, strict=True)
         )
     treated = [
-        f"{name}: {data.attrs['input_treatment']}"
+        f"{name}: {data.attrs[TREATMENT]}"
         for name, data in zip(names, datasets, strict=True)
-        if "input_treatment" in data.attrs
+        if TREATMENT in data.attrs
     ]
     if treated:
-        made.attrs["input_treatment"] = "; ".join(treated)
+        made.attrs[TREATMENT] = "; ".join(treated)
     made.attrs["summary"] = " ".join(str(data.attrs["summary"]) for data in datasets)
     return made

@@ -33,6 +33,7 @@ from ..io.dates import days_since_first
 from ..io.field import Field, RecordStatistics, grid_spacing
 from ..io.opening import Opening
 from ..io.output import describe_run, to_dataset
+from ..io.reading import TREATMENT
 from ..io.workers import start_workers
 from ..io.writing import check_writable, replace_atomically, resume_store
 from ..progress import progress
@@ -154,6 +155,8 @@ def fill_inputs(
         )
     values = {name: getattr(opening, name) for name in _OF_FIELD}
     record = Record(str(store), Opening(**values))
+    if TREATMENT in record.dataset.attrs and str(store) == str(inputs[0]):
+        _log.info("%s: %s", record.layout.variable, record.dataset.attrs[TREATMENT])
     fill_record(record, output, settings, report, names | dict(attributes or {}))
     if resources.cache is None and store == place:
         shutil.rmtree(store)

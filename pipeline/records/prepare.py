@@ -31,6 +31,7 @@ from ..io.field import add_up_treatment, check_lost, describe_treatment
 from ..io.opening import Opening, make_opening
 from ..io.providers.missing import NOTHING, Extent, find_undeclared, warn_of_kept, warn_of_losses
 from ..io.reading import (
+    TREATMENT,
     Inputs,
     combine_parts,
     convert_part,
@@ -121,7 +122,7 @@ def prepare(
                 _log.info("%s: %s", first.layout.variable, text)
             for text in warn_of_losses(lost, left):
                 _log.warning("%s: %s", first.layout.variable, text)
-            attributes = {PREPARED: digest, "input_treatment": "; ".join(treatment)}
+            attributes = {PREPARED: digest, TREATMENT: "; ".join(treatment)}
             _write_statistics(store, first, total, opening.minimum_coverage, len(dates), attributes)
     return target
 

@@ -19,7 +19,7 @@ from ..io.coordinates import Layout, find_layout, read_grid
 from ..io.dates import days_since_first, season_phase
 from ..io.field import Field, read_standard_error
 from ..io.opening import Opening
-from ..io.reading import is_cyclic
+from ..io.reading import TREATMENT, is_cyclic
 from ..io.seamask import sea_from_mask
 from ..io.transforms import choose_transform, find_transform, transform_values
 
@@ -67,7 +67,8 @@ class Record:
     @cached_property
     def layout(self) -> Layout:
         """Names of the variable and its coordinates."""
-        return find_layout(self.path, self.dataset, others=(self.opening.error_variable,))
+        name = next(str(name) for name in self.dataset if f"{name}_climatology" in self.dataset)
+        return find_layout(self.path, self.dataset, name)
 
     @cached_property
     def dates(self) -> pd.Index:
@@ -201,7 +202,7 @@ class Record:
         turn = 360 * np.sign(lon[0, -1] - lon[0, 0])
         attrs: dict[Any, Any] = dict(self.dataset.attrs)
         attrs.pop(PREPARED, None)
-        treatment = attrs.pop("input_treatment", ""), self.chosen_transform[1]
+        treatment = attrs.pop(TREATMENT, ""), self.chosen_transform[1]
         return Field(
             name=name,
             values=values,

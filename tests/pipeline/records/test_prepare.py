@@ -153,6 +153,37 @@ def test_a_stopped_run_resumes_where_it_stopped_and_gives_the_same(folder):
         prepare(str(folder / "*.nc"), folder / "all.zarr")
 
 
+def test_flags_are_applied_and_counted_over_the_whole_record_also_after_a_stop(tmp_path):
+    """Two files have every other date each; the third, where a stopped run resumes, has the last ones."""
+    quality = np.random.default_rng(0).integers(0, 6, WHOLE.sst.shape).astype(np.int8)
+    attrs = {"ancillary_variables": "quality_level"}
+    data = WHOLE.assign(quality_level=(WHOLE.sst.dims, quality), sst=WHOLE.sst.assign_attrs(attrs))
+    for name, dates in (("a", range(0, 40, 2)), ("b", range(1, 40, 2)), ("c", range(40, 50))):
+        data.isel(time=list(dates)).to_netcdf(tmp_path / f"{name}.nc")
+    pattern, last = str(tmp_path / "*.nc"), tmp_path / "c.nc"
+    content = damage(last)
+    with pytest.raises(InputError, match="infinite"):
+        prepare(pattern, tmp_path / "all.zarr")
+    repair(last, content)
+    store = prepare(pattern, tmp_path / "all.zarr")
+    held, field = xr.open_zarr(store), open_field(pattern)
+    seen = np.isfinite(WHOLE.sst.to_numpy())
+    taken = np.count_nonzero(seen & (quality < 4))
+    assert held.input_treatment == "; ".join(field.treatment)
+    assert held.input_treatment.endswith(
+        f"flagged by quality_level: {taken} ({100 * taken / np.count_nonzero(seen):.1f}% of the values)"
+    )
+    np.testing.assert_array_equal(np.isfinite(held.sst.to_numpy()), seen & (quality >= 4))
+    lenient = prepare(pattern, tmp_path / "lenient.zarr", quality="quality_level>=2")
+    np.testing.assert_array_equal(np.isfinite(xr.open_zarr(lenient).sst.to_numpy()), seen & (quality >= 2))
+    with pytest.raises(InputError, match="there is no flag 'qual'"):
+        prepare(pattern, tmp_path / "none.zarr", quality="qual>1")
+    with pytest.raises(
+        InputError, match=r"no value of sst is left \(kept where quality_level >= 6.*--quality none"
+    ):
+        prepare(pattern, tmp_path / "none.zarr", quality="quality_level>=6")
+
+
 def test_a_mask_that_varies_in_time_is_the_union_of_all_dates(folder):
     """Sea that is sea on one date only, in the first, a later and the last chunk; also after a stop."""
     mask = WHOLE.mask.expand_dims(time=WHOLE.time).copy(deep=True)
