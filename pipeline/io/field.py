@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from .coordinates import EARTH_RADIUS, Layout, find_layout, read_grid, unit_vectors
 from .dates import days_since_first, find_time_oddities, format_date, season_phase
+from .merging import COUNTS, merge_parts
 from .opening import Opening, make_opening
-from .reading import Inputs, Part, check_dates, combine_parts, list_inputs, open_input, read_part
+from .reading import Inputs, Part, list_inputs, open_input, read_part
 from .seamask import find_mask, sea_from_coverage, sea_from_mask
 
 _USUAL_FILLS = (
@@ -143,6 +144,7 @@ def read_parts(inputs: Inputs, opening: Opening) -> tuple[list[Part], Layout, st
                 layout = find_layout(file, dataset, opening.variable, others=opening.names)
                 mask_name = find_mask(file, dataset, layout, opening.mask_variable)
             others = [name for name in (mask_name, opening.error_variable) if name is not None]
+            others += [COUNTS] if COUNTS in dataset else []
             parts.append(read_part(file, dataset, layout, others, opening))
     assert layout is not None  # list_inputs gives at least one
     return parts, layout, mask_name
@@ -150,8 +152,7 @@ def read_parts(inputs: Inputs, opening: Opening) -> tuple[list[Part], Layout, st
 
 def build_field(parts: Sequence[Part], layout: Layout, mask_name: str | None, opening: Opening) -> Field:
     """Build the field from the result of `read_parts`. Raises `InputError` as `open_field` does."""
-    check_dates(parts, layout, opening.period)
-    data = combine_parts(parts, layout)
+    data, plan = merge_parts(parts, layout, mask_name, opening)
     file = parts[0].file if len(parts) == 1 else f"{parts[0].file} and {len(parts) - 1} more"
     dims = (layout.t, layout.y, layout.x)
     source = data[layout.variable]
@@ -166,7 +167,7 @@ def build_field(parts: Sequence[Part], layout: Layout, mask_name: str | None, op
     if mask_name is not None:
         sea, mask_origin = sea_from_mask(file, data[mask_name], layout)
     else:
-        sea, mask_origin = sea_from_coverage(seen.mean(axis=0), opening.minimum_coverage)
+        sea, mask_origin = sea_from_coverage(seen[plan.present].mean(axis=0), opening.minimum_coverage)
         oddities.append(f"the file has no sea mask: sea is {mask_origin.removeprefix('derived: ')}")
     _check_sea(file, layout.variable, seen, sea, mask_origin)
     values = np.where(sea, raw, np.float32(np.nan))
@@ -192,7 +193,7 @@ def build_field(parts: Sequence[Part], layout: Layout, mask_name: str | None, op
         mask_origin=mask_origin,
         dataset_attrs=dict(data.attrs),
         inputs=tuple(Path(part.file).name for part in parts),
-        treatment=describe_treatment(parts, int(seen.sum())),
+        treatment=(*describe_treatment(parts, int(seen.sum())), *plan.notes),
     )
     oddities += describe_mask_oddities(never_observed=int(np.count_nonzero(field.never_observed)))
     if field.observed[:, sea].all():
@@ -316,7 +317,11 @@ def read_standard_error(
     """
     error_variable = opening.error_variable
     if error_variable is None:
-        return np.full((1, 1, 1), opening.observation_error or 0, np.float32)
+        one = np.full((1, 1, 1), opening.observation_error or 0, np.float32)
+        counts = data.get(COUNTS)
+        if counts is None or not opening.observation_error:
+            return one
+        return one / np.sqrt(np.maximum(counts.transpose(*dims).to_numpy(), 1)).astype(np.float32)
     array = data[error_variable]
     if array.dtype.kind not in "iuf":
         raise InputError(f"{file}: the error variable {error_variable} is not numeric; choose another")

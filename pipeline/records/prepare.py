@@ -1,7 +1,7 @@
 """Write many files, or one that is too large, to one chunked Zarr store, which `blockwise` fills.
 
 Everything is done once and in chunks of dates: files are read in parallel and checked, dates sorted,
-duplicates dropped, and statistics gathered on the way. A killed run resumes where it stopped.
+maps of the same date merged, and statistics gathered on the way. A killed run resumes where it stopped.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,9 +24,10 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..io.coordinates import Layout, find_layout
-from ..io.dates import format_dates
+from ..io.dates import find_time_oddities
+from ..io.merging import COUNTS, Plan, combine_parts, join_dates, merge_maps, plan_dates
 from ..io.opening import Opening, make_opening
-from ..io.reading import Inputs, combine_parts, list_inputs, open_input, read_part
+from ..io.reading import Inputs, Part, list_inputs, open_input, read_part
 from ..io.seamask import find_mask, sea_from_coverage, sea_from_mask
 from ..io.workers import Mapper, start_workers
 from ..io.writing import check_writable, replace_atomically, resume_store
@@ -39,7 +40,7 @@ from .survey import FileSurvey, survey_files
 _SAVED_EVERY = 5.0  # seconds between two states that a killed run resumes from
 _SAVING = 0.05  # fraction of the time that saving may take
 _STATE = "state.npz"  # next to the unfinished store
-_FORMAT = 2  # of the stores; older ones, whose mask was that of their first dates, are prepared again
+_FORMAT = 3  # of the stores; older ones, which lack dates and merged maps, are prepared again
 
 _log = logging.getLogger(__name__)
 
@@ -62,9 +63,9 @@ def prepare(
     lon), ``V_share`` (the fraction of the dates on which a pixel is observed) and ``V_seen`` (the number of
     observed values of each date), and of values above zero ``V_positive_share`` and ``V_positive_seen``. The
     options are those of `Opening`, ``cluster`` and ``n_workers`` those of `start_workers`; chunks have
-    ``cells`` to a side. Where a date occurs twice, the last file's map is kept. The same call after a kill
-    resumes. Raises `InputError` with all files that cannot be used, unless ``skip_bad`` leaves them out; then
-    dates whose values turn out to be unreadable stay missing.
+    ``cells`` to a side. Dates are merged and completed as in a field (`merging.plan_dates`). The same call
+    after a kill resumes. Raises `InputError` with all files that cannot be used, unless ``skip_bad`` leaves
+    them out; then dates whose values turn out to be unreadable stay missing.
     """
     opening = make_opening(opening, options)
     check_writable(cache)
@@ -88,44 +89,48 @@ def prepare(
         return target
     with start_workers(cluster, n_workers) as run:
         surveys = survey_files(run, paths, opening, skip_bad, quiet)
-        dates, chunks = _plan_chunks(surveys)
+        plan_of_dates, chunks = _plan_chunks(surveys, opening)
         first = next(filter(None, (_read_chunk(chunk, opening, skip_bad)[0] for chunk in chunks)), None)
         if first is None:
             raise InputError(f"{paths[0]}: no value of the {len(paths)} files can be read; check the files")
-        create = partial(_create_store, first=first, dates=dates, opening=opening, cells=cells)
+        create = partial(_create_store, first=first, plan=plan_of_dates, opening=opening, cells=cells)
         with resume_store(target, plan, create) as store:
-            write = partial(_write_chunk, store=store, opening=opening, skip_bad=skip_bad)
+            write = partial(
+                _write_chunk, store=store, opening=opening, skip_bad=skip_bad, reference=first.reference
+            )
             total = _write_chunks(run, store, chunks, write, quiet)
-            _write_statistics(store, first, total, opening.minimum_coverage, len(dates), digest)
+            _write_statistics(store, first, total, opening.minimum_coverage, plan_of_dates, digest)
     return target
 
 
 Piece = tuple[str, int]  # a file and the position of a date in it
 
 
-def _plan_chunks(surveys: Sequence[FileSurvey]) -> tuple[list[Any], list[list[Piece]]]:
-    """Return all dates in order, and the pieces of each chunk of the store."""
-    place: dict[Any, Piece] = {}
-    repeated = []
-    for one in surveys:
-        for date, number in zip(one.dates, one.numbers, strict=True):
-            if date in place:
-                repeated.append(date)
-            place[date] = (one.path, number)
-    if repeated:
-        _log.warning(
-            "dates that occur twice: %d (%s); the last map of each is kept",
-            len(repeated),
-            format_dates(repeated),
-        )
-    dates = sorted(place)
+@dataclass(frozen=True)
+class _Planned:
+    """The dates of a chunk of the store, and the maps of each."""
+
+    dates: pd.Index
+    maps: tuple[tuple[Piece, ...], ...]
+
+
+def _plan_chunks(surveys: Sequence[FileSurvey], opening: Opening) -> tuple[Plan, list[_Planned]]:
+    """Return the plan of all dates, and its part for each chunk of the store."""
+    pieces = [(one.path, number) for one in surveys for number in one.numbers]
+    plan = plan_dates(join_dates([one.dates for one in surveys]), [path for path, _ in pieces], opening)
+    for note in plan.notes:
+        _log.info(note)
+    dates = plan.dates
     if len(dates) == 1:
         raise InputError(
             f"{surveys[0].path}: there is a single date, but gaps are filled from the dates around them; "
             "give more files or a longer period"
         )
-    pieces = [place[date] for date in dates]
-    return dates, [pieces[start : start + DATES] for start in range(0, len(pieces), DATES)]
+    for oddity in find_time_oddities(dates):
+        _log.warning(oddity)
+    maps = [tuple(pieces[place] for place in found) for found in plan.maps]
+    spans = [slice(start, start + DATES) for start in range(0, len(dates), DATES)]
+    return plan, [_Planned(dates[span], tuple(maps[span])) for span in spans]
 
 
 @dataclass(frozen=True)
@@ -136,8 +141,9 @@ class _Chunk:
     data: xr.Dataset
     layout: Layout
     mask: str | None
-    rows: list[int]  # positions of these dates in the chunk, which may lack some
+    reference: Part  # without dates; its grid is that of the store
     stored: list[str]  # names of the variables that the store holds
+    treatment: tuple[str, ...]
 
     def read_sea(self) -> tuple[NDArray[np.bool_], str]:
         """Return the sea (lat, lon) on any of the dates, and how the mask was read; none without a mask."""
@@ -152,11 +158,14 @@ class _Chunk:
 
 
 def _read_chunk(
-    pieces: Sequence[Piece], opening: Opening, skip_bad: bool = False
+    planned: _Planned, opening: Opening, skip_bad: bool = False, reference: Part | None = None
 ) -> tuple[_Chunk | None, dict[str, str]]:
-    """Read the dates of a chunk, and return what is wrong with files that were left out."""
+    """Read the maps of a chunk, merge them, and return what is wrong with files that were left out.
+
+    The grid is that of the ``reference``, or of the first part.
+    """
     numbers: dict[str, list[int]] = {}
-    for path, number in pieces:
+    for path, number in (piece for found in planned.maps for piece in found):
         numbers.setdefault(path, []).append(number)
     parts, bad = [], {}
     layout, mask = None, None
@@ -170,10 +179,11 @@ def _read_chunk(
                 # Slices are read several times as fast as lists of numbers.
                 low, high = min(chosen), max(chosen) + 1
                 cut = dataset.isel({layout.t: slice(low, high)}, missing_dims="ignore")
-                part = read_part(file, cut, layout, others, Opening(region=opening.region))
+                part = read_part(file, cut, layout, others, replace(opening, period=None))
             if len(chosen) < high - low:
-                data = part.data.isel({layout.t: [number - low for number in sorted(chosen)]})
-                part = type(part)(part.file, data, part.dates)
+                part = replace(
+                    part, data=part.data.isel({layout.t: [number - low for number in sorted(chosen)]})
+                )
             error = opening.error_variable
             if error is not None and part.data[error].dtype.kind not in "iuf":
                 raise InputError(f"{path}: the error variable {error} does not hold numbers; choose another")
@@ -191,14 +201,23 @@ def _read_chunk(
             parts.append(part)
     if layout is None or not parts:
         return None, bad
-    rows = [row for row, (path, _) in enumerate(pieces) if path not in bad]
     stored = [name for name in (layout.variable, opening.error_variable) if name is not None]
-    return _Chunk(parts[0].file, combine_parts(parts, layout), layout, mask, rows, stored), bad
+    held = [
+        (path, number) for path, chosen in numbers.items() if path not in bad for number in sorted(chosen)
+    ]
+    position = {piece: place for place, piece in enumerate(held)}
+    maps = [[position[piece] for piece in found if piece in position] for found in planned.maps]
+    file = parts[0].file
+    reference = reference or replace(parts[0], data=parts[0].data.isel({layout.t: slice(0, 0)}))
+    treatment = tuple(dict.fromkeys(text for part in parts for text in part.treatment))
+    together = combine_parts(parts, layout, reference)
+    data = merge_maps(file, together, planned.dates, maps, layout, mask, opening)
+    return _Chunk(file, data, layout, mask, reference, stored, treatment), bad
 
 
-def _create_store(store: Path, first: _Chunk, dates: Sequence[Any], opening: Opening, cells: int) -> None:
+def _create_store(store: Path, first: _Chunk, plan: Plan, opening: Opening, cells: int) -> None:
     """Create the empty store, with all coordinates."""
-    layout = first.layout
+    layout, dates = first.layout, plan.dates
     shape = (len(dates), *(first.data.sizes[dim] for dim in (layout.y, layout.x)))
     chunks = tuple(min(size, extent) for size, extent in zip((DATES, cells, cells), shape, strict=True))
     dims = (layout.t, layout.y, layout.x)
@@ -206,7 +225,7 @@ def _create_store(store: Path, first: _Chunk, dates: Sequence[Any], opening: Ope
     for name, array in first.data.coords.items():
         if layout.t not in array.dims and name != layout.time:
             template = template.assign_coords({name: array})
-    index = xr.Variable(layout.t, pd.Index(dates), first.data[layout.time].attrs)
+    index = xr.Variable(layout.t, dates, first.data[layout.time].attrs)
     encoding = first.data[layout.time].encoding
     index.encoding = {key: encoding[key] for key in ("units", "calendar") if key in encoding}
     index.encoding["dtype"] = np.float64  # for times of day, which the first file's units may lack
@@ -215,6 +234,10 @@ def _create_store(store: Path, first: _Chunk, dates: Sequence[Any], opening: Ope
         empty = dask.array.full(shape, np.float32(np.nan), chunks=chunks)
         template[name] = xr.Variable(dims, empty, first.data[name].attrs)
     encodings: dict[str, Any] = {name: {"chunks": chunks} for name in first.stored}
+    if _keeps_counts(plan, opening):
+        attrs = {"long_name": f"number of maps in the mean of {layout.variable}", "units": "1"}
+        template[COUNTS] = xr.Variable(dims, dask.array.zeros(shape, dtype=np.int8, chunks=chunks), attrs)
+        encodings[COUNTS] = {"chunks": chunks}
     for array in template.coords.values():
         if array is not template[layout.time]:
             array.encoding = {}
@@ -235,8 +258,8 @@ Written = tuple[Statistics | None, dict[str, str]]  # statistics of a chunk, and
 def _write_chunks(
     run: Mapper,
     store: Path,
-    chunks: Sequence[Sequence[Piece]],
-    write: Callable[[tuple[int, Sequence[Piece]]], Written],
+    chunks: Sequence[_Planned],
+    write: Callable[[tuple[int, _Planned]], Written],
     quiet: bool,
 ) -> Statistics:
     """Write the chunks that are missing, and return the statistics of all."""
@@ -284,11 +307,11 @@ def _load_state(store: Path) -> tuple[int, Statistics | None]:
 
 
 def _write_chunk(
-    numbered: tuple[int, Sequence[Piece]], store: Path, opening: Opening, skip_bad: bool
+    numbered: tuple[int, _Planned], store: Path, opening: Opening, skip_bad: bool, reference: Part
 ) -> Written:
     """Read a chunk of dates, write it, and return its statistics."""
-    number, pieces = numbered
-    read, bad = _read_chunk(pieces, opening, skip_bad)
+    number, planned = numbered
+    read, bad = _read_chunk(planned, opening, skip_bad, reference)
     if read is None:
         return None, bad
     layout = read.layout
@@ -296,29 +319,34 @@ def _write_chunk(
     found = xr.Dataset()
     for name in read.stored:
         array = read.data[name].variable
-        lacking = {dim: read.data.sizes[dim] for dim in dims if dim not in array.dims}
-        values = array.set_dims({**lacking, **array.sizes}).transpose(*dims).to_numpy()
-        chunk = np.full((len(pieces), *values.shape[1:]), np.nan, np.float32)
-        chunk[read.rows] = values
-        found[name] = xr.Variable(dims, chunk)
+        sizes = {dim: read.data.sizes[dim] for dim in dims}
+        values = array.set_dims(sizes | dict(array.sizes)).transpose(*dims).to_numpy()
+        found[name] = xr.Variable(dims, values.astype(np.float32))
+    if COUNTS in read.data:
+        found[COUNTS] = read.data[COUNTS].variable.transpose(*dims)
     raw = found[layout.variable].to_numpy()
     found[f"{layout.variable}_seen"] = layout.t, np.isfinite(raw).sum(axis=(1, 2))
     found[f"{layout.variable}_positive_seen"] = layout.t, (raw > 0).sum(axis=(1, 2))
     start = number * DATES
-    found.to_zarr(store, region={layout.t: slice(start, start + len(pieces))}, consolidated=False)
-    month = read.data[layout.time].dt.month.to_numpy()
-    return Statistics.compute(raw[read.rows], month, read.read_sea()[0]), bad
+    found.to_zarr(store, region={layout.t: slice(start, start + len(planned.dates))}, consolidated=False)
+    month = np.asarray(planned.dates.month)
+    return Statistics.compute(raw, month, read.read_sea()[0]), bad
+
+
+def _keeps_counts(plan: Plan, opening: Opening) -> bool:
+    """Whether the store keeps the number of maps in each mean, for their one observation error."""
+    return plan.merges and opening.merge == "mean" and opening.error_variable is None
 
 
 def _write_statistics(
-    store: Path, first: _Chunk, total: Statistics, minimum_coverage: float, dates: int, digest: str
+    store: Path, first: _Chunk, total: Statistics, minimum_coverage: float, plan: Plan, digest: str
 ) -> None:
     """Write the mask and the statistics into the store."""
     layout = first.layout
     name, plane = layout.variable, (layout.y, layout.x)
-    coverage = total.number[0] / dates
+    coverage = total.number[0] / len(plan.dates)
     if first.mask is None:
-        sea, origin = sea_from_coverage(coverage, minimum_coverage)
+        sea, origin = sea_from_coverage(total.number[0] / plan.present.sum(), minimum_coverage)
     else:
         sea, origin = first.read_sea()
         sea = total.sea if first.mask_varies else sea
@@ -351,7 +379,7 @@ def _write_statistics(
             ),
             f"{name}_positive_share": (
                 plane,
-                (total.positive / dates).astype(np.float32),
+                (total.positive / len(plan.dates)).astype(np.float32),
                 {"units": "1", "long_name": f"fraction of the dates on which {name} is above zero"},
             ),
             f"{name}_climatology": (
@@ -362,4 +390,6 @@ def _write_statistics(
         }
     )
     found.attrs = dict(first.data.attrs) | {PREPARED: digest}
+    if plan.notes or first.treatment:
+        found.attrs["input_treatment"] = "; ".join((*first.treatment, *plan.notes))
     found.to_zarr(store, mode="a", consolidated=False)

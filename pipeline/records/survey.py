@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
+from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..io.coordinates import find_layout, read_grid
+from ..io.alignment import explain_difference, match_grids, read_axes
+from ..io.coordinates import Layout, find_layout, read_grid
 from ..io.dates import in_period
 from ..io.opening import Opening
-from ..io.reading import is_cyclic, open_input, read_part
+from ..io.reading import is_cyclic, open_input, read_dates, read_part
 from ..io.workers import Mapper
 from ..progress import progress
 
@@ -27,11 +29,11 @@ class FileSurvey:
     """The contents of one input, or why it cannot be used."""
 
     path: str
-    dates: Sequence[Any] = ()  # within the period, in the file's order
+    dates: pd.Index = field(default_factory=lambda: pd.DatetimeIndex([]))  # in the period, as in the file
     numbers: Sequence[int] = ()  # positions of these dates in the file
     calendar: str = ""
     shape: tuple[int, ...] = ()  # rows, columns
-    corners: tuple[float, ...] = ()  # degrees
+    axes: tuple[NDArray[np.float64], ...] = ()  # of `read_axes`, degrees; dropped once it is compared
     cyclic: bool = False
     wrong: str = ""
 
@@ -45,22 +47,11 @@ def survey_files(
     """
     with progress("surveying the files", len(paths), quiet) as advance:
         found = []
+        reference: FileSurvey | None = None
         for one in run(partial(survey_file, opening=opening), paths):
-            found.append(one)
+            reference = reference or (None if one.wrong else one)
+            found.append(one if reference is None else _compare(one, reference))
             advance(1)
-    usable = [one for one in found if not one.wrong]
-    for one in usable[1:]:
-        reference = usable[0]
-        if one.shape != reference.shape or not np.allclose(one.corners, reference.corners, atol=1e-4):
-            wrong = f"{one.path}: its grid differs from that of {reference.path}; bring all files to one grid"
-        elif one.calendar != reference.calendar:
-            wrong = (
-                f"{one.path}: its calendar is {one.calendar}, that of {reference.path} is "
-                f"{reference.calendar}; bring all files to one calendar"
-            )
-        else:
-            continue
-        found[found.index(one)] = FileSurvey(one.path, wrong=wrong)
     bad = [one.wrong for one in found if one.wrong]
     good = [one for one in found if not one.wrong]
     if bad and (len(found) == 1 or not skip_bad):
@@ -82,29 +73,50 @@ def survey_files(
     return good
 
 
+def _compare(one: FileSurvey, reference: FileSurvey) -> FileSurvey:
+    """Return the survey without its grid, or why the file does not go with the ``reference``."""
+    if one.wrong:
+        return one
+    if match_grids(*reference.axes, *one.axes) is None:
+        same = one.shape == reference.shape
+        difference = "positions" if same else f"shape {one.shape} instead of {reference.shape}"
+        return FileSurvey(one.path, wrong=explain_difference(one.path, reference.path, difference))
+    if one.calendar != reference.calendar:
+        wrong = (
+            f"{one.path}: its calendar is {one.calendar}, that of {reference.path} is "
+            f"{reference.calendar}; bring all files to one calendar"
+        )
+        return FileSurvey(one.path, wrong=wrong)
+    return replace(one, axes=())
+
+
 def survey_file(path: str | xr.Dataset, opening: Opening) -> FileSurvey:
     """Survey one input: its dates and its grid, or the reason why it cannot be used."""
     name = path if isinstance(path, str) else "dataset"
     try:
         with open_input(path) as (file, dataset):
             layout = find_layout(file, dataset, opening.variable, others=opening.names)
-            nothing = dataset.isel({layout.t: slice(0, 0)}, missing_dims="ignore")
+            dates = read_dates(file, dataset, layout)
+            chosen = np.ones(len(dates), bool) if opening.period is None else in_period(dates, opening.period)
+            nothing = _leave_out_values(dataset, layout)
             part = read_part(file, nothing, layout, opening=Opening(region=opening.region))
             lat, lon = read_grid(file, part.data, layout)
-            dates = dataset[layout.time].to_index()
-            # Invalid dates are found now and not after hours.
-            read_part(file, dataset.isel({layout.t: slice(0, 1)}, missing_dims="ignore"), layout)
-            if dates.hasnans:
-                raise InputError(f"{file}: {int(dates.isna().sum())} of the dates are missing; repair them")
-            chosen = np.ones(len(dates), bool) if opening.period is None else in_period(dates, opening.period)
             return FileSurvey(
                 name,
-                list(dates[chosen]),
+                dates[chosen],
                 np.flatnonzero(chosen).tolist(),
                 getattr(dates, "calendar", "standard"),
                 lat.shape,
-                (lat[0, 0], lat[-1, -1], lon[0, 0] % 360, lon[-1, -1] % 360),
+                read_axes(file, part.data, layout),
                 is_cyclic(lon),
             )
     except InputError as error:
         return FileSurvey(name, wrong=str(error))
+
+
+def _leave_out_values(dataset: xr.Dataset, layout: Layout) -> xr.Dataset:
+    """Return the grid of a dataset, without any date."""
+    sizes = {layout.t: 0, **{dim: dataset.sizes[dim] for dim in (layout.y, layout.x)}}
+    grid = {name: dataset[name].variable for name in (layout.lat, layout.lon)}
+    empty = xr.Dataset(coords={**grid, layout.time: (layout.t, pd.DatetimeIndex([]))})
+    return empty.assign({layout.variable: (tuple(sizes), np.zeros(tuple(sizes.values()), np.float32))})
