@@ -24,6 +24,8 @@ def straighten_longitude(dataset: xr.Dataset, layout: Layout) -> xr.Dataset:
     Curvilinear grids, and longitudes in any other order, are returned as they are.
     """
     longitude = dataset[layout.lon]
+    if layout.x in (layout.t, layout.y):  # along a track
+        return dataset
     if longitude.ndim != 1 or longitude.dtype.kind not in "iuf" or longitude.size < 3:
         return dataset
     lon = longitude.to_numpy().astype(np.float64)

@@ -20,6 +20,7 @@ from .dates import days_since_first, find_time_oddities, format_date, season_pha
 from .merging import COUNTS, merge_parts
 from .opening import Opening, make_opening
 from .reading import Inputs, Part, list_inputs, open_input, read_part
+from .regridding import fix_grid, regrid_part
 from .seamask import find_mask, sea_from_coverage, sea_from_mask
 
 _USUAL_FILLS = (
@@ -145,7 +146,10 @@ def read_parts(inputs: Inputs, opening: Opening) -> tuple[list[Part], Layout, st
                 mask_name = find_mask(file, dataset, layout, opening.mask_variable)
             others = [name for name in (mask_name, opening.error_variable) if name is not None]
             others += [COUNTS] if COUNTS in dataset else []
-            parts.append(read_part(file, dataset, layout, others, opening))
+            if not parts:
+                opening = fix_grid(file, dataset, layout, opening)
+            part = read_part(file, dataset, layout, others, opening)
+            parts.append(regrid_part(part, layout, mask_name, opening))
     assert layout is not None  # list_inputs gives at least one
     return parts, layout, mask_name
 

@@ -343,7 +343,8 @@ def _note_order(dates: pd.Index, files: Sequence[str]) -> list[str]:
 def _describe_step(days: float) -> str:
     for unit, length in (("day", 1.0), ("hour", 1 / 24), ("minute", 1 / 1440)):
         if days >= 0.99 * length:
-            number = float(f"{days / length:.3g}")
+            exact = days / length
+            number = round(exact) if abs(exact - round(exact)) < _JITTER else float(f"{exact:.3g}")
             return f"{number:g} {unit}{'' if number == 1 else 's'}"
     return f"{86400 * days:.3g} seconds"
 

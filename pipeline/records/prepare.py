@@ -28,6 +28,7 @@ from ..io.dates import find_time_oddities
 from ..io.merging import COUNTS, Plan, combine_parts, join_dates, merge_maps, plan_dates
 from ..io.opening import Opening, make_opening
 from ..io.reading import Inputs, Part, list_inputs, open_input, read_part
+from ..io.regridding import fix_grid, regrid_part
 from ..io.seamask import find_mask, sea_from_coverage, sea_from_mask
 from ..io.workers import Mapper, start_workers
 from ..io.writing import check_writable, replace_atomically, resume_store
@@ -88,6 +89,7 @@ def prepare(
         _log.info("%s: up to date", target)
         return target
     with start_workers(cluster, n_workers) as run:
+        opening = _fix_grid_of_first(paths, opening)
         surveys = survey_files(run, paths, opening, skip_bad, quiet)
         plan_of_dates, chunks = _plan_chunks(surveys, opening)
         first = next(filter(None, (_read_chunk(chunk, opening, skip_bad)[0] for chunk in chunks)), None)
@@ -101,6 +103,21 @@ def prepare(
             total = _write_chunks(run, store, chunks, write, quiet)
             _write_statistics(store, first, total, opening.minimum_coverage, plan_of_dates, digest)
     return target
+
+
+def _fix_grid_of_first(paths: Sequence[str], opening: Opening) -> Opening:
+    """Return the opening with the extent of the new grid, from the first file that can be read."""
+    if opening.grid is None and opening.like is None:
+        return opening
+    for path in paths:
+        try:
+            with open_input(path) as (file, dataset):
+                layout = find_layout(file, dataset, opening.variable, others=opening.names)
+                return fix_grid(file, dataset, layout, opening)
+        except InputError:
+            if path == paths[-1]:
+                raise
+    return opening
 
 
 Piece = tuple[str, int]  # a file and the position of a date in it
@@ -180,6 +197,7 @@ def _read_chunk(
                 low, high = min(chosen), max(chosen) + 1
                 cut = dataset.isel({layout.t: slice(low, high)}, missing_dims="ignore")
                 part = read_part(file, cut, layout, others, replace(opening, period=None))
+                part = regrid_part(part, layout, mask, opening)
             if len(chosen) < high - low:
                 part = replace(
                     part, data=part.data.isel({layout.t: [number - low for number in sorted(chosen)]})

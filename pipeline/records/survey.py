@@ -18,6 +18,7 @@ from ..io.coordinates import Layout, find_layout, read_grid
 from ..io.dates import in_period
 from ..io.opening import Opening
 from ..io.reading import is_cyclic, open_input, read_dates, read_part
+from ..io.regridding import fix_grid, regrid_part
 from ..io.workers import Mapper
 from ..progress import progress
 
@@ -99,7 +100,9 @@ def survey_file(path: str | xr.Dataset, opening: Opening) -> FileSurvey:
             dates = read_dates(file, dataset, layout)
             chosen = np.ones(len(dates), bool) if opening.period is None else in_period(dates, opening.period)
             nothing = _leave_out_values(dataset, layout)
-            part = read_part(file, nothing, layout, opening=Opening(region=opening.region))
+            own = fix_grid(file, nothing, layout, opening)
+            part = read_part(file, nothing, layout, opening=Opening(region=own.region))
+            part = regrid_part(part, layout, None, own)
             lat, lon = read_grid(file, part.data, layout)
             return FileSurvey(
                 name,
