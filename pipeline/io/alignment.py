@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from .coordinates import Layout, read_grid, unwrap_longitude
 
-CLOSED = "_closed"  # attribute of a longitude whose last column, a copy of the first, was left out
+# Attributes of a longitude: its last column, a copy of the first, was left out; its columns were sorted by
+# numbers, rising (1) or falling (-1), that begin anew inside the region.
+CLOSED, SORTED = "_closed", "_sorted"
 
 _CLOSE = 1e-4  # degrees between positions that count as equal; coordinates are often float32
 
@@ -20,8 +22,9 @@ def straighten_longitude(dataset: xr.Dataset, layout: Layout) -> xr.Dataset:
     """Return the dataset with the columns in the order of their longitudes, each meridian once.
 
     A region across Greenwich or the date line whose longitudes were sorted within one turn is put together
-    again. Of a meridian that is both the first and the last column, the last is left out and `CLOSED` set.
-    Curvilinear grids, and longitudes in any other order, are returned as they are.
+    again, and `SORTED` set. Of a meridian that is both the first and the last column, the last is left out
+    and `CLOSED` set. `restore_longitude` undoes both. Curvilinear grids, and longitudes in any other order,
+    are returned as they are.
     """
     longitude = dataset[layout.lon]
     if layout.x in (layout.t, layout.y):  # along a track
@@ -39,30 +42,54 @@ def straighten_longitude(dataset: xr.Dataset, layout: Layout) -> xr.Dataset:
         steps = np.diff(unwrap_longitude(lon[None, rolled])[0])
         if not ((steps > 0).all() or (steps < 0).all()):
             return dataset
+        sign = 1 if np.median(np.diff(lon)) > 0 else -1
         dataset = dataset.isel({layout.x: rolled})
+        dataset = dataset.assign_coords({layout.lon: dataset[layout.lon].assign_attrs({SORTED: sign})})
     if abs(abs(steps.sum()) - 360) < min(_CLOSE, np.abs(steps).min() / 10) and lon.size > 3:
         dataset = dataset.isel({layout.x: slice(0, -1)})
         dataset = dataset.assign_coords({layout.lon: dataset[layout.lon].assign_attrs({CLOSED: 1})})
     return dataset
 
 
-def repeat_meridian(dataset: xr.Dataset, lon: str, x: str) -> xr.Dataset:
-    """Return the dataset with its first column repeated as the last, 360 degrees further on."""
+def restore_longitude(dataset: xr.Dataset, longitude: xr.DataArray, x: str) -> xr.Dataset:
+    """Return a filled dataset with the columns that the file had, by the attributes of its ``longitude``.
+
+    The dimension is ``x``; what `straighten_longitude` left out or moved is repeated or moved back.
+    """
+    lon = str(longitude.name)
+    if SORTED in longitude.attrs:
+        dataset = dataset.isel({x: np.argsort(find_columns(longitude))})
+    if CLOSED not in longitude.attrs:
+        return dataset
     last = dataset.isel({x: slice(0, 1)})
-    turn = 360 if float(dataset[lon][1] - dataset[lon][0]) > 0 else -360
-    end = np.array([float(dataset[lon][0]) + turn], dataset[lon].dtype)
-    last = last.assign_coords({lon: (last[lon].dims, end)})
-    whole = xr.concat(
-        [dataset, last],
-        dim=x,
-        data_vars="minimal",
-        coords="minimal",
-        join="override",
-        combine_attrs="override",
-    )
+    turn = 360 if float(longitude[1] - longitude[0]) > 0 else -360
+    end = np.array([float(longitude[0]) + turn], longitude.dtype)
+    last = last.assign_coords({lon: (last[lon].dims, end, last[lon].attrs)})
+    whole = concatenate([dataset, last], x)
     for name in whole.variables:
         whole[name].encoding = dict(dataset[name].encoding)
     return whole
+
+
+def find_columns(longitude: xr.DataArray) -> NDArray[np.int64]:
+    """Return for each column (lon,) its place in the file, before `straighten_longitude`."""
+    sign = longitude.attrs.get(SORTED)
+    if sign is None:
+        return np.arange(longitude.size)
+    return np.argsort(np.argsort(sign * longitude.to_numpy()))
+
+
+def concatenate(datasets: list[xr.Dataset], dim: str) -> xr.Dataset:
+    """Join datasets along a dimension; what does not have it is that of the first."""
+    return xr.concat(
+        datasets,
+        dim=dim,
+        data_vars="minimal",
+        coords="minimal",
+        compat="override",
+        join="override",
+        combine_attrs="override",
+    )
 
 
 def read_axes(file: str, dataset: xr.Dataset, layout: Layout) -> tuple[Floats, Floats]:

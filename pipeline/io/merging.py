@@ -15,11 +15,11 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from .alignment import align
+from .alignment import align, concatenate
 from .coordinates import Layout
 from .dates import Period, days_since_first, format_date, format_dates, parse_period
 from .opening import Opening
-from .reading import Part, concatenate
+from .reading import Part
 from .seamask import sea_of_dates
 
 COUNTS = "merged_maps"  # name of the variable with the number of maps in each mean

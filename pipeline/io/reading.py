@@ -20,7 +20,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from .alignment import straighten_longitude
+from .alignment import concatenate, straighten_longitude
 from .coordinates import Layout, list_names, read_grid
 from .dates import in_period
 from .opening import Opening, Region
@@ -266,19 +266,6 @@ def is_cyclic(lon: NDArray[np.float64]) -> bool:
     """Whether the first and the last column of ``lon`` (y, x) are neighbours."""
     step = np.median(np.abs(np.diff(lon, axis=1)))
     return bool(np.median(np.abs((lon[:, 0] - lon[:, -1] + 180) % 360 - 180)) < 2 * step)
-
-
-def concatenate(datasets: list[xr.Dataset], dim: str) -> xr.Dataset:
-    """Join datasets along a dimension; what does not have it is that of the first."""
-    return xr.concat(
-        datasets,
-        dim=dim,
-        data_vars="minimal",
-        coords="minimal",
-        compat="override",
-        join="override",
-        combine_attrs="override",
-    )
 
 
 def _mask_invalid(array: xr.DataArray) -> NDArray[np.floating]:

@@ -11,7 +11,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from .alignment import CLOSED, match_grids, read_axes, straighten_longitude
+from .alignment import CLOSED, SORTED, match_grids, read_axes, straighten_longitude
 from .coordinates import Layout, find_map
 from .opening import Opening, Region
 from .reading import Part, is_cyclic, list_inputs, open_input
@@ -220,7 +220,7 @@ def _make_coordinates(
 ) -> dict[str, xr.Variable]:
     made = {}
     for name, dim, values in ((layout.lat, layout.y, lat), (layout.lon, layout.x, lon)):
-        attrs = {key: value for key, value in data[name].attrs.items() if key != CLOSED}
+        attrs = {key: value for key, value in data[name].attrs.items() if key not in (CLOSED, SORTED)}
         made[name] = xr.Variable(dim, values, attrs)
     if opening.like is not None and _read_like(opening.like)[2]:
         made[layout.lon].attrs[CLOSED] = 1

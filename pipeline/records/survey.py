@@ -16,6 +16,7 @@ from ..errors import InputError
 from ..io.alignment import explain_difference, match_grids, read_axes
 from ..io.coordinates import Layout, find_layout, read_grid
 from ..io.dates import in_period
+from ..io.merging import join_dates, plan_dates
 from ..io.opening import Opening
 from ..io.reading import is_cyclic, open_input, read_dates, read_part
 from ..io.regridding import fix_grid, regrid_part
@@ -72,6 +73,17 @@ def survey_files(
             else f"{paths[0]}: none of the {len(paths)} files has a date; check the files"
         )
     return good
+
+
+def count_values(surveys: Sequence[FileSurvey], opening: Opening) -> int:
+    """Return the number of values of the files that can be used, or of their field if that has more."""
+    usable = [one for one in surveys if not one.wrong]
+    total = sum(len(one.dates) * int(np.prod(one.shape)) for one in usable)
+    if len({one.calendar for one in usable}) != 1:
+        return total
+    files = [one.path for one in usable for _ in one.dates]
+    plan = plan_dates(join_dates([one.dates for one in usable]), files, opening)
+    return max(total, len(plan.dates) * int(np.prod(usable[0].shape)))
 
 
 def _compare(one: FileSurvey, reference: FileSurvey) -> FileSurvey:
