@@ -48,7 +48,7 @@ def find_time_oddities(dates: pd.Index) -> list[str]:
     if doubts:
         return doubts
     months = bool(((steps >= 28) & (steps <= 31)).all())
-    if months or np.abs(steps - step).max() <= 0.05 * step:
+    if months or np.abs(steps - step).max() <= 0.1 * step:
         return []
     text = f"irregular time step: mostly {step:.3g}, from {steps.min():.3g} to {steps.max():.3g} days"
     absent = []

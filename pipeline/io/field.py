@@ -325,7 +325,7 @@ def read_standard_error(
         counts = data.get(COUNTS)
         if counts is None or not opening.observation_error:
             return one
-        return one / np.sqrt(np.maximum(counts.transpose(*dims).to_numpy(), 1)).astype(np.float32)
+        return one / np.sqrt(np.maximum(counts.transpose(*dims).to_numpy(), 1).astype(np.float32))
     array = data[error_variable]
     if array.dtype.kind not in "iuf":
         raise InputError(f"{file}: the error variable {error_variable} is not numeric; choose another")

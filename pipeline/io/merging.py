@@ -157,7 +157,7 @@ def find_absent(dates: pd.Index) -> tuple[dict[int, list[Any]], str]:
     for place in np.flatnonzero(counts > 1):
         start, end, number = dates[place], dates[place + 1], int(counts[place])
         if monthly:
-            absent[int(place)] = [_add_months(start, k) for k in range(1, number)]
+            absent[int(place)] = [_add_months(start, end, k) for k in range(1, number)]
         else:
             gap = end - start
             absent[int(place)] = [_round_second(start + k * gap / number) for k in range(1, number)]
@@ -353,18 +353,22 @@ def _round_second(date: Any) -> Any:
     return date.round("s") if isinstance(date, pd.Timestamp) else date
 
 
-def _add_months(date: Any, number: int) -> Any:
-    """Return the date as far into another month: its middle stays the middle, its end the end."""
-    month = 12 * date.year + date.month - 1
+def _add_months(start: Any, end: Any, number: int) -> Any:
+    """Return the date ``number`` months after ``start``: the same day as in both, or the last, or as far."""
+    month = 12 * start.year + start.month - 1
 
     def begin(later: int) -> Any:
-        return type(date)((month + later) // 12, (month + later) % 12 + 1, 1)
+        return type(start)((month + later) // 12, (month + later) % 12 + 1, 1)
 
-    clock = timedelta(hours=date.hour, minutes=date.minute, seconds=date.second)
-    place = (date - begin(0)) / (begin(1) - begin(0))
-    new = begin(number) + place * (begin(number + 1) - begin(number))
-    whole = round((new - begin(number) - clock) / timedelta(days=1))
-    return begin(number) + whole * timedelta(days=1) + clock
+    day = timedelta(days=1)
+    clock = timedelta(hours=start.hour, minutes=start.minute, seconds=start.second)
+    last = begin(number + 1) - day + clock
+    if (start + day).month != start.month and (end + day).month != end.month:
+        return last
+    if start.day == end.day:
+        return min(begin(number) + (start.day - 1) * day + clock, last)
+    share = (start - begin(0)) / (begin(1) - begin(0))
+    return _round_second(begin(number) + share * (begin(number + 1) - begin(number)))
 
 
 def _to_objects(items: Sequence[Any]) -> NDArray[Any]:
