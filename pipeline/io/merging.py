@@ -365,7 +365,7 @@ def _add_months(start: Any, end: Any, number: int) -> Any:
     last = begin(number + 1) - day + clock
     if (start + day).month != start.month and (end + day).month != end.month:
         return last
-    if start.day == end.day:
+    if (start.day, start.hour) == (end.day, end.hour):
         return min(begin(number) + (start.day - 1) * day + clock, last)
     share = (start - begin(0)) / (begin(1) - begin(0))
     return _round_second(begin(number) + share * (begin(number + 1) - begin(number)))
