@@ -138,7 +138,7 @@ def read_parts(inputs: Inputs, opening: Opening) -> tuple[list[Part], Layout, st
     """
     layout: Layout | None = None
     mask_name: str | None = None
-    parts = []
+    parts: list[Part] = []
     for entry in list_inputs(inputs):
         with open_input(entry) as (file, dataset):
             if layout is None:

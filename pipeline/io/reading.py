@@ -133,7 +133,9 @@ def read_part(
     for name in others:
         data[name] = _read_on_grid(file, dataset, layout, name)
     if layout.t not in data.dims:
-        data[layout.variable] = data[layout.variable].expand_dims(layout.t)
+        # A map without a time dimension: its error and its mask are those of its date, too.
+        for key in data.data_vars:
+            data[key] = data[key].expand_dims(layout.t)
     dates = read_dates(file, data, layout)
     dated_by = data[layout.time].attrs.get(DATED_BY)
     if opening.period is not None:

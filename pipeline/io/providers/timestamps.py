@@ -193,7 +193,7 @@ def _read_text(text: str) -> datetime:
     date = pd.to_datetime(text, utc=True)
     if date is pd.NaT:
         raise ValueError(text)
-    return date.tz_localize(None).to_pydatetime(warn=False)  # type: ignore[no-any-return]
+    return date.tz_localize(None).to_pydatetime(warn=False)
 
 
 def _since(start: int, seconds: NDArray[np.float64]) -> NDArray[Any] | None:

@@ -154,13 +154,20 @@ def test_the_name_of_the_product_serves_where_the_file_was_renamed(tmp_path: Pat
 
 
 def test_slices_with_a_scalar_time_go_through_both_ways(tmp_path: Path) -> None:
-    whole = series(nt=5)
+    whole = series(nt=5).assign(
+        error=lambda d: 0.1 + 0.1 * xr.DataArray(np.arange(5), dims="time") + 0 * d.sst
+    )
     for number in range(5):
         whole.isel(time=number).to_netcdf(tmp_path / f"{number}.nc")
-    field = open_field(str(tmp_path / "*.nc"))
+    field = open_field(str(tmp_path / "*.nc"), variable="sst", error_variable="error")
     np.testing.assert_array_equal(field.values, whole.sst)
-    stored = open_field(prepare(str(tmp_path / "*.nc"), tmp_path / "all.zarr"))
+    np.testing.assert_allclose(np.sqrt(field.error_variance[:, 0, 0]), 0.1 + 0.1 * np.arange(5), rtol=1e-6)
+    names = {"variable": "sst", "error_variable": "error"}
+    stored = open_field(
+        prepare(str(tmp_path / "*.nc"), tmp_path / "all.zarr", **names), error_variable="error"
+    )
     np.testing.assert_array_equal(stored.values, whole.sst)
+    np.testing.assert_array_equal(stored.error_variance, field.error_variance)
 
 
 def test_a_coverage_of_years_does_not_date_a_map() -> None:
