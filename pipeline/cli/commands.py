@@ -43,7 +43,7 @@ def _info(options: argparse.Namespace) -> None:
     if others:
         raise InputError(f"{others[0].files}: one variable is described at a time; leave out the others")
     files, opening = separate(first, make_opening(options))
-    if is_along_track(files):
+    if is_along_track(files, opening.group):
         refuse(
             options, ("mask_variable", "transform", "minimum_coverage"), "points along tracks, not a field"
         )
@@ -61,7 +61,7 @@ def _fill(options: argparse.Namespace) -> None:
     auxiliary = [spec for text in options.auxiliary for spec in parse_spec(text)]
     opening, settings = make_opening(options), make_fill_settings(options)
     files, own = separate(first, opening)
-    kind = find_kind(files, settings)
+    kind = find_kind(files, settings, own.group)
     check_settings(find_method(settings.method), settings, own, kind)  # before torch is imported
     check_targets(options, [files, *(spec.files for spec in (*others, *auxiliary))])
     from ..jobs.fill import fill

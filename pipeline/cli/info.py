@@ -23,6 +23,7 @@ from ..io.dates import find_time_oddities, format_date, format_dates
 from ..io.field import Field, build_field, describe_mask_oddities, read_parts
 from ..io.merging import combine_parts
 from ..io.opening import Opening, make_opening
+from ..io.providers.quality import describe_unused, find_rules
 from ..io.reading import Inputs, Part, list_inputs, open_input
 from ..io.seamask import find_mask, sea_from_coverage, sea_from_mask
 
@@ -57,7 +58,7 @@ def describe(inputs: Inputs, opening: Opening | None = None, **options: Any) -> 
     shown: list[RenderableType] = []
     refusal: InputError | None = None
     outline: _Outline | None = None
-    with open_input(entries[0]) as (file, dataset):
+    with open_input(entries[0], opening.group) as (file, dataset):
         more = f" and {len(entries) - 1} more" if len(entries) > 1 else ""
         shown.append(Text(f"{file}{more}", style="bold", overflow="fold"))
         try:
@@ -67,6 +68,11 @@ def describe(inputs: Inputs, opening: Opening | None = None, **options: Any) -> 
                 _tabulate_variables(dataset, _assign_roles(layout, mask, opening.error_variable)),
                 _explain_choice(dataset, layout, opening.variable),
             ]
+            rules = find_rules(file, dataset, layout.variable, opening)
+            unused = describe_unused(dataset, layout.variable, rules, opening.sses)
+            flags = (*(rule.words for rule in rules), *unused)
+            if flags:
+                shown.append(make_list("Quality", flags))
         except InputError as error:
             refusal = error
             shown.append(_tabulate_variables(dataset, {}))
@@ -159,8 +165,15 @@ def _explain_choice(dataset: xr.Dataset, layout: Layout, variable: str | None) -
     others = [name for name in find_fillable(dataset) if name != layout.variable]
     if variable is not None:
         why = "chosen by name"
+    elif layout.partner:
+        return Text(
+            f"{layout.variable} and {layout.partner} would be filled: {layout.why}; {layout.variable} is "
+            f"described below, {layout.partner} with --variable {layout.partner}"
+        )
+    elif layout.why:
+        why = layout.why
     elif others:
-        why = f"the only candidate on (time, lat, lon); not {', '.join(others)}"
+        why = f"the only candidate on (time, lat, lon), not {', '.join(others)}"
     else:
         why = "the only variable of real numbers that is not a mask, flag or error"
     return Text(f"{layout.variable} would be filled: {why}")

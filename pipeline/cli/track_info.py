@@ -46,7 +46,10 @@ def describe_tracks(inputs: Inputs, opening: Opening) -> Group:
         f"to fill: oceanfill fill ... --grid 0.25 --bounds {bounds}",
         overflow="fold",
     )
-    return Group(facts, Text(), table, Text(), make_list("Oddities", tracks.oddities))
+    shown = [facts, Text(), table, Text()]
+    if tracks.treatment:
+        shown.append(make_list("Treatment", tracks.treatment))
+    return Group(*shown, make_list("Oddities", tracks.oddities))
 
 
 def _find_arc(lon: NDArray[np.float64]) -> tuple[float, float]:

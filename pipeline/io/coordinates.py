@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Hashable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import cf_xarray  # noqa: F401  (registers the .cf accessor)
@@ -17,6 +17,7 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InputError
+from .roles import choose, is_describing, split_names
 
 EARTH_RADIUS = 6371.0  # km
 
@@ -41,7 +42,6 @@ _NAMES = {
         *("nav_lon", "lon_rho", "xlon", "geolon", "xlong"),
     ),
 }
-_SEA_LEVELS = ("sla_filtered", "sla_unfiltered")  # along tracks, in order of preference
 _GRID_NAMES = {"latitude": ("yc", "yt", "y"), "longitude": ("xc", "xt", "x")}
 
 
@@ -56,15 +56,19 @@ class Layout:
     t: str  # the dimensions; ``t`` is the name of ``time`` where a file holds the map of one date
     y: str
     x: str
+    why: str = field(default="", compare=False)  # the variable was chosen among several
+    partner: str = field(default="", compare=False)  # the other component of a current
 
 
 def find_layout(
     file: str, dataset: xr.Dataset, variable: str | None = None, others: Iterable[str | None] = ()
 ) -> Layout:
-    """Return the layout of ``variable``, or of the only variable of real numbers on (time, lat, lon).
+    """Return the layout of ``variable``, or of the field of the file on (time, lat, lon).
 
-    ``others`` are variables with another role (mask, error). Raises `InputError` where no variable or several
-    qualify, or where a dimension has no coordinate.
+    This is the only variable of real numbers that does not describe another one, or that which is clearly
+    the field (`roles.choose`); of a current it is the eastward component. ``others`` are variables with
+    another role (mask, error). Raises `InputError` where no variable or several qualify, or where a dimension
+    has no coordinate.
     """
     if variable is not None:
         if variable not in dataset.variables:
@@ -81,7 +85,7 @@ def find_layout(
         except InputError as error:
             refused.append((_count_long_dims(dataset[name]), dataset[name].size, error))
     on_dates = [layout for layout in found if layout.t in dataset[layout.variable].dims]
-    found = on_dates or found
+    found = _choose_layouts(dataset, on_dates or found)
     if len(found) == 1:
         return found[0]
     if found:
@@ -131,13 +135,11 @@ def find_track_layouts(
 def find_track(
     file: str, dataset: xr.Dataset, variable: str | None = None, others: Iterable[str | None] = ()
 ) -> Layout:
-    """Return the only layout along a track, or that of Copernicus Marine's sea level, preferably filtered.
+    """Return the only layout along a track, or that of the variable which is clearly the field.
 
     Raises `InputError` where no variable or several qualify.
     """
-    found = find_track_layouts(dataset, variable, others)
-    for level in _SEA_LEVELS:
-        found = [layout for layout in found if layout.variable == level] or found
+    found = _choose_layouts(dataset, find_track_layouts(dataset, variable, others))
     if len(found) == 1:
         return found[0]
     if found:
@@ -151,26 +153,38 @@ def find_track(
     )
 
 
+def _choose_layouts(dataset: xr.Dataset, found: list[Layout]) -> list[Layout]:
+    """Return the layout that is clearly that of the field, or all where none is."""
+    chosen, why = choose({layout.variable: dataset[layout.variable].attrs for layout in found})
+    if not chosen:
+        return found
+    first = next(layout for layout in found if layout.variable == chosen[0])
+    return [replace(first, why=why, partner="".join(chosen[1:]))]
+
+
 def find_fillable(dataset: xr.Dataset, others: Iterable[str | None] = ()) -> list[str]:
-    """Return the variables of real (or else whole) numbers except masks, flags, errors and coordinates."""
+    """Return the variables of real (or else whole) numbers except those that describe others (`roles`)."""
     roles = {name for name in others if name}
     for held in dataset.variables.values():
         for role in ("ancillary_variables", "coordinates", "bounds"):
-            text = held.attrs.get(role) or held.encoding.get(role)
-            roles.update(text.split() if isinstance(text, str) else ())
-    roles.update(name for axis in ("latitude", "longitude") for name in _find_candidates(dataset, axis))
+            roles.update(split_names(held.attrs.get(role) or held.encoding.get(role)))
+    roles.update(name for axis in ("latitude", "longitude") for name in find_candidates(dataset, axis))
     reals: list[str] = []
     counts: list[str] = []
     for key, array in dataset.data_vars.items():
         name = str(key)
-        modifier = str(array.attrs.get("standard_name", "")).partition(" ")[2]  # "... standard_error"
-        flag = any(attribute in array.attrs for attribute in ("flag_values", "flag_masks", "flag_meanings"))
-        if array.dtype.kind not in "iuf" or name in roles or modifier or flag or is_mask(name, array):
+        described = is_flag(array) or is_mask(name, array) or is_describing(name, array.attrs)
+        if array.dtype.kind not in "iuf" or name in roles or described:
             continue
         stored = np.dtype(array.encoding.get("dtype", array.dtype))
         packed = "scale_factor" in array.encoding or "add_offset" in array.encoding
         (reals if stored.kind == "f" or packed else counts).append(name)
     return reals or counts
+
+
+def is_flag(array: xr.DataArray) -> bool:
+    """Whether the variable has the attributes of a flag (CF 3.5)."""
+    return any(attribute in array.attrs for attribute in ("flag_values", "flag_masks", "flag_meanings"))
 
 
 def is_mask(name: str, array: xr.DataArray) -> bool:
@@ -219,8 +233,15 @@ def read_grid(
         values = (
             array.transpose(*((layout.y, layout.x) if array.ndim == 2 else (dim,))).to_numpy().astype(float)
         )
-        if not np.isfinite(values).all():
-            count = np.count_nonzero(~np.isfinite(values))
+        finite = np.isfinite(values)
+        if values.ndim == 2 and finite.any() and not finite.all():
+            from scipy.ndimage import distance_transform_edt  # a third of a second, for few files
+
+            # Off the Earth's disk, where nothing is observed (`check_positions`): any position will do.
+            nearest = distance_transform_edt(~finite, return_distances=False, return_indices=True)
+            values = values[tuple(nearest)]
+        elif not finite.all():
+            count = np.count_nonzero(~finite)
             raise InputError(f"{file}: the coordinate {name} has {count} missing values; complete it")
         axes.append(values)
     lat, lon = axes
@@ -241,6 +262,19 @@ def read_grid(
         np.broadcast_to(lat[:, None] if lat.ndim == 1 else lat, shape),
         np.broadcast_to(lon, shape),
     )
+
+
+def check_positions(file: str, dataset: xr.Dataset, layout: Layout, seen: NDArray[np.bool_]) -> None:
+    """Raise `InputError` where a value is observed (``seen``, lat x lon) at a cell without a position."""
+    for name in (layout.lat, layout.lon):
+        array = dataset[name]
+        if array.ndim == 2:
+            lost = np.isnan(array.transpose(layout.y, layout.x).to_numpy()) & seen
+            if lost.any():
+                raise InputError(
+                    f"{file}: {np.count_nonzero(lost)} values of {layout.variable} have no {name}; "
+                    "complete it, or set them to missing"
+                )
 
 
 def _count_long_dims(array: xr.DataArray) -> int:
@@ -281,7 +315,7 @@ def _complete_layout(file: str, dataset: xr.Dataset, variable: str) -> Layout:
     return replace(found, time=time, t=t)
 
 
-def _find_candidates(dataset: xr.Dataset, axis: str) -> list[str]:
+def find_candidates(dataset: xr.Dataset, axis: str) -> list[str]:
     """Return every variable that may be this coordinate, best first."""
     bare = dataset.set_coords(list(dataset.data_vars)).drop_encoding()  # cf_xarray searches only coordinates
     bare.attrs = {}
@@ -301,7 +335,7 @@ def _find_candidates(dataset: xr.Dataset, axis: str) -> list[str]:
 
 def _find_horizontal(dataset: xr.Dataset, dims: tuple[Hashable, ...], axis: str) -> str | None:
     """Return the coordinate of a variable with these dimensions, preferably one-dimensional."""
-    arrays = [dataset[name] for name in _find_candidates(dataset, axis)]
+    arrays = [dataset[name] for name in find_candidates(dataset, axis)]
     fitting = [array for array in arrays if array.ndim in (1, 2) and set(array.dims) <= set(dims)]
     best = min(fitting, key=lambda array: array.ndim, default=None)
     return None if best is None else str(best.name)

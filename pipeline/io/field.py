@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from dataclasses import field as dataclass_field
 from pathlib import Path
@@ -15,10 +15,11 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from .coordinates import EARTH_RADIUS, Layout, find_layout, read_grid, unit_vectors
+from .coordinates import EARTH_RADIUS, Layout, check_positions, find_layout, read_grid, unit_vectors
 from .dates import days_since_first, find_time_oddities, format_date, season_phase
 from .merging import COUNTS, merge_parts
 from .opening import Opening, make_opening
+from .providers.quality import took_all
 from .reading import Inputs, Part, list_inputs, open_input, read_part
 from .regridding import fix_grid, regrid_part
 from .seamask import find_mask, sea_from_coverage, sea_from_mask
@@ -140,7 +141,7 @@ def read_parts(inputs: Inputs, opening: Opening) -> tuple[list[Part], Layout, st
     mask_name: str | None = None
     parts: list[Part] = []
     for entry in list_inputs(inputs):
-        with open_input(entry) as (file, dataset):
+        with open_input(entry, opening.group) as (file, dataset):
             if layout is None:
                 layout = find_layout(file, dataset, opening.variable, others=opening.names)
                 mask_name = find_mask(file, dataset, layout, opening.mask_variable)
@@ -164,10 +165,15 @@ def build_field(parts: Sequence[Part], layout: Layout, mask_name: str | None, op
     raw = np.ascontiguousarray(source.transpose(*dims).to_numpy(), np.float32)
     dates = source[layout.time].to_index()
     lat, lon = read_grid(file, data, layout)
+    texts, lost = add_up_treatment(parts)
+    treatment = describe_treatment(texts, lost, int(np.isfinite(raw).sum()))
+    if np.isnan(raw).all():
+        check_lost(file, layout.variable, lost, treatment)
     _check_values(file, layout.variable, raw, dates, lat, lon)
 
     oddities: list[str] = find_time_oddities(dates)
     seen = np.isfinite(raw)
+    check_positions(file, data, layout, seen.any(axis=0))
     if mask_name is not None:
         sea, mask_origin = sea_from_mask(file, data[mask_name], layout)
     else:
@@ -197,7 +203,7 @@ def build_field(parts: Sequence[Part], layout: Layout, mask_name: str | None, op
         mask_origin=mask_origin,
         dataset_attrs=dict(data.attrs),
         inputs=tuple(Path(part.file).name for part in parts),
-        treatment=(*describe_treatment(parts, int(seen.sum())), *plan.notes),
+        treatment=(*treatment, *plan.notes),
     )
     oddities += describe_mask_oddities(never_observed=int(np.count_nonzero(field.never_observed)))
     if field.observed[:, sea].all():
@@ -205,19 +211,33 @@ def build_field(parts: Sequence[Part], layout: Layout, mask_name: str | None, op
     return replace(field, oddities=tuple(oddities))
 
 
-def describe_treatment(parts: Sequence[Part], left: int) -> tuple[str, ...]:
-    """Return in words what was done to the values of the parts, of which ``left`` remain.
+def describe_treatment(texts: Iterable[str], lost: Mapping[str, int], left: int) -> tuple[str, ...]:
+    """Return in words what was done to the values of the input, of which ``left`` remain.
 
-    The counts of values taken as missing are added up over the parts.
+    ``texts`` are those of all parts, ``lost`` the numbers of values taken as missing, by reason.
     """
-    lost: Counter[str] = Counter()
-    for part in parts:
-        lost.update(part.lost)
     total = left + sum(lost.values())
     taken = [
         f"{why}: {count} ({100 * count / total:.1f}% of the values)" for why, count in lost.items() if count
     ]
-    return (*dict.fromkeys(text for part in parts for text in part.treatment), *taken)
+    return (*dict.fromkeys(texts), *taken)
+
+
+def add_up_treatment(parts: Iterable[Part]) -> tuple[list[str], Counter[str]]:
+    """Return the texts of all parts, and the numbers of values taken as missing, by reason."""
+    texts: dict[str, None] = {}
+    lost: Counter[str] = Counter()
+    for part in parts:
+        texts |= dict.fromkeys(part.treatment)
+        lost.update(part.lost)
+    return list(texts), lost
+
+
+def check_lost(file: str, name: str, lost: Mapping[str, int], treatment: Sequence[str]) -> None:
+    """Raise `InputError` where quality flags are a reason why no value is left."""
+    remedy = took_all([why for why, count in lost.items() if count])
+    if remedy:
+        raise InputError(f"{file}: no value of {name} is left ({'; '.join(treatment)}); {remedy}")
 
 
 def describe_mask_oddities(outside: int = 0, never_observed: int = 0) -> list[str]:

@@ -163,6 +163,7 @@ def bin_tracks(tracks: Tracks, grid: Grid) -> Field:
         field,
         inputs=tracks.inputs,
         mask_origin=grid.origin,
+        treatment=tracks.treatment,
         oddities=(*oddities, *field.oddities),
         displacement=displacement,
     )

@@ -68,6 +68,8 @@ class Opening:
 
     def __post_init__(self) -> None:
         error, region, coverage = self.observation_error, self.region, self.minimum_coverage
+        if self.sses and self.error_variable is None and error is None:
+            object.__setattr__(self, "error_variable", "sses_standard_deviation")
         if self.error_variable is not None and error is not None:
             raise InputError("both an error variable and an observation error were given; give one of them")
         if error is not None and not (error >= 0 and np.isfinite(error)):

@@ -69,7 +69,7 @@ def open_radials(
     opening = make_opening(opening, options)
     found: list[tuple[Part, Layout, str | None, str]] = []
     for entry in list_inputs(inputs):
-        with open_input(entry) as (file, dataset):
+        with open_input(entry, opening.group) as (file, dataset):
             for one, name, bearing in _split_stations(file, dataset, opening.variable, direction):
                 layout = find_layout(file, one, name, others=(*opening.names, bearing))
                 mask = find_mask(file, one, layout, opening.mask_variable)
@@ -79,9 +79,8 @@ def open_radials(
     stations, towards = [], []
     for data, (part, layout, mask, bearing) in zip(aligned, found, strict=True):
         towards.append(_read_directions(part.file, data, layout, bearing))
-        stations.append(
-            build_field([Part(part.file, data, data[layout.time].to_index())], layout, mask, opening)
-        )
+        aligned_part = replace(part, data=data, dates=data[layout.time].to_index())
+        stations.append(build_field([aligned_part], layout, mask, opening))
         _check_grid(stations[0], stations[-1], part.file)
     sea = np.logical_or.reduce([station.sea for station in stations])
     own = [replace(station, sea=station.sea & station.observed.any(axis=0)) for station in stations]

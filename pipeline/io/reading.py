@@ -24,6 +24,9 @@ from .alignment import concatenate, straighten_longitude
 from .coordinates import Layout, list_names, read_grid
 from .dates import in_period
 from .opening import Opening, Region
+from .providers.flags import SSES
+from .providers.groups import merge_groups
+from .providers.quality import apply_rules, check_sses, find_rules, subtract_bias
 from .providers.timestamps import DATED_BY, decode_dates
 from .writing import is_zarr
 
@@ -88,10 +91,11 @@ def list_inputs(inputs: Inputs) -> list[str | xr.Dataset]:
 
 
 @contextmanager
-def open_input(source: str | xr.Dataset) -> Iterator[tuple[str, xr.Dataset]]:
+def open_input(source: str | xr.Dataset, group: str | None = None) -> Iterator[tuple[str, xr.Dataset]]:
     """Yield the name of an input and its lazy dataset with decoded values and dates, then close it.
 
-    Raises `InputError` where it cannot be opened or, in the block, read.
+    The variables of its groups are in it (`providers.groups.merge_groups`). Raises `InputError`
+    where it cannot be opened or, in the block, read.
     """
     with warnings.catch_warnings():
         # Two fill values, a missing index, old dates: nothing that a user can act on.
@@ -100,7 +104,7 @@ def open_input(source: str | xr.Dataset) -> Iterator[tuple[str, xr.Dataset]]:
             file = Path(str(source.encoding.get("source", "dataset"))).name
             yield file, decode_dates(file, xr.decode_cf(source, decode_times=False, decode_timedelta=False))
             return
-        with _open_dataset(source) as dataset:
+        with _open_dataset(source, group) as dataset:
             try:
                 yield source, decode_dates(source, dataset)
             except (OSError, RuntimeError) as error:
@@ -119,9 +123,11 @@ def read_part(
 ) -> Part:
     """Load the variable, and ``others`` on its grid, cut to region and period.
 
-    Values outside the valid range become missing. Raises `InputError` for a variable that is absent or of
-    another shape, missing dates, or an empty region.
+    Values outside the valid range, and those that a quality flag excludes, become missing. Raises
+    `InputError` for a variable that is absent or of another shape, missing dates, or an empty region.
     """
+    if opening.sses:
+        check_sses(file, dataset)
     lacking = [n for n in (layout.variable, layout.time, layout.lat, layout.lon, *others) if n not in dataset]
     if lacking:
         raise InputError(
@@ -130,7 +136,9 @@ def read_part(
     dataset = straighten_longitude(dataset.set_coords([layout.time, layout.lat, layout.lon]), layout)
     data = dataset[[layout.variable]]
     data = data.squeeze([dim for dim in data.dims if dim not in (layout.t, layout.y, layout.x)])
-    for name in others:
+    rules = find_rules(file, dataset, layout.variable, opening)
+    flags = {rule.flag for rule in rules}
+    for name in {*others, *flags, *(SSES if opening.sses else ())}:
         data[name] = _read_on_grid(file, dataset, layout, name)
     if layout.t not in data.dims:
         # A map without a time dimension: its error and its mask are those of its date, too.
@@ -142,9 +150,16 @@ def read_part(
         data = data.isel({layout.t: np.flatnonzero(in_period(dates, opening.period))})
     data = data.compute() if opening.region is None else _cut_region(file, data, layout, opening.region)
     for key, array in data.data_vars.items():
-        if array.dtype.kind == "f" or key == layout.variable:
+        if (array.dtype.kind == "f" and key not in flags) or key == layout.variable:
             data[key] = array.copy(data=_mask_invalid(array))
-    return Part(file, data, dates, treatment=(dated_by,) if dated_by else ())
+    data[layout.variable], lost, treatment = apply_rules(data, layout.variable, rules)
+    if opening.sses:
+        data[layout.variable], words = subtract_bias(data, layout.variable)
+        treatment += words
+    data = data.drop_vars({*flags, SSES[0]}.difference(others), errors="ignore")
+    if opening.quality is not None and not rules:
+        treatment = ("quality flags not applied", *treatment)
+    return Part(file, data, dates, lost, (*filter(None, (layout.why, dated_by)), *treatment))
 
 
 def read_dates(file: str, dataset: xr.Dataset, layout: Layout) -> pd.Index:
@@ -162,7 +177,7 @@ def read_dates(file: str, dataset: xr.Dataset, layout: Layout) -> pd.Index:
     return dates
 
 
-def _open_dataset(path: str) -> xr.Dataset:
+def _open_dataset(path: str, group: str | None) -> xr.Dataset:
     for entry in entry_points(group=READERS, name=Path(path).suffix):
         try:
             read: xr.Dataset = entry.load()(path)
@@ -178,8 +193,13 @@ def _open_dataset(path: str) -> xr.Dataset:
             f"{path}: this folder is not a Zarr store; name the files in it, for example '{path}/*.nc'"
         )
     how: dict[str, Any] = {"engine": "zarr", "consolidated": False} if folder else {"engine": "netcdf4"}
+    how |= {"decode_times": False, "decode_timedelta": False}
     try:
-        dataset = xr.open_dataset(path, decode_times=False, decode_timedelta=False, **how)
+        dataset = xr.open_dataset(path, **how)
+        if not folder:
+            dataset = merge_groups(path, dataset, group, **how)
+    except InputError:
+        raise
     except Exception as error:  # each library raises its own
         raise InputError(_explain_failure(path, error)) from error
     if not folder and _read_first_bytes(path).startswith(b"CDF"):

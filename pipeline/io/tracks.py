@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from dataclasses import field as dataclass_field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,19 +14,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xarray as xr
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InputError
 from .coordinates import Layout, find_track, find_track_layouts, list_names
 from .dates import in_period
+from .field import describe_treatment
 from .opening import Opening, make_opening
+from .providers.quality import took_all
+from .providers.swaths import find_swath, flatten_swath, have_same_positions
 from .reading import Inputs, Region, list_inputs, open_input, read_part
 from .workers import start_workers
 
 _JUMP = 10  # length of a gap that ends a track, in sampling intervals
 _COPERNICUS = re.compile(r"^(dt|nrt)_[a-z]+_(?P<mission>[a-z0-9]+)_")  # dt_global_j3_phy_l3_20190101_...
-_GOOD = frozenset(("good", "valid", "ok", "correct"))
-_BAD = frozenset(("not", "bad", "probably", "invalid", "suspect"))
 _NORMAL = 0.6745  # median of |x| of a normal variable, in standard deviations
 _FEWEST_NOISE = 50  # second differences that are needed to estimate the noise
 _SHARE_OF_SPREAD = 0.1  # noise relative to the spread of the values where it cannot be estimated
@@ -41,11 +44,14 @@ class Tracks:
     value: NDArray[np.float64]
     error_variance: NDArray[np.float64]  # in units of the values squared
     mission: NDArray[np.int64]  # index into `missions`
-    track: NDArray[np.int64]  # number of the track, counted over all missions
+    track: NDArray[np.int64]  # number of the track or of the pass of a swath, counted over all missions
     missions: tuple[str, ...]
     attrs: dict[Any, Any]  # of the variable
     inputs: tuple[str, ...] = ()  # names of the files, without their folders
     oddities: tuple[str, ...] = ()
+    treatment: tuple[str, ...] = ()  # what was done to the values of the input, in words
+    lost: Mapping[str, int] = dataclass_field(default_factory=dict)  # values taken as missing, by reason
+    given: int = 0  # values of the input that are valid and not taken as missing
 
     def __len__(self) -> int:
         return len(self.value)
@@ -64,10 +70,15 @@ class Tracks:
         return self.mission == self.missions.index(mission)
 
 
-def is_along_track(inputs: Inputs) -> bool:
-    """Whether the first input holds points along a track instead of a field."""
-    with open_input(list_inputs(inputs)[0]) as (_, dataset):
-        return bool(find_track_layouts(dataset))
+def is_along_track(inputs: Inputs, group: str | None = None) -> bool:
+    """Whether the inputs hold points along tracks, or swaths, instead of a field."""
+    entries = list_inputs(inputs)
+    with open_input(entries[0], group) as (_, dataset):
+        if len(entries) > 1 and find_swath(dataset) is not None:
+            with open_input(entries[1], group) as (_, other):
+                if have_same_positions(dataset, other):
+                    return False
+        return bool(find_track_layouts(flatten_swath(dataset)))
 
 
 def read_tracks(
@@ -82,10 +93,11 @@ def read_tracks(
 
     The mission is named by a variable ``mission``, ``platform`` or ``satellite`` on the points, or else by
     the global attribute ``platform`` or ``mission``, or else by the file name. A new track begins after a gap
-    of more than 10 sampling intervals of the mission. Values that are missing, invalid, not flagged as good,
-    outside region or period, or repeated are left out and counted in ``oddities``. ``error_variable`` and
-    ``observation_error`` are standard errors; with neither, the noise of each mission is estimated from
-    second differences along its tracks. The ``options`` are those of `Opening`.
+    of more than 10 sampling intervals of the mission. Values that are missing, invalid, outside region or
+    period, or repeated are left out and counted in ``oddities``; what their quality flags exclude, as on
+    grids, is counted in ``treatment``. ``error_variable`` and ``observation_error`` are standard errors; with
+    neither, the noise of each mission is estimated from second differences along its tracks. The ``options``
+    are those of `Opening`.
 
     Raises `InputError` for files without usable points.
     """
@@ -107,9 +119,15 @@ def read_tracks(
         name: np.concatenate([getattr(part, name) for part in parts])
         for name in ("time", "lat", "lon", "value", "error_variance")
     }
+    # A pass over a swath is one track; along other tracks only the gaps are known.
+    track = np.concatenate([np.where(part.track > 0, k + 1, 0) for k, part in enumerate(parts)])
     oddities = _add_counts([oddity for part in parts for oddity in part.oddities])
     inputs_read = tuple(name for part in parts for name in part.inputs)
-    whole = replace(first, **joined, mission=mission, track=mission, missions=missions, inputs=inputs_read)
+    counts = sum((Counter(part.lost) for part in parts), Counter())
+    texts = [text for part in parts for text in part.treatment]
+    treatment = describe_treatment(texts, counts, sum(part.given for part in parts))
+    whole = replace(first, **joined, mission=mission, track=track, missions=missions)
+    whole = replace(whole, inputs=inputs_read, treatment=treatment)
     order = np.lexsort((whole.time, mission))
     whole = whole.at(order)
     again = np.zeros(len(whole), bool)
@@ -119,10 +137,11 @@ def read_tracks(
         oddities.append(f"points that occur more than once: {np.count_nonzero(again)}")
         whole = whole.at(~again)
     if not len(whole):
+        oddities = [*(f"{why}: {count}" for why, count in counts.items()), *oddities]
         files = first.inputs[0] + (f" and {len(parts) - 1} more" if len(parts) > 1 else "")
         raise InputError(
             f"{files}: no value of {first.name} is usable ({'; '.join(oddities) or 'there are none'}); "
-            "choose another region, period or variable"
+            + (took_all(list(counts)) or "choose another region, period or variable")
         )
     whole = replace(whole, track=_number_tracks(whole))
     if opening.error_variable is None:
@@ -137,8 +156,15 @@ def read_tracks(
 
 
 def _read_file(opening: Opening, entry: str | xr.Dataset) -> Tracks:
-    with open_input(entry) as (file, dataset):
-        return _read_points(file, dataset, opening)
+    with open_input(entry, opening.group) as (file, dataset):
+        points = flatten_swath(dataset)
+        tracks = _read_points(file, points, opening)
+        if points is dataset:
+            return tracks
+        tracks = replace(tracks, track=np.ones(len(tracks), np.int64))
+        if opening.grid is None or opening.bounds is None:
+            return tracks
+        return average_points(tracks, opening.grid, opening.bounds)
 
 
 def _read_points(file: str, dataset: xr.Dataset, opening: Opening) -> Tracks:
@@ -151,7 +177,7 @@ def _read_points(file: str, dataset: xr.Dataset, opening: Opening) -> Tracks:
             f"{file}: there is no error variable {opening.error_variable!r}; choose among {choice}"
         )
     others = [] if opening.error_variable is None else [opening.error_variable]
-    part = read_part(file, dataset, layout, others)
+    part = read_part(file, dataset, layout, others, replace(opening, region=None, period=None))
     data = part.data
     time = data[layout.time].to_index()
     if not isinstance(time, pd.DatetimeIndex):
@@ -167,7 +193,6 @@ def _read_points(file: str, dataset: xr.Dataset, opening: Opening) -> Tracks:
         ("missing or invalid values", ~np.isfinite(value)),
         ("values without a position", ~(np.isfinite(lat) & np.isfinite(lon))),
         ("values without a standard error", ~(np.isfinite(error) & (error > 0))),
-        ("values not flagged as good", ~_check_flags(dataset, layout)),
     ]
     if opening.period is not None:
         left_out.append(("values outside the period", ~in_period(time, opening.period)))
@@ -175,9 +200,11 @@ def _read_points(file: str, dataset: xr.Dataset, opening: Opening) -> Tracks:
         left_out.append(("values outside the region", ~_is_inside(lat, lon, opening.region)))
     kept = np.ones(len(value), bool)
     oddities = [f"values without a time: {np.count_nonzero(missing)}"] if missing.any() else []
+    flagged = sum(part.lost.values())  # these are missing from here on
     for what, lost in left_out:
-        count = np.count_nonzero(kept & lost)
+        count = np.count_nonzero(kept & lost) - flagged
         kept &= ~lost
+        flagged = 0
         if count:
             oddities.append(f"{what}: {count}")
     if np.abs(lat[kept]).max(initial=0) > 90.01 or np.abs(lon[kept]).max(initial=0) > 720:
@@ -196,7 +223,40 @@ def _read_points(file: str, dataset: xr.Dataset, opening: Opening) -> Tracks:
         attrs=dict(dataset[layout.variable].attrs),
         inputs=(Path(file).name,),
         oddities=tuple(oddities),
+        treatment=part.treatment,
+        lost=part.lost,
+        given=int(np.count_nonzero(np.isfinite(value))),
     ).at(kept)
+
+
+def average_points(tracks: Tracks, spacing: ArrayLike, bounds: Region) -> Tracks:
+    """Average the points of one pass over a swath in each cell of a grid, row by row.
+
+    A swath has many pixels in a cell, whose errors are correlated: the error variance is that of a pixel. All
+    points get the mean time of the pass, so that points of one row stay together.
+    """
+    down, across = np.broadcast_to(np.asarray(spacing, np.float64), 2)
+    row = np.rint((tracks.lat - bounds[0]) / down).astype(np.int64)
+    east = np.mod(tracks.lon - bounds[2] + across / 2, 360)
+    cell = row * (int(360 / across) + 2) + (east // across).astype(np.int64)
+    cell, index, inverse, count = np.unique(cell, return_index=True, return_inverse=True, return_counts=True)
+    if not len(cell):
+        return tracks
+
+    def average(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.bincount(inverse, values) / count
+
+    turns = tracks.lon - tracks.lon[index][inverse]  # longitudes of one cell may lie on both sides of 0
+    lon = tracks.lon[index] + average((turns + 180) % 360 - 180)
+    middle = tracks.time.min() + (tracks.time - tracks.time.min()).mean()
+    return replace(
+        tracks.at(index),
+        time=np.full(len(cell), middle),
+        lat=average(tracks.lat),
+        lon=lon,
+        value=average(tracks.value),
+        error_variance=average(tracks.error_variance),
+    )
 
 
 def _is_inside(lat: NDArray[np.float64], lon: NDArray[np.float64], region: Region) -> NDArray[np.bool_]:
@@ -204,22 +264,6 @@ def _is_inside(lat: NDArray[np.float64], lon: NDArray[np.float64], region: Regio
     width = 360.0 if lon1 - lon0 >= 360 else (lon1 - lon0) % 360
     east = np.mod(lon - lon0, 360.0)
     return (lat >= lat0) & (lat <= lat1) & (east <= width)
-
-
-def _check_flags(dataset: xr.Dataset, layout: Layout) -> NDArray[np.bool_]:
-    """Return a mask (n,), False where an ancillary flag (CF 3.4 and 3.5) has another meaning than good."""
-    good = np.ones(dataset.sizes[layout.t], bool)
-    for name in str(dataset[layout.variable].attrs.get("ancillary_variables", "")).split():
-        if name not in dataset or dataset[name].dims != (layout.t,):
-            continue
-        attrs = dataset[name].attrs
-        meanings = str(attrs.get("flag_meanings", "")).lower().split()
-        values = np.ravel(attrs.get("flag_values", ()))
-        words = [set(re.split(r"[^a-z]+", meaning)) for meaning in meanings]
-        wanted = [i for i, word in enumerate(words) if word & _GOOD and not word & _BAD]
-        if wanted and len(values) == len(meanings):
-            good &= np.isin(dataset[name].to_numpy(), values[wanted])
-    return good
 
 
 def _read_missions(
@@ -237,14 +281,14 @@ def _read_missions(
     stem = Path(file).stem
     matched = _COPERNICUS.match(stem)
     # Without dates, the files of a mission have the same name.
-    spelt = matched["mission"] if matched else re.sub(r"[\d_.-]+$", "", stem) or stem
+    spelt = matched["mission"] if matched else re.split(r"[_.-]+\d{3}|[\d_.-]+$", stem)[0] or stem
     return (named or spelt,), np.zeros(1, np.int64)
 
 
 def _number_tracks(tracks: Tracks) -> NDArray[np.int64]:
     """Return the number (n,) of the track of each point."""
     # The points of one line across a swath share their time, so steps of zero do not count.
-    same = np.diff(tracks.mission) == 0
+    same = (np.diff(tracks.mission) == 0) & (np.diff(tracks.track) == 0)
     step = np.diff(tracks.time) / np.timedelta64(1, "s")
     new = ~same
     for mission in np.unique(tracks.mission):

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from scipy.interpolate import make_interp_spline
 
 from ..errors import InputError
-from .coordinates import list_names
+from .coordinates import find_layout, find_track_layouts, list_names
 from .dates import format_date
 from .field import Field, describe_mask_oddities, open_field, take_logarithms
 from .opening import Opening, Region
-from .reading import Inputs
+from .reading import Inputs, list_inputs, open_input
 
 _log = logging.getLogger(__name__)
 
@@ -130,6 +130,21 @@ def separate(source: Inputs | Spec, opening: Opening) -> tuple[Inputs, Opening]:
     return source, opening
 
 
+def name_variables(inputs: Inputs, opening: Opening) -> list[str | None]:
+    """Return the names of the variables of one input that are filled together, the first one first.
+
+    These are those that the opening names, with commas, or else the components of a current where the first
+    input has nothing else; None is the only variable.
+    """
+    if opening.variable is not None:
+        return [name.strip() for name in opening.variable.split(",")]
+    with open_input(list_inputs(inputs)[0]) as (file, dataset):
+        if find_track_layouts(dataset):
+            return [None]
+        layout = find_layout(file, dataset, others=opening.names)
+    return [layout.variable, layout.partner] if layout.partner else [None]
+
+
 def open_variables(
     source: Inputs | Spec | Field,
     others: Sequence[Source] = (),
@@ -138,9 +153,10 @@ def open_variables(
 ) -> tuple[list[Field], list[Field]]:
     """Return the variables to fill, ``source`` first, and the ``auxiliary`` ones, on the grid of the first.
 
-    The dates are those of the first, too. ``opening`` is that of the ``source``; its minimum coverage applies
-    to all variables, and its region and period limit all. Raises `InputError` as `open_field` and
-    `regrid_like` do, and for variables with the same name.
+    Several variables of the ``source`` are named with commas, and a current has two components
+    (`name_variables`). The dates are those of the first, too. ``opening`` is that of the ``source``; its
+    minimum coverage applies to all variables, and its region and period limit all. Raises `InputError` as
+    `open_field` and `regrid_like` do, and for variables with the same name.
     """
     more: list[Spec] = []
     if isinstance(source, str):
@@ -149,7 +165,12 @@ def open_variables(
         first = source
     else:
         files, own = separate(source, opening)
-        first = replace(open_field(files, own), jitter=getattr(source, "jitter", 0.0))
+        names = name_variables(files, own)
+        jitter = getattr(source, "jitter", 0.0)
+        first, *components = (
+            replace(open_field(files, replace(own, variable=name)), jitter=jitter) for name in names
+        )
+        others = [*components, *others]
     period = format_date(first.dates[0])[:10], format_date(first.dates[-1])[:10]
     near = Opening(region=_widen_region(first), period=period, minimum_coverage=opening.minimum_coverage)
     filled, helping = (
@@ -157,8 +178,8 @@ def open_variables(
         for entries in ([*more, *others], auxiliary)
     )
     filled.insert(0, first)
-    names = [field.name for field in (*filled, *helping)]
-    twice = {name for name in names if names.count(name) > 1}
+    found = [field.name for field in (*filled, *helping)]
+    twice = {name for name in found if found.count(name) > 1}
     if twice:
         raise InputError(
             f"{list_names(sorted(twice))}: several variables have this name; rename one in its file, or "
@@ -345,5 +366,12 @@ def merge_filled(datasets: Sequence[xr.Dataset]) -> xr.Dataset:
         made.attrs[key] = "; ".join(
             f"{name}: {data.attrs[key]}" for name, data in zip(names, datasets, strict=True)
         )
+    treated = [
+        f"{name}: {data.attrs['input_treatment']}"
+        for name, data in zip(names, datasets, strict=True)
+        if "input_treatment" in data.attrs
+    ]
+    if treated:
+        made.attrs["input_treatment"] = "; ".join(treated)
     made.attrs["summary"] = " ".join(str(data.attrs["summary"]) for data in datasets)
     return made

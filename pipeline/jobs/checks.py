@@ -23,11 +23,11 @@ _NOT_OF_RADIALS = (
 _WORDS = {"n_workers": "workers"}  # as the command line calls them
 
 
-def find_kind(files: Inputs, settings: FillSettings) -> str:
+def find_kind(files: Inputs, settings: FillSettings, group: str | None = None) -> str:
     """Return what the inputs hold: a "field", points along "tracks" or "radials" (radial velocities)."""
     if settings.currents.radial_direction is not None:
         return "radials"
-    return "tracks" if is_along_track(files) else "field"
+    return "tracks" if is_along_track(files, group) else "field"
 
 
 def check_settings(method: Method, settings: FillSettings, opening: Opening, kind: str) -> None:

@@ -85,6 +85,9 @@ def fill_radials(
         method.name,
         device,
     )
+    for station in radials.stations:
+        for text in station.treatment:
+            _log.info("%s: %s", station.name, text)
     data = RadialData(
         radials,
         RadialSettings(
@@ -262,6 +265,7 @@ def _dataset(
             name=name,
             source=source,
             sea=radials.sea,
+            treatment=tuple(dict.fromkeys(text for one in radials.stations for text in one.treatment)),
             values=np.full_like(first.values, np.nan),
         )
         error = np.sqrt(current[2 + number])

@@ -21,7 +21,15 @@ from ..io.field import Field
 from ..io.opening import Opening, check_names, make_opening
 from ..io.output import describe_run, to_dataset
 from ..io.reading import Inputs, list_inputs, open_input
-from ..io.variables import Source, Spec, merge_filled, open_variables, parse_inputs, separate
+from ..io.variables import (
+    Source,
+    Spec,
+    merge_filled,
+    name_variables,
+    open_variables,
+    parse_inputs,
+    separate,
+)
 from ..io.writing import check_writable, write_dataset
 from ..records.survey import count_values, survey_file
 from ..settings import HELD_OUT, FillSettings, choose_device, make_settings, names_of_settings
@@ -81,9 +89,10 @@ def fill(
         dataset = job.fill_variables(source, others, auxiliary)
     else:
         files, own = separate(source, opening)
-        kind = find_kind(files, settings)
+        kind = find_kind(files, settings, own.group)
         check_settings(method, settings, own, kind)
-        further = len(others) + len(auxiliary)
+        names = name_variables(files, own) if kind == "field" else []
+        further = len(others) + len(auxiliary) + len(names[1:])
         if kind != "field":
             if further:
                 raise InputError("further variables go with a field on a grid; leave them out")
@@ -170,7 +179,8 @@ class _Job:
         """
         where = self.settings.resources
         asked = where.n_workers > 1 or where.cluster is not None or where.cache is not None
-        surveys = [survey_file(entry, opening) for entry in list_inputs(files)]
+        variable = name_variables(files, opening)[0]
+        surveys = [survey_file(entry, replace(opening, variable=variable)) for entry in list_inputs(files)]
         values = count_values(surveys, opening)
         allowed = (where.memory or default_memory()) * 1e9 / (1 + further)
         large = BYTES_TO_START + BYTES_TO_LEARN * values > allowed
@@ -178,9 +188,8 @@ class _Job:
             if asked or large:
                 raise InputError(
                     f"{1 + further} variables are filled together in memory and not block by block; leave "
-                    "out "
-                    "--workers, --cluster and --cache, choose a smaller --region or --period, or allow more "
-                    "--memory"
+                    "out --workers, --cluster and --cache, choose one with --variable, choose a smaller "
+                    "--region or --period, or allow more --memory"
                 )
             return False
         needed = asked or large or (self.method.wraps and any(one.cyclic for one in surveys))

@@ -78,6 +78,8 @@ def fill_tracks(
         method.name,
         device,
     )
+    for text in tracks.treatment:
+        _log.info("%s: %s", field.name, text)
     rows: list[dict[str, Any]] = []
     (dataset,) = deliver(data, method, settings, rows.extend, dict(attributes or {}))
     if mission is not None:

@@ -7,10 +7,12 @@ maps of the same date merged, and statistics gathered on the way. A killed run r
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -25,6 +27,7 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..io.coordinates import Layout, find_layout
 from ..io.dates import find_time_oddities
+from ..io.field import add_up_treatment, check_lost, describe_treatment
 from ..io.merging import COUNTS, Plan, combine_parts, join_dates, merge_maps, plan_dates
 from ..io.opening import Opening, make_opening
 from ..io.reading import Inputs, Part, list_inputs, open_input, read_part
@@ -41,7 +44,7 @@ from .survey import FileSurvey, survey_files
 _SAVED_EVERY = 5.0  # seconds between two states that a killed run resumes from
 _SAVING = 0.05  # fraction of the time that saving may take
 _STATE = "state.npz"  # next to the unfinished store
-_FORMAT = 3  # of the stores; older ones, which lack dates and merged maps, are prepared again
+_FORMAT = 4  # of the stores; older ones, which lack dates and merged maps, are prepared again
 
 _log = logging.getLogger(__name__)
 
@@ -100,8 +103,15 @@ def prepare(
             write = partial(
                 _write_chunk, store=store, opening=opening, skip_bad=skip_bad, reference=first.reference
             )
-            total = _write_chunks(run, store, chunks, write, quiet)
-            _write_statistics(store, first, total, opening.minimum_coverage, plan_of_dates, digest)
+            total, (texts, lost) = _write_chunks(run, store, chunks, write, quiet)
+            treatment = describe_treatment(texts, lost, int(total.number[0].sum()))
+            if not total.number[0].any():
+                check_lost(paths[0], first.layout.variable, lost, treatment)
+            for text in treatment:
+                _log.info("%s: %s", first.layout.variable, text)
+            told = "; ".join((*treatment, *plan_of_dates.notes))
+            attributes = {PREPARED: digest, "input_treatment": told}
+            _write_statistics(store, first, total, opening.minimum_coverage, plan_of_dates, attributes)
     return target
 
 
@@ -111,7 +121,7 @@ def _fix_grid_of_first(paths: Sequence[str], opening: Opening) -> Opening:
         return opening
     for path in paths:
         try:
-            with open_input(path) as (file, dataset):
+            with open_input(path, opening.group) as (file, dataset):
                 layout = find_layout(file, dataset, opening.variable, others=opening.names)
                 return fix_grid(file, dataset, layout, opening)
         except InputError:
@@ -121,6 +131,7 @@ def _fix_grid_of_first(paths: Sequence[str], opening: Opening) -> Opening:
 
 
 Piece = tuple[str, int]  # a file and the position of a date in it
+Notes = tuple[list[str], Counter[str]]  # what was done to the values, and how many were lost, by reason
 
 
 @dataclass(frozen=True)
@@ -160,7 +171,7 @@ class _Chunk:
     mask: str | None
     reference: Part  # without dates; its grid is that of the store
     stored: list[str]  # names of the variables that the store holds
-    treatment: tuple[str, ...]
+    notes: Notes  # what was done to the values
 
     def read_sea(self) -> tuple[NDArray[np.bool_], str]:
         """Return the sea (lat, lon) on any of the dates, and how the mask was read; none without a mask."""
@@ -188,20 +199,17 @@ def _read_chunk(
     layout, mask = None, None
     for path, chosen in numbers.items():
         try:
-            with open_input(path) as (file, dataset):
+            with open_input(path, opening.group) as (file, dataset):
                 if layout is None:
                     layout = find_layout(file, dataset, opening.variable, others=opening.names)
                     mask = find_mask(file, dataset, layout, opening.mask_variable)
                 others = [name for name in (mask, opening.error_variable) if name is not None]
                 # Slices are read several times as fast as lists of numbers.
                 low, high = min(chosen), max(chosen) + 1
-                cut = dataset.isel({layout.t: slice(low, high)}, missing_dims="ignore")
+                wanted = slice(low, high) if len(chosen) == high - low else sorted(chosen)
+                cut = dataset.isel({layout.t: wanted}, missing_dims="ignore")
                 part = read_part(file, cut, layout, others, replace(opening, period=None))
                 part = regrid_part(part, layout, mask, opening)
-            if len(chosen) < high - low:
-                part = replace(
-                    part, data=part.data.isel({layout.t: [number - low for number in sorted(chosen)]})
-                )
             error = opening.error_variable
             if error is not None and part.data[error].dtype.kind not in "iuf":
                 raise InputError(f"{path}: the error variable {error} does not hold numbers; choose another")
@@ -227,10 +235,9 @@ def _read_chunk(
     maps = [[position[piece] for piece in found if piece in position] for found in planned.maps]
     file = parts[0].file
     reference = reference or replace(parts[0], data=parts[0].data.isel({layout.t: slice(0, 0)}))
-    treatment = tuple(dict.fromkeys(text for part in parts for text in part.treatment))
     together = combine_parts(parts, layout, reference)
     data = merge_maps(file, together, planned.dates, maps, layout, mask, opening)
-    return _Chunk(file, data, layout, mask, reference, stored, treatment), bad
+    return _Chunk(file, data, layout, mask, reference, stored, add_up_treatment(parts)), bad
 
 
 def _create_store(store: Path, first: _Chunk, plan: Plan, opening: Opening, cells: int) -> None:
@@ -270,7 +277,8 @@ def _create_store(store: Path, first: _Chunk, plan: Plan, opening: Opening, cell
     template.to_zarr(store, mode="w", compute=False, consolidated=False, encoding=encodings)
 
 
-Written = tuple[Statistics | None, dict[str, str]]  # statistics of a chunk, and the files that were left out
+# Statistics of a chunk, what was done to its values, and the files that were left out.
+Written = tuple[Statistics | None, Notes, dict[str, str]]
 
 
 def _write_chunks(
@@ -279,19 +287,21 @@ def _write_chunks(
     chunks: Sequence[_Planned],
     write: Callable[[tuple[int, _Planned]], Written],
     quiet: bool,
-) -> Statistics:
-    """Write the chunks that are missing, and return the statistics of all."""
-    done, total = _load_state(store)
+) -> tuple[Statistics, Notes]:
+    """Write the chunks that are missing, and return the statistics of all and what was done to the values."""
+    done, total, (texts, lost) = _load_state(store)
     warned: set[str] = set()
     with progress("reading", len(chunks), quiet) as advance:
         advance(done)
         saved, took = time.monotonic(), 0.0
         todo: Iterable[Any] = ((number, chunks[number]) for number in range(done, len(chunks)))
         try:
-            for more, bad in run(write, todo):
+            for more, notes, bad in run(write, todo):
                 for path in bad.keys() - warned:
                     _log.warning("its dates stay missing: %s", bad[path])
                 warned |= bad.keys()
+                texts = list(dict.fromkeys([*texts, *notes[0]]))
+                lost.update(notes[1])
                 if total is None:
                     total = more
                 elif more is not None:
@@ -300,28 +310,30 @@ def _write_chunks(
                 advance(1)
                 if time.monotonic() - saved > max(_SAVED_EVERY, took / _SAVING):
                     start = time.monotonic()
-                    _save_state(store, done, total)
+                    _save_state(store, done, total, (texts, lost))
                     saved = time.monotonic()
                     took = saved - start
         except Exception:  # not an interrupt, which may come while statistics are added
-            _save_state(store, done, total)
+            _save_state(store, done, total, (texts, lost))
             raise
-    _save_state(store, done, total)
+    _save_state(store, done, total, (texts, lost))
     assert total is not None
-    return total
+    return total, (texts, lost)
 
 
-def _save_state(store: Path, done: int, total: Statistics | None) -> None:
+def _save_state(store: Path, done: int, total: Statistics | None, notes: Notes) -> None:
     if total is not None:
         with replace_atomically(store.parent / _STATE) as temporary:
-            np.savez(temporary, done=done, **vars(total))
+            np.savez(temporary, done=done, notes=json.dumps(notes), **vars(total))
 
 
-def _load_state(store: Path) -> tuple[int, Statistics | None]:
+def _load_state(store: Path) -> tuple[int, Statistics | None, Notes]:
     if not (store.parent / _STATE).exists():
-        return 0, None
+        return 0, None, ([], Counter())
     with np.load(store.parent / _STATE) as held:
-        return int(held["done"]), Statistics(**{name: held[name] for name in held if name != "done"})
+        state = dict(held)
+    texts, lost = json.loads(str(state.pop("notes")))
+    return int(state.pop("done")), Statistics(**state), (texts, Counter(lost))
 
 
 def _write_chunk(
@@ -331,7 +343,7 @@ def _write_chunk(
     number, planned = numbered
     read, bad = _read_chunk(planned, opening, skip_bad, reference)
     if read is None:
-        return None, bad
+        return None, ([], Counter()), bad
     layout = read.layout
     dims = (layout.t, layout.y, layout.x)
     found = xr.Dataset()
@@ -348,7 +360,7 @@ def _write_chunk(
     start = number * DATES
     found.to_zarr(store, region={layout.t: slice(start, start + len(planned.dates))}, consolidated=False)
     month = np.asarray(planned.dates.month)
-    return Statistics.compute(raw, month, read.read_sea()[0]), bad
+    return Statistics.compute(raw, month, read.read_sea()[0]), read.notes, bad
 
 
 def _keeps_counts(plan: Plan, opening: Opening) -> bool:
@@ -357,7 +369,12 @@ def _keeps_counts(plan: Plan, opening: Opening) -> bool:
 
 
 def _write_statistics(
-    store: Path, first: _Chunk, total: Statistics, minimum_coverage: float, plan: Plan, digest: str
+    store: Path,
+    first: _Chunk,
+    total: Statistics,
+    minimum_coverage: float,
+    plan: Plan,
+    attributes: Mapping[str, str],
 ) -> None:
     """Write the mask and the statistics into the store."""
     layout = first.layout
@@ -407,7 +424,5 @@ def _write_statistics(
             ),
         }
     )
-    found.attrs = dict(first.data.attrs) | {PREPARED: digest}
-    if plan.notes or first.treatment:
-        found.attrs["input_treatment"] = "; ".join((*first.treatment, *plan.notes))
+    found.attrs = dict(first.data.attrs) | {name: text for name, text in attributes.items() if text}
     found.to_zarr(store, mode="a", consolidated=False)

@@ -18,6 +18,7 @@ from ..io.coordinates import Layout, find_layout, read_grid
 from ..io.dates import in_period
 from ..io.merging import join_dates, plan_dates
 from ..io.opening import Opening
+from ..io.providers.quality import find_rules
 from ..io.reading import is_cyclic, open_input, read_dates, read_part
 from ..io.regridding import fix_grid, regrid_part
 from ..io.workers import Mapper
@@ -107,9 +108,10 @@ def survey_file(path: str | xr.Dataset, opening: Opening) -> FileSurvey:
     """Survey one input: its dates and its grid, or the reason why it cannot be used."""
     name = path if isinstance(path, str) else "dataset"
     try:
-        with open_input(path) as (file, dataset):
+        with open_input(path, opening.group) as (file, dataset):
             layout = find_layout(file, dataset, opening.variable, others=opening.names)
             dates = read_dates(file, dataset, layout)
+            find_rules(file, dataset, layout.variable, opening)
             chosen = np.ones(len(dates), bool) if opening.period is None else in_period(dates, opening.period)
             nothing = _leave_out_values(dataset, layout)
             own = fix_grid(file, nothing, layout, opening)

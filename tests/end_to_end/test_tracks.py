@@ -77,11 +77,11 @@ def test_what_does_not_fit_is_refused(
     assert not Path("out.nc").exists()
 
 
-def test_fields_have_no_use_for_a_grid(run: Run) -> None:
+def test_fields_have_no_use_for_a_mask_file(run: Run) -> None:
     cloudy_dataset(dates=4, rows=6, columns=6).to_netcdf("in.nc")
-    result = run("fill", "in.nc", "-o", "out.nc", *GRID)
+    result = run("fill", "in.nc", "-o", "out.nc", "--mask", "in.nc")
     assert result.code == 2
-    assert "the input holds a field, not points along tracks; leave out --grid, --bounds" in result.err
+    assert "the input holds a field, not points along tracks; leave out --mask" in result.err
 
 
 def test_more_than_two_steps_are_no_grid(run: Run, files: list[str]) -> None:

@@ -64,7 +64,10 @@ def decode_dates(file: str, dataset: xr.Dataset) -> xr.Dataset:
             dataset = _center(_decode_since(dataset, str(name)), str(name), dict(array.attrs))
         elif str(name).lower() in TIME_NAMES or array.attrs.get("standard_name") == "time":
             dates, how = _decode_undeclared(array)
-            found = found or dates is not None or array.size > 1
+            axis = (
+                name in dataset.sizes or name == "time"
+            )  # unlike a number of the day along lines of a swath
+            found = found or dates is not None or (axis and array.size > 1)
             if dates is not None:
                 dataset = _assign(dataset, str(name), array.dims, dates, array.attrs, how)
     return dataset if found else _date_by_names(file, dataset)

@@ -70,10 +70,10 @@ def test_masks_flags_errors_bounds_and_counts_are_not_filled() -> None:
     data["sst_error"] = data.sst.assign_attrs(standard_name="sea_surface_temperature standard_error")
     data["quality"] = data.sst.assign_attrs(flag_meanings="bad good")
     data["land_mask"] = data.sst[0]
-    data["uncertainty"], data["count"] = data.sst, data.sst.astype("i4")
+    data["uncertainty"], data["digits"] = data.sst, data.sst.astype("i4")
     data.sst.attrs["ancillary_variables"] = "uncertainty"
     assert find_fillable(data) == ["sst"]
-    assert find_fillable(data, others=["sst"]) == ["count"], "whole numbers where there are no real ones"
+    assert find_fillable(data, others=["sst"]) == ["digits"], "whole numbers where there are no real ones"
 
 
 def test_points_on_one_dimension_are_a_track() -> None:

@@ -266,7 +266,8 @@ def test_logarithms_carry_the_relative_error() -> None:
 
 def test_the_only_candidate_is_taken_and_several_are_listed() -> None:
     dataset = series()
-    dataset["quality"] = dataset.sst.astype("i1").assign_attrs(flag_values=[1, 2], flag_meanings="bad good")
+    good = {"flag_values": [1, 2], "flag_meanings": "bad good"}
+    dataset["quality"] = xr.full_like(dataset.sst, 2, "i1").assign_attrs(good)
     dataset["count"] = dataset.sst.astype("i4")
     dataset["sst_sd"] = dataset.sst.assign_attrs(standard_name="sea_surface_temperature standard_error")
     dataset["depth"] = dataset.sst[0].drop_vars("time")

@@ -27,7 +27,7 @@ def test_options_replace_those_of_an_opening() -> None:
         ({"regoin": (1, 2, 3, 4)}, "there is no option 'regoin'; did you mean region?"),
         (
             {"xyz": 1},
-            "there is no option 'xyz'; choose among error_variable, mask_variable",
+            "there is no option 'xyz'; choose among bounds, bounds_of_values",
         ),
         ({"period": "2020"}, "the period '2020' has no start and end"),
         ({"region": (1, 2, 3, float("nan"))}, "is not lat0, lat1, lon0, lon1"),

@@ -210,6 +210,28 @@ def test_a_region_of_a_curvilinear_grid(tmp_path: Path) -> None:
     np.testing.assert_array_equal(field.source.nav_lon[0], [170, -180, -170])
 
 
+def test_cells_off_the_disk_of_the_earth_have_no_position(tmp_path: Path) -> None:
+    lat, lon = np.meshgrid(np.arange(30.0, 36), np.arange(5.0, 12), indexing="ij")
+    disk = np.hypot(lat - 32.5, lon - 8) < 2.6
+    values = np.where(disk, np.arange(3.0)[:, None, None] + lat, np.nan)
+    lat, lon = (np.where(disk, axis, np.nan) for axis in (lat, lon))
+    dataset = xr.Dataset(
+        {"sst": (("time", "y", "x"), values, {"units": "degC"})},
+        {
+            "time": np.arange("2020-01-01", "2020-01-04", dtype="datetime64[D]").astype("datetime64[ns]"),
+            "lat": (("y", "x"), lat, {"units": "degrees_north"}),
+            "lon": (("y", "x"), lon, {"units": "degrees_east"}),
+        },
+    )
+    field = open_field(write(dataset, tmp_path / "disk.nc"))
+    np.testing.assert_array_equal(field.sea, disk)
+    np.testing.assert_array_equal(field.lat[disk], lat[disk])
+    np.testing.assert_array_equal(field.source.lat, lat)
+    dataset.lon[2, 3] = np.nan
+    with pytest.raises(InputError, match=r"hole\.nc: 1 values of sst have no lon; complete it"):
+        open_field(write(dataset, tmp_path / "hole.nc"))
+
+
 @pytest.mark.parametrize("calendar", ["standard", "360_day"])
 @pytest.mark.parametrize(
     ("period", "kept"),
