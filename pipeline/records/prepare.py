@@ -31,7 +31,7 @@ from ..io.field import add_up_treatment, check_lost, describe_treatment
 from ..io.merging import COUNTS, Plan, combine_parts, join_dates, merge_maps, plan_dates
 from ..io.opening import Opening, make_opening
 from ..io.reading import Inputs, Part, list_inputs, open_input, read_part
-from ..io.regridding import fix_grid, regrid_part
+from ..io.regridding import regrid_part
 from ..io.seamask import find_mask, sea_from_coverage, sea_from_mask
 from ..io.workers import Mapper, start_workers
 from ..io.writing import check_writable, replace_atomically, resume_store
@@ -39,7 +39,7 @@ from ..progress import progress
 from .blocks import CELLS, DATES
 from .record import PREPARED, read_digest
 from .statistics import Statistics
-from .survey import FileSurvey, survey_files
+from .survey import FileSurvey, fix_grid_of_first, survey_files
 
 _SAVED_EVERY = 5.0  # seconds between two states that a killed run resumes from
 _SAVING = 0.05  # fraction of the time that saving may take
@@ -92,7 +92,7 @@ def prepare(
         _log.info("%s: up to date", target)
         return target
     with start_workers(cluster, n_workers) as run:
-        opening = _fix_grid_of_first(paths, opening)
+        opening = fix_grid_of_first(paths, opening)
         surveys = survey_files(run, paths, opening, skip_bad, quiet)
         plan_of_dates, chunks = _plan_chunks(surveys, opening)
         first = next(filter(None, (_read_chunk(chunk, opening, skip_bad)[0] for chunk in chunks)), None)
@@ -113,21 +113,6 @@ def prepare(
             attributes = {PREPARED: digest, "input_treatment": told}
             _write_statistics(store, first, total, opening.minimum_coverage, plan_of_dates, attributes)
     return target
-
-
-def _fix_grid_of_first(paths: Sequence[str], opening: Opening) -> Opening:
-    """Return the opening with the extent of the new grid, from the first file that can be read."""
-    if opening.grid is None and opening.like is None:
-        return opening
-    for path in paths:
-        try:
-            with open_input(path, opening.group) as (file, dataset):
-                layout = find_layout(file, dataset, opening.variable, others=opening.names)
-                return fix_grid(file, dataset, layout, opening)
-        except InputError:
-            if path == paths[-1]:
-                raise
-    return opening
 
 
 Piece = tuple[str, int]  # a file and the position of a date in it

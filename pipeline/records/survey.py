@@ -76,6 +76,21 @@ def survey_files(
     return good
 
 
+def fix_grid_of_first(paths: Sequence[str], opening: Opening) -> Opening:
+    """Return the opening with the extent of the new grid, from the first file that can be read."""
+    if opening.grid is None and opening.like is None:
+        return opening
+    for path in paths:
+        try:
+            with open_input(path, opening.group) as (file, dataset):
+                layout = find_layout(file, dataset, opening.variable, others=opening.names)
+                return fix_grid(file, dataset, layout, opening)
+        except InputError:
+            if path == paths[-1]:
+                raise
+    return opening
+
+
 def count_values(surveys: Sequence[FileSurvey], opening: Opening) -> int:
     """Return the number of values of the files that can be used, or of their field if that has more."""
     usable = [one for one in surveys if not one.wrong]
