@@ -18,20 +18,12 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from .coordinates import EARTH_RADIUS, Layout, check_positions, find_layout, read_grid, unit_vectors
 from .dates import days_since_first, find_time_oddities, format_date, season_phase
+from .merging import COUNTS, merge_parts
 from .opening import Opening, make_opening
 from .providers.missing import OUT_OF_BOUNDS, VALID_RANGE, warn_of_losses
 from .providers.quality import took_all
-from .reading import (
-    Inputs,
-    Part,
-    check_dates,
-    combine_parts,
-    convert_part,
-    drop_undeclared,
-    list_inputs,
-    open_input,
-    read_part,
-)
+from .reading import Inputs, Part, convert_part, drop_undeclared, list_inputs, open_input, read_part
+from .regridding import fix_grid, regrid_part
 from .seamask import find_mask, sea_from_coverage, sea_from_mask
 from .transforms import choose_transform, transform_values
 
@@ -137,26 +129,29 @@ def open_field(inputs: Inputs, opening: Opening | None = None, **options: Any) -
     that cannot be filled.
     """
     opening = make_opening(opening, options)
-    return build_field(*read_parts(inputs, opening), opening)
+    return build_field(*read_parts(inputs, opening))
 
 
-def read_parts(inputs: Inputs, opening: Opening) -> tuple[list[Part], Layout, str | None]:
+def read_parts(inputs: Inputs, opening: Opening) -> tuple[list[Part], Layout, str | None, Opening]:
     """Read every input, cut to region and period; return also their layout and the name of the mask.
 
-    Dates and values are not checked yet. Raises `InputError` where an input cannot be read.
+    The opening that is returned has the extent of the new grid where it asks for one. Dates and values are not checked yet. Raises `InputError` where an input cannot be read.
     """
     layout: Layout | None = None
     mask_name: str | None = None
-    parts = []
+    parts: list[Part] = []
     for entry in list_inputs(inputs):
         with open_input(entry, opening.group) as (file, dataset):
             if layout is None:
                 layout = find_layout(file, dataset, opening.variable, others=opening.names)
                 mask_name = find_mask(file, dataset, layout, opening.mask_variable)
             others = [name for name in (mask_name, opening.error_variable) if name is not None]
+            others += [COUNTS] if COUNTS in dataset else []
+            if not parts:
+                opening = fix_grid(file, dataset, layout, opening)
             parts.append(read_part(file, dataset, layout, others, opening))
     assert layout is not None  # list_inputs gives at least one
-    return parts, layout, mask_name
+    return parts, layout, mask_name, opening
 
 
 def build_field(parts: Sequence[Part], layout: Layout, mask_name: str | None, opening: Opening) -> Field:
@@ -165,8 +160,8 @@ def build_field(parts: Sequence[Part], layout: Layout, mask_name: str | None, op
     units = str(parts[0].data[layout.variable].attrs.get("units", ""))
     convert = partial(convert_part, name=layout.variable, wanted=units, first=parts[0].file)
     parts = [convert(part, error=opening.error_variable) for part in parts]
-    check_dates(parts, layout, opening.period)
-    data = combine_parts(parts, layout)
+    parts = [regrid_part(part, layout, mask_name, opening) for part in parts]
+    data, plan = merge_parts(parts, layout, mask_name, opening)
     file = parts[0].file if len(parts) == 1 else f"{parts[0].file} and {len(parts) - 1} more"
     dims = (layout.t, layout.y, layout.x)
     source = data[layout.variable]
@@ -187,7 +182,7 @@ def build_field(parts: Sequence[Part], layout: Layout, mask_name: str | None, op
     if mask_name is not None:
         sea, mask_origin = sea_from_mask(file, data[mask_name], layout)
     else:
-        sea, mask_origin = sea_from_coverage(seen.mean(axis=0), opening.minimum_coverage)
+        sea, mask_origin = sea_from_coverage(seen[plan.present].mean(axis=0), opening.minimum_coverage)
         oddities.append(f"the file has no sea mask: sea is {mask_origin.removeprefix('derived: ')}")
     _check_sea(file, layout.variable, seen, sea, mask_origin)
     values = np.where(sea, raw, np.float32(np.nan))
@@ -213,7 +208,7 @@ def build_field(parts: Sequence[Part], layout: Layout, mask_name: str | None, op
         mask_origin=mask_origin,
         dataset_attrs=dict(data.attrs),
         inputs=tuple(Path(part.file).name for part in parts),
-        treatment=(*treatment, *([why] if why else [])),
+        treatment=(*treatment, *plan.notes, *([why] if why else [])),
     )
     oddities += describe_mask_oddities(never_observed=int(np.count_nonzero(field.never_observed)))
     if field.observed[:, sea].all():
@@ -328,7 +323,11 @@ def read_standard_error(
     """
     error_variable = opening.error_variable
     if error_variable is None:
-        return np.full((1, 1, 1), opening.observation_error or 0, np.float32)
+        one = np.full((1, 1, 1), opening.observation_error or 0, np.float32)
+        counts = data.get(COUNTS)
+        if counts is None or not opening.observation_error:
+            return one
+        return one / np.sqrt(np.maximum(counts.transpose(*dims).to_numpy(), 1).astype(np.float32))
     array = data[error_variable]
     if array.dtype.kind not in "iuf":
         raise InputError(f"{file}: the error variable {error_variable} is not numeric; choose another")

@@ -97,6 +97,12 @@ class Opening:
         step = self.time_step
         if not (step is None or step == "none" or (isinstance(step, int | float) and 0 < step < np.inf)):
             raise InputError(f"the time step {step!r} is not a number of days; give one, or none")
+        if self.grid is not None and self.like is not None:
+            raise InputError("both a grid and a file like which to grid were given; give --grid or --like")
+        if self.bounds is not None and (len(self.bounds) != 4 or not np.isfinite(self.bounds).all()):
+            raise InputError(
+                f"the bounds {self.bounds} are not lat0, lat1, lon0, lon1; give four numbers in degrees"
+            )
         limits = self.bounds_of_values
         if limits is not None and not (len(limits) == 2 and limits[0] < limits[1]):
             raise InputError(f"the bounds of values {limits} are not least,greatest; give them as 0,100")

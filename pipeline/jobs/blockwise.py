@@ -335,7 +335,7 @@ def _fill_block(job: Job, numbered: tuple[int, Block]) -> int:
         intervals=learned.scale.calibration.half_widths_of(settings.intervals),
         analysis_everywhere=settings.analysis_everywhere,
     )
-    write_block(job.store, filled.transpose(*part.dims), core)
+    write_block(job.store, filled.transpose(*part.dims), core, record)
     return number
 
 

@@ -108,14 +108,35 @@ def test_dates_whose_values_cannot_be_read_stay_missing_when_bad_files_are_skipp
     assert "a.nc: its values cannot be read" in caplog.text
 
 
-def test_the_last_map_of_a_repeated_date_is_kept(folder, caplog):
+@pytest.mark.parametrize(("merge", "added"), [("mean", 0.5), ("last", 1), ("first", 0)])
+def test_maps_of_a_repeated_date_are_merged_as_in_a_field(folder, caplog, merge, added):
+    caplog.set_level("INFO", "oceanfill")
     again = WHOLE.isel(time=[20, 3])
     (again + 1).assign(mask=WHOLE.mask).to_netcdf(folder / "z.nc")
-    store = prepare(str(folder / "*.nc"), folder / "all.zarr")
+    store = prepare(str(folder / "*.nc"), folder / "all.zarr", merge=merge)
     expected = open_field(WHOLE).values.copy()
-    expected[[3, 20]] += 1
-    np.testing.assert_allclose(open_field(store).values, expected, rtol=1e-6)
-    assert "dates that occur twice: 2 (2020-01-21, 2020-01-04)" in caplog.text
+    expected[[3, 20]] += added
+    field = open_field(store, observation_error=0.2)
+    np.testing.assert_allclose(field.values, expected, rtol=1e-6)
+    whole = open_field([*sorted(folder.glob("*.nc"))], merge=merge, observation_error=0.2)
+    np.testing.assert_array_equal(field.values, whole.values)
+    np.testing.assert_array_equal(field.error_variance, whole.error_variance)
+    error = np.sqrt(field.error_variance)[field.observed]
+    assert error.max() == np.float32(0.2)
+    assert (error < 0.19).sum() == (np.isfinite(expected[[3, 20]]).sum() if merge == "mean" else 0)
+    assert "dates with several maps: 2 (2020-01-04, 2020-01-21), 4 maps reduced to the" in caplog.text
+    with pytest.raises(InputError, match=r"z\.nc: dates with several maps: 2"):
+        prepare(str(folder / "*.nc"), folder / "all.zarr", merge="refuse")
+
+
+def test_the_same_is_refused_as_in_a_field(folder):
+    """Grids whose corners are the same, but not the rows between."""
+    bent = WHOLE.isel(time=[0]).assign_coords(time=[np.datetime64("2021-01-01", "ns")])
+    bent = bent.assign_coords(lat=np.r_[WHOLE.lat[:4], WHOLE.lat[4] + 0.05, WHOLE.lat[5:]])
+    bent.to_netcdf(folder / "z.nc")
+    for read in (lambda: open_field(str(folder / "*.nc")), lambda: prepare(str(folder / "*.nc"), "all.zarr")):
+        with pytest.raises(InputError, match=r"z\.nc: its grid differs from that of .*\(positions\)"):
+            read()
 
 
 def damage(path: Path) -> bytes:
