@@ -25,7 +25,11 @@ def add_opening(command: argparse.ArgumentParser, prepared: bool = False) -> Non
     command.add_argument("--quiet", action="store_true", help="log only warnings and errors")
     command.add_argument("--debug", action="store_true", help="show the traceback of an internal error")
     field = command.add_argument_group("the field")
-    field.add_argument("--variable", metavar="NAME", help="variable to fill, where there are several")
+    field.add_argument(
+        "--variable",
+        metavar="NAME",
+        help="variable to fill, where there are several; u,v fills two of one file",
+    )
     field.add_argument("--mask-variable", metavar="NAME", help="variable with the sea mask")
     field.add_argument(
         "--error-variable", metavar="NAME", help="variable with the standard error of each observation"
@@ -40,7 +44,8 @@ def add_opening(command: argparse.ArgumentParser, prepared: bool = False) -> Non
         field.add_argument(
             "--transform",
             choices=("none", "log"),
-            help="space to fill in: none (the default) or log, for lognormal quantities such as chlorophyll",
+            help="space to fill in: none, or log for lognormal quantities (default: log for chlorophyll and "
+            "others whose standard name says so, otherwise none)",
         )
     field.add_argument(
         "--region", type=region, metavar="LAT0,LAT1,LON0,LON1", help="fill only this region (degrees)"
@@ -65,8 +70,9 @@ def _add_values(command: argparse.ArgumentParser) -> None:
     values.add_argument(
         "--quality",
         metavar="RULE",
-        help="values to keep by their flags, as 'quality_level>=3' or none (default: the provider's advice, "
-        "which `oceanfill info` shows)",
+        help="values to keep by their flags, as 'quality_level>=3' or 'l2_flags&2==0' (without this bit), "
+        "several joined by commas, or none to keep all (default: the provider's advice, which "
+        "`oceanfill info` shows)",
     )
     values.add_argument(
         "--sses",
@@ -77,21 +83,22 @@ def _add_values(command: argparse.ArgumentParser) -> None:
     )
     values.add_argument(
         "--missing-value",
-        type=numbers,
+        type=missing,
         metavar="VALUE[,VALUE]",
-        help="values that stand for missing ones and are not declared as such",
-    )
-    values.add_argument(
-        "--ignore-valid-range",
-        action="store_true",
-        default=None,
-        help="keep values outside the valid range of the file",
+        help="values that stand for missing ones and are not declared as such, or none to keep all (default: "
+        "values such as -999 are recognised by their place far outside all others)",
     )
     values.add_argument(
         "--bounds-of-values",
         type=numbers,
         metavar="LEAST,GREATEST",
         help="range of a bounded quantity, as 0,100 for percentages; the filled values stay inside",
+    )
+    values.add_argument(
+        "--ignore-valid-range",
+        action="store_true",
+        default=None,
+        help="keep values outside the valid range of the file",
     )
 
 
@@ -195,6 +202,10 @@ def numbers(text: str) -> tuple[float, ...]:
         return tuple(float(part) for part in text.split(","))
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"{text!r} is not a list of numbers, as 0,100") from error
+
+
+def missing(text: str) -> tuple[float, ...]:
+    return () if text == "none" else numbers(text)
 
 
 def step(text: str) -> float | str:

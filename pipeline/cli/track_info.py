@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from rich import box
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
@@ -46,7 +46,7 @@ def describe_tracks(inputs: Inputs, opening: Opening) -> Group:
         f"to fill: oceanfill fill ... --grid 0.25 --bounds {bounds}",
         overflow="fold",
     )
-    shown = [facts, Text(), table, Text()]
+    shown: list[RenderableType] = [facts, Text(), table, Text()]
     if tracks.treatment:
         shown.append(make_list("Treatment", tracks.treatment))
     return Group(*shown, make_list("Oddities", tracks.oddities))

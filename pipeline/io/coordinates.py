@@ -18,16 +18,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InputError
 from .levels import describe_levels, find_level_dim
-from .roles import choose, is_describing, split_names
+from .roles import MASK_NAMES, MASK_STANDARD_NAMES, choose, is_describing, split_names
 
 EARTH_RADIUS = 6371.0  # km
 
-MASK_NAMES = (
-    *("mask", "land_mask", "landmask", "sea_mask", "seamask", "ocean_mask", "oceanmask", "wetmask", "tmask"),
-    *("lsm", "lsmask", "land_sea_mask", "sea_land_mask", "landseamask", "mask_rho", "is_land", "is_sea"),
-    *("land_binary_mask", "sea_binary_mask", "land_area_fraction", "sea_area_fraction"),
-)
-MASK_STANDARD_NAMES = ("land_binary_mask", "sea_binary_mask", "land_area_fraction", "sea_area_fraction")
 TIME_NAMES = frozenset(
     ("time", "t", "date", "dates", "datetime", "times", "time_counter", "valid_time", "day", "days", "juld")
 )
@@ -102,6 +96,12 @@ def find_layout(
             _check_numbers(file, str(key), array)
     if reason is not None and rank == 2:
         raise reason
+    describing = [name for name, array in dataset.data_vars.items() if array.ndim >= 3]
+    if describing:
+        raise InputError(
+            f"{file}: {list_names(describing)} only describe a field, as flags, errors and masks do; give "
+            "the file of the field, or choose one with --variable"
+        )
     shapes = ", ".join(
         f"{name}({', '.join(map(str, array.dims))})" for name, array in dataset.data_vars.items()
     )

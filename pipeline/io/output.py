@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 from ..settings import Packing
 from .coordinates import find_layout, is_time, list_names
 from .field import Field
+from .reading import TREATMENT
 from .storage import Span, encode_filled, find_storage, measure_span
+from .transforms import find_transform
 
 SOURCES = ("land", "observed", "filled", "filled_never_observed")  # the flags 0 to 3 of V_source
 
@@ -63,6 +65,7 @@ def to_dataset(
     mean: NDArray[np.floating],
     error: NDArray[np.floating] | None,
     *,
+    noise: float = 0.0,
     intervals: Mapping[int, float] | None = None,
     analysis_everywhere: bool = False,
     attributes: Mapping[str, Any] | None = None,
@@ -71,9 +74,10 @@ def to_dataset(
     """Return a dataset of V, V_analysis, V_error and V_source on the grid and dimensions of the input.
 
     ``mean`` and ``error`` (standard error) are (time, lat, lon) in the space in which the field is filled,
-    finite at every sea pixel; the dataset is in the units of the input. An ``error`` of None is unknown: the
-    error and the bounds are missing, and their attributes say so. V keeps the observed values, also
-    outside the sea mask, unless ``analysis_everywhere`` replaces them with the analysis at sea.
+    finite at every sea pixel; the dataset is in the units of the input. The error is that of a new
+    observation; ``noise`` is the part of its variance that is the observation's own. An ``error`` of None is
+    unknown: the error and the bounds are missing, and their attributes say so. V keeps the observed values,
+    also outside the sea mask, unless ``analysis_everywhere`` replaces them with the analysis at sea.
     ``intervals`` maps the levels of central prediction intervals in percent to their half-widths in standard
     errors; each adds V_lower_LEVEL and V_upper_LEVEL. ``attributes`` become global attributes and override
     those of the input; their ``command`` is added to the history. ``packing`` says how the values are to be
@@ -90,7 +94,7 @@ def to_dataset(
     unknown = error is None
     if error is None:
         error = np.zeros_like(mean)
-    analysis, deviation = _undo_transform(field, mean, error)
+    analysis, deviation = _undo_transform(field, mean, error, noise)
     if unknown:
         deviation, error = np.full_like(deviation, np.nan), np.full_like(error, np.nan)
     raw = source.transpose(*field.dims).to_numpy()
@@ -114,7 +118,7 @@ def to_dataset(
         for side, sign in (("lower", -1), ("upper", 1)):
             bound = np.where(field.sea, mean + np.float64(sign * width) * error, np.nan)
             # A monotone transform maps quantiles to quantiles.
-            bound = np.exp(bound) if field.transform == "log" else bound
+            bound = find_transform(field.transform).backward(bound)
             new[f"{name}_{side}_{level}"] = bound.astype(kind)
     for key, values in new.items():
         data[key] = xr.Variable(field.dims, values).transpose(*source.dims)
@@ -141,22 +145,24 @@ def measure_spans(field: Field, data: xr.Dataset, analysis_everywhere: bool) -> 
 
 
 def _undo_transform(
-    field: Field, mean: NDArray[np.floating], error: NDArray[np.floating]
+    field: Field, mean: NDArray[np.floating], error: NDArray[np.floating], noise: float
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return mean and standard error in the variable's units, missing outside the sea.
 
-    The exponential of a Gaussian variable of mean m and variance s^2 has the mean exp(m + s^2/2) and the
-    standard deviation exp(m + s^2/2) sqrt(exp(s^2) - 1) (Aitchison & Brown 1957, The Lognormal Distribution,
-    section 2.3; Campbell 1995, J. Geophys. Res. 100, 13237, for chlorophyll).
+    The mean is that of the quantity itself, on which the ``noise`` of an observation has no part: noise in
+    logarithms has the median one, and a mean above. The standard error is relative to this mean.
     """
     negative = np.count_nonzero((error < 0) & field.sea)
     if negative:
         raise ValueError(f"{field.name}: the standard error is negative at {negative} sea values")
     with np.errstate(over="ignore", invalid="ignore"):
-        if field.transform == "log":
-            mean, error = mean.astype(np.float64), error.astype(np.float64)
-            mean = np.exp(mean + error**2 / 2)
-            error = mean * np.sqrt(np.expm1(error**2))
+        transform = find_transform(field.transform)
+        centre, deviation = transform.find_moments(mean, error)
+        if noise and field.transform != "none":
+            own = np.sqrt(np.maximum(error.astype(np.float64) ** 2 - noise, 0))
+            found = transform.find_moments(mean, own)[0]
+            centre, deviation = found, np.hypot(deviation, centre - found)
+        mean, error = centre, deviation
         mean, error = (
             np.where(field.sea, part.astype(np.float32), np.float32(np.nan)) for part in (mean, error)
         )
@@ -294,7 +300,8 @@ def _make_global_attributes(field: Field, data: xr.Dataset, attributes: Mapping[
         "transform": field.transform,
     }
     if field.treatment:
-        attrs["input_treatment"] = "; ".join(field.treatment)
+        attrs.pop(TREATMENT, None)  # which is part of the field's
+        attrs[TREATMENT] = "; ".join(field.treatment)
     attrs["history"] += f"{now}: {attributes.get('command', program)}"
     return attrs | {key: _make_storable(value) for key, value in attributes.items()}
 

@@ -10,6 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+MASK_NAMES = (
+    *("mask", "land_mask", "landmask", "sea_mask", "seamask", "ocean_mask", "oceanmask", "wetmask", "tmask"),
+    *("lsm", "lsmask", "land_sea_mask", "sea_land_mask", "landseamask", "mask_rho", "is_land", "is_sea"),
+    *("land_binary_mask", "sea_binary_mask", "land_area_fraction", "sea_area_fraction"),
+)
+MASK_STANDARD_NAMES = ("land_binary_mask", "sea_binary_mask", "land_area_fraction", "sea_area_fraction")
 # Parts of the names of variables that describe others and are never filled: errors, biases, quality, counts,
 # geometry, offsets in time, weights.
 _DESCRIBING = frozenset(
@@ -46,7 +52,7 @@ _DESCRIBING_UNITS = re.compile(r"^(counts?|degrees?|deg|rad|radians?)$", re.IGNO
 _SECONDARY = re.compile(
     r"dt_analysis|wind_speed(_.*)?|sea_ice_(area_)?fraction.*|ice|siconc|ice_conc.*|aerosol_.*"
     r"|brightness_temperature.*|.*(gradient_magnitude|front_position).*|sources_of_.*|or_latitude|or_longitude"
-    r"|chlorophyll_a|k_490|dt_1km_data|anom|.*_anom(aly)?|ssta|anc_.*|.*climatology.*"
+    r"|chlorophyll_a|k_490|surface_solar_irradiance|dt_1km_data|anom|.*_anom(aly)?|ssta|anc_.*|.*climatology.*"
     r"|[uv]gosa?(_.*)?|mdt|mss|mean_sea_surface.*|dac|lwe|ocean_tide|internal_tide|tpa_.*"
     r"|.*_correction|sigma0.*|.*sig0.*|geoid|cross_track_distance|swh.*|dynamic_atmospheric.*"
     r"|smap_(spd|high_spd)|surtep|cspd|cdir|speed|direction|.*_(speed|direction)|.*vorticity|.*divergence",
@@ -76,7 +82,14 @@ KINDS = {
         ),
     ),
     "chlorophyll": Kind(
-        ("chl", "chlor_a", "chl_?a|chl1|chlorophyll", "chl_ocx|chl_oc[0-9]", "k?d_?490|kd", "rrs_?[0-9]+"),
+        (
+            "chl",
+            "chlor_a",
+            "chl_?a|chl1|chlorophyll(_a)?",
+            "chl_ocx|chl_oc[0-9]",
+            "k?d_?490|kd",
+            "rrs_?[0-9]+",
+        ),
         ("mass_concentration_of_chlorophyll(_a)?_in_sea_water",),
     ),
     "height": Kind(
@@ -111,6 +124,8 @@ def is_describing(name: str, attrs: Mapping[Any, Any]) -> bool:
     """Whether a variable describes another one (error, bias, quality, count) and is never filled."""
     words = re.findall(r"[a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower())
     standard_name = str(attrs.get("standard_name", ""))
+    if {"corrected", "adjusted", "removed"}.intersection(words):
+        words = [word for word in words if word != "bias"]
     if _DESCRIBING.intersection(words) or name.lower() in _DESCRIBING_NAMES or words[:1] == ["n"]:
         return True
     if " " in standard_name or _DESCRIBING_STANDARD.search(standard_name):

@@ -31,7 +31,10 @@ def open_maps(source: str | xr.Dataset, opening: Opening) -> Iterator[tuple[str,
 
 
 def add_missing_date(dataset: xr.Dataset, variable: str | None = None) -> xr.Dataset:
-    """Return the dataset with a dimension `UNDATED` of ``variable``, or of all maps, if it has no time."""
+    """Return the dataset with a dimension `UNDATED` of ``variable``, or of all maps, if it has no time.
+
+    A time of length one that is no dimension of a map is its date.
+    """
     names = [variable] if variable in dataset.variables else list(dataset.data_vars)
     maps = [name for name in names if dataset[name].ndim >= 2]
     times = [array for array in dataset.variables.values() if is_time(array)]
@@ -42,6 +45,11 @@ def add_missing_date(dataset: xr.Dataset, variable: str | None = None) -> xr.Dat
             return dataset
     if not maps or UNDATED in dataset.dims:
         return dataset
+    single = [time.dims for time in times if time.dims and time.size == 1]
+    if single:  # a variable with the date of the map, which has no dimension of time
+        return dataset.set_coords(
+            [str(n) for n, array in dataset.variables.items() if is_time(array)]
+        ).squeeze(single[0])
     dataset = dataset.assign_coords({UNDATED: (UNDATED, [_NO_DATE])})
     return dataset.assign({name: dataset[name].expand_dims({UNDATED: 1}) for name in maps})
 

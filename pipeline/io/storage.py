@@ -155,15 +155,15 @@ def encode_filled(
     ``spans``. The error is a float32; that of a packed variable is rounded to 10 bits (Kloewer et al. 2021,
     doi:10.1038/s43588-021-00156-2), for a linear packing would make zero of small errors.
     """
-    # One type for all: a file in which the analysis is packed and the values are not helps nobody.
-    whole = Span()
-    for span in spans.values():
-        whole = whole.join(span)
-    chosen = choose_storage(storage, whole, packing.pack, name)
+    # One type for both: a file in which the analysis is packed and the values are not helps nobody.
+    both = spans.get(name, Span()).join(spans.get(f"{name}_analysis", Span()))
+    chosen = choose_storage(storage, both, packing.pack, name)
     for key, array in data.data_vars.items():
         how: Storage = {"dtype": array.dtype, "_FillValue": None}
-        if key in spans:
+        if key in (name, f"{name}_analysis"):
             how = chosen
+        elif key in spans:
+            how = choose_storage(storage, spans[str(key)], packing.pack, str(key))
         elif array.dtype.kind == "f":
             how = {"dtype": np.dtype(np.float32), "_FillValue": np.float32(np.nan)}
         array.encoding = _compress(array, how["dtype"], time, packing.complevel) | how

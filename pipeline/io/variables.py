@@ -18,17 +18,11 @@ from scipy.interpolate import make_interp_spline
 from ..errors import InputError
 from .coordinates import find_layout, find_track_layouts, list_names
 from .dates import format_date
-from .field import (
-    Field,
-    build_field,
-    describe_mask_oddities,
-    open_field,
-    read_parts,
-    take_logarithms,
-)
+from .field import Field, build_field, describe_mask_oddities, open_field, read_parts
 from .opening import Opening, Region
-from .reading import UNDATED, Inputs, list_inputs
+from .reading import TREATMENT, UNDATED, Inputs, list_inputs
 from .selection import open_maps
+from .transforms import find_transform, transform_values
 
 _log = logging.getLogger(__name__)
 
@@ -174,6 +168,10 @@ def open_variables(
     else:
         files, own = separate(source, opening)
         names = name_variables(files, own)
+        if len(names) > 1 and own.variable is None:
+            _log.info(
+                "%s are the components of one current, and both are filled", " and ".join(map(str, names))
+            )
         jitter = getattr(source, "jitter", 0.0)
         first, *components = (
             replace(open_field(files, replace(own, variable=name)), jitter=jitter) for name in names
@@ -209,11 +207,10 @@ def _open_entry(entry: Source, opening: Opening) -> list[Field]:
 
 def _open_near(files: Inputs, opening: Opening) -> Field:
     """Open a field in the period, or a single map of any date."""
-    parts, layout, mask = read_parts(files, opening)
-    if sum(len(part.dates) for part in parts) == 1:
-        opening = replace(opening, period=None)
-        parts, layout, mask = read_parts(files, opening)
-    return build_field(parts, layout, mask, opening)
+    found = read_parts(files, opening)
+    if sum(len(part.dates) for part in found[0]) == 1:
+        found = read_parts(files, replace(opening, period=None))
+    return build_field(*found)
 
 
 def _widen_region(first: Field) -> Region:
@@ -248,20 +245,20 @@ def regrid_like(field: Field, first: Field) -> Field:
     else:
         _log.info("%s has %d of the %d dates of %s", name, found.sum(), found.size, first.name)
     values = np.where(field.observed, field.source.transpose(*field.dims).to_numpy(), np.nan)
-    variance = field.error_variance.astype(np.float64)
-    if field.transform == "log":
-        variance *= np.where(field.observed, values, 0) ** 2
+    safe = np.where(field.observed, values, values[field.observed][:1] if field.observed.any() else 1.0)
+    own = find_transform(field.transform).backward_error(
+        safe, np.sqrt(field.error_variance, dtype=np.float64)
+    )
+    variance = np.where(field.observed, own**2, 0)
     values, variance, sea = _regrid(name, field, first, values[date], variance[date])
     raw = np.where(sea & found[:, None, None], values, np.nan).astype(np.float32)
-    error = np.sqrt(np.where(np.isfinite(raw), variance, 0)).astype(np.float32)
     if not np.isfinite(raw).any():
         raise InputError(
             f"{name} has no value on the grid and the dates of {first.name}; give a file that overlaps them"
         )
     oddities = list(field.oddities)
-    new = raw
-    if field.transform == "log":
-        new, error = take_logarithms(name, field.name, raw, error, oddities)
+    error: NDArray[np.float32] = np.sqrt(np.where(np.isfinite(raw), variance, 0)).astype(np.float32)
+    new, error = transform_values(name, field.name, field.transform, raw, error, oddities)
     coordinates = first.source.transpose(*first.dims).coords
     source = xr.DataArray(raw, coordinates, first.dims, attrs=field.source.attrs)
     made = replace(
@@ -391,11 +388,11 @@ def merge_filled(datasets: Sequence[xr.Dataset]) -> xr.Dataset:
             f"{name}: {data.attrs[key]}" for name, data in zip(names, datasets, strict=True)
         )
     treated = [
-        f"{name}: {data.attrs['input_treatment']}"
+        f"{name}: {data.attrs[TREATMENT]}"
         for name, data in zip(names, datasets, strict=True)
-        if "input_treatment" in data.attrs
+        if TREATMENT in data.attrs
     ]
     if treated:
-        made.attrs["input_treatment"] = "; ".join(treated)
+        made.attrs[TREATMENT] = "; ".join(treated)
     made.attrs["summary"] = " ".join(str(data.attrs["summary"]) for data in datasets)
     return made

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from ..classical.baselines import tabulate_spatial_structure, tabulate_temporal_structure
 from ..classical.kriging import Kriging
 from ..classical.neighbours import Component, Scales
+from ..classical.season import remove_season
 from ..errors import InputError
 from ..holdout.calibration import Calibration
 from ..io.coordinates import list_names
@@ -33,6 +34,7 @@ from ..io.dates import days_since_first
 from ..io.field import Field, RecordStatistics, grid_spacing
 from ..io.opening import Opening
 from ..io.output import describe_run, measure_spans, to_dataset
+from ..io.reading import TREATMENT
 from ..io.storage import Span, is_packed
 from ..io.workers import start_workers
 from ..io.writing import check_writable, replace_atomically, resume_store
@@ -63,7 +65,8 @@ _LEAST_REACH, _USUAL_REACH, _MOST_REACH = 12, 36, 96  # cells in the margin
 _YEAR = 365  # days
 _COPY = "copy"  # name of the method for a record without gaps
 _LEARNED, _NETWORK, _DONE = "learned.json", "network.ckpt", "done"  # next to the unfinished store
-_OF_FIELD = ("error_variable", "observation_error", "transform")  # what `prepare` leaves to the filling
+# What `prepare` leaves to the filling.
+_OF_FIELD = ("error_variable", "observation_error", "transform", "bounds_of_values")
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,9 @@ class Learned:
         """Return what an earlier run wrote."""
         kept = json.loads(path.read_text(encoding="utf-8"))
         parts = (kept["scale"][name] for name in ("calibration", "floor"))
-        scale = ErrorScale(*(None if part is None else Calibration(**part) for part in parts))  # type: ignore[arg-type]
+        own, floor = (None if part is None else Calibration(**part) for part in parts)
+        assert own is not None
+        scale = ErrorScale(own, floor, kept["scale"]["limit"], kept["scale"]["noise"])
         return Learned(**kept | {"scale": scale})
 
 
@@ -145,13 +150,15 @@ def fill_inputs(
         prepare(
             inputs,
             store,
-            replace(opening, observation_error=None, transform="none"),
+            replace(opening, observation_error=None, transform="auto"),
             cluster=resources.cluster,
             n_workers=resources.n_workers,
             quiet=settings.quiet,
         )
     values = {name: getattr(opening, name) for name in _OF_FIELD}
     record = Record(str(store), Opening(**values))
+    if TREATMENT in record.dataset.attrs and str(store) == str(inputs[0]):
+        _log.info("%s: %s", record.layout.variable, record.dataset.attrs[TREATMENT])
     fill_record(record, output, settings, report, names | dict(attributes or {}))
     if resources.cache is None and store == place:
         shutil.rmtree(store)
@@ -206,6 +213,8 @@ def fill_record(
         "settings": repr(replace(settings, method=method.name, quiet=True)),
         "memory": memory,
     }
+    if record.chosen_transform[1]:
+        _log.info("%s: %s", record.layout.variable, record.chosen_transform[1])
     sizes = record.layout.variable, *record.shape
     _log.info("%s: %d dates of %d x %d pixels; %s on %s", *sizes, method.name, device)
     create = partial(create_store, record=record, settings=settings, attributes=found)
@@ -267,8 +276,10 @@ def _copy_values(field: Field) -> tuple[Floats, Floats]:
 def _learn(record: Record, subset: Field, store: Path, method: Method, settings: FillSettings) -> Learned:
     """Fit the method to the training subset, and select and calibrate the candidate to deliver."""
     if not subset.observed.any():
-        log = record.takes_logarithms
-        lack = "positive, so none has a logarithm; use --transform none" if log else "at sea; check the mask"
+        lack = {
+            "none": "at sea; check the mask",
+            "log": "positive, so none has a logarithm; use --transform none",
+        }.get(record.transform, "within its bounds; give other --bounds-of-values")
         raise InputError(f"{record.path}: no observed value of {subset.name} is {lack}")
     data = GapData(
         subset,
@@ -292,8 +303,12 @@ def _learn(record: Record, subset: Field, store: Path, method: Method, settings:
     best = evaluation.delivered
     guess = None if data.kriging is None else asdict(data.kriging)
     cell = float(np.mean(grid_spacing(subset)[1:]))
+    without, _ = remove_season(subset)
     statistics = RecordStatistics(
-        measure_spread(subset), tabulate_temporal_structure(subset), tabulate_spatial_structure(subset), cell
+        measure_spread(without),
+        tabulate_temporal_structure(without),
+        tabulate_spatial_structure(without),
+        cell,
     )
     return Learned(
         best.name,
@@ -347,11 +362,12 @@ def _fill_block(job: Job, numbered: tuple[int, Block]) -> tuple[int, dict[str, S
         part,
         mean[own],
         error[own] if known else None,
+        noise=learned.scale.noise,
         intervals=learned.scale.calibration.half_widths_of(settings.intervals),
         analysis_everywhere=settings.analysis_everywhere,
         packing=Packing(pack="none"),
     )
-    write_block(job.store, filled.transpose(*part.dims), core)
+    write_block(job.store, filled.transpose(*part.dims), core, record)
     return number, measure_spans(part, filled, settings.analysis_everywhere)
 
 

@@ -22,6 +22,7 @@ from ..classical.random_fields import simulate_errors
 from ..holdout.calibration import LEVELS, Calibration
 from ..io.field import Field
 from ..io.storage import find_limits, is_packed
+from ..io.transforms import find_transform
 from ..training.heldout import HeldOut
 
 Floats = NDArray[np.float32]
@@ -99,7 +100,7 @@ def add_samples(
     how: dict[str, Any] = {"seed": part.seed, "device": part.device, "at_once": at_once}
     draws = draw_fields(field, kriging, estimate, calibration, n_samples, **how)
     analysis = dataset[f"{field.name}_analysis"]
-    draws = da.exp(draws) if field.transform == "log" else draws
+    draws = find_transform(field.transform).backward(draws)
     if is_packed(analysis.encoding):
         # Draws are made when they are written, and a value beyond the packing would be stored as another one.
         draws = draws.clip(*find_limits(analysis.encoding))

@@ -1,10 +1,11 @@
 """A field filled in memory and block by block: the same values, errors, sources, scores and attributes.
 
-Transform (none, log), error variable (at all values, lacking at some, none) and sea mask (static, varying in
-time, none) are combined pairwise, not fully: the nine cases hold every pair of their levels. Two of them are
-filled by optimal interpolation, one by a U-Net, the others by linear interpolation in time. All fields have
-pixels that are never observed, and the logarithms have zeros. One block holds the whole field, so both ways
-agree to rounding; for several blocks see tests/pipeline/jobs/test_blockwise_estimates.py.
+Transform (none, log, the usual one, bounded), error variable (at all values, lacking at some, none) and sea
+mask (static, varying in time, none) are combined pairwise, not fully: the cases hold every pair of levels of
+none and log. Three of them are filled by optimal interpolation, one by a U-Net, the others by linear
+interpolation in time. All fields have pixels that are never observed, and the logarithms have zeros. One
+block holds the whole field, so both ways agree to rounding; for several blocks see
+tests/pipeline/jobs/test_blockwise_estimates.py.
 """
 
 from __future__ import annotations
@@ -17,7 +18,10 @@ import numpy as np
 import pytest
 import xarray as xr
 from fields import cloudy_dataset
+from oceanfill.pipeline.errors import InputError
 from oceanfill.pipeline.jobs.fill import fill
+from product_ghrsst import make_ghrsst, write_ghrsst
+from product_hfr import make_totals
 
 LINEAR, OI = {"method": "linear-time"}, {"method": "oi"}
 NETWORK = {"method": "unet", "epochs": 2, "first_guess": "none"}
@@ -29,6 +33,12 @@ def write_input(path: Path, transform: str, error: str, mask: str, dates: int = 
     dataset["sst"] = np.exp(dataset.sst / 10).assign_attrs(units="mg m-3", long_name="chlorophyll")
     dataset.sst[:, 4:7, 6:9] = np.nan
     options = {"variable": "sst", "transform": transform, "intervals": (90,)}
+    if transform == "auto":
+        dataset.sst.attrs["standard_name"] = "mass_concentration_of_chlorophyll_in_sea_water"
+    if transform == "bounded":
+        dataset["sst"] = dataset.sst.clip(3.5, 6).assign_attrs(units="%")
+        dataset.sst[8, 5, 4:6] = 7.5
+        options |= {"transform": "auto", "bounds_of_values": (3.5, 6)}
     if transform == "log":
         dataset.sst[5, :6] *= 0
         dataset.sst[:, 9, 9] *= 0
@@ -58,6 +68,9 @@ CASES = [
     (LINEAR, "log", "none", "static"),
     (LINEAR, "none", "none", "varying"),
     (LINEAR, "none", "none", "none"),
+    (LINEAR, "auto", "lacking", "none"),
+    (LINEAR, "bounded", "all", "static"),
+    (OI, "bounded", "lacking", "varying"),
     (OI, "none", "all", "varying"),
     (OI, "log", "lacking", "none"),
     (NETWORK, "none", "lacking", "static"),
@@ -81,6 +94,7 @@ def test_one_block_gives_the_same_as_memory(tmp_path, how, transform, error, mas
     for key, value in whole.attrs.items():
         assert type(found.attrs[key]) is type(value), key
     compare_attributes(found.attrs, whole.attrs)
+    assert whole.attrs["transform"] == {"auto": "log", "bounded": "logit(3.5,6)"}.get(transform, transform)
     rows, expected = scores
     assert len(rows) == len(expected) == (2 if how["method"] == "unet" else 1)
     for row, other in zip(rows, expected, strict=True):
@@ -100,6 +114,43 @@ def test_netcdf_files_have_the_same_attributes_and_types(tmp_path):
             for key, value in other.attrs.items():
                 assert np.asarray(one.attrs[key]).dtype.kind == np.asarray(value).dtype.kind, key
         assert found.sst_source.flag_values.dtype == found.sst_source.dtype == np.int8
+
+
+def test_flags_and_biases_are_the_same_in_memory_and_in_blocks(tmp_path):
+    path = write_ghrsst(make_ghrsst(), tmp_path / "in.nc")
+    how = {"method": "linear-time", "sses": True}
+    whole = fill(path, **how)
+    found = fill(path, n_workers=1, cache=str(tmp_path / "cache.zarr"), **how)
+    treatment = found.attrs["input_treatment"]
+    assert treatment == whole.attrs["input_treatment"]
+    parts = (
+        "accompanied by dt_analysis",
+        "quality_level >= 4",
+        "less sses_bias",
+        "flagged by quality_level: ",
+    )
+    assert [part for part in parts if part not in treatment] == []
+    np.testing.assert_allclose(found.sea_surface_temperature, whole.sea_surface_temperature, atol=1e-3)
+    np.testing.assert_array_equal(found.sea_surface_temperature_source, whole.sea_surface_temperature_source)
+    from_the_store = fill(tmp_path / "cache.zarr", method="linear-time")
+    assert from_the_store.attrs["input_treatment"] == treatment
+
+
+def test_a_current_is_filled_as_two_variables(tmp_path):
+    path = tmp_path / "totals.nc"
+    make_totals().to_netcdf(path)
+    found = fill(path, method="linear-time")
+    named = fill(path, method="linear-time", variable="NSCT,EWCT")
+    assert list(found.data_vars)[::4] == ["EWCT", "NSCT"]
+    assert list(named.data_vars)[::4] == ["NSCT", "EWCT"]
+    for name in ("EWCT", "NSCT"):
+        np.testing.assert_allclose(found[name], named[name], atol=1e-5)
+        assert np.abs(found[name]).max() < 0.4
+    assert found.attrs["input_treatment"].count("flagged by QCflag: ") == 2
+    with pytest.raises(InputError, match=r"2 variables are filled together .* choose one with --variable"):
+        fill(path, method="linear-time", n_workers=2)
+    alone = fill(path, method="linear-time", variable="NSCT", n_workers=1, cache=str(tmp_path / "c.zarr"))
+    np.testing.assert_allclose(alone.NSCT, found.NSCT, atol=1e-4)
 
 
 def compare(found: xr.Dataset, expected: xr.Dataset) -> None:

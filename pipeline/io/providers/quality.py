@@ -28,7 +28,7 @@ _COMPARE = {
     **{">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt},
     **{"==": operator.eq, "!=": operator.ne},
 }
-_OVERALL = re.compile(r"(qc|quality)_?flag|quality|qc|overall.*", re.IGNORECASE)
+_OVERALL = re.compile(r"(qc|quality|primary)_?flag|quality|qc|overall_.*", re.IGNORECASE)
 _GENERAL = re.compile(
     r"(quality|qc|status)(_?(flag|level|index))?s?|flags?|overall_(qc|quality).*|qcflag|primary_flag",
     re.IGNORECASE,
@@ -223,8 +223,8 @@ def _from_table(known: KnownFlag, name: str, attrs: dict[Any, Any], meanings: li
 def _read_meanings(name: str, attrs: dict[Any, Any], meanings: list[str], only_bad: bool) -> list[Rule]:
     """Return the rules by the words of a flag's meanings.
 
-    Of values, those with a good meaning are kept, or all but bad ones where none is good or ``only_bad``;
-    bits with a bad meaning are not kept.
+    Of values, those with a good meaning are kept, or all but bad ones where none is good or ``only_bad``; of
+    bits, those with a bad meaning are not kept.
     """
     values = _read_integers(attrs.get("flag_values"), len(meanings))
     masks = _read_integers(attrs.get("flag_masks"), len(meanings))

@@ -33,7 +33,7 @@ SINGLE = {
     "_FillValue": np.int16(-32767),
 }
 UNSIGNED = {"dtype": np.dtype("i2"), "scale_factor": 0.001, "_FillValue": np.int16(-1), "_Unsigned": "true"}
-LONG = {"dtype": np.dtype("i4"), "scale_factor": 1e-8, "_FillValue": np.int32(2147483647)}
+LONG = {"dtype": np.dtype("i4"), "scale_factor": 2e-8, "_FillValue": np.int32(2147483647)}
 PLAIN = {"dtype": np.dtype("f4"), "_FillValue": np.float32(-999)}
 DOUBLE = {"dtype": np.dtype("f8"), "_FillValue": np.float64(1e20)}
 WHOLE = {"dtype": np.dtype("i2"), "_FillValue": np.int16(-1)}

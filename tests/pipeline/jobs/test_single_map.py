@@ -167,3 +167,11 @@ def test_a_map_that_explains_nothing_is_left_out(caplog) -> None:
     found = fill(data, method="oi", auxiliary=[noise.assign_coords(data.coords)])
     assert "it is left out" in caplog.text
     np.testing.assert_array_equal(found.sst, fill(data, method="oi").sst)
+
+
+def test_a_time_of_length_one_that_the_map_lacks_is_its_date(tmp_path: Path) -> None:
+    data, _ = cloudy_map()
+    data["time"] = "time", [np.datetime64("2020-05-01T12", "ns")]
+    data.to_netcdf(tmp_path / "in.nc")
+    field = open_field(tmp_path / "in.nc")
+    assert [str(date) for date in field.dates] == ["2020-05-01 12:00:00"]
