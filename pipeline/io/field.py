@@ -135,7 +135,8 @@ def open_field(inputs: Inputs, opening: Opening | None = None, **options: Any) -
 def read_parts(inputs: Inputs, opening: Opening) -> tuple[list[Part], Layout, str | None, Opening]:
     """Read every input, cut to region and period; return also their layout and the name of the mask.
 
-    The opening that is returned has the extent of the new grid where it asks for one. Dates and values are not checked yet. Raises `InputError` where an input cannot be read.
+    The opening that is returned has the extent of the new grid where it asks for one. Dates and values are
+    not checked yet. Raises `InputError` where an input cannot be read.
     """
     layout: Layout | None = None
     mask_name: str | None = None
@@ -178,7 +179,7 @@ def build_field(parts: Sequence[Part], layout: Layout, mask_name: str | None, op
 
     oddities: list[str] = [*warn_of_losses(lost, left), *looks, *find_time_oddities(dates)]
     seen = np.isfinite(raw)
-    check_positions(file, data, layout, seen.any(axis=0))
+    check_positions(file, data, layout, np.any(seen, axis=0))
     if mask_name is not None:
         sea, mask_origin = sea_from_mask(file, data[mask_name], layout)
     else:

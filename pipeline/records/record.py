@@ -173,9 +173,10 @@ class Record:
             return None
         stored = self.dataset[f"{self.layout.variable}_climatology"]
         monthly = stored.transpose("month", self.layout.y, self.layout.x).to_numpy()
-        if self.takes_logarithms:
-            monthly = np.log(np.where(monthly > 0, monthly, np.nan))
-        return fit_cycle(monthly)
+        forward = find_transform(self.transform).forward
+        with np.errstate(divide="ignore", invalid="ignore"):
+            transformed = forward(monthly.astype(np.float64))
+        return fit_cycle(np.where(np.isfinite(transformed), transformed, np.nan))
 
     def read_field(self, dates: slice, rows: slice | None = None, columns: slice | None = None) -> Field:
         """Read some dates of some pixels (slices from start to stop) as a field.
