@@ -168,7 +168,7 @@ def build_field(parts: Sequence[Part], layout: Layout, mask_name: str | None, op
 
     oddities: list[str] = find_time_oddities(dates)
     seen = np.isfinite(raw)
-    check_positions(file, data, layout, seen.any(axis=0))
+    check_positions(file, data, layout, np.asarray(seen.any(axis=0)))
     if mask_name is not None:
         sea, mask_origin = sea_from_mask(file, data[mask_name], layout)
     else:
