@@ -6,6 +6,7 @@ Their errors grow with the distance to the observations as the field's own struc
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import wraps
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,14 +15,26 @@ from scipy.interpolate import LinearNDInterpolator, NearestNDInterpolator
 from scipy.ndimage import distance_transform_edt
 
 from ..io.field import Field, Table
+from .season import LEAST, remove_season
 
 Estimate = tuple[NDArray[np.float32], NDArray[np.float32]]
 Floats = NDArray[np.floating]
 StructureFunction = Callable[[Any], NDArray[np.float32]]
 
-_SEASONAL = 1.5 * 365.25  # days, the shortest record whose seasonal cycle is fitted
 _HARMONICS = (1, 2)  # of the year
 _NO_INFORMATION = 1e30  # error variance of an estimate from an observation that does not exist
+
+
+def _apply_to_anomalies(method: Callable[[Field], Estimate]) -> Callable[[Field], Estimate]:
+    """Apply a method to the departures from the seasonal cycle, which a long gap then returns to."""
+
+    @wraps(method)
+    def estimate(field: Field) -> Estimate:
+        without, cycle = remove_season(field)
+        mean, error = method(without)
+        return mean + cycle, error
+
+    return estimate
 
 
 def climatology(field: Field) -> Estimate:
@@ -32,7 +45,7 @@ def climatology(field: Field) -> Estimate:
     """
     observed, known = field.observed, field.sea & ~field.never_observed
     design = np.ones((len(field.days), 1))
-    if field.days[-1] >= _SEASONAL:
+    if field.days[-1] >= LEAST:
         phase = 2 * np.pi * field.season[:, None] * _HARMONICS
         design = np.concatenate([design, np.cos(phase), np.sin(phase)], axis=1)
     ridge = np.diag([0.0] + [1.0] * (design.shape[1] - 1))
@@ -50,6 +63,7 @@ def climatology(field: Field) -> Estimate:
     )
 
 
+@_apply_to_anomalies
 def persistence(field: Field) -> Estimate:
     """The last observed value of each pixel; before the first observation, the first."""
     mean, variance = np.empty_like(field.values), np.empty_like(field.values)
@@ -60,6 +74,7 @@ def persistence(field: Field) -> Estimate:
     return _fill_unobserved(field, mean, variance)
 
 
+@_apply_to_anomalies
 def nearest(field: Field) -> Estimate:
     """The nearest observation in space and time; a date counts as many cells as the field changes in it."""
     in_time, across = _build_temporal_structure(field), build_spatial_structure(field)
@@ -73,9 +88,16 @@ def nearest(field: Field) -> Estimate:
     return _make_estimate(field, field.values[tuple(index)], variance)
 
 
+@_apply_to_anomalies
 def linear_in_time(field: Field) -> Estimate:
-    """Linear between the observations of each pixel, constant before the first and after the last."""
+    """Linear between the observations of each pixel, constant before the first and after the last.
+
+    The error variance of (1 - w) x + w y is (1 - w) g(x) + w g(y) - w (1 - w) g(x, y): g are the variances of
+    the differences from the value to be estimated, and between the two.
+    """
     mean, variance = np.empty_like(field.values), np.empty_like(field.values)
+    in_time = _build_temporal_structure(field)
+    least = in_time(0.0) / 2
     days = np.append(field.days, np.nan).astype(np.float32)
     for date, (growth, before, after) in enumerate(_scan_dates(field)):
         earlier, between = days[date] - days[before.date], days[after.date] - days[before.date]
@@ -83,10 +105,17 @@ def linear_in_time(field: Field) -> Estimate:
         weight = np.divide(earlier, between, out=(before.date < 0).astype(np.float32), where=inside)
         first, second = np.where(before.date >= 0, before.value, 0), np.where(after.date >= 0, after.value, 0)
         mean[date] = first + weight * (second - first)
-        variance[date] = _combine_variances(growth[before.date], growth[after.date])
+        one, other = growth[before.date], growth[after.date]
+        both = (
+            (1 - weight) * one
+            + weight * other
+            - weight * (1 - weight) * in_time(np.where(inside, between, 0))
+        )
+        variance[date] = np.where(inside, np.maximum(both, least), np.minimum(one, other))
     return _fill_unobserved(field, mean, variance)
 
 
+@_apply_to_anomalies
 def linear_in_space(field: Field) -> Estimate:
     """Linear on Delaunay triangles date by date, the nearest value outside; empty dates linear in time."""
     columns = np.cos(np.radians(field.lat.mean()))
@@ -105,6 +134,7 @@ def linear_in_space(field: Field) -> Estimate:
     return _make_estimate(field, mean, variance)
 
 
+@_apply_to_anomalies
 def linear_in_space_time(field: Field) -> Estimate:
     """The mean of linear in time and linear in space, weighted by their error variances."""
     (time, time_error), (space, space_error) = linear_in_time(field), linear_in_space(field)

@@ -20,6 +20,7 @@ from ..errors import InputError
 from ..holdout.patterns import hide_clouds
 from ..io.field import Field
 from .baselines import Estimate, build_spatial_structure, fill_from_nearest, mask_land
+from .season import remove_season
 
 _HELD_OUT = 0.03  # share of the observed values for choosing the number of modes
 _FEWEST_HELD_OUT = 20
@@ -78,14 +79,20 @@ class Eofs:
         data.attrs = {
             "Conventions": "CF-1.11",
             "title": f"Empirical orthogonal functions of {name}",
-            "comment": "analysis = mean + sum over the modes of temporal_eof * singular_value * spatial_eof",
+            "comment": "analysis = mean + sum over the modes of temporal_eof * singular_value * spatial_eof"
+            + ("" if field.cycle is None else ", to which the seasonal cycle is added"),
         }
         return data
 
 
 def dineof(field: Field, *others: Field) -> Estimate:
-    """Iterated truncated SVD with the cross-validated number of modes, and the error that it implies."""
-    return estimate_from_eofs(field, decompose([field, *others]))
+    """Iterated truncated SVD with the cross-validated number of modes, and the error that it implies.
+
+    It decomposes the departures from the seasonal cycle of a long record.
+    """
+    first, *further = (remove_season(one)[0] for one in (field, *others))
+    mean, error = estimate_from_eofs(first, decompose([first, *further]))
+    return mean + remove_season(field)[1], error
 
 
 def estimate_from_eofs(field: Field, eofs: Eofs) -> Estimate:
@@ -228,7 +235,7 @@ def _build_filter(days: Floats, alpha: float, numit: int) -> Floats:
     step = np.diff(days)
     slope = np.diff(np.eye(len(days)), axis=0)
     edges = np.concatenate([days[:1] - step[0] / 2, days[:-1] + step / 2, days[-1:] + step[-1] / 2])
-    stable = min(alpha, step.min() ** 2 / 2)
+    stable = min(alpha, step.min() ** 2 / 4)  # at half of the square the fastest change would not decay
     laplacian = -slope.T @ (slope / step[:, None]) / np.diff(edges)[:, None]
     return np.linalg.matrix_power(np.eye(len(days)) + stable * laplacian, numit)
 
@@ -287,7 +294,7 @@ def _estimate_error(
     The amplitudes of a date have the covariance (I + L'L / (r m))^-1, where L are the EOFs in units of the
     field at the observations, m is the variance of the ``misfit`` (NaN where not observed) and r the number
     of pixels with a common error (Beckers et al. 2006, sections 2 and 3). The result is scaled so that 68.27%
-    of the held-out values are within one standard error.
+    of the held-out values are within one standard error, and is at most one, the spread of the field.
     """
     modes = singular[:, None] * spatial / np.sqrt(len(misfit))
     left = float(np.nanmean(misfit**2)) + 1e-12
@@ -304,7 +311,7 @@ def _estimate_error(
     hidden = np.flatnonzero(test.any(axis=1))
     without = [np.sqrt(compute_variance(observed[t] & ~test[t])[test[t, pixels]]) for t in hidden]
     ratio = np.abs(residual) / np.concatenate(without)
-    return sigma * np.quantile(ratio, 0.6827)
+    return (sigma * np.quantile(ratio, 0.6827)).clip(max=1)
 
 
 def _count_correlated(misfit: Floats) -> float:

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from ..io.field import Field
 from .neighbours import Observations, Scales, compute_covariance, find_nearest, gather_observations
+from .season import remove_season
 
 _STRIDE = 3  # cells between the centres of tiles
 _BATCH = {"cpu": 128, "cuda": 4096}  # tiles solved at once; their matrices fit into a processor's cache
@@ -57,7 +58,7 @@ class Kriging:
         cells of every batch.
         """
         device = torch.device(device)
-        mean = pixel_means(field)
+        mean = self.mean(field)
         data = gather_observations(field, field.values - mean, self.scales, device)
         wanted = np.broadcast_to(field.sea, field.values.shape) if where is None else where & field.sea
 
@@ -68,6 +69,10 @@ class Kriging:
         anomaly, variance = solve_in_tiles(wanted, estimate, 2, device, advance)
         variance = variance.clip(min=0) + np.float32(self.scales.nugget + self.noise)
         return anomaly + mean, np.float32(self.factor) * np.sqrt(variance)
+
+    def mean(self, field: Field) -> NDArray[np.float32]:
+        """Return the mean (time, lat, lon) or (lat, lon) from which anomalies are taken."""
+        return reference_mean(field)
 
 
 def solve_in_tiles(
@@ -188,6 +193,15 @@ def solve(scales: Scales, given: KrigingSystem) -> tuple[Tensor, Tensor]:
     if given.anomaly.ndim == 2:
         return combine(given.anomaly), variance
     return torch.stack([combine(series) for series in given.anomaly.unbind(2)], 2), variance
+
+
+def reference_mean(field: Field) -> NDArray[np.float32]:
+    """Mean from which anomalies are taken: that of each pixel (lat, lon), with the season of a long record.
+
+    With the season it is (time, lat, lon).
+    """
+    without, cycle = remove_season(field)
+    return pixel_means(without) + (cycle if cycle.size > 1 else 0)
 
 
 def pixel_means(field: Field) -> NDArray[np.float32]:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..holdout.patterns import CloudGaps, draw_cloud_gaps
 from ..io.field import Field, grid_spacing
-from .kriging import Kriging, KrigingSystem, build_system, pixel_means, run_in_threads, solve
+from .kriging import Kriging, KrigingSystem, build_system, reference_mean, run_in_threads, solve
 from .neighbours import Component, HiddenGap, Observations, Scales, find_nearest, gather_observations
 
 _TARGETS = 2500  # cross-validation targets
@@ -45,7 +45,7 @@ def fit_covariance(
     """
     device = torch.device(device)
     rng = np.random.default_rng(seed)
-    anomaly = field.values - pixel_means(field)
+    anomaly = field.values - reference_mean(field)
     unit = float(np.nanstd(anomaly))  # single precision needs numbers of order one
     anomaly = anomaly / unit
     scaled = replace(field, error_variance=field.error_variance / unit**2)

@@ -21,9 +21,10 @@ from ..errors import InputError
 from ..io.coordinates import EARTH_RADIUS, Layout, find_fillable, find_layout, read_grid
 from ..io.dates import find_time_oddities, format_date, format_dates
 from ..io.field import Field, build_field, describe_mask_oddities, read_parts
+from ..io.merging import combine_parts
 from ..io.opening import Opening, make_opening
 from ..io.providers.quality import describe_unused, find_rules
-from ..io.reading import Inputs, Part, combine_parts, list_inputs, open_input
+from ..io.reading import Inputs, Part, list_inputs, open_input
 from ..io.seamask import find_mask, sea_from_coverage, sea_from_mask
 
 _KM_PER_DEGREE = EARTH_RADIUS * np.pi / 180  # along a great circle
@@ -77,7 +78,7 @@ def describe(inputs: Inputs, opening: Opening | None = None, **options: Any) -> 
             shown.append(_tabulate_variables(dataset, {}))
     if refusal is None:
         try:
-            parts, layout, mask = read_parts(inputs, opening)
+            parts, layout, mask, opening = read_parts(inputs, opening)
             outline = _outline_parts(parts, layout, mask, opening.minimum_coverage)
             field = build_field(parts, layout, mask, opening)
             outline = _outline_field(field, layout)
@@ -118,7 +119,7 @@ def _outline_parts(
     together = len({getattr(part.dates, "calendar", "standard") for part in parts}) == 1
     for chosen in (parts, parts[:1]) if together else (parts[:1],):
         try:
-            data = combine_parts(chosen, layout)
+            data = combine_parts(chosen, layout).sortby(layout.time)
             lat, lon = read_grid(chosen[0].file, data, layout)
             given = None if mask is None else sea_from_mask(chosen[0].file, data[mask], layout)
         except InputError:

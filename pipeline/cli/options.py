@@ -44,7 +44,8 @@ def add_opening(command: argparse.ArgumentParser, prepared: bool = False) -> Non
         field.add_argument(
             "--transform",
             choices=("none", "log"),
-            help="space to fill in: none (the default) or log, for lognormal quantities such as chlorophyll",
+            help="space to fill in: none, or log for lognormal quantities (default: log for chlorophyll and "
+            "others whose standard name says so, otherwise none)",
         )
     field.add_argument(
         "--region", type=region, metavar="LAT0,LAT1,LON0,LON1", help="fill only this region (degrees)"
@@ -82,21 +83,22 @@ def _add_values(command: argparse.ArgumentParser) -> None:
     )
     values.add_argument(
         "--missing-value",
-        type=numbers,
+        type=missing,
         metavar="VALUE[,VALUE]",
-        help="values that stand for missing ones and are not declared as such",
-    )
-    values.add_argument(
-        "--ignore-valid-range",
-        action="store_true",
-        default=None,
-        help="keep values outside the valid range of the file",
+        help="values that stand for missing ones and are not declared as such, or none to keep all (default: "
+        "values such as -999 are recognised by their place far outside all others)",
     )
     values.add_argument(
         "--bounds-of-values",
         type=numbers,
         metavar="LEAST,GREATEST",
         help="range of a bounded quantity, as 0,100 for percentages; the filled values stay inside",
+    )
+    values.add_argument(
+        "--ignore-valid-range",
+        action="store_true",
+        default=None,
+        help="keep values outside the valid range of the file",
     )
 
 
@@ -200,6 +202,10 @@ def numbers(text: str) -> tuple[float, ...]:
         return tuple(float(part) for part in text.split(","))
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"{text!r} is not a list of numbers, as 0,100") from error
+
+
+def missing(text: str) -> tuple[float, ...]:
+    return () if text == "none" else numbers(text)
 
 
 def step(text: str) -> float | str:

@@ -23,6 +23,7 @@ Floats = NDArray[np.floating]
 
 LEVELS = range(1, 100)  # percent, of the prediction intervals
 _ONE_SIGMA = np.array([0.6827])  # within one standard error of a Gaussian
+_DOUBLE = np.float32(np.log(2))
 _TAILS = 4.0  # degrees of freedom of Student's t, under which the scale is fitted
 _FOLDS = 5  # runs of dates for cross-validation
 _FEWEST_DATES = 10  # dates that slopes are fitted to
@@ -70,7 +71,7 @@ class Calibration:
 
     def scale_error(self, known: Field, error: Floats) -> NDArray[np.float32]:
         """Scale the standard error (time, lat, lon) of an estimate from the ``known`` values."""
-        if not np.any(self.slopes):
+        if not np.any(self.slopes) and self.factor >= 1:
             return (self.factor * error).astype(np.float32)
         # Date by date, to save memory.
         scaled = np.empty(error.shape, np.float32)
@@ -96,9 +97,15 @@ class Calibration:
         return {"error_factor": self.factor, "error_slopes": list(self.slopes)}
 
     def scale(self, given: Floats) -> Floats:
-        """Factor of the error at covariates (..., 3)."""
+        """Factor of the error at covariates (..., 3).
+
+        Twice as far from the observations as any hidden value, or twice as long, it is one or more: hidden
+        values do not show that the error there is too large.
+        """
         low, high, centre, slopes = np.array([self.low, self.high, self.centre, self.slopes], given.dtype)
-        return self.factor * np.exp((given.clip(low, high) - centre) @ slopes)
+        factor = self.factor * np.exp((given.clip(low, high) - centre) @ slopes)
+        beyond = ((given - high)[..., 1:].max(-1) / _DOUBLE).clip(0, 1)
+        return factor * np.maximum(1 / factor, 1) ** beyond
 
 
 def check_levels(levels: Sequence[int]) -> None:

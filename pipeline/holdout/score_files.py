@@ -17,7 +17,9 @@ from ..errors import InputError
 from ..io.coordinates import find_fillable, find_layout, list_names, read_grid
 from ..io.dates import format_date, format_dates
 from ..io.field import Field
-from ..io.reading import find_sample, open_input, read_part
+from ..io.opening import Opening
+from ..io.reading import drop_undeclared, find_sample, open_input, read_part
+from ..io.transforms import find_transform
 from .score_sums import ScoreSums
 
 _SUFFIXES = ("_analysis", "_error", "_source")
@@ -66,7 +68,7 @@ def score_files(
 
 
 def read_truth(field: Field, path: str | os.PathLike[str]) -> NDArray[np.float32]:
-    """Read the truth (time, lat, lon) of a field from a file, NaN elsewhere; in logarithms if the field is.
+    """Read the truth (time, lat, lon) of a field from a file, NaN elsewhere, transformed as the field is.
 
     Dates and points are paired as in `score_files`, which raises the same errors.
     """
@@ -87,8 +89,10 @@ def read_truth(field: Field, path: str | os.PathLike[str]) -> NDArray[np.float32
     row, column = np.unravel_index(_match_points(field.name, own, name, expected, points), field.lat.shape)
     known = np.full(field.observed.shape, np.float32(np.nan))
     known[date, row[inverse], column[inverse]] = values[t, y, x]
-    if field.transform == "log":
-        known = np.log(np.where(known > 0, known, np.nan)).astype(np.float32)
+    transform = find_transform(field.transform)
+    usable = transform.can_take(known)
+    known[~usable] = np.nan
+    known[usable] = transform.forward(known[usable])
     return known
 
 
@@ -139,7 +143,8 @@ def _read_series(file: str, dataset: xr.Dataset, name: str, **others: str | None
     """Read ``value`` and ``others`` on (time, y, x) into memory, with dates and lat and lon (y, x)."""
     layout = find_layout(file, dataset, name)
     names = {"value": name} | {key: other for key, other in others.items() if other is not None}
-    data = read_part(file, dataset, layout, list(names.values())[1:]).data
+    part = read_part(file, dataset, layout, list(names.values())[1:])
+    data = drop_undeclared([part], layout, Opening())[0][0].data
     dims = (layout.t, layout.y, layout.x)
     lat, lon = read_grid(file, data, layout)
     full = {key: data[held].broadcast_like(data[name]).transpose(*dims) for key, held in names.items()}

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from .coordinates import list_names
 
+_PLAUSIBLE = 1950, 2100  # years of satellite and model fields
+
 Period = str | Sequence[str | None]  # "start/end" or (start, end), ISO 8601, either end may be open
 
 
@@ -36,11 +38,17 @@ def season_phase(dates: pd.Index) -> NDArray[np.float64]:
 
 
 def find_time_oddities(dates: pd.Index) -> list[str]:
-    """Return irregularities in the time step of sorted dates, in words; calendar months count as regular."""
+    """Return in words what is odd about sorted dates: irregular steps, and dates that can hardly be meant.
+
+    Calendar months count as regular.
+    """
     steps = np.diff(days_since_first(dates))
     step = float(np.median(steps))
+    doubts = _find_doubtful(dates, step)
+    if doubts:
+        return doubts
     months = bool(((steps >= 28) & (steps <= 31)).all())
-    if months or np.abs(steps - step).max() <= 0.05 * step:
+    if months or np.abs(steps - step).max() <= 0.1 * step:
         return []
     text = f"irregular time step: mostly {step:.3g}, from {steps.min():.3g} to {steps.max():.3g} days"
     absent = []
@@ -48,6 +56,18 @@ def find_time_oddities(dates: pd.Index) -> list[str]:
         n = round(steps[i] / step)
         absent += [dates[i] + k * (dates[i + 1] - dates[i]) / n for k in range(1, n)]
     return [f"{text} (absent: {format_dates(absent)})" if absent else text]
+
+
+def _find_doubtful(dates: pd.Index, step: float) -> list[str]:
+    """Return in words why the dates may have been decoded wrongly."""
+    first, last = dates[0], dates[-1]
+    span = f"{format_date(first)} to {format_date(last)}"
+    if first.year == 1970 and abs(86400 * step - 1) < 0.01:
+        return [f"the dates are one second apart ({span}), as mere numbers would be; check the units of time"]
+    if first.year < _PLAUSIBLE[0] or last.year > _PLAUSIBLE[1]:
+        years = "{} to {}".format(*_PLAUSIBLE)
+        return [f"the dates ({span}) are outside the years {years}; check the units and calendar of time"]
+    return []
 
 
 def parse_period(period: Period) -> tuple[str | None, str | None]:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from dataclasses import field as dataclass_field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +18,14 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from .coordinates import EARTH_RADIUS, Layout, check_positions, find_layout, read_grid, unit_vectors
 from .dates import days_since_first, find_time_oddities, format_date, season_phase
+from .merging import COUNTS, merge_parts
 from .opening import Opening, make_opening
+from .providers.missing import OUT_OF_BOUNDS, VALID_RANGE, warn_of_losses
 from .providers.quality import took_all
-from .reading import Inputs, Part, check_dates, combine_parts, list_inputs, open_input, read_part
+from .reading import Inputs, Part, convert_part, drop_undeclared, list_inputs, open_input, read_part
+from .regridding import fix_grid, regrid_part
 from .seamask import find_mask, sea_from_coverage, sea_from_mask
-
-_USUAL_FILLS = (
-    *(sign * (10**digits - 1) for digits in range(2, 7) for sign in (-1, 1)),
-    *(-32768, 32767, 1e20, 1e30, 1e35, -1e34),
-)
+from .transforms import choose_transform, transform_values
 
 Table = tuple[list[float], list[float]]  # distances, and the statistic at each
 
@@ -44,7 +44,7 @@ class RecordStatistics:
 class Field:
     """One variable on (time, lat, lon), with its sea mask, errors and coordinates.
 
-    ``values`` are in the space in which they are filled (natural logarithms under ``transform="log"``).
+    ``values`` are in the space in which they are filled (`transforms`).
     ``displacement`` is the Cartesian vector from the centre of each cell to the position of its value.
     """
 
@@ -57,7 +57,7 @@ class Field:
     lat: NDArray[np.float64]  # (lat, lon) degrees north
     lon: NDArray[np.float64]  # (lat, lon) degrees east, without a jump inside the domain
     source: xr.DataArray  # the variable as opened, in its own order of dimensions
-    transform: str = "none"  # or "log"
+    transform: str = "none"  # name of one of `transforms`
     oddities: tuple[str, ...] = ()
     treatment: tuple[str, ...] = ()  # what was done to the values of the input, in words
     dims: tuple[str, str, str] = ("time", "lat", "lon")  # source.transpose(*dims) is aligned with values
@@ -65,6 +65,7 @@ class Field:
     dataset_attrs: dict[Hashable, Any] = dataclass_field(default_factory=dict)  # global, of the input
     inputs: tuple[str, ...] = ()  # names of the files, without their folders
     ever_observed: NDArray[np.bool_] | None = None  # (lat, lon) on any date of the whole record
+    cycle: NDArray[np.float32] | None = None  # (4, lat, lon) seasonal cycle of the whole record (`season`)
     displacement: NDArray[np.float32] | None = None  # (time, lat, lon, 3) km
     statistics: RecordStatistics | None = None  # of the whole record; None: of this field alone
     jitter: float = 0.0  # standard deviation of the noise that training adds to its network inputs
@@ -101,6 +102,7 @@ class Field:
             source=self.source.isel(dict(zip(self.dims, whole, strict=True))),
             displacement=None if self.displacement is None else self.displacement[whole],
             ever_observed=None if self.ever_observed is None else self.ever_observed[rows, columns],
+            cycle=None if self.cycle is None else self.cycle[:, rows, columns],
         )
 
     def hide(self, hidden: NDArray[np.bool_]) -> Field:
@@ -127,32 +129,39 @@ def open_field(inputs: Inputs, opening: Opening | None = None, **options: Any) -
     that cannot be filled.
     """
     opening = make_opening(opening, options)
-    return build_field(*read_parts(inputs, opening), opening)
+    return build_field(*read_parts(inputs, opening))
 
 
-def read_parts(inputs: Inputs, opening: Opening) -> tuple[list[Part], Layout, str | None]:
+def read_parts(inputs: Inputs, opening: Opening) -> tuple[list[Part], Layout, str | None, Opening]:
     """Read every input, cut to region and period; return also their layout and the name of the mask.
 
-    Dates and values are not checked yet. Raises `InputError` where an input cannot be read.
+    The opening that is returned has the extent of the new grid where it asks for one. Dates and values are not checked yet. Raises `InputError` where an input cannot be read.
     """
     layout: Layout | None = None
     mask_name: str | None = None
-    parts = []
+    parts: list[Part] = []
     for entry in list_inputs(inputs):
         with open_input(entry, opening.group) as (file, dataset):
             if layout is None:
                 layout = find_layout(file, dataset, opening.variable, others=opening.names)
                 mask_name = find_mask(file, dataset, layout, opening.mask_variable)
             others = [name for name in (mask_name, opening.error_variable) if name is not None]
+            others += [COUNTS] if COUNTS in dataset else []
+            if not parts:
+                opening = fix_grid(file, dataset, layout, opening)
             parts.append(read_part(file, dataset, layout, others, opening))
     assert layout is not None  # list_inputs gives at least one
-    return parts, layout, mask_name
+    return parts, layout, mask_name, opening
 
 
 def build_field(parts: Sequence[Part], layout: Layout, mask_name: str | None, opening: Opening) -> Field:
     """Build the field from the result of `read_parts`. Raises `InputError` as `open_field` does."""
-    check_dates(parts, layout, opening.period)
-    data = combine_parts(parts, layout)
+    parts, looks = drop_undeclared(parts, layout, opening)
+    units = str(parts[0].data[layout.variable].attrs.get("units", ""))
+    convert = partial(convert_part, name=layout.variable, wanted=units, first=parts[0].file)
+    parts = [convert(part, error=opening.error_variable) for part in parts]
+    parts = [regrid_part(part, layout, mask_name, opening) for part in parts]
+    data, plan = merge_parts(parts, layout, mask_name, opening)
     file = parts[0].file if len(parts) == 1 else f"{parts[0].file} and {len(parts) - 1} more"
     dims = (layout.t, layout.y, layout.x)
     source = data[layout.variable]
@@ -161,27 +170,28 @@ def build_field(parts: Sequence[Part], layout: Layout, mask_name: str | None, op
     dates = source[layout.time].to_index()
     lat, lon = read_grid(file, data, layout)
     texts, lost = add_up_treatment(parts)
-    treatment = describe_treatment(texts, lost, int(np.isfinite(raw).sum()))
+    left = int(np.isfinite(raw).sum())
+    treatment = describe_treatment(texts, lost, left)
     if np.isnan(raw).all():
         check_lost(file, layout.variable, lost, treatment)
-    _check_values(file, layout.variable, raw, dates, lat, lon)
+    _check_values(file, layout.variable, raw, dates)
 
-    oddities: list[str] = find_time_oddities(dates)
+    oddities: list[str] = [*warn_of_losses(lost, left), *looks, *find_time_oddities(dates)]
     seen = np.isfinite(raw)
     check_positions(file, data, layout, np.asarray(seen.any(axis=0)))
     if mask_name is not None:
         sea, mask_origin = sea_from_mask(file, data[mask_name], layout)
     else:
-        sea, mask_origin = sea_from_coverage(seen.mean(axis=0), opening.minimum_coverage)
+        sea, mask_origin = sea_from_coverage(seen[plan.present].mean(axis=0), opening.minimum_coverage)
         oddities.append(f"the file has no sea mask: sea is {mask_origin.removeprefix('derived: ')}")
     _check_sea(file, layout.variable, seen, sea, mask_origin)
     values = np.where(sea, raw, np.float32(np.nan))
-    oddities += _find_undeclared_fills(values)
     oddities += describe_mask_oddities(outside=int(np.count_nonzero(seen & ~sea)))
 
     error = read_standard_error(file, data, opening, np.isfinite(values), dims, oddities)
-    if opening.transform == "log":
-        values, error = take_logarithms(file, layout.variable, values, error, oddities)
+    negative = np.count_nonzero(np.nan_to_num(raw) < 0) / left
+    transform, why = choose_transform(opening, layout.variable, source.attrs, negative)
+    values, error = transform_values(file, layout.variable, transform, values, error, oddities)
     _check_constant(file, layout.variable, values)
     field = Field(
         name=layout.variable,
@@ -193,12 +203,12 @@ def build_field(parts: Sequence[Part], layout: Layout, mask_name: str | None, op
         lat=lat,
         lon=lon,
         source=source,
-        transform=opening.transform,
+        transform=transform,
         dims=dims,
         mask_origin=mask_origin,
         dataset_attrs=dict(data.attrs),
         inputs=tuple(Path(part.file).name for part in parts),
-        treatment=treatment,
+        treatment=(*treatment, *plan.notes, *([why] if why else [])),
     )
     oddities += describe_mask_oddities(never_observed=int(np.count_nonzero(field.never_observed)))
     if field.observed[:, sea].all():
@@ -229,8 +239,12 @@ def add_up_treatment(parts: Iterable[Part]) -> tuple[list[str], Counter[str]]:
 
 
 def check_lost(file: str, name: str, lost: Mapping[str, int], treatment: Sequence[str]) -> None:
-    """Raise `InputError` where quality flags are a reason why no value is left."""
+    """Raise `InputError` where the valid range or quality flags are a reason why no value is left."""
     remedy = took_all([why for why, count in lost.items() if count])
+    if 2 * lost.get(VALID_RANGE, 0) > sum(lost.values()):
+        remedy = "the valid range may be wrong: keep the values with --ignore-valid-range"
+    if 2 * lost.get(OUT_OF_BOUNDS, 0) > sum(lost.values()):
+        remedy = "give other --bounds-of-values"
     if remedy:
         raise InputError(f"{file}: no value of {name} is left ({'; '.join(treatment)}); {remedy}")
 
@@ -244,27 +258,7 @@ def describe_mask_oddities(outside: int = 0, never_observed: int = 0) -> list[st
     return [text for count, text in found if count]
 
 
-def _find_undeclared_fills(values: NDArray[np.float32]) -> list[str]:
-    """Return in words the extreme values that often stand for missing ones but are not declared as such."""
-    if not np.isfinite(values).any():
-        return []
-    extremes = {float(np.nanmin(values)), float(np.nanmax(values))}
-    found = sorted(extremes.intersection(np.float32(fill).item() for fill in _USUAL_FILLS))
-    return [
-        f"the value {fill:g} occurs {np.count_nonzero(values == np.float32(fill))} times at sea; "
-        "if it stands for missing values, declare it as _FillValue"
-        for fill in found
-    ]
-
-
-def _check_values(
-    file: str,
-    name: str,
-    raw: NDArray[np.float32],
-    dates: pd.Index,
-    lat: NDArray[np.float64],
-    lon: NDArray[np.float64],
-) -> None:
+def _check_values(file: str, name: str, raw: NDArray[np.float32], dates: pd.Index) -> None:
     if len(dates) == 0:
         raise InputError(
             f"{file}: {name} has no dates (its time dimension has length 0); give a series of maps"
@@ -273,13 +267,6 @@ def _check_values(
         raise InputError(
             f"{file}: {name} has a single date ({format_date(dates[0])}), but gaps are filled from "
             "neighbouring dates; give more files or a longer period"
-        )
-    infinite = np.isinf(raw)
-    if infinite.any():
-        t, j, i = np.argwhere(infinite)[0]
-        raise InputError(
-            f"{file}: {name} has {np.count_nonzero(infinite)} infinite values (the first on "
-            f"{format_date(dates[t])} at {lat[j, i]:.2f} N, {lon[j, i]:.2f} E); replace them with _FillValue"
         )
     if np.isnan(raw).all():
         raise InputError(
@@ -336,7 +323,11 @@ def read_standard_error(
     """
     error_variable = opening.error_variable
     if error_variable is None:
-        return np.full((1, 1, 1), opening.observation_error or 0, np.float32)
+        one = np.full((1, 1, 1), opening.observation_error or 0, np.float32)
+        counts = data.get(COUNTS)
+        if counts is None or not opening.observation_error:
+            return one
+        return one / np.sqrt(np.maximum(counts.transpose(*dims).to_numpy(), 1).astype(np.float32))
     array = data[error_variable]
     if array.dtype.kind not in "iuf":
         raise InputError(f"{file}: the error variable {error_variable} is not numeric; choose another")
@@ -359,25 +350,3 @@ def read_standard_error(
         f"given the median {middle:.3g}"
     )
     return np.where(unusable, middle, error).astype(np.float32)
-
-
-def take_logarithms(
-    file: str, name: str, values: NDArray[np.float32], error: NDArray[np.float32], oddities: list[str]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return natural logarithms and their standard errors, to first order the relative errors.
-
-    Values of zero or less become missing and are counted in the ``oddities``. Raises `InputError` where no
-    value is positive.
-    """
-    observed = np.isfinite(values)
-    positive = observed & (np.nan_to_num(values) > 0)
-    if not positive.any():
-        raise InputError(
-            f"{file}: no value of {name} is positive, so none has a logarithm; use --transform none"
-        )
-    count = np.count_nonzero(observed & ~positive)
-    if count:
-        oddities.append(f"values of zero or less, missing because they have no logarithm: {count}")
-    safe = np.where(positive, values, np.float32(1))
-    logarithms = np.where(positive, np.log(safe), np.float32(np.nan))
-    return logarithms, (error / safe).astype(np.float32)

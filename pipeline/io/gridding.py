@@ -155,7 +155,9 @@ def bin_tracks(tracks: Tracks, grid: Grid) -> Field:
             "longitude": ("longitude", grid.lon, {"units": "degrees_east", "standard_name": "longitude"}),
         },
     )
-    field = open_field(data, variable=tracks.name, mask_variable="sea_mask", error_variable=error)
+    field = open_field(
+        data, variable=tracks.name, mask_variable="sea_mask", error_variable=error, transform="none"
+    )
     oddities = list(tracks.oddities)
     if not used.all():
         oddities.append(f"points outside the grid or on land: {np.count_nonzero(~used)}")

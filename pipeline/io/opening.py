@@ -14,7 +14,7 @@ from .dates import Period, parse_period
 
 Region = Sequence[float]  # lat0, lat1, lon0, lon1 in degrees
 
-TRANSFORMS = ("none", "log")
+TRANSFORMS = ("auto", "none", "log")
 MERGES = ("mean", "last", "first", "refuse")
 
 
@@ -25,15 +25,18 @@ class Opening:
     ``error_variable`` and ``observation_error`` are standard errors in the variable's units; with neither the
     error variances of a field are zero, and those of along-track points are estimated from their noise.
     ``region`` is (lat0, lat1, lon0, lon1) in degrees, longitudes in either convention; ``period`` is
-    "start/end" or (start, end) in ISO 8601, both ends included. ``transform`` is "none", or "log" to work on
-    natural logarithms. ``minimum_coverage`` is the fraction of the dates on which a pixel must be observed to
-    count as sea, where the input has no mask.
+    "start/end" or (start, end) in ISO 8601, both ends included. ``transform`` is "none", "log" to work on
+    natural logarithms, or "auto": "log" for chlorophyll and other quantities that are lognormal by their
+    standard names, otherwise "none". ``minimum_coverage`` is the fraction of the dates on which a pixel must
+    be observed to count as sea, where the input has no mask.
 
     ``quality`` says which values are kept by their flags: None follows the rules of the known providers,
     "none" keeps all, and an expression such as "quality_level>=3" replaces the rules. ``sses`` subtracts the
     sensor-specific bias of GHRSST files and takes their standard deviation as observation error.
-    ``missing_value`` lists values that stand for missing ones, ``ignore_valid_range`` keeps values outside
-    the valid range. ``bounds_of_values`` are the least and the greatest value that the quantity can have.
+    ``missing_value`` lists values that stand for missing ones besides the declared ones; None takes those
+    that are recognised by their place far outside all others. ``ignore_valid_range`` keeps values outside the
+    valid range. ``bounds_of_values`` are the least and the greatest value that the quantity can have; logits
+    are filled, which keeps the filled values between them.
 
     ``merge`` says what becomes of maps of the same date: their "mean" (weighted by observation errors), the
     "last", the "first", or "refuse". ``time_step`` is the step in days of the dates that are filled, "none"
@@ -51,11 +54,11 @@ class Opening:
     observation_error: float | None = None
     region: Region | None = None
     period: Period | None = None
-    transform: str = "none"
+    transform: str = "auto"
     minimum_coverage: float = 0.05
     quality: str | None = None
     sses: bool = False
-    missing_value: Sequence[float] = ()
+    missing_value: Sequence[float] | None = None
     ignore_valid_range: bool = False
     bounds_of_values: Sequence[float] | None = None
     merge: str = "mean"
@@ -76,6 +79,11 @@ class Opening:
             raise InputError(f"the observation error {error} is not a standard error; give a positive number")
         if self.transform not in TRANSFORMS:
             raise InputError(f"there is no transform {self.transform!r}; choose none or log")
+        if self.bounds_of_values is not None and self.transform != "auto":
+            raise InputError(
+                f"bounds of values have a transform of their own; leave out either them or the transform "
+                f"{self.transform}"
+            )
         if not 0 <= coverage <= 1:
             raise InputError(f"the minimum coverage {coverage} is not a fraction of the dates; give 0 to 1")
         if region is not None and (len(region) != 4 or not np.isfinite(region).all()):
@@ -89,6 +97,12 @@ class Opening:
         step = self.time_step
         if not (step is None or step == "none" or (isinstance(step, int | float) and 0 < step < np.inf)):
             raise InputError(f"the time step {step!r} is not a number of days; give one, or none")
+        if self.grid is not None and self.like is not None:
+            raise InputError("both a grid and a file like which to grid were given; give --grid or --like")
+        if self.bounds is not None and (len(self.bounds) != 4 or not np.isfinite(self.bounds).all()):
+            raise InputError(
+                f"the bounds {self.bounds} are not lat0, lat1, lon0, lon1; give four numbers in degrees"
+            )
         limits = self.bounds_of_values
         if limits is not None and not (len(limits) == 2 and limits[0] < limits[1]):
             raise InputError(f"the bounds of values {limits} are not least,greatest; give them as 0,100")

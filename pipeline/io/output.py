@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from .coordinates import find_layout, is_time, list_names
 from .field import Field
 from .reading import TREATMENT
+from .transforms import find_transform
 
 SOURCES = ("land", "observed", "filled", "filled_never_observed")  # the flags 0 to 3 of V_source
 
@@ -63,6 +64,7 @@ def to_dataset(
     mean: NDArray[np.floating],
     error: NDArray[np.floating],
     *,
+    noise: float = 0.0,
     intervals: Mapping[int, float] | None = None,
     analysis_everywhere: bool = False,
     attributes: Mapping[str, Any] | None = None,
@@ -70,8 +72,9 @@ def to_dataset(
     """Return a dataset of V, V_analysis, V_error and V_source on the grid and dimensions of the input.
 
     ``mean`` and ``error`` (standard error) are (time, lat, lon) in the space in which the field is filled,
-    finite at every sea pixel; the dataset is in the units of the input. V keeps the observed values, also
-    outside the sea mask, unless ``analysis_everywhere`` replaces them with the analysis at sea.
+    finite at every sea pixel; the dataset is in the units of the input. The error is that of a new
+    observation; ``noise`` is the part of its variance that is the observation's own. V keeps the observed
+    values, also outside the sea mask, unless ``analysis_everywhere`` replaces them with the analysis at sea.
     ``intervals`` maps the levels of central prediction intervals in percent to their half-widths in standard
     errors; each adds V_lower_LEVEL and V_upper_LEVEL. ``attributes`` become global attributes and override
     those of the input; their ``command`` is added to the history.
@@ -82,7 +85,7 @@ def to_dataset(
     Raises `ValueError` where an estimate at sea is not finite or an error is negative.
     """
     name, source = field.name, field.source
-    analysis, deviation = _undo_transform(field, mean, error)
+    analysis, deviation = _undo_transform(field, mean, error, noise)
     raw = source.transpose(*field.dims).to_numpy()
     # Hidden values, and those that have no transform (zero under a logarithm), do not count as observed.
     observed = np.isfinite(raw) & (field.observed | ~field.sea)
@@ -103,7 +106,7 @@ def to_dataset(
         for side, sign in (("lower", -1), ("upper", 1)):
             bound = np.where(field.sea, mean + np.float64(sign * width) * error, np.nan)
             # A monotone transform maps quantiles to quantiles.
-            bound = np.exp(bound) if field.transform == "log" else bound
+            bound = find_transform(field.transform).backward(bound)
             new[f"{name}_{side}_{level}"] = bound.astype(np.float32)
     for key, values in new.items():
         data[key] = xr.Variable(field.dims, values).transpose(*source.dims)
@@ -114,22 +117,24 @@ def to_dataset(
 
 
 def _undo_transform(
-    field: Field, mean: NDArray[np.floating], error: NDArray[np.floating]
+    field: Field, mean: NDArray[np.floating], error: NDArray[np.floating], noise: float
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return mean and standard error in the variable's units, missing outside the sea.
 
-    The exponential of a Gaussian variable of mean m and variance s^2 has the mean exp(m + s^2/2) and the
-    standard deviation exp(m + s^2/2) sqrt(exp(s^2) - 1) (Aitchison & Brown 1957, The Lognormal Distribution,
-    section 2.3; Campbell 1995, J. Geophys. Res. 100, 13237, for chlorophyll).
+    The mean is that of the quantity itself, on which the ``noise`` of an observation has no part: noise in
+    logarithms has the median one, and a mean above. The standard error is relative to this mean.
     """
     negative = np.count_nonzero((error < 0) & field.sea)
     if negative:
         raise ValueError(f"{field.name}: the standard error is negative at {negative} sea values")
     with np.errstate(over="ignore", invalid="ignore"):
-        if field.transform == "log":
-            mean, error = mean.astype(np.float64), error.astype(np.float64)
-            mean = np.exp(mean + error**2 / 2)
-            error = mean * np.sqrt(np.expm1(error**2))
+        transform = find_transform(field.transform)
+        centre, deviation = transform.find_moments(mean, error)
+        if noise and field.transform != "none":
+            own = np.sqrt(np.maximum(error.astype(np.float64) ** 2 - noise, 0))
+            found = transform.find_moments(mean, own)[0]
+            centre, deviation = found, np.hypot(deviation, centre - found)
+        mean, error = centre, deviation
         mean, error = (
             np.where(field.sea, part.astype(np.float32), np.float32(np.nan)) for part in (mean, error)
         )

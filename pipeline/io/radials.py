@@ -15,7 +15,7 @@ from ..errors import InputError
 from .coordinates import Layout, find_layout, list_names
 from .field import Field, build_field
 from .opening import Opening, make_opening
-from .reading import Inputs, Part, list_inputs, open_input, read_part
+from .reading import Inputs, Part, convert_part, list_inputs, open_input, read_part
 from .seamask import find_mask
 
 STATION_NAMES = ("station", "stations", "site", "sites", "radar", "radars", "instrument", "antenna")
@@ -74,7 +74,13 @@ def open_radials(
                 layout = find_layout(file, one, name, others=(*opening.names, bearing))
                 mask = find_mask(file, one, layout, opening.mask_variable)
                 others = [other for other in (mask, opening.error_variable, bearing) if other is not None]
-                found.append((read_part(file, one, layout, others, opening), layout, mask, bearing))
+                part = read_part(file, one, layout, others, opening)
+                if found:
+                    first = found[0][0].data[found[0][1].variable].attrs.get("units", "")
+                    part = convert_part(
+                        part, layout.variable, str(first), found[0][0].file, opening.error_variable
+                    )
+                found.append((part, layout, mask, bearing))
     aligned = _align_dates([(part, layout) for part, layout, _, _ in found])
     stations, towards = [], []
     for data, (part, layout, mask, bearing) in zip(aligned, found, strict=True):

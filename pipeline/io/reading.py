@@ -7,32 +7,42 @@ import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import entry_points
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import netCDF4
 import numpy as np
 import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from .coordinates import TIME_NAMES, Layout, is_time, list_names, read_grid
-from .dates import Period, format_date, format_dates, in_period, parse_period
+from .alignment import concatenate, straighten_longitude
+from .coordinates import Layout, list_names, read_grid
+from .dates import in_period
 from .opening import Opening, Region
 from .providers.flags import SSES
 from .providers.groups import merge_groups
+from .providers.missing import (
+    Extent,
+    declare_numbers,
+    find_undeclared,
+    mask_default_fill,
+    mask_invalid,
+    name_undeclared,
+    warn_of_kept,
+)
 from .providers.quality import apply_rules, check_sses, find_rules, subtract_bias
+from .providers.timestamps import DATED_BY, decode_dates
+from .providers.units import convert_error, convert_radians, convert_units
 from .writing import is_zarr
 
 Inputs = str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | xr.Dataset | xr.DataArray
 
 TREATMENT = "input_treatment"  # global attribute: what was done to the values of the input
 READERS = "oceanfill.readers"  # entry points of other packages: from a path to a dataset, named by suffix
-_DEFAULT_FILL = 0.99 * float(netCDF4.default_fillvals["f4"])  # netCDF's value where nothing was written
 
 
 @dataclass(frozen=True)
@@ -101,11 +111,11 @@ def open_input(source: str | xr.Dataset, group: str | None = None) -> Iterator[t
         warnings.simplefilter("ignore")
         if isinstance(source, xr.Dataset):
             file = Path(str(source.encoding.get("source", "dataset"))).name
-            yield file, _decode_dates(xr.decode_cf(source, decode_times=False, decode_timedelta=False))
+            yield file, convert_radians(decode_dates(file, _decode_values(source)))
             return
         with _open_dataset(source, group) as dataset:
             try:
-                yield source, _decode_dates(dataset)
+                yield source, convert_radians(decode_dates(source, dataset))
             except (OSError, RuntimeError) as error:
                 raise InputError(
                     f"{source}: its values cannot be read ({_shorten_error(error)}), so the file is "
@@ -122,8 +132,9 @@ def read_part(
 ) -> Part:
     """Load the variable, and ``others`` on its grid, cut to region and period.
 
-    Values outside the valid range, and those that a quality flag excludes, become missing. Raises
-    `InputError` for a variable that is absent or of another shape, missing dates, or an empty region.
+    Values outside the valid range, and those that a quality flag excludes, become missing; errors are
+    converted to the variable's units. Raises `InputError` for a variable that is absent or of another shape,
+    missing dates, errors whose units are not understood, or an empty region.
     """
     if opening.sses:
         check_sses(file, dataset)
@@ -132,7 +143,7 @@ def read_part(
         raise InputError(
             f"{file}: there is no {list_names(lacking)}, unlike in the other inputs; give files that have it"
         )
-    dataset = dataset.set_coords([layout.time, layout.lat, layout.lon])
+    dataset = straighten_longitude(dataset.set_coords([layout.time, layout.lat, layout.lon]), layout)
     data = dataset[[layout.variable]]
     data = data.squeeze([dim for dim in data.dims if dim not in (layout.t, layout.y, layout.x)])
     rules = find_rules(file, dataset, layout.variable, opening)
@@ -140,111 +151,94 @@ def read_part(
     for name in {*others, *flags, *(SSES if opening.sses else ())}:
         data[name] = _read_on_grid(file, dataset, layout, name)
     if layout.t not in data.dims:
-        data[layout.variable] = data[layout.variable].expand_dims(layout.t)
-    dates = data[layout.time].to_index()
+        # A map without a time dimension: its error and its mask are those of its date, too.
+        for key in data.data_vars:
+            data[key] = data[key].expand_dims(layout.t)
+    dates = read_dates(file, data, layout)
+    dated_by = data[layout.time].attrs.get(DATED_BY)
+    if opening.period is not None:
+        data = data.isel({layout.t: np.flatnonzero(in_period(dates, opening.period))})
+    data = data.compute() if opening.region is None else _cut_region(file, data, layout, opening.region)
+    for key, array in data.data_vars.items():
+        if array.dtype.kind == "f" and key not in flags and key != layout.variable:
+            data[key] = array.copy(data=mask_default_fill(mask_invalid(array)[0]))
+    array = data[layout.variable]
+    values, invalid = mask_invalid(
+        array, opening.missing_value or (), opening.ignore_valid_range, opening.bounds_of_values
+    )
+    data[layout.variable] = array.copy(data=values)
+    data[layout.variable], lost, treatment = apply_rules(data, layout.variable, rules)
+    if opening.sses:
+        data[layout.variable], words = subtract_bias(data, layout.variable)
+        treatment += words
+    error = opening.error_variable
+    if error in data and data[error].dtype.kind in "iuf":
+        data[error], words = convert_error(file, data[layout.variable], data[error])
+        treatment += words
+    data = data.drop_vars({*flags, SSES[0]}.difference(others), errors="ignore")
+    if opening.quality is not None and not rules:
+        treatment = ("quality flags not applied", *treatment)
+    only = f", of which {layout.variable} is read here" if layout.partner else ""
+    before = filter(None, (str(dataset.attrs.get(TREATMENT, "")), layout.why + only, dated_by))
+    return Part(file, data, dates, invalid | lost, (*before, *treatment))
+
+
+def drop_undeclared(parts: Sequence[Part], layout: Layout, opening: Opening) -> tuple[list[Part], list[str]]:
+    """Return the parts without the missing values that are not declared, and in words what looks like one.
+
+    Nothing is dropped where the ``opening`` names the missing values.
+    """
+    name = layout.variable
+    found = find_undeclared(measure_extent(parts, name), name, parts[0].data[name])
+    if opening.missing_value is not None:
+        return list(parts), warn_of_kept(found)
+    return [drop_values(part, name, found) for part in parts], []
+
+
+def measure_extent(parts: Sequence[Part], name: str) -> Extent:
+    """Return the outermost values of a variable in all parts."""
+    first, *others = (Extent.of(part.data[name].to_numpy()) for part in parts)
+    return sum(others, first)
+
+
+def drop_values(part: Part, name: str, values: Sequence[float]) -> Part:
+    """Return the part without the ``values`` that stand for missing ones."""
+    array = part.data[name]
+    own = array.to_numpy()
+    lost = {name_undeclared(value): int((own == own.dtype.type(value)).sum()) for value in values}
+    lost = {reason: count for reason, count in lost.items() if count}
+    if not lost:
+        return part
+    kept = np.where(np.isin(own, np.array(values, own.dtype)), own.dtype.type(np.nan), own)
+    return replace(part, data=part.data.assign({name: array.copy(data=kept)}), lost={**part.lost, **lost})
+
+
+def convert_part(part: Part, name: str, wanted: str, first: str, error: str | None) -> Part:
+    """Return the part with a variable and its ``error`` in the ``wanted`` units of the ``first`` file.
+
+    Raises `InputError` where there is no conversion.
+    """
+    data, words = convert_units(part.file, name, part.data, wanted, first, error)
+    return replace(part, data=data, treatment=(*part.treatment, *words)) if words else part
+
+
+def read_dates(file: str, dataset: xr.Dataset, layout: Layout) -> pd.Index:
+    """Return the dates (time,) of a file. Raises `InputError` where some are missing or not decoded."""
+    time = dataset[layout.time]
+    dates = (time if time.ndim else time.expand_dims(layout.t)).to_index()
     if not isinstance(dates, pd.DatetimeIndex | xr.CFTimeIndex):
-        attrs = dataset[layout.time].attrs
+        attrs = time.attrs
         raise InputError(
             f"{file}: the dates in {layout.time} cannot be decoded (units {attrs.get('units')!r}, calendar "
             f"{attrs.get('calendar', 'standard')!r}); add units such as 'days since 2000-01-01'"
         )
     if dates.hasnans:
         raise InputError(f"{file}: {int(dates.isna().sum())} of the dates are missing; repair {layout.time}")
-    if opening.period is not None:
-        data = data.isel({layout.t: np.flatnonzero(in_period(dates, opening.period))})
-    data = data.compute() if opening.region is None else _cut_region(file, data, layout, opening.region)
-    for key, array in data.data_vars.items():
-        if (array.dtype.kind == "f" and key not in flags) or key == layout.variable:
-            data[key] = array.copy(data=_mask_invalid(array))
-    data[layout.variable], lost, treatment = apply_rules(data, layout.variable, rules)
-    if opening.sses:
-        data[layout.variable], words = subtract_bias(data, layout.variable)
-        treatment += words
-    data = data.drop_vars({*flags, SSES[0]}.difference(others), errors="ignore")
-    if opening.quality is not None and not rules:
-        treatment = ("quality flags not applied", *treatment)
-    only = f", of which {layout.variable} is read here" if layout.partner else ""
-    before = filter(None, (str(dataset.attrs.get(TREATMENT, "")), layout.why + only))
-    return Part(file, data, dates, lost, (*before, *treatment))
+    return dates
 
 
-def check_dates(parts: Sequence[Part], layout: Layout, period: Period | None) -> None:
-    """Raise `InputError` for dates out of order, repeated, in two calendars, or none in the period."""
-    seen: dict[Any, str] = {}
-    for part in parts:
-        calendars = [getattr(p.dates, "calendar", "standard") for p in (parts[0], part)]
-        if calendars[0] != calendars[1]:
-            raise InputError(
-                f"{part.file}: its calendar is {calendars[1]} but that of {parts[0].file} is {calendars[0]}; "
-                "convert all files to one calendar"
-            )
-        repeated = part.dates[part.dates.duplicated()].unique()
-        if len(repeated):
-            raise InputError(
-                f"{part.file}: dates occur more than once ({format_dates(repeated)}); keep one map per date"
-            )
-        if not (part.dates.is_monotonic_increasing or part.dates.is_monotonic_decreasing):
-            back = part.dates[1:][part.dates[1:] < part.dates[:-1]]
-            raise InputError(
-                f"{part.file}: the dates are not in order (at {format_dates(back)}); sort the file by time"
-            )
-        both = [date for date in part.dates if date in seen]
-        if both:
-            raise InputError(
-                f"{part.file}: {len(both)} of its dates are also in {seen[both[0]]} ({format_dates(both)}); "
-                "give each date once"
-            )
-        seen.update(dict.fromkeys(part.dates, part.file))
-    if period is not None and not any(part.data.sizes[layout.t] for part in parts):
-        first, last = min(seen), max(seen)
-        start, end = (bound or "..." for bound in parse_period(period))
-        raise InputError(
-            f"{parts[0].file}: no date lies in the period {start} to {end}; "
-            f"choose one within {format_date(first)} to {format_date(last)}"
-        )
-
-
-def combine_parts(parts: Sequence[Part], layout: Layout) -> xr.Dataset:
-    """Return all parts in one dataset, sorted by time. Raises `InputError` where grids differ."""
-    first = parts[0]
-    lat, lon = read_grid(first.file, first.data, layout)
-    for part in parts[1:]:
-        other_lat, other_lon = read_grid(part.file, part.data, layout)
-        same = lat.shape == other_lat.shape
-        if not same or max(np.abs(lat - other_lat).max(), np.abs(lon - other_lon).max()) > 1e-4:
-            difference = "positions" if same else f"shape {other_lat.shape} instead of {lat.shape}"
-            raise InputError(
-                f"{part.file}: its grid differs from that of {first.file} ({difference}); "
-                "put all files on one grid"
-            )
-    full = [part.data for part in parts if part.data.sizes[layout.t]] or [first.data]
-    data = full[0] if len(full) == 1 else _concatenate(full, layout.t)
-    order = np.argsort(data[layout.time].values, kind="stable")
-    return data if np.all(np.diff(order) == 1) else data.isel({layout.t: order})
-
-
-def _decode_dates(dataset: xr.Dataset) -> xr.Dataset:
-    """Decode dates where possible, and take the date from the global attributes where there is no other."""
-    coder = xr.coders.CFDatetimeCoder()
-    dated = False
-    for name, array in dataset.variables.items():
-        if array.ndim <= 1 and is_time(array):
-            dated = True
-            if array.dtype.kind in "iuf":
-                try:
-                    decoded = coder.decode(array.load() if array.dtype.kind == "f" else array, name).load()
-                except (ValueError, OverflowError, OSError):
-                    continue
-                dataset = dataset.assign({name: decoded})
-    start = dataset.attrs.get("time_coverage_start")  # ACDD; NASA's OceanColor has no time variable
-    has_time = dated or TIME_NAMES.intersection(str(name).lower() for name in dataset.sizes)
-    if isinstance(start, str) and not has_time:
-        try:
-            date = pd.to_datetime(start, utc=True).tz_localize(None)
-        except ValueError:
-            return dataset
-        dataset = dataset.assign_coords(time=np.datetime64(date, "ns"))
-    return dataset
+def _decode_values(raw: xr.Dataset) -> xr.Dataset:
+    return xr.decode_cf(declare_numbers(raw), decode_times=False, decode_timedelta=False)
 
 
 def _open_dataset(path: str, group: str | None) -> xr.Dataset:
@@ -263,11 +257,14 @@ def _open_dataset(path: str, group: str | None) -> xr.Dataset:
             f"{path}: this folder is not a Zarr store; name the files in it, for example '{path}/*.nc'"
         )
     how: dict[str, Any] = {"engine": "zarr", "consolidated": False} if folder else {"engine": "netcdf4"}
-    how |= {"decode_times": False, "decode_timedelta": False}
+
+    def read_group(name: str | None = None) -> xr.Dataset:
+        return _decode_values(xr.open_dataset(path, group=name, decode_cf=False, **how))
+
     try:
-        dataset = xr.open_dataset(path, **how)
+        dataset = read_group()
         if not folder:
-            dataset = merge_groups(path, dataset, group, **how)
+            dataset = merge_groups(path, dataset, group, read_group)
     except InputError:
         raise
     except Exception as error:  # each library raises its own
@@ -351,51 +348,10 @@ def _cut_region(file: str, dataset: xr.Dataset, layout: Layout, region: Region) 
     cut = [
         dataset.isel({layout.y: slice(rows[0], rows[-1] + 1), layout.x: piece}).compute() for piece in pieces
     ]
-    return cut[0] if len(cut) == 1 else _concatenate(cut, layout.x)
+    return cut[0] if len(cut) == 1 else concatenate(cut, layout.x)
 
 
 def is_cyclic(lon: NDArray[np.float64]) -> bool:
     """Whether the first and the last column of ``lon`` (y, x) are neighbours."""
     step = np.median(np.abs(np.diff(lon, axis=1)))
     return bool(np.median(np.abs((lon[:, 0] - lon[:, -1] + 180) % 360 - 180)) < 2 * step)
-
-
-def _concatenate(datasets: list[xr.Dataset], dim: str) -> xr.Dataset:
-    return xr.concat(
-        datasets,
-        dim=dim,
-        data_vars="minimal",
-        coords="minimal",
-        compat="override",
-        join="override",
-        combine_attrs="override",
-    )
-
-
-def _mask_invalid(array: xr.DataArray) -> NDArray[np.floating]:
-    """Return the values, NaN outside valid_min, valid_max or valid_range and at netCDF's default fill value.
-
-    CF 2.5.1 and the NetCDF Users' Guide, appendix B: for packed integers the limits refer to the packed
-    values, unless they are written as real numbers.
-    """
-    values = array.to_numpy().astype(np.result_type(array.dtype, np.float32))
-    stored = np.dtype(array.encoding.get("dtype", array.dtype))
-    scale, offset = (
-        float(array.encoding.get(key, default)) for key, default in (("scale_factor", 1), ("add_offset", 0))
-    )
-    limits = array.attrs.get("valid_range")
-    if limits is None or np.size(limits) != 2:
-        limits = array.attrs.get("valid_min"), array.attrs.get("valid_max")
-    excluded = np.isfinite(values) & (np.abs(values) > _DEFAULT_FILL)
-    for limit, beyond in zip(limits, (np.less, np.greater), strict=True):
-        if limit is None or isinstance(limit, str):
-            continue
-        if stored.kind in "iu" and np.asarray(limit).dtype.kind in "iu":
-            unsigned = str(array.encoding.get("_Unsigned")).lower() == "true" and limit < 0
-            packed_limit = int(limit) + (1 << (8 * stored.itemsize) if unsigned else 0)
-            excluded |= beyond(np.rint((values - offset) / scale), packed_limit)
-        else:
-            excluded |= beyond(values, values.dtype.type(limit))
-    if excluded.any():
-        values[excluded] = np.nan
-    return values

@@ -44,18 +44,15 @@ def sea_from_mask(file: str, mask: xr.DataArray, layout: Layout) -> tuple[NDArra
 
     Raises `InputError` for a mask that is not on (lat, lon) or not numeric.
     """
-    if not {layout.y, layout.x} <= set(mask.dims) or mask.dtype.kind not in "biuf":
-        raise InputError(
-            f"{file}: {mask.name}({', '.join(map(str, mask.dims))}, {mask.dtype}) is not a mask on "
-            f"({layout.y}, {layout.x}); choose a numeric one, 1 at sea, with --mask-variable"
-        )
-    sea, how = _read_flags(mask)
-    if sea is None:
-        sea, how = _read_numbers(mask)
-    array = xr.DataArray(sea, dims=mask.dims)
+    array, how = _read_sea(file, mask, layout)
     if layout.t in array.dims:
         array = array.any(layout.t)
     return array.transpose(layout.y, layout.x).values, f"{mask.name} ({how})"
+
+
+def sea_of_dates(file: str, mask: xr.DataArray, layout: Layout) -> NDArray[np.bool_]:
+    """Return the sea (time, lat, lon) of a mask with dates. Raises `InputError` as `sea_from_mask`."""
+    return _read_sea(file, mask, layout)[0].transpose(layout.t, layout.y, layout.x).to_numpy()
 
 
 def sea_from_coverage(share: NDArray[np.floating], minimum_coverage: float) -> tuple[NDArray[np.bool_], str]:
@@ -125,6 +122,18 @@ def _load_land() -> Any:
         land = shapely.union_all(list(Reader(folder / "ne_110m_land.shp").geometries()))
     shapely.prepare(land)
     return land
+
+
+def _read_sea(file: str, mask: xr.DataArray, layout: Layout) -> tuple[xr.DataArray, str]:
+    if not {layout.y, layout.x} <= set(mask.dims) or mask.dtype.kind not in "biuf":
+        raise InputError(
+            f"{file}: {mask.name}({', '.join(map(str, mask.dims))}, {mask.dtype}) is not a mask on "
+            f"({layout.y}, {layout.x}); choose a numeric one, 1 at sea, with --mask-variable"
+        )
+    sea, how = _read_flags(mask)
+    if sea is None:
+        sea, how = _read_numbers(mask)
+    return xr.DataArray(sea, dims=mask.dims), how
 
 
 def _read_flags(mask: xr.DataArray) -> tuple[NDArray[np.bool_] | None, str]:

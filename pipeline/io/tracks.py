@@ -21,9 +21,11 @@ from .coordinates import Layout, find_track, find_track_layouts, list_names
 from .dates import in_period
 from .field import describe_treatment
 from .opening import Opening, make_opening
+from .providers.missing import warn_of_losses
 from .providers.quality import took_all
 from .providers.swaths import find_swath, flatten_swath, have_same_positions
-from .reading import Inputs, Region, list_inputs, open_input, read_part
+from .providers.units import require_conversion
+from .reading import Inputs, Region, drop_undeclared, list_inputs, open_input, read_part
 from .workers import start_workers
 
 _JUMP = 10  # length of a gap that ends a track, in sampling intervals
@@ -112,6 +114,7 @@ def read_tracks(
             f"{strange.inputs[0]}: its variable is {strange.name} but that of {first.inputs[0]} is "
             f"{first.name}; choose one with --variable"
         )
+    parts = [_convert(part, first) for part in parts]
     missions = tuple(dict.fromkeys(name for part in parts for name in part.missions))
     number_of = [np.array([missions.index(name) for name in part.missions], np.int64) for part in parts]
     mission = np.concatenate([table[part.mission] for table, part in zip(number_of, parts, strict=True)])
@@ -125,7 +128,8 @@ def read_tracks(
     inputs_read = tuple(name for part in parts for name in part.inputs)
     counts = sum((Counter(part.lost) for part in parts), Counter())
     texts = [text for part in parts for text in part.treatment]
-    treatment = describe_treatment(texts, counts, sum(part.given for part in parts))
+    given = sum(part.given for part in parts)
+    treatment = describe_treatment(texts, counts, given)
     whole = replace(first, **joined, mission=mission, track=track, missions=missions)
     whole = replace(whole, inputs=inputs_read, treatment=treatment)
     order = np.lexsort((whole.time, mission))
@@ -143,6 +147,7 @@ def read_tracks(
             f"{files}: no value of {first.name} is usable ({'; '.join(oddities) or 'there are none'}); "
             + (took_all(list(counts)) or "choose another region, period or variable")
         )
+    oddities += warn_of_losses(counts, given)
     whole = replace(whole, track=_number_tracks(whole))
     if opening.error_variable is None:
         if opening.observation_error is None:
@@ -153,6 +158,20 @@ def read_tracks(
             noise = np.full(len(missions), opening.observation_error)
         whole = replace(whole, error_variance=noise[whole.mission] ** 2)
     return replace(whole, oddities=tuple(oddities))
+
+
+def _convert(part: Tracks, first: Tracks) -> Tracks:
+    """Return the points of a file in the units of the ``first``. Raises `InputError` where they cannot be."""
+    units, wanted = (str(one.attrs.get("units", "")) for one in (part, first))
+    if not units or not wanted or units == wanted:
+        return part
+    scale, offset = require_conversion(part.inputs[0], part.name, units, wanted, first.inputs[0])
+    return replace(
+        part,
+        value=scale * part.value + offset,
+        error_variance=scale**2 * part.error_variance,
+        attrs=first.attrs,
+    )
 
 
 def _read_file(opening: Opening, entry: str | xr.Dataset) -> Tracks:
@@ -178,6 +197,7 @@ def _read_points(file: str, dataset: xr.Dataset, opening: Opening) -> Tracks:
         )
     others = [] if opening.error_variable is None else [opening.error_variable]
     part = read_part(file, dataset, layout, others, replace(opening, region=None, period=None))
+    (part,), looks = drop_undeclared([part], layout, opening)
     data = part.data
     time = data[layout.time].to_index()
     if not isinstance(time, pd.DatetimeIndex):
@@ -223,7 +243,7 @@ def _read_points(file: str, dataset: xr.Dataset, opening: Opening) -> Tracks:
         attrs=dict(dataset[layout.variable].attrs),
         inputs=(Path(file).name,),
         oddities=tuple(oddities),
-        treatment=part.treatment,
+        treatment=(*part.treatment, *looks),
         lost=part.lost,
         given=int(np.count_nonzero(np.isfinite(value))),
     ).at(kept)

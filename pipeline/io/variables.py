@@ -18,9 +18,10 @@ from scipy.interpolate import make_interp_spline
 from ..errors import InputError
 from .coordinates import find_layout, find_track_layouts, list_names
 from .dates import format_date
-from .field import Field, describe_mask_oddities, open_field, take_logarithms
+from .field import Field, describe_mask_oddities, open_field
 from .opening import Opening, Region
 from .reading import TREATMENT, Inputs, list_inputs, open_input
+from .transforms import find_transform, transform_values
 
 _log = logging.getLogger(__name__)
 
@@ -228,20 +229,20 @@ def regrid_like(field: Field, first: Field) -> Field:
         )
     _log.info("%s has %d of the %d dates of %s", name, found.sum(), found.size, first.name)
     values = np.where(field.observed, field.source.transpose(*field.dims).to_numpy(), np.nan)
-    variance = field.error_variance.astype(np.float64)
-    if field.transform == "log":
-        variance *= np.where(field.observed, values, 0) ** 2
+    safe = np.where(field.observed, values, values[field.observed][:1] if field.observed.any() else 1.0)
+    own = find_transform(field.transform).backward_error(
+        safe, np.sqrt(field.error_variance, dtype=np.float64)
+    )
+    variance = np.where(field.observed, own**2, 0)
     values, variance, sea = _regrid(name, field, first, values[date], variance[date])
     raw = np.where(sea & found[:, None, None], values, np.nan).astype(np.float32)
-    error = np.sqrt(np.where(np.isfinite(raw), variance, 0)).astype(np.float32)
     if not np.isfinite(raw).any():
         raise InputError(
             f"{name} has no value on the grid and the dates of {first.name}; give a file that overlaps them"
         )
     oddities = list(field.oddities)
-    new = raw
-    if field.transform == "log":
-        new, error = take_logarithms(name, field.name, raw, error, oddities)
+    error: NDArray[np.float32] = np.sqrt(np.where(np.isfinite(raw), variance, 0)).astype(np.float32)
+    new, error = transform_values(name, field.name, field.transform, raw, error, oddities)
     coordinates = first.source.transpose(*first.dims).coords
     source = xr.DataArray(raw, coordinates, first.dims, attrs=field.source.attrs)
     made = replace(

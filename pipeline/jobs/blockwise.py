@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from ..classical.baselines import tabulate_spatial_structure, tabulate_temporal_structure
 from ..classical.kriging import Kriging
 from ..classical.neighbours import Component, Scales
+from ..classical.season import remove_season
 from ..errors import InputError
 from ..holdout.calibration import Calibration
 from ..io.coordinates import list_names
@@ -62,7 +63,8 @@ _LEAST_REACH, _USUAL_REACH, _MOST_REACH = 12, 36, 96  # cells in the margin
 _YEAR = 365  # days
 _COPY = "copy"  # name of the method for a record without gaps
 _LEARNED, _NETWORK = "learned.json", "network.ckpt"  # next to the unfinished store
-_OF_FIELD = ("error_variable", "observation_error", "transform")  # what `prepare` leaves to the filling
+# What `prepare` leaves to the filling.
+_OF_FIELD = ("error_variable", "observation_error", "transform", "bounds_of_values")
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,9 @@ class Learned:
         """Return what an earlier run wrote."""
         kept = json.loads(path.read_text(encoding="utf-8"))
         parts = (kept["scale"][name] for name in ("calibration", "floor"))
-        scale = ErrorScale(*(None if part is None else Calibration(**part) for part in parts))  # type: ignore[arg-type]
+        own, floor = (None if part is None else Calibration(**part) for part in parts)
+        assert own is not None
+        scale = ErrorScale(own, floor, kept["scale"]["limit"], kept["scale"]["noise"])
         return Learned(**kept | {"scale": scale})
 
 
@@ -144,7 +148,7 @@ def fill_inputs(
         prepare(
             inputs,
             store,
-            replace(opening, observation_error=None, transform="none"),
+            replace(opening, observation_error=None, transform="auto"),
             cluster=resources.cluster,
             n_workers=resources.n_workers,
             quiet=settings.quiet,
@@ -204,6 +208,8 @@ def fill_record(
         "settings": repr(replace(settings, method=method.name, quiet=True)),
         "memory": memory,
     }
+    if record.chosen_transform[1]:
+        _log.info("%s: %s", record.layout.variable, record.chosen_transform[1])
     sizes = record.layout.variable, *record.shape
     _log.info("%s: %d dates of %d x %d pixels; %s on %s", *sizes, method.name, device)
     with resume_store(
@@ -249,8 +255,10 @@ def _copy_values(field: Field) -> tuple[Floats, Floats]:
 def _learn(record: Record, subset: Field, store: Path, method: Method, settings: FillSettings) -> Learned:
     """Fit the method to the training subset, and select and calibrate the candidate to deliver."""
     if not subset.observed.any():
-        log = record.takes_logarithms
-        lack = "positive, so none has a logarithm; use --transform none" if log else "at sea; check the mask"
+        lack = {
+            "none": "at sea; check the mask",
+            "log": "positive, so none has a logarithm; use --transform none",
+        }.get(record.transform, "within its bounds; give other --bounds-of-values")
         raise InputError(f"{record.path}: no observed value of {subset.name} is {lack}")
     data = GapData(
         subset,
@@ -274,8 +282,12 @@ def _learn(record: Record, subset: Field, store: Path, method: Method, settings:
     best = evaluation.delivered
     guess = None if data.kriging is None else asdict(data.kriging)
     cell = float(np.mean(grid_spacing(subset)[1:]))
+    without, _ = remove_season(subset)
     statistics = RecordStatistics(
-        measure_spread(subset), tabulate_temporal_structure(subset), tabulate_spatial_structure(subset), cell
+        measure_spread(without),
+        tabulate_temporal_structure(without),
+        tabulate_spatial_structure(without),
+        cell,
     )
     return Learned(
         best.name,
@@ -319,10 +331,11 @@ def _fill_block(job: Job, numbered: tuple[int, Block]) -> int:
         part,
         mean[own],
         error[own],
+        noise=learned.scale.noise,
         intervals=learned.scale.calibration.half_widths_of(settings.intervals),
         analysis_everywhere=settings.analysis_everywhere,
     )
-    write_block(job.store, filled.transpose(*part.dims), core)
+    write_block(job.store, filled.transpose(*part.dims), core, record)
     return number
 
 

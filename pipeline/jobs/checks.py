@@ -14,11 +14,13 @@ from .methods import Method
 _OF_TRAINING = ("window", "epochs", "time_budget", "checkpoint", "save_checkpoint", "saves", "ensemble")
 _NOT_WITH_A_CHECKPOINT = ("epochs", "time_budget", "saves", "ensemble")
 _OF_EOFS = ("cv_points", "save_eofs")
-_OF_TRACKS = ("bounds", "mask", "hold_out_mission")
-_NOT_OF_TRACKS = ("region", "transform", "minimum_coverage", "memory", "cache")
+_OF_TRACKS = ("mask", "hold_out_mission")
+_NOT_OF_TRACKS = (
+    *("region", "transform", "bounds_of_values", "minimum_coverage", "memory", "cache", "like", "merge"),
+)
 _NOT_OF_RADIALS = (
-    *("transform", "memory", "n_workers", "cluster", "cache", "samples", "analysis_everywhere"),
-    *("first_guess", "loss", "saves", "ensemble"),
+    *("transform", "bounds_of_values", "memory", "n_workers", "cluster", "cache", "samples"),
+    *("analysis_everywhere", "first_guess", "loss", "saves", "ensemble", "grid", "bounds", "like"),
 )
 _WORDS = {"n_workers": "workers"}  # as the command line calls them
 
@@ -44,6 +46,8 @@ def check_settings(method: Method, settings: FillSettings, opening: Opening, kin
         _refuse(given, _NOT_WITH_A_CHECKPOINT, "a network from --checkpoint is not trained further")
     if kind != "tracks":
         _refuse(given, _OF_TRACKS, "the input holds a field, not points along tracks")
+    if kind == "field" and opening.bounds is not None and opening.grid is None:
+        raise InputError("--bounds are those of a new grid; give its step with --grid, or leave them out")
     if kind != "radials" and "flow" in given:
         raise InputError("--flow is for radial velocities; give --radial-direction too, or leave it out")
     if kind == "tracks":

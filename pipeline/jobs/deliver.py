@@ -49,6 +49,7 @@ def deliver(
             part.field,
             mean,
             error,
+            noise=evaluation.scale.noise,
             intervals=calibration.half_widths_of(settings.intervals),
             analysis_everywhere=settings.analysis_everywhere,
             attributes=found,

@@ -21,6 +21,7 @@ from ..classical.optimal_interpolation import fit_covariance
 from ..classical.random_fields import simulate_errors
 from ..holdout.calibration import LEVELS, Calibration
 from ..io.field import Field
+from ..io.transforms import find_transform
 from ..training.heldout import HeldOut
 
 Floats = NDArray[np.float32]
@@ -98,7 +99,7 @@ def add_samples(
     draws = draw_fields(field, kriging, estimate, calibration, n_samples, **how)
     analysis = dataset[f"{field.name}_analysis"]
     made = xr.Variable(
-        ("sample", *field.dims), da.exp(draws) if field.transform == "log" else draws, analysis.attrs
+        ("sample", *field.dims), find_transform(field.transform).backward(draws), analysis.attrs
     )
     made.attrs["long_name"] = f"draws of {dataset[field.name].attrs['long_name']}"
     made.attrs["comment"] = "Observed values are kept; elsewhere all draws are equally likely."

@@ -10,6 +10,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from ..classical.season import remove_season
 from ..holdout.calibration import Calibration, calibrate
 from ..holdout.score_sums import ScoreSums
 from ..holdout.scores import rmse
@@ -38,24 +39,27 @@ _ONE_STANDARD_ERROR = 0.6827  # level of the interval of a difference
 class ErrorScale:
     """How the standard error of a candidate is scaled, cell by cell.
 
-    The error of a network is no less than that of its first guess where a pixel is never observed: the first
+    It is at most the ``limit``, because a law fitted to hidden values says nothing of gaps unlike them. The
+    error of a network is no less than that of its first guess where a pixel is never observed: the first
     guess is calibrated on more pixels that are hidden on all dates.
     """
 
     calibration: Calibration = Calibration()
     floor: Calibration | None = None  # of the first guess
+    limit: float = np.inf  # error of an estimate that is no better than an observation far away
+    noise: float = 0.0  # mean error variance of the values that the scaled error was measured on
 
     def apply(self, known: Field, error: Floats, guess_error: Floats | None) -> NDArray[np.float32]:
         """Return the scaled standard error (time, lat, lon) of an estimate from the ``known`` values.
 
         ``guess_error`` is that of the first guess, before it is scaled.
         """
-        scaled = self.calibration.scale_error(known, error)
+        scaled = self.calibration.scale_error(known, error).clip(max=np.float32(self.limit))
         unseen = known.never_observed
         if self.floor is None or guess_error is None or not unseen.any():
             return scaled
         least = self.floor.scale_error(known, guess_error)
-        return np.where(unseen, np.maximum(scaled, least), scaled)
+        return np.where(unseen, np.maximum(scaled, least.clip(max=np.float32(self.limit))), scaled)
 
     def of_estimate(self, known: Field, candidate: Candidate) -> NDArray[np.float32]:
         """Return the scaled standard error of a candidate's estimate."""
@@ -86,6 +90,7 @@ class Evaluation(Generic[Kind]):
     def attributes(self) -> dict[str, Any]:
         """Return what the output's attributes hold of it."""
         found = {"delivered": self.delivered.name} | self.scale.calibration.attributes()
+        found |= {"error_limit": self.scale.limit} if np.isfinite(self.scale.limit) else {}
         return found | {f"held_out_{key}": value for key, value in self.score.items() if key != "method"}
 
 
@@ -98,7 +103,7 @@ def evaluate_candidates(data: HeldOut, candidates: Candidates) -> Evaluation[Can
     products = list(candidates.values())
     trials = [product.trial for product in products if product.trial is not None]
     if len(trials) < len(products):
-        return Evaluation(products[-1], [], ErrorScale())
+        return Evaluation(products[-1], [], ErrorScale(limit=limit_error(data.field)))
     known = data.field.hide(data.held_out)
     rows = []
     for product, (mean, _) in zip(products, trials, strict=True):
@@ -155,12 +160,18 @@ def fit_error_scale(data: HeldOut, candidate: Candidate, part: str) -> ErrorScal
     that.
     """
     own = _calibrate(data, candidate, part)
-    guess = candidate.corrects
+    noise = float(data.field.error_variance[getattr(data, part)].mean())
+    guess, limit = candidate.corrects, limit_error(data.field.hide(data.held_out))
     if guess is None or guess.trial is None:
-        return ErrorScale(own)
+        return ErrorScale(own, limit=limit, noise=noise)
     floor = _calibrate(data, guess, part)
     excess = floor.excess(data.residuals(part, *guess.trial))
-    return ErrorScale(replace(own, factor=own.factor / excess), floor)
+    return ErrorScale(replace(own, factor=own.factor / excess), floor, limit, noise)
+
+
+def limit_error(field: Field) -> float:
+    """Return the largest standard error that makes sense: that between two values far from each other."""
+    return float(np.sqrt(2) * np.nanstd(remove_season(field)[0].values, dtype=np.float64))
 
 
 def _calibrate(data: HeldOut, candidate: Candidate, part: str) -> Calibration:

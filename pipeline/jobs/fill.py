@@ -15,6 +15,8 @@ import xarray as xr
 
 from ..errors import InputError
 from ..holdout.calibration import Calibration
+from ..io.alignment import restore_longitude
+from ..io.coordinates import find_layout
 from ..io.field import Field
 from ..io.opening import Opening, check_names, make_opening
 from ..io.output import describe_run, to_dataset
@@ -29,7 +31,7 @@ from ..io.variables import (
     separate,
 )
 from ..io.writing import check_writable, write_dataset
-from ..records.survey import survey_file
+from ..records.survey import count_values, survey_file
 from ..settings import HELD_OUT, FillSettings, choose_device, make_settings, names_of_settings
 from ..training.data import GapData
 from ..training.heldout import DataSettings
@@ -165,7 +167,9 @@ class _Job:
         datasets[0] = datasets[0].assign_attrs(
             {key: scored[key] for key in scored.keys() - datasets[0].attrs.keys()}
         )
-        return merge_filled(datasets)
+        source = fields[0].source
+        layout = find_layout(fields[0].name, source.to_dataset(name=fields[0].name), fields[0].name)
+        return restore_longitude(merge_filled(datasets), source[layout.lon], layout.x)
 
     def needs_blocks(self, files: Inputs, opening: Opening, further: int) -> bool:
         """Whether the inputs are filled block by block.
@@ -177,7 +181,7 @@ class _Job:
         asked = where.n_workers > 1 or where.cluster is not None or where.cache is not None
         variable = name_variables(files, opening)[0]
         surveys = [survey_file(entry, replace(opening, variable=variable)) for entry in list_inputs(files)]
-        values = sum(len(one.dates) * int(np.prod(one.shape)) for one in surveys if not one.wrong)
+        values = count_values(surveys, opening)
         allowed = (where.memory or default_memory()) * 1e9 / (1 + further)
         large = BYTES_TO_START + BYTES_TO_LEARN * values > allowed
         if further:

@@ -242,6 +242,7 @@ def run_dineof(data: GapData, settings: FillSettings) -> list[Candidates]:
     the first one.
     """
     from ..classical.dineof import decompose, dineof, estimate_from_eofs, read_points
+    from ..classical.season import remove_season
     from ..io.writing import write_dataset
 
     files, made = settings.eofs, []
@@ -251,15 +252,17 @@ def run_dineof(data: GapData, settings: FillSettings) -> list[Candidates]:
         points = (
             read_points(files.cv_points, part.field) if files.cv_points is not None and is_first else None
         )
-        eofs = decompose([part.field, *(other.field for other in others)], held_out=points)
+        fields, cycles = zip(*(remove_season(one.field) for one in (part, *others)), strict=True)
+        eofs = decompose(fields, held_out=points)
         if files.save_eofs is not None and is_first:
-            write_dataset(eofs.to_dataset(part.field), files.save_eofs)
+            write_dataset(eofs.to_dataset(fields[0]), files.save_eofs)
             _log.info("wrote %s (%d modes)", files.save_eofs, len(eofs.singular))
         trial = None
         if part.is_judged:
             seen, *rest = (one.field.hide(one.held_out) for one in (part, *others))
             trial = dineof(seen, *rest)
-        made.append({"dineof": Candidate("dineof", estimate_from_eofs(part.field, eofs), trial)})
+        mean, error = estimate_from_eofs(fields[0], eofs)
+        made.append({"dineof": Candidate("dineof", (mean + cycles[0], error), trial)})
     return made
 
 

@@ -23,6 +23,7 @@ from matplotlib.ticker import LogLocator
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from ..io.alignment import straighten_longitude
 from ..io.coordinates import find_layout, read_grid
 from ..io.writing import check_folder, replace_atomically
 
@@ -67,6 +68,7 @@ def draw_fill(dataset: xr.Dataset, name: str, date: str | None = None) -> Figure
     Raises `InputError` for a ``date`` that the dataset does not have.
     """
     layout = find_layout("dataset", dataset, name)
+    dataset = straighten_longitude(dataset, layout)
     filled, origin, error = (
         dataset[name + suffix].transpose(layout.t, layout.y, layout.x).to_numpy()
         for suffix in ("", "_source", "_error")

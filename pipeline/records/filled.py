@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import xarray as xr
 
 from ..holdout.calibration import Calibration
+from ..io.alignment import CLOSED, find_columns, restore_longitude
 from ..io.dates import days_since_first
 from ..io.output import describe_time_coverage, summarise_field, to_dataset
 from ..settings import FillSettings
@@ -30,6 +32,8 @@ def create_store(store: Path, record: Record, settings: FillSettings, attributes
         analysis_everywhere=settings.analysis_everywhere,
         attributes=attributes,
     )
+    layout = record.layout
+    example = restore_longitude(example, record.dataset[layout.lon], layout.x)
     template = xr.Dataset(attrs=example.attrs)
     time = record.dataset[record.layout.time]
     for name, array in example.coords.items():
@@ -40,20 +44,30 @@ def create_store(store: Path, record: Record, settings: FillSettings, attributes
     encoding: dict[Any, Any] = {}
     for name, array in example.data_vars.items():
         fill = np.float32(np.nan) if array.dtype.kind == "f" else np.int8(0)
-        whole = dask.array.full(record.shape, fill, chunks=record.chunks)
+        shape = record.shape[0], *(example.sizes[dim] for dim in (layout.y, layout.x))
+        whole = dask.array.full(shape, fill, chunks=record.chunks)
         template[name] = xr.Variable(field.dims, whole, array.attrs)
         encoding[name] = {"chunks": record.chunks, "_FillValue": fill if array.dtype.kind == "f" else None}
     template.to_zarr(store, mode="w", compute=False, consolidated=False, encoding=encoding)
 
 
-def write_block(store: Path, filled: xr.Dataset, core: Box) -> None:
-    """Write a filled block (time, lat, lon) in its place."""
+def write_block(store: Path, filled: xr.Dataset, core: Box, record: Record) -> None:
+    """Write a filled block (time, lat, lon) in its place, or its columns in theirs in the file."""
     filled = filled.drop_vars([name for name in filled.variables if name not in filled.data_vars])
     for array in filled.data_vars.values():
         array.encoding = {}
-    dims = next(iter(filled.data_vars.values())).dims
-    region = {str(dim): part for dim, part in zip(dims, core, strict=True)}
-    filled.to_zarr(store, region=region, consolidated=False)
+    dims = [str(dim) for dim in next(iter(filled.data_vars.values())).dims]
+    longitude = record.dataset[record.layout.lon]
+    places = np.arange(record.shape[2]) if longitude.ndim == 2 else find_columns(longitude)
+    places = places[core.columns]
+    starts = [0, *(np.flatnonzero(np.diff(places) != 1) + 1), len(places)]
+    pieces = [(slice(start, end), int(places[start])) for start, end in pairwise(starts)]
+    if CLOSED in longitude.attrs and core.columns.start == 0:
+        pieces.append((slice(0, 1), record.shape[2]))
+    for piece, place in pieces:
+        columns = slice(place, place + piece.stop - piece.start)
+        region = dict(zip(dims, (core.dates, core.rows, columns), strict=True))
+        filled.isel({dims[2]: piece}).to_zarr(store, region=region, consolidated=False)
 
 
 def write_attributes(store: Path, record: Record, attributes: Mapping[str, Any]) -> None:

@@ -1,7 +1,7 @@
 """Write many files, or one that is too large, to one chunked Zarr store, which `blockwise` fills.
 
 Everything is done once and in chunks of dates: files are read in parallel and checked, dates sorted,
-duplicates dropped, and statistics gathered on the way. A killed run resumes where it stopped.
+maps of the same date merged, and statistics gathered on the way. A killed run resumes where it stopped.
 """
 
 from __future__ import annotations
@@ -26,10 +26,23 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..io.coordinates import Layout, find_layout
-from ..io.dates import format_dates
+from ..io.dates import find_time_oddities
 from ..io.field import add_up_treatment, check_lost, describe_treatment
+from ..io.merging import COUNTS, Plan, combine_parts, join_dates, merge_maps, plan_dates
 from ..io.opening import Opening, make_opening
-from ..io.reading import TREATMENT, Inputs, combine_parts, list_inputs, open_input, read_part
+from ..io.providers.missing import NOTHING, Extent, find_undeclared, warn_of_kept, warn_of_losses
+from ..io.reading import (
+    TREATMENT,
+    Inputs,
+    Part,
+    convert_part,
+    drop_values,
+    list_inputs,
+    measure_extent,
+    open_input,
+    read_part,
+)
+from ..io.regridding import regrid_part
 from ..io.seamask import find_mask, sea_from_coverage, sea_from_mask
 from ..io.workers import Mapper, start_workers
 from ..io.writing import check_writable, replace_atomically, resume_store
@@ -37,12 +50,13 @@ from ..progress import progress
 from .blocks import CELLS, DATES
 from .record import PREPARED, read_digest
 from .statistics import Statistics
-from .survey import FileSurvey, survey_files
+from .survey import FileSurvey, fix_grid_of_first, survey_files
 
 _SAVED_EVERY = 5.0  # seconds between two states that a killed run resumes from
 _SAVING = 0.05  # fraction of the time that saving may take
 _STATE = "state.npz"  # next to the unfinished store
-_FORMAT = 3  # of the stores; older ones, whose mask was that of their first dates, are prepared again
+_UNDECLARED = "undeclared.json"  # also there, once such values are known
+_FORMAT = 5  # of the stores; older ones are prepared again
 
 _log = logging.getLogger(__name__)
 
@@ -63,11 +77,12 @@ def prepare(
 
     The store also holds its sea mask (sea on any date), ``V_mean``, ``V_std``, ``V_climatology`` (month, lat,
     lon), ``V_share`` (the fraction of the dates on which a pixel is observed) and ``V_seen`` (the number of
-    observed values of each date), and of values above zero ``V_positive_share`` and ``V_positive_seen``. The
+    observed values of each date), and of values above zero ``V_positive_share`` and ``V_positive_seen``, and
+    ``V_negative_seen`` of values below zero. The
     options are those of `Opening`, ``cluster`` and ``n_workers`` those of `start_workers`; chunks have
-    ``cells`` to a side. Where a date occurs twice, the last file's map is kept. The same call after a kill
-    resumes. Raises `InputError` with all files that cannot be used, unless ``skip_bad`` leaves them out; then
-    dates whose values turn out to be unreadable stay missing.
+    ``cells`` to a side. Dates are merged and completed as in a field (`merging.plan_dates`). The same call
+    after a kill resumes. Raises `InputError` with all files that cannot be used, unless ``skip_bad`` leaves
+    them out; then dates whose values turn out to be unreadable stay missing.
     """
     opening = make_opening(opening, options)
     check_writable(cache)
@@ -90,52 +105,61 @@ def prepare(
         _log.info("%s: up to date", target)
         return target
     with start_workers(cluster, n_workers) as run:
+        opening = fix_grid_of_first(paths, opening)
         surveys = survey_files(run, paths, opening, skip_bad, quiet)
-        dates, chunks = _plan_chunks(surveys)
-        first = next(filter(None, (_read_chunk(chunk, opening, skip_bad)[0] for chunk in chunks)), None)
+        plan_of_dates, chunks = _plan_chunks(surveys, opening)
+        units = surveys[0].path, surveys[0].units
+        read = partial(_read_chunk, opening=opening, units=units, skip_bad=skip_bad)
+        first = next(filter(None, (read(chunk)[0] for chunk in chunks)), None)
         if first is None:
             raise InputError(f"{paths[0]}: no value of the {len(paths)} files can be read; check the files")
-        create = partial(_create_store, first=first, dates=dates, opening=opening, cells=cells)
+        create = partial(_create_store, first=first, plan=plan_of_dates, opening=opening, cells=cells)
         with resume_store(target, plan, create) as store:
-            write = partial(_write_chunk, store=store, opening=opening, skip_bad=skip_bad)
-            total, (texts, lost) = _write_chunks(run, store, chunks, write, quiet)
-            treatment = describe_treatment(texts, lost, int(total.number[0].sum()))
+            write = partial(_write_chunk, store=store, read=partial(read, reference=first.reference))
+            total, (texts, lost, _) = _write_all(run, store, chunks, write, quiet, first, opening)
+            left = int(total.number[0].sum())
+            treatment = describe_treatment(texts, lost, left)
             if not total.number[0].any():
                 check_lost(paths[0], first.layout.variable, lost, treatment)
             for text in treatment:
                 _log.info("%s: %s", first.layout.variable, text)
-            attributes = {PREPARED: digest, TREATMENT: "; ".join(treatment)}
-            _write_statistics(store, first, total, opening.minimum_coverage, len(dates), attributes)
+            for text in warn_of_losses(lost, left):
+                _log.warning("%s: %s", first.layout.variable, text)
+            attributes = {PREPARED: digest, TREATMENT: "; ".join((*treatment, *plan_of_dates.notes))}
+            _write_statistics(store, first, total, opening.minimum_coverage, plan_of_dates, attributes)
     return target
 
 
 Piece = tuple[str, int]  # a file and the position of a date in it
-Notes = tuple[list[str], Counter[str]]  # what was done to the values, and how many were lost, by reason
+# What was done to the values, how many were lost, by reason, and the outermost ones that are left.
+Notes = tuple[list[str], Counter[str], Extent]
 
 
-def _plan_chunks(surveys: Sequence[FileSurvey]) -> tuple[list[Any], list[list[Piece]]]:
-    """Return all dates in order, and the pieces of each chunk of the store."""
-    place: dict[Any, Piece] = {}
-    repeated = []
-    for one in surveys:
-        for date, number in zip(one.dates, one.numbers, strict=True):
-            if date in place:
-                repeated.append(date)
-            place[date] = (one.path, number)
-    if repeated:
-        _log.warning(
-            "dates that occur twice: %d (%s); the last map of each is kept",
-            len(repeated),
-            format_dates(repeated),
-        )
-    dates = sorted(place)
+@dataclass(frozen=True)
+class _Planned:
+    """The dates of a chunk of the store, and the maps of each."""
+
+    dates: pd.Index
+    maps: tuple[tuple[Piece, ...], ...]
+
+
+def _plan_chunks(surveys: Sequence[FileSurvey], opening: Opening) -> tuple[Plan, list[_Planned]]:
+    """Return the plan of all dates, and its part for each chunk of the store."""
+    pieces = [(one.path, number) for one in surveys for number in one.numbers]
+    plan = plan_dates(join_dates([one.dates for one in surveys]), [path for path, _ in pieces], opening)
+    for note in plan.notes:
+        _log.info(note)
+    dates = plan.dates
     if len(dates) == 1:
         raise InputError(
             f"{surveys[0].path}: there is a single date, but gaps are filled from the dates around them; "
             "give more files or a longer period"
         )
-    pieces = [place[date] for date in dates]
-    return dates, [pieces[start : start + DATES] for start in range(0, len(pieces), DATES)]
+    for oddity in find_time_oddities(dates):
+        _log.warning(oddity)
+    maps = [tuple(pieces[place] for place in found) for found in plan.maps]
+    spans = [slice(start, start + DATES) for start in range(0, len(dates), DATES)]
+    return plan, [_Planned(dates[span], tuple(maps[span])) for span in spans]
 
 
 @dataclass(frozen=True)
@@ -146,7 +170,7 @@ class _Chunk:
     data: xr.Dataset
     layout: Layout
     mask: str | None
-    rows: list[int]  # positions of these dates in the chunk, which may lack some
+    reference: Part  # without dates; its grid is that of the store
     stored: list[str]  # names of the variables that the store holds
     notes: Notes  # what was done to the values
 
@@ -163,13 +187,22 @@ class _Chunk:
 
 
 def _read_chunk(
-    pieces: Sequence[Piece], opening: Opening, skip_bad: bool = False
+    planned: _Planned,
+    opening: Opening,
+    units: tuple[str, str],
+    skip_bad: bool,
+    undeclared: Sequence[float] = (),
+    reference: Part | None = None,
 ) -> tuple[_Chunk | None, dict[str, str]]:
-    """Read the dates of a chunk, and return what is wrong with files that were left out."""
+    """Read the maps of a chunk, merge them, and return what is wrong with files that were left out.
+
+    ``units`` are the path and the units of the first file, ``undeclared`` are missing values. The grid is
+    that of the ``reference``, or of the first part.
+    """
     numbers: dict[str, list[int]] = {}
-    for path, number in pieces:
+    for path, number in (piece for found in planned.maps for piece in found):
         numbers.setdefault(path, []).append(number)
-    parts, bad = [], {}
+    parts, extents, bad = [], [], {}
     layout, mask = None, None
     for path, chosen in numbers.items():
         try:
@@ -186,29 +219,36 @@ def _read_chunk(
             error = opening.error_variable
             if error is not None and part.data[error].dtype.kind not in "iuf":
                 raise InputError(f"{path}: the error variable {error} does not hold numbers; choose another")
-            infinite = int(np.isinf(part.data[layout.variable]).sum())
-            if infinite:
-                raise InputError(
-                    f"{path}: {layout.variable} has {infinite} infinite values; replace them by the fill "
-                    "value"
-                )
+            part = drop_values(part, layout.variable, undeclared)
+            extent = measure_extent([part], layout.variable)
+            part = convert_part(part, layout.variable, units[1], units[0], error)
+            part = regrid_part(part, layout, mask, opening)
         except InputError as reason:
             if not skip_bad:
                 raise
             bad[path] = str(reason)
         else:
             parts.append(part)
+            extents.append(extent)
     if layout is None or not parts:
         return None, bad
-    rows = [row for row, (path, _) in enumerate(pieces) if path not in bad]
     stored = [name for name in (layout.variable, opening.error_variable) if name is not None]
-    notes = add_up_treatment(parts)
-    return _Chunk(parts[0].file, combine_parts(parts, layout), layout, mask, rows, stored, notes), bad
+    held = [
+        (path, number) for path, chosen in numbers.items() if path not in bad for number in sorted(chosen)
+    ]
+    position = {piece: place for place, piece in enumerate(held)}
+    maps = [[position[piece] for piece in found if piece in position] for found in planned.maps]
+    file = parts[0].file
+    reference = reference or replace(parts[0], data=parts[0].data.isel({layout.t: slice(0, 0)}))
+    together = combine_parts(parts, layout, reference)
+    data = merge_maps(file, together, planned.dates, maps, layout, mask, opening)
+    notes = *add_up_treatment(parts), sum(extents[1:], extents[0])
+    return _Chunk(file, data, layout, mask, reference, stored, notes), bad
 
 
-def _create_store(store: Path, first: _Chunk, dates: Sequence[Any], opening: Opening, cells: int) -> None:
+def _create_store(store: Path, first: _Chunk, plan: Plan, opening: Opening, cells: int) -> None:
     """Create the empty store, with all coordinates."""
-    layout = first.layout
+    layout, dates = first.layout, plan.dates
     shape = (len(dates), *(first.data.sizes[dim] for dim in (layout.y, layout.x)))
     chunks = tuple(min(size, extent) for size, extent in zip((DATES, cells, cells), shape, strict=True))
     dims = (layout.t, layout.y, layout.x)
@@ -216,7 +256,7 @@ def _create_store(store: Path, first: _Chunk, dates: Sequence[Any], opening: Ope
     for name, array in first.data.coords.items():
         if layout.t not in array.dims and name != layout.time:
             template = template.assign_coords({name: array})
-    index = xr.Variable(layout.t, pd.Index(dates), first.data[layout.time].attrs)
+    index = xr.Variable(layout.t, dates, first.data[layout.time].attrs)
     encoding = first.data[layout.time].encoding
     index.encoding = {key: encoding[key] for key in ("units", "calendar") if key in encoding}
     index.encoding["dtype"] = np.float64  # for times of day, which the first file's units may lack
@@ -225,10 +265,18 @@ def _create_store(store: Path, first: _Chunk, dates: Sequence[Any], opening: Ope
         empty = dask.array.full(shape, np.float32(np.nan), chunks=chunks)
         template[name] = xr.Variable(dims, empty, first.data[name].attrs)
     encodings: dict[str, Any] = {name: {"chunks": chunks} for name in first.stored}
+    if _keeps_counts(plan, opening):
+        attrs = {"long_name": f"number of maps in the mean of {layout.variable}", "units": "1"}
+        template[COUNTS] = xr.Variable(dims, dask.array.zeros(shape, dtype=np.int8, chunks=chunks), attrs)
+        encodings[COUNTS] = {"chunks": chunks}
     for array in template.coords.values():
         if array is not template[layout.time]:
             array.encoding = {}
-    for name, what in (("seen", "observed values"), ("positive_seen", "values above zero")):
+    for name, what in (
+        ("seen", "observed values"),
+        ("positive_seen", "values above zero"),
+        ("negative_seen", "values below zero"),
+    ):
         name = f"{layout.variable}_{name}"
         template[name] = xr.Variable(
             layout.t,
@@ -243,15 +291,47 @@ def _create_store(store: Path, first: _Chunk, dates: Sequence[Any], opening: Ope
 Written = tuple[Statistics | None, Notes, dict[str, str]]
 
 
+def _write_all(
+    run: Mapper,
+    store: Path,
+    chunks: Sequence[_Planned],
+    write: partial[Written],
+    quiet: bool,
+    first: _Chunk,
+    opening: Opening,
+) -> tuple[Statistics, Notes]:
+    """Write all chunks, and again where missing values are recognised that are not declared.
+
+    These are known when all values were seen, and then must not be merged with others.
+    """
+    name = first.layout.variable
+    held = store.parent / _UNDECLARED
+    if not held.exists():
+        total, notes = _write_chunks(run, store, chunks, write, quiet)
+        undeclared = find_undeclared(notes[2], name, first.data[name])
+        if opening.missing_value is not None:
+            for text in warn_of_kept(undeclared):
+                _log.warning("%s: %s", name, text)
+        if opening.missing_value is not None or not undeclared:
+            return total, notes
+        _log.info("%s: reading again without the undeclared missing values", name)
+        (store.parent / _STATE).unlink()
+        with replace_atomically(held) as temporary:
+            temporary.write_text(json.dumps(undeclared), encoding="utf-8")
+    undeclared = json.loads(held.read_text(encoding="utf-8"))
+    read = partial(write.keywords["read"], undeclared=undeclared)
+    return _write_chunks(run, store, chunks, partial(write, read=read), quiet)
+
+
 def _write_chunks(
     run: Mapper,
     store: Path,
-    chunks: Sequence[Sequence[Piece]],
-    write: Callable[[tuple[int, Sequence[Piece]]], Written],
+    chunks: Sequence[_Planned],
+    write: Callable[[tuple[int, _Planned]], Written],
     quiet: bool,
 ) -> tuple[Statistics, Notes]:
     """Write the chunks that are missing, and return the statistics of all and what was done to the values."""
-    done, total, (texts, lost) = _load_state(store)
+    done, total, (texts, lost, extent) = _load_state(store)
     warned: set[str] = set()
     with progress("reading", len(chunks), quiet) as advance:
         advance(done)
@@ -264,6 +344,7 @@ def _write_chunks(
                 warned |= bad.keys()
                 texts = list(dict.fromkeys([*texts, *notes[0]]))
                 lost.update(notes[1])
+                extent += notes[2]
                 if total is None:
                     total = more
                 elif more is not None:
@@ -272,57 +353,68 @@ def _write_chunks(
                 advance(1)
                 if time.monotonic() - saved > max(_SAVED_EVERY, took / _SAVING):
                     start = time.monotonic()
-                    _save_state(store, done, total, (texts, lost))
+                    _save_state(store, done, total, (texts, lost, extent))
                     saved = time.monotonic()
                     took = saved - start
         except Exception:  # not an interrupt, which may come while statistics are added
-            _save_state(store, done, total, (texts, lost))
+            _save_state(store, done, total, (texts, lost, extent))
             raise
-    _save_state(store, done, total, (texts, lost))
+    _save_state(store, done, total, (texts, lost, extent))
     assert total is not None
-    return total, (texts, lost)
+    return total, (texts, lost, extent)
 
 
 def _save_state(store: Path, done: int, total: Statistics | None, notes: Notes) -> None:
     if total is not None:
         with replace_atomically(store.parent / _STATE) as temporary:
-            np.savez(temporary, done=done, notes=json.dumps(notes), **vars(total))
+            texts, lost, extent = notes
+            held = {f"extent_{name}": part for name, part in vars(extent).items()}
+            np.savez(temporary, done=done, notes=json.dumps([texts, lost]), **held, **vars(total))
 
 
 def _load_state(store: Path) -> tuple[int, Statistics | None, Notes]:
     if not (store.parent / _STATE).exists():
-        return 0, None, ([], Counter())
+        return 0, None, ([], Counter(), NOTHING)
     with np.load(store.parent / _STATE) as held:
         state = dict(held)
     texts, lost = json.loads(str(state.pop("notes")))
-    return int(state.pop("done")), Statistics(**state), (texts, Counter(lost))
+    extent = Extent(*(state.pop(f"extent_{name}") for name in ("values", "counts")))
+    return int(state.pop("done")), Statistics(**state), (texts, Counter(lost), extent)
 
 
 def _write_chunk(
-    numbered: tuple[int, Sequence[Piece]], store: Path, opening: Opening, skip_bad: bool
+    numbered: tuple[int, _Planned],
+    store: Path,
+    read: Callable[[_Planned], tuple[_Chunk | None, dict[str, str]]],
 ) -> Written:
     """Read a chunk of dates, write it, and return its statistics."""
-    number, pieces = numbered
-    read, bad = _read_chunk(pieces, opening, skip_bad)
-    if read is None:
-        return None, ([], Counter()), bad
-    layout = read.layout
+    number, planned = numbered
+    chunk, bad = read(planned)
+    if chunk is None:
+        return None, ([], Counter(), NOTHING), bad
+    layout = chunk.layout
     dims = (layout.t, layout.y, layout.x)
     found = xr.Dataset()
-    for name in read.stored:
-        array = read.data[name].variable
-        lacking = {dim: read.data.sizes[dim] for dim in dims if dim not in array.dims}
-        values = array.set_dims({**lacking, **array.sizes}).transpose(*dims).to_numpy()
-        chunk = np.full((len(pieces), *values.shape[1:]), np.nan, np.float32)
-        chunk[read.rows] = values
-        found[name] = xr.Variable(dims, chunk)
+    for name in chunk.stored:
+        array = chunk.data[name].variable
+        sizes = {dim: chunk.data.sizes[dim] for dim in dims}
+        values = array.set_dims(sizes | dict(array.sizes)).transpose(*dims).to_numpy()
+        found[name] = xr.Variable(dims, values.astype(np.float32))
+    if COUNTS in chunk.data:
+        found[COUNTS] = chunk.data[COUNTS].variable.transpose(*dims)
     raw = found[layout.variable].to_numpy()
     found[f"{layout.variable}_seen"] = layout.t, np.isfinite(raw).sum(axis=(1, 2))
     found[f"{layout.variable}_positive_seen"] = layout.t, (raw > 0).sum(axis=(1, 2))
+    found[f"{layout.variable}_negative_seen"] = layout.t, (raw < 0).sum(axis=(1, 2))
     start = number * DATES
-    found.to_zarr(store, region={layout.t: slice(start, start + len(pieces))}, consolidated=False)
-    month = read.data[layout.time].dt.month.to_numpy()
-    return Statistics.compute(raw[read.rows], month, read.read_sea()[0]), read.notes, bad
+    found.to_zarr(store, region={layout.t: slice(start, start + len(planned.dates))}, consolidated=False)
+    month = np.asarray(planned.dates.month)
+    return Statistics.compute(raw, month, chunk.read_sea()[0]), chunk.notes, bad
+
+
+def _keeps_counts(plan: Plan, opening: Opening) -> bool:
+    """Whether the store keeps the number of maps in each mean, for their one observation error."""
+    return plan.merges and opening.merge == "mean" and opening.error_variable is None
 
 
 def _write_statistics(
@@ -330,15 +422,15 @@ def _write_statistics(
     first: _Chunk,
     total: Statistics,
     minimum_coverage: float,
-    dates: int,
+    plan: Plan,
     attributes: Mapping[str, str],
 ) -> None:
     """Write the mask and the statistics into the store."""
     layout = first.layout
     name, plane = layout.variable, (layout.y, layout.x)
-    coverage = total.number[0] / dates
+    coverage = total.number[0] / len(plan.dates)
     if first.mask is None:
-        sea, origin = sea_from_coverage(coverage, minimum_coverage)
+        sea, origin = sea_from_coverage(total.number[0] / plan.present.sum(), minimum_coverage)
     else:
         sea, origin = first.read_sea()
         sea = total.sea if first.mask_varies else sea
@@ -371,7 +463,7 @@ def _write_statistics(
             ),
             f"{name}_positive_share": (
                 plane,
-                (total.positive / dates).astype(np.float32),
+                (total.positive / len(plan.dates)).astype(np.float32),
                 {"units": "1", "long_name": f"fraction of the dates on which {name} is above zero"},
             ),
             f"{name}_climatology": (

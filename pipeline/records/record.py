@@ -13,13 +13,15 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
+from ..classical.season import LEAST, fit_cycle
 from ..errors import InputError
 from ..io.coordinates import Layout, find_layout, read_grid
 from ..io.dates import days_since_first, season_phase
-from ..io.field import Field, read_standard_error, take_logarithms
+from ..io.field import Field, read_standard_error
 from ..io.opening import Opening
 from ..io.reading import TREATMENT, is_cyclic
 from ..io.seamask import sea_from_mask
+from ..io.transforms import choose_transform, find_transform, transform_values
 
 PREPARED = "oceanfill_prepared"  # global attribute of a store of `prepare`: the digest of its plan
 _MOST_RANKED = 2e7  # values whose errors are read at once for their median
@@ -111,10 +113,18 @@ class Record:
         """Whether the last column is next to the first."""
         return is_cyclic(self.grid[1])
 
+    @cached_property
+    def chosen_transform(self) -> tuple[str, str]:
+        """The transform in which the record is filled, and why where it was chosen here."""
+        name = self.layout.variable
+        seen, negative = (self.dataset.get(f"{name}_{what}") for what in ("seen", "negative_seen"))
+        share = 0.0 if seen is None or negative is None else float(negative.sum()) / max(1, int(seen.sum()))
+        return choose_transform(self.opening, name, self.dataset[name].attrs, share)
+
     @property
-    def takes_logarithms(self) -> bool:
-        """Whether logarithms are filled."""
-        return self.opening.transform == "log"
+    def transform(self) -> str:
+        """The transform in which the record is filled."""
+        return self.chosen_transform[0]
 
     @cached_property
     def median_error(self) -> float | None:
@@ -145,25 +155,33 @@ class Record:
     def pixel_statistics(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Mean and standard deviation (lat, lon) of each pixel, in the space that is filled.
 
-        A pixel without one gets the average of the others. Of logarithms they are those of the lognormal
-        distribution with the pixel's mean and deviation (Aitchison and Brown 1957, The Lognormal
-        Distribution, section 2.3).
+        A pixel without one gets the average of the others. Of transformed values they are those of the
+        distribution with the pixel's mean and deviation.
         """
         mean, deviation = self._read_statistic("mean"), self._read_statistic("std")
-        least = 0 if self.takes_logarithms else -np.inf
-        mean = np.where(mean > least, mean, mean[mean > least].mean())
+        transform = find_transform(self.transform)
+        known = transform.can_take(mean)
+        mean = np.where(known, mean, mean[known].mean())
         if (deviation > 0).any():
             deviation = np.where(deviation > 0, deviation, deviation[deviation > 0].mean())
-        if not self.takes_logarithms:
-            return mean, deviation
-        variance = np.log1p((deviation / mean) ** 2)
-        return np.log(mean) - variance / 2, np.sqrt(variance)
+        return transform.match_moments(mean, deviation)
+
+    @cached_property
+    def cycle(self) -> NDArray[np.float32] | None:
+        """Seasonal cycle (4, lat, lon) in the space that is filled; None for a record that is too short."""
+        if days_since_first(self.dates)[-1] < LEAST:
+            return None
+        stored = self.dataset[f"{self.layout.variable}_climatology"]
+        monthly = stored.transpose("month", self.layout.y, self.layout.x).to_numpy()
+        if self.takes_logarithms:
+            monthly = np.log(np.where(monthly > 0, monthly, np.nan))
+        return fit_cycle(monthly)
 
     def read_field(self, dates: slice, rows: slice | None = None, columns: slice | None = None) -> Field:
         """Read some dates of some pixels (slices from start to stop) as a field.
 
         Columns of a global grid may begin below zero and end beyond the last. Where no value has a
-        logarithm, nothing is observed.
+        transform, nothing is observed.
         """
         layout, name = self.layout, self.layout.variable
         rows = rows or slice(0, self.shape[1])
@@ -176,16 +194,15 @@ class Record:
         sea = self.sea[rows, across]
         values = np.where(sea, self._order(source), np.float32(np.nan))
         error = self._read_error(data, np.isfinite(values))
-        if self.takes_logarithms:
-            if (values > 0).any():
-                values, error = take_logarithms(self.path, name, values, error, [])
-            else:
-                values = np.full_like(values, np.nan)
+        if find_transform(self.transform).can_take(values).any():
+            values, error = transform_values(self.path, name, self.transform, values, error, [])
+        else:
+            values = np.full_like(values, np.nan)
         lat, lon = self.grid
         turn = 360 * np.sign(lon[0, -1] - lon[0, 0])
         attrs: dict[Any, Any] = dict(self.dataset.attrs)
         attrs.pop(PREPARED, None)
-        treatment = attrs.pop(TREATMENT, None)
+        treatment = attrs.pop(TREATMENT, ""), self.chosen_transform[1]
         return Field(
             name=name,
             values=values,
@@ -196,12 +213,13 @@ class Record:
             lat=lat[rows, across],
             lon=lon[rows, across] + turn * turns,
             source=source,
-            transform=self.opening.transform,
+            transform=self.transform,
             dims=(layout.t, layout.y, layout.x),
-            treatment=() if treatment is None else (str(treatment),),
             mask_origin=str(self.dataset["sea_mask"].attrs.get("comment", "")),
             dataset_attrs=attrs,
+            treatment=tuple(filter(None, treatment)),
             inputs=(Path(self.path).name,),
+            cycle=None if self.cycle is None else self.cycle[:, rows, across],
         )
 
     def _read_error(self, data: xr.Dataset, observed: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -223,7 +241,7 @@ class Record:
     def _read_usable(self, what: str) -> NDArray[Any]:
         """Read a count of the observed values, or of those with a logarithm, which older stores lack."""
         positive = f"{self.layout.variable}_positive_{what}"
-        if self.takes_logarithms and positive in self.dataset:
+        if self.transform == "log" and positive in self.dataset:
             return self._order(self.dataset[positive])
         return self._read_statistic(what)
 

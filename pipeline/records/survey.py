@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
+from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..io.coordinates import find_layout, read_grid
+from ..io.alignment import explain_difference, match_grids, read_axes
+from ..io.coordinates import Layout, find_layout, read_grid
 from ..io.dates import in_period
+from ..io.merging import join_dates, plan_dates
 from ..io.opening import Opening
-from ..io.reading import is_cyclic, open_input, read_part
+from ..io.providers.quality import find_rules
+from ..io.reading import is_cyclic, open_input, read_dates, read_part
+from ..io.regridding import fix_grid, regrid_part
 from ..io.workers import Mapper
 from ..progress import progress
 
@@ -27,12 +32,13 @@ class FileSurvey:
     """The contents of one input, or why it cannot be used."""
 
     path: str
-    dates: Sequence[Any] = ()  # within the period, in the file's order
+    dates: pd.Index = field(default_factory=lambda: pd.DatetimeIndex([]))  # in the period, as in the file
     numbers: Sequence[int] = ()  # positions of these dates in the file
     calendar: str = ""
     shape: tuple[int, ...] = ()  # rows, columns
-    corners: tuple[float, ...] = ()  # degrees
+    axes: tuple[NDArray[np.float64], ...] = ()  # of `read_axes`, degrees; dropped once it is compared
     cyclic: bool = False
+    units: str = ""  # of the variable
     wrong: str = ""
 
 
@@ -45,22 +51,11 @@ def survey_files(
     """
     with progress("surveying the files", len(paths), quiet) as advance:
         found = []
+        reference: FileSurvey | None = None
         for one in run(partial(survey_file, opening=opening), paths):
-            found.append(one)
+            reference = reference or (None if one.wrong else one)
+            found.append(one if reference is None else _compare(one, reference))
             advance(1)
-    usable = [one for one in found if not one.wrong]
-    for one in usable[1:]:
-        reference = usable[0]
-        if one.shape != reference.shape or not np.allclose(one.corners, reference.corners, atol=1e-4):
-            wrong = f"{one.path}: its grid differs from that of {reference.path}; bring all files to one grid"
-        elif one.calendar != reference.calendar:
-            wrong = (
-                f"{one.path}: its calendar is {one.calendar}, that of {reference.path} is "
-                f"{reference.calendar}; bring all files to one calendar"
-            )
-        else:
-            continue
-        found[found.index(one)] = FileSurvey(one.path, wrong=wrong)
     bad = [one.wrong for one in found if one.wrong]
     good = [one for one in found if not one.wrong]
     if bad and (len(found) == 1 or not skip_bad):
@@ -82,29 +77,80 @@ def survey_files(
     return good
 
 
+def fix_grid_of_first(paths: Sequence[str], opening: Opening) -> Opening:
+    """Return the opening with the extent of the new grid, from the first file that can be read."""
+    if opening.grid is None and opening.like is None:
+        return opening
+    for path in paths:
+        try:
+            with open_input(path, opening.group) as (file, dataset):
+                layout = find_layout(file, dataset, opening.variable, others=opening.names)
+                return fix_grid(file, dataset, layout, opening)
+        except InputError:
+            if path == paths[-1]:
+                raise
+    return opening
+
+
+def count_values(surveys: Sequence[FileSurvey], opening: Opening) -> int:
+    """Return the number of values of the files that can be used, or of their field if that has more."""
+    usable = [one for one in surveys if not one.wrong]
+    total = sum(len(one.dates) * int(np.prod(one.shape)) for one in usable)
+    if len({one.calendar for one in usable}) != 1:
+        return total
+    files = [one.path for one in usable for _ in one.dates]
+    plan = plan_dates(join_dates([one.dates for one in usable]), files, opening)
+    return max(total, len(plan.dates) * int(np.prod(usable[0].shape)))
+
+
+def _compare(one: FileSurvey, reference: FileSurvey) -> FileSurvey:
+    """Return the survey without its grid, or why the file does not go with the ``reference``."""
+    if one.wrong:
+        return one
+    if match_grids(*reference.axes, *one.axes) is None:
+        same = one.shape == reference.shape
+        difference = "positions" if same else f"shape {one.shape} instead of {reference.shape}"
+        return FileSurvey(one.path, wrong=explain_difference(one.path, reference.path, difference))
+    if one.calendar != reference.calendar:
+        wrong = (
+            f"{one.path}: its calendar is {one.calendar}, that of {reference.path} is "
+            f"{reference.calendar}; bring all files to one calendar"
+        )
+        return FileSurvey(one.path, wrong=wrong)
+    return replace(one, axes=())
+
+
 def survey_file(path: str | xr.Dataset, opening: Opening) -> FileSurvey:
     """Survey one input: its dates and its grid, or the reason why it cannot be used."""
     name = path if isinstance(path, str) else "dataset"
     try:
         with open_input(path, opening.group) as (file, dataset):
             layout = find_layout(file, dataset, opening.variable, others=opening.names)
-            nothing = dataset.isel({layout.t: slice(0, 0)}, missing_dims="ignore")
-            part = read_part(file, nothing, layout, opening=replace(opening, period=None))
-            lat, lon = read_grid(file, part.data, layout)
-            dates = dataset[layout.time].to_index()
-            # Invalid dates are found now and not after hours.
-            read_part(file, dataset.isel({layout.t: slice(0, 1)}, missing_dims="ignore"), layout)
-            if dates.hasnans:
-                raise InputError(f"{file}: {int(dates.isna().sum())} of the dates are missing; repair them")
+            dates = read_dates(file, dataset, layout)
+            find_rules(file, dataset, layout.variable, opening)
             chosen = np.ones(len(dates), bool) if opening.period is None else in_period(dates, opening.period)
+            nothing = _leave_out_values(dataset, layout)
+            own = fix_grid(file, nothing, layout, opening)
+            part = read_part(file, nothing, layout, opening=Opening(region=own.region))
+            part = regrid_part(part, layout, None, own)
+            lat, lon = read_grid(file, part.data, layout)
             return FileSurvey(
                 name,
-                list(dates[chosen]),
+                dates[chosen],
                 np.flatnonzero(chosen).tolist(),
                 getattr(dates, "calendar", "standard"),
                 lat.shape,
-                (lat[0, 0], lat[-1, -1], lon[0, 0] % 360, lon[-1, -1] % 360),
+                read_axes(file, part.data, layout),
                 is_cyclic(lon),
+                str(dataset[layout.variable].attrs.get("units", "")),
             )
     except InputError as error:
         return FileSurvey(name, wrong=str(error))
+
+
+def _leave_out_values(dataset: xr.Dataset, layout: Layout) -> xr.Dataset:
+    """Return the grid of a dataset, without any date."""
+    sizes = {layout.t: 0, **{dim: dataset.sizes[dim] for dim in (layout.y, layout.x)}}
+    grid = {name: dataset[name].variable for name in (layout.lat, layout.lon)}
+    empty = xr.Dataset(coords={**grid, layout.time: (layout.t, pd.DatetimeIndex([]))})
+    return empty.assign({layout.variable: (tuple(sizes), np.zeros(tuple(sizes.values()), np.float32))})

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
+from ..io.transforms import name_option
 from ..io.writing import replace_atomically
 from ..settings import Training
 from .data import GapData
@@ -93,8 +94,9 @@ def check_data(path: str | os.PathLike[str], kept: Checkpoint, data: GapData) ->
     transforms = trained.get("transforms", given["transforms"])
     if transforms != given["transforms"]:
         found, wanted = (", ".join(names) for names in (given["transforms"], transforms))
+        options = ", ".join(dict.fromkeys(map(name_option, transforms)))
         raise InputError(
-            f"{path}: trained on values with the transform {wanted}, not {found}; give --transform {wanted} "
+            f"{path}: trained on values with the transform {wanted}, not {found}; give {options} "
             "(FILE:NAME:log for further variables), or train another network"
         )
     _warn_of_names(path, trained, given)

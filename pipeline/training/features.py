@@ -88,9 +88,9 @@ def make_network_inputs(
 ) -> NetworkInputs:
     """Return the network inputs of one variable with the gaps of ``seen``.
 
-    Anomalies are departures from ``mean`` (lat, lon). ``guess`` and ``error`` (time, lat, lon) replace
-    missing values. ``noise`` is the variance of an observation without an error variance of its own, in the
-    units of the field squared. ``truth`` (time, lat, lon) is finite where values were hidden.
+    Anomalies are departures from ``mean``, (lat, lon) or (time, lat, lon). ``guess`` and ``error`` (time,
+    lat, lon) replace missing values. ``noise`` is the variance of an observation without an error variance of
+    its own, in the units of the field squared. ``truth`` (time, lat, lon) is finite where values were hidden.
     """
     observed = seen.observed
     anomaly = np.nan_to_num(np.where(observed, seen.values, guess) - mean) / spread

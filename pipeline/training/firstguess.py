@@ -18,10 +18,13 @@ Floats = NDArray[np.float32]
 Advance = Callable[[int], None]
 
 
-def measure_spread(field: Field) -> float:
-    """Return the standard deviation of a field's anomalies, in its units: the unit of network inputs."""
+def measure_spread(field: Field, mean: Floats | None = None) -> float:
+    """Return the standard deviation of a field's anomalies, in its units: the unit of network inputs.
+
+    Anomalies are taken from the ``mean``, by default that of each pixel.
+    """
     return (
-        float(np.nanstd(field.values - pixel_means(field)))
+        float(np.nanstd(field.values - (pixel_means(field) if mean is None else mean)))
         if field.statistics is None
         else field.statistics.spread
     )
@@ -38,6 +41,10 @@ class PixelMeans:
     def scales(self) -> Scales:
         """Covariance scales with an observation error of a tenth of the field's deviation."""
         return Scales((), (self.spread / 10) ** 2)
+
+    def mean(self, field: Field) -> Floats:
+        """Return the mean (lat, lon) of each pixel."""
+        return pixel_means(field)
 
     def __call__(
         self, field: Field, where: NDArray[np.bool_], *, device: str = "cpu", advance: Advance
@@ -57,8 +64,9 @@ def make_guess(
 ) -> tuple[NetworkInputs, Floats, Floats]:
     """Return the network inputs of a field, and the guess and its error (time, lat, lon) at ``where``."""
     guess, error = kriging(field, where, device=device, advance=advance)
+    mean = kriging.mean(field)
     known = make_network_inputs(
-        field, pixel_means(field), guess, error, float(kriging.scales.nugget), measure_spread(field)
+        field, mean, guess, error, float(kriging.scales.nugget), measure_spread(field, mean)
     )
     return known, guess, error
 
@@ -83,13 +91,14 @@ def make_masked_copy(
     weight = np.zeros(error.shape, np.float32)
     weight[hidden] = difficulty_weights(error[hidden], real)
     truth = np.where(hidden, field.values, np.float32(np.nan))
+    mean = kriging.mean(seen)
     remade = make_network_inputs(
         seen,
-        pixel_means(seen),
+        mean,
         guess,
         error,
         float(kriging.scales.nugget),
-        measure_spread(seen),
+        measure_spread(seen, mean),
         truth,
         weight,
     )

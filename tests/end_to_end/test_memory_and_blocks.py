@@ -1,10 +1,11 @@
 """A field filled in memory and block by block: the same values, errors, sources, scores and attributes.
 
-Transform (none, log), error variable (at all values, lacking at some, none) and sea mask (static, varying in
-time, none) are combined pairwise, not fully: the nine cases hold every pair of their levels. Two of them are
-filled by optimal interpolation, one by a U-Net, the others by linear interpolation in time. All fields have
-pixels that are never observed, and the logarithms have zeros. One block holds the whole field, so both ways
-agree to rounding; for several blocks see tests/pipeline/jobs/test_blockwise_estimates.py.
+Transform (none, log, the usual one, bounded), error variable (at all values, lacking at some, none) and sea
+mask (static, varying in time, none) are combined pairwise, not fully: the cases hold every pair of levels of
+none and log. Three of them are filled by optimal interpolation, one by a U-Net, the others by linear
+interpolation in time. All fields have pixels that are never observed, and the logarithms have zeros. One
+block holds the whole field, so both ways agree to rounding; for several blocks see
+tests/pipeline/jobs/test_blockwise_estimates.py.
 """
 
 from __future__ import annotations
@@ -32,6 +33,12 @@ def write_input(path: Path, transform: str, error: str, mask: str, dates: int = 
     dataset["sst"] = np.exp(dataset.sst / 10).assign_attrs(units="mg m-3", long_name="chlorophyll")
     dataset.sst[:, 4:7, 6:9] = np.nan
     options = {"variable": "sst", "transform": transform, "intervals": (90,)}
+    if transform == "auto":
+        dataset.sst.attrs["standard_name"] = "mass_concentration_of_chlorophyll_in_sea_water"
+    if transform == "bounded":
+        dataset["sst"] = dataset.sst.clip(3.5, 6).assign_attrs(units="%")
+        dataset.sst[8, 5, 4:6] = 7.5
+        options |= {"transform": "auto", "bounds_of_values": (3.5, 6)}
     if transform == "log":
         dataset.sst[5, :6] *= 0
         dataset.sst[:, 9, 9] *= 0
@@ -61,6 +68,9 @@ CASES = [
     (LINEAR, "log", "none", "static"),
     (LINEAR, "none", "none", "varying"),
     (LINEAR, "none", "none", "none"),
+    (LINEAR, "auto", "lacking", "none"),
+    (LINEAR, "bounded", "all", "static"),
+    (OI, "bounded", "lacking", "varying"),
     (OI, "none", "all", "varying"),
     (OI, "log", "lacking", "none"),
     (NETWORK, "none", "lacking", "static"),
@@ -84,6 +94,7 @@ def test_one_block_gives_the_same_as_memory(tmp_path, how, transform, error, mas
     for key, value in whole.attrs.items():
         assert type(found.attrs[key]) is type(value), key
     compare_attributes(found.attrs, whole.attrs)
+    assert whole.attrs["transform"] == {"auto": "log", "bounded": "logit(3.5,6)"}.get(transform, transform)
     rows, expected = scores
     assert len(rows) == len(expected) == (2 if how["method"] == "unet" else 1)
     for row, other in zip(rows, expected, strict=True):

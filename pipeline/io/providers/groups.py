@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import netCDF4
@@ -12,11 +12,15 @@ from ...errors import InputError
 from ..coordinates import find_fillable, list_names
 
 
-def merge_groups(path: str, root: xr.Dataset, group: str | None, **how: Any) -> xr.Dataset:
+def merge_groups(
+    path: str, root: xr.Dataset, group: str | None, read: Callable[[str], xr.Dataset]
+) -> xr.Dataset:
     """Return the ``root`` of a file with the variables of its groups.
 
     With a ``group`` the fields are those of this group; the other groups add coordinates only. A file without
-    groups is returned as it is, and also one whose root holds fields. ``how`` goes to `xarray.open_dataset`.
+    groups is returned as it is, and also one whose root holds fields. ``read`` opens a
+    group by its name.
+
     Raises `InputError` for a ``group`` that does not exist, and where two groups have the same field.
     """
     with netCDF4.Dataset(path) as file:
@@ -27,7 +31,7 @@ def merge_groups(path: str, root: xr.Dataset, group: str | None, **how: Any) -> 
         raise InputError(f"{path}: there is no group {group!r}; {found}")
     if not names or (chosen is None and find_fillable(root)):
         return root
-    parts = {name: xr.open_dataset(path, group=name, **how) for name in names}
+    parts = {name: read(name) for name in names}
     made = root if chosen is None else root.drop_vars(find_fillable(root))
     owner = dict.fromkeys(map(str, made.variables), "the root")
     # The chosen group comes first, so its variables win.

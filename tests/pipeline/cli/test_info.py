@@ -87,10 +87,11 @@ def test_a_very_long_record_in_another_calendar_is_summarised_by_year() -> None:
 def test_what_fill_refuses_is_still_described(tmp_path: Path) -> None:
     path = tmp_path / "twice.nc"
     series().isel(time=[0, 1, 1, 3]).to_netcdf(path)
-    shown = text(path)
+    assert "dates with several maps: 1 (2020-01-02), 2 maps reduced to the mean" in words(text(path))
+    shown = text(path, merge="refuse")
     assert "Cannot be filled" in shown
     # A long path is broken anywhere, also within the name of the file.
-    said = "twice.nc: dates occur more than once (2020-01-02); keep one map per date"
+    said = "twice.nc: dates with several maps: 1 (2020-01-02); choose how they are merged"
     assert said.replace(" ", "") in "".join(words(shown).split())
     assert "- dates that occur more than once: 1 (2020-01-02)" in shown
     assert row(shown, "Longitude") == "Longitude 10.000 to 12.500 E, eastward, every 0.5 degrees (27.8 km)"

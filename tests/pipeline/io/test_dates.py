@@ -52,6 +52,16 @@ def test_an_irregular_step_names_the_absent_dates() -> None:
     assert find_time_oddities(uneven) == ["irregular time step: mostly 1, from 0.75 to 1.25 days"]
 
 
+def test_dates_that_can_hardly_be_meant_are_odd() -> None:
+    (counted,) = find_time_oddities(pd.to_datetime(np.arange(5), unit="s"))
+    assert counted.startswith("the dates are one second apart (1970-01-01 to 1970-01-01T00:00:04)")
+    (early,) = find_time_oddities(pd.date_range("1949-12-30", periods=5))
+    assert "outside the years 1950 to 2100" in early
+    assert len(find_time_oddities(pd.date_range("2099-12-30", periods=900))) == 1
+    assert find_time_oddities(pd.date_range("2100-12-20", periods=5)) == []
+    assert find_time_oddities(pd.date_range("1970-01-01", periods=5)) == []
+
+
 def test_a_period_of_dates_in_no_order() -> None:
     dates = pd.DatetimeIndex(["2020-03-01", "2020-01-31T18:00", "2020-02-01"])
     assert in_period(dates, "2020-01/2020-02").tolist() == [False, True, True]

@@ -91,6 +91,22 @@ def test_logarithms_come_back_as_lognormal_mean_and_standard_deviation() -> None
     assert out.sst_source[0, 0, 0] == FILLED
 
 
+def test_noise_of_observations_has_no_part_in_the_mean_of_a_logarithm() -> None:
+    """The mean is that of the quantity; the error that of a new observation around it, by Monte Carlo."""
+    field = replace(small_field(), transform="log")
+    shape = field.values.shape
+    data = to_dataset(field, np.full(shape, 0.2), np.full(shape, 0.5), noise=0.16)
+    rng = np.random.default_rng(0)
+    quantity = np.exp(0.2 + 0.3 * rng.standard_normal(1_000_000))
+    seen = quantity * np.exp(0.4 * rng.standard_normal(1_000_000))
+    name = field.name
+    analysis, error = (float(data[f"{name}_{part}"].max()) for part in ("analysis", "error"))
+    assert analysis == pytest.approx(quantity.mean(), rel=2e-3)
+    assert error == pytest.approx(np.sqrt(((seen - quantity.mean()) ** 2).mean()), rel=5e-3)
+    all_noise = to_dataset(field, np.full(shape, 0.2), np.full(shape, 0.5), noise=1.0)
+    assert float(all_noise[f"{name}_analysis"].max()) == pytest.approx(np.exp(0.2), rel=1e-6)
+
+
 def test_logarithms_known_case() -> None:
     field = replace(small_field(), transform="log")
     full = np.ones((NT, NY, NX), np.float32)

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from oceanfill.pipeline.errors import InputError
 from oceanfill.pipeline.io.coordinates import Layout
 from oceanfill.pipeline.io.field import open_field
+from oceanfill.pipeline.io.merging import combine_parts, merge_parts
 from oceanfill.pipeline.io.opening import Opening
-from oceanfill.pipeline.io.reading import combine_parts, find_sample, list_inputs, open_input, read_part
+from oceanfill.pipeline.io.reading import find_sample, list_inputs, open_input, read_part
 from series import series, write
 
 LAYOUT = Layout("sst", "time", "lat", "lon", "time", "lat", "lon")
@@ -112,7 +113,7 @@ def test_a_region_holds_the_points_on_its_edges_in_single_precision(small):
 
 def test_parts_are_put_together_in_the_order_of_their_dates(small):
     pieces = [part(small.isel(time=dates)) for dates in ([4, 5], [1, 0], [2, 3])]
-    together = combine_parts(pieces, LAYOUT)
+    together, _ = merge_parts(pieces, LAYOUT, None, Opening())
     np.testing.assert_array_equal(together.time, small.time)
     np.testing.assert_array_equal(together.sst, small.sst)
     one = part(small)

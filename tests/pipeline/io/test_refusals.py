@@ -27,8 +27,8 @@ BAD = {
     "no variable has time, latitude and longitude ": lambda d: d.drop_vars("sst"),
     "time dimension without a time variable (time, length 4)": lambda d: d.drop_vars("time"),
     "time variable time has no units of time (found: none)": lambda d: d.assign_coords(time=np.arange(4.0)),
-    "months since 2000-01-01": lambda d: d.assign_coords(
-        time=("time", np.arange(4), {"units": "months since 2000-01-01"})
+    "fortnights since 2000-01-01": lambda d: d.assign_coords(
+        time=("time", np.arange(4), {"units": "fortnights since 2000-01-01"})
     ),
     "sst has no time axis": lambda d: d.isel(time=0, drop=True),
     "no latitude was found for sst(time, a, lon)": lambda d: d.drop_vars("lat").rename(lat="a"),
@@ -42,12 +42,7 @@ BAD = {
     ),
     "grid of sst has the shape (3, 0)": lambda d: d.isel(lon=[]),
     "mask has the shape (2, 2) but the grid of sst (3, 5)": spoil_shape,
-    "dates are not in order (at 2020-02-28)": lambda d: d.isel(time=[0, 2, 1, 3]),
-    "dates occur more than once (2020-02-28)": lambda d: d.isel(time=[0, 1, 1, 3]),
     "1 of the dates are missing": lambda d: d.assign_coords(time=d.time.where(d.time != d.time[1])),
-    "has 3 infinite values (the first on 2020-02-28 at 40.25 N, -2.50 E)": lambda d: spoil_sst(
-        d, (1, 1, slice(2, 5)), np.inf
-    ),
     "sst is constant (3 ": lambda d: d.where(d.sst.isnull(), 3.0),
     "sst holds text": lambda d: d.assign(sst=d.sst.astype(str)),
     "lat are not in degrees": lambda d: d.assign_coords(lat=d.lat * 1000),
@@ -138,7 +133,6 @@ def test_files_that_do_not_go_together(tmp_path: Path) -> None:
     a = write(dataset.isel(time=slice(0, 4)), tmp_path / "a.nc")
     noleap = dataset.isel(time=slice(4, 8)).convert_calendar("noleap", use_cftime=True)
     others = {
-        "overlap": (dataset.isel(time=slice(3, 8)), "1 of its dates are also in"),
         "shifted": (dataset.isel(time=slice(4, 8)).assign_coords(lon=dataset.lon + 0.1), "positions"),
         "cropped": (dataset.isel(time=slice(4, 8), lat=slice(0, 2)), "shape (2, 5) instead of (3, 5)"),
         "renamed": (dataset.isel(time=slice(4, 8)).rename(sst="tos"), "there is no sst"),
@@ -150,3 +144,6 @@ def test_files_that_do_not_go_together(tmp_path: Path) -> None:
             open_field([a, b])
         assert str(refusal.value).startswith(f"{b}: ")
         assert finding in str(refusal.value)
+    b = write(dataset.isel(time=slice(3, 8)), tmp_path / "overlap.nc")
+    with pytest.raises(InputError, match=r"overlap\.nc: dates with several maps: 1 \(2020-03-01\); choose"):
+        open_field([a, b], merge="refuse")

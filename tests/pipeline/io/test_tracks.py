@@ -88,12 +88,13 @@ def test_what_is_of_no_use_is_left_out_and_counted():
     found = read_tracks([data][0], region=BOUNDS, period="2020-01-01/2020-01-06")
     outside = mission("alpha").sel(time=slice("2020-01-07", None)).sizes["time"]
     assert set(found.oddities) >= {
-        "missing or invalid values: 5",
+        "missing or invalid values: 4",
         "values without a position: 1",
         f"values outside the period: {outside}",
     }
     # Two of the three flags are "probably good", which is kept.
-    assert found.treatment[-1] == "flagged by quality: 1 (0.1% of the values)"
+    lost = ["outside the valid range of the file: 1", "flagged by quality: 1"]
+    assert list(found.treatment[-2:]) == [f"{count} (0.1% of the values)" for count in lost]
     assert len(found) == 720 - 7 - outside
 
 

@@ -5,11 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from fields import cloudy_field
-from oceanfill.pipeline.holdout.calibration import Residuals
+from oceanfill.pipeline.holdout.calibration import Calibration, Residuals
 from oceanfill.pipeline.jobs.evaluate import (
     ErrorScale,
     evaluate_candidates,
     fit_error_scale,
+    limit_error,
     select_candidate,
 )
 from oceanfill.pipeline.jobs.methods import Candidate
@@ -175,4 +176,15 @@ def test_without_a_hold_out_the_last_product_is_delivered_as_it_is():
     whole = (data.field.values, data.field.values)
     products = [Candidate("first", whole), Candidate("last", whole)]
     found = evaluate_candidates(data, by_name(*products))
-    assert (found.delivered.name, found.rows, found.scale) == ("last", [], ErrorScale())
+    limit = np.sqrt(2) * np.nanstd(data.field.values)
+    assert (found.delivered.name, found.rows) == ("last", [])
+    assert found.scale == ErrorScale(limit=pytest.approx(limit, rel=1e-6))
+
+
+def test_an_error_is_at_most_that_of_an_observation_far_away():
+    """A law that grows without end is cut where two values have nothing in common."""
+    field = cloudy_field(dates=8)
+    law = Calibration(slopes=(0, 5, 0), high=(0, 9, 9))
+    scaled = ErrorScale(law, limit=limit_error(field)).apply(field, np.ones(field.values.shape), None)
+    assert scaled.max() == np.float32(limit_error(field))
+    assert scaled[field.observed].max() == 1

@@ -16,6 +16,7 @@ from oceanfill.pipeline.io.field import open_field
 from oceanfill.pipeline.records.prepare import DATES, prepare
 from oceanfill.pipeline.records.statistics import Statistics
 
+PACKING = {"zlib": True, "shuffle": False, "chunksizes": (1, 9, 11)}
 WHOLE = cloudy_dataset(dates=50, rows=9, columns=11).drop_vars("truth")
 
 
@@ -25,7 +26,7 @@ def folder(tmp_path: Path) -> Path:
     for i, start in enumerate(range(0, 50, 7)):
         part = WHOLE.isel(time=slice(start, start + 7))
         part = part.isel(time=slice(None, None, -1)) if start == 49 - 7 else part
-        part.to_netcdf(tmp_path / f"{'hcafbdeg'[i]}.nc")
+        part.to_netcdf(tmp_path / f"{'hcafbdeg'[i]}.nc", encoding={"sst": PACKING})
     return tmp_path
 
 
@@ -88,18 +89,10 @@ def test_every_bad_file_is_named_and_can_be_left_out(folder):
 
 
 def test_dates_whose_values_cannot_be_read_stay_missing_when_bad_files_are_skipped(folder, caplog):
-    """A file whose header is whole and whose values are not, and one with an infinite value."""
-    packed = WHOLE.isel(time=slice(14, 21))  # a.nc
-    packing = {"zlib": True, "shuffle": False, "chunksizes": (1, 9, 11)}
-    packed.to_netcdf(folder / "a.nc", encoding={"sst": packing})
-    content = bytearray((folder / "a.nc").read_bytes())
-    start = content.index(zlib.compress(packed.sst[3].to_numpy().tobytes(), 4)[:16])
-    content[start + 20 : start + 120] = bytes(100)
-    (folder / "a.nc").write_bytes(content)
-    infinite = WHOLE.isel(time=slice(7, 14)).copy(deep=True)  # c.nc
-    infinite.sst[2, 5, 5] = np.inf
-    infinite.to_netcdf(folder / "c.nc")
-    with pytest.raises(InputError, match=r"c\.nc: sst has 1 infinite values"):
+    """Files whose headers are whole and whose values are not."""
+    damage(folder / "a.nc")
+    damage(folder / "c.nc")
+    with pytest.raises(InputError, match=r"c\.nc: its values cannot be read"):
         prepare(str(folder / "*.nc"), folder / "all.zarr")
     store = prepare(str(folder / "*.nc"), folder / "all.zarr", skip_bad=True)
     expected = open_field(WHOLE).values.copy()
@@ -115,23 +108,44 @@ def test_dates_whose_values_cannot_be_read_stay_missing_when_bad_files_are_skipp
     assert "a.nc: its values cannot be read" in caplog.text
 
 
-def test_the_last_map_of_a_repeated_date_is_kept(folder, caplog):
+@pytest.mark.parametrize(("merge", "added"), [("mean", 0.5), ("last", 1), ("first", 0)])
+def test_maps_of_a_repeated_date_are_merged_as_in_a_field(folder, caplog, merge, added):
+    caplog.set_level("INFO", "oceanfill")
     again = WHOLE.isel(time=[20, 3])
     (again + 1).assign(mask=WHOLE.mask).to_netcdf(folder / "z.nc")
-    store = prepare(str(folder / "*.nc"), folder / "all.zarr")
+    store = prepare(str(folder / "*.nc"), folder / "all.zarr", merge=merge)
     expected = open_field(WHOLE).values.copy()
-    expected[[3, 20]] += 1
-    np.testing.assert_allclose(open_field(store).values, expected, rtol=1e-6)
-    assert "dates that occur twice: 2 (2020-01-21, 2020-01-04)" in caplog.text
+    expected[[3, 20]] += added
+    field = open_field(store, observation_error=0.2)
+    np.testing.assert_allclose(field.values, expected, rtol=1e-6)
+    whole = open_field([*sorted(folder.glob("*.nc"))], merge=merge, observation_error=0.2)
+    np.testing.assert_array_equal(field.values, whole.values)
+    np.testing.assert_array_equal(field.error_variance, whole.error_variance)
+    error = np.sqrt(field.error_variance)[field.observed]
+    assert error.max() == np.float32(0.2)
+    assert (error < 0.19).sum() == (np.isfinite(expected[[3, 20]]).sum() if merge == "mean" else 0)
+    assert "dates with several maps: 2 (2020-01-04, 2020-01-21), 4 maps reduced to the" in caplog.text
+    with pytest.raises(InputError, match=r"z\.nc: dates with several maps: 2"):
+        prepare(str(folder / "*.nc"), folder / "all.zarr", merge="refuse")
+
+
+def test_the_same_is_refused_as_in_a_field(folder):
+    """Grids whose corners are the same, but not the rows between."""
+    bent = WHOLE.isel(time=[0]).assign_coords(time=[np.datetime64("2021-01-01", "ns")])
+    bent = bent.assign_coords(lat=np.r_[WHOLE.lat[:4], WHOLE.lat[4] + 0.05, WHOLE.lat[5:]])
+    bent.to_netcdf(folder / "z.nc")
+    for read in (lambda: open_field(str(folder / "*.nc")), lambda: prepare(str(folder / "*.nc"), "all.zarr")):
+        with pytest.raises(InputError, match=r"z\.nc: its grid differs from that of .*\(positions\)"):
+            read()
 
 
 def damage(path: Path) -> bytes:
-    """Put an infinite value into a file that keeps its size and date, and return what was there."""
-    content, status = path.read_bytes(), path.stat()
-    with netCDF4.Dataset(path, "a") as file:
-        file["sst"][0, 5, 5] = np.inf
-    assert path.stat().st_size == status.st_size
-    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    """Spoil the values of a date in a file that keeps its size and date, and return what was there."""
+    content = path.read_bytes()
+    with netCDF4.Dataset(path) as file:
+        file.set_auto_maskandscale(False)
+        start = content.index(zlib.compress(file["sst"][3].tobytes(), 4)[:16])
+    repair(path, content[: start + 20] + bytes(100) + content[start + 120 :])
     return content
 
 
@@ -146,7 +160,7 @@ def test_a_stopped_run_resumes_where_it_stopped_and_gives_the_same(folder):
     undisturbed = prepare(str(folder / "*.nc"), folder / "whole.zarr")
     second, third = folder / "f.nc", folder / "d.nc"  # in the second and third of four chunks
     content = damage(third)
-    with pytest.raises(InputError, match=r"d\.nc: sst has 1 infinite values"):
+    with pytest.raises(InputError, match=r"d\.nc: its values cannot be read"):
         prepare(str(folder / "*.nc"), folder / "all.zarr")
     assert not (folder / "all.zarr").exists()
     repair(third, content)
@@ -156,7 +170,7 @@ def test_a_stopped_run_resumes_where_it_stopped_and_gives_the_same(folder):
     assert found.identical(whole)
     prepare(str(folder / "*.nc"), folder / "all.zarr")  # nothing has changed, so nothing is read
     third.touch()
-    with pytest.raises(InputError, match=r"f\.nc: sst has 1 infinite values"):
+    with pytest.raises(InputError, match=r"f\.nc: its values cannot be read"):
         prepare(str(folder / "*.nc"), folder / "all.zarr")
 
 
@@ -240,7 +254,6 @@ def test_period_region_and_error_are_kept(folder):
         ("a.nc", "all.nc", "a cache is a Zarr store; name it .zarr"),
         ("nothing.nc", "all.zarr", "no such file"),
         ("one.nc", "all.zarr", "there is a single date"),
-        ("inf.nc", "all.zarr", "sst has 1 infinite values"),
         ("nan.nc", "all.zarr", "is ever observed"),
         ("words.nc", "all.zarr", "the error variable err does not hold numbers"),
     ],
@@ -248,9 +261,6 @@ def test_period_region_and_error_are_kept(folder):
 def test_inputs_that_cannot_be_prepared_are_refused(folder, inputs, output, message):
     few = WHOLE.isel(time=slice(0, 3))
     WHOLE.isel(time=[0]).to_netcdf(folder / "one.nc")
-    data = few.copy(deep=True)
-    data.sst[0, 5, 5] = np.inf
-    data.to_netcdf(folder / "inf.nc")
     few.assign(sst=few.sst * np.nan).to_netcdf(folder / "nan.nc")
     few.assign(err=few.sst.astype(str)).to_netcdf(folder / "words.nc")
     error = "err" if inputs == "words.nc" else None
