@@ -27,6 +27,7 @@ from ..training.heldout import Pairs
 from ..training.networks import NETWORKS
 from ..training.vector_data import RadialData, RadialSettings, project_current
 from .deliver import Report
+from .draws import add_current_samples
 from .evaluate import ErrorScale, Evaluation, score_pairs, select_candidate
 from .methods import Method, find_method, find_methods
 
@@ -112,7 +113,10 @@ def deliver_current(
     calibration = evaluation.scale.calibration
     current = evaluation.delivered.estimate.copy()
     current[2:] *= calibration.factor**2
-    return _dataset(data.radials, current, found, calibration.half_widths_of(settings.intervals))
+    dataset = _dataset(data.radials, current, found, calibration.half_widths_of(settings.intervals))
+    if settings.samples:
+        dataset = add_current_samples(dataset, data, current, calibration, settings.samples)
+    return dataset
 
 
 def make_candidates(data: RadialData, method: Method, settings: FillSettings) -> dict[str, CurrentCandidate]:

@@ -18,7 +18,7 @@ from oceanfill.pipeline.io.output import to_dataset
 from oceanfill.pipeline.io.writing import write_dataset
 from oceanfill.pipeline.jobs.draws import add_samples, draw_fields, shape_draws
 from oceanfill.pipeline.jobs.fill import fill
-from oceanfill.pipeline.training.heldout import HeldOut
+from oceanfill.pipeline.training.heldout import DataSettings, HeldOut
 from scipy.stats import norm, t
 
 KRIGING = Kriging(Scales((Component(8.0, 60.0, 5.0),), 1e-3), 16)
@@ -98,7 +98,7 @@ class NotingCalibration(Calibration):
 def test_draws_are_made_and_written_some_at_a_time(field, estimate, tmp_path, name):
     """Five draws in chunks of two, one after another in this thread: netCDF's library is not thread-safe."""
     nothing = np.zeros((2, *field.values.shape), bool)
-    part = HeldOut(field, tuple(nothing), kriging=KRIGING)
+    part = HeldOut(field, tuple(nothing), DataSettings(), kriging=KRIGING)
     filled, calibration = to_dataset(field, *estimate), NotingCalibration()
     dataset = add_samples(filled, part, estimate, calibration, 5, at_once=2 * field.values.size)
     assert dataset.sst_samples.chunks[0] == (2, 2, 1)
@@ -114,7 +114,7 @@ def test_the_dataset_has_them_in_the_units_of_the_input(field, estimate):
     logarithmic = replace(field, transform="log", source=np.exp(field.source / 10), values=field.values / 10)
     estimate = tuple(part / 10 for part in estimate)
     nothing = np.zeros((2, *field.values.shape), bool)
-    part = HeldOut(logarithmic, tuple(nothing), kriging=KRIGING)
+    part = HeldOut(logarithmic, tuple(nothing), DataSettings(), kriging=KRIGING)
     dataset = add_samples(to_dataset(logarithmic, *estimate), part, estimate, Calibration(), 4)
     samples = dataset.sst_samples
     assert samples.dims == ("sample", "time", "lat", "lon")
