@@ -25,7 +25,7 @@ from ..holdout.patterns import hide_clouds
 from ..io.field import grid_spacing
 from ..io.radials import Radials
 from .kriging import solve_in_tiles
-from .neighbours import Observations, Scales, find_nearest, gather_observations
+from .neighbours import Observations, Scales, find_date_reach, find_nearest, gather_observations
 from .optimal_interpolation import make_scales
 
 _log = logging.getLogger(__name__)
@@ -79,6 +79,10 @@ class VectorKriging:
         (current,), covariance = self.interpolate(radials, anomaly[None], device=device, advance=advance)
         current += np.array(self.mean, np.float32).reshape(2, 1, 1, 1)
         return np.concatenate([current, covariance])
+
+    def find_reach(self, radials: Radials) -> tuple[int, int]:
+        """Find how many dates away observations matter, and how many dates apart those of the lattice are."""
+        return find_date_reach(radials.stations[0], self.scales), _find_strides(radials, self.scales)[0]
 
     def interpolate(
         self,
@@ -247,12 +251,7 @@ def _gather_stations(
 
     The nearest of dense observations alone cover a few cells and do not constrain the flow beyond.
     """
-    steps = grid_spacing(radials.stations[0])
-    length, duration = (min(float(part[i]) for part in scales.components) for i in (1, 2))
-    strides = [
-        max(2, round(_LATTICE * reach / step))
-        for reach, step in zip((duration, length, length), steps, strict=True)
-    ]
+    strides = _find_strides(radials, scales)
     t, y, x = np.ogrid[tuple(slice(extent) for extent in radials.shape)]
     lattice = (t % strides[0] == 0) & (y % strides[1] == 0) & (x % strides[2] == 0)
     found = []
@@ -264,6 +263,16 @@ def _gather_stations(
             padded = np.pad(towards, [(0, 0), *((reach, reach) for reach in data.pad[1:])])
             found.append(_StationData(data, torch.as_tensor(padded.reshape(2, -1).T.copy(), device=device)))
     return found
+
+
+def _find_strides(radials: Radials, scales: Scales) -> list[int]:
+    """Find how many dates, rows and columns apart the observations of the lattice are."""
+    steps = grid_spacing(radials.stations[0])
+    length, duration = (min(float(part[i]) for part in scales.components) for i in (1, 2))
+    return [
+        max(2, round(_LATTICE * reach / step))
+        for reach, step in zip((duration, length, length), steps, strict=True)
+    ]
 
 
 def _build_vector_system(

@@ -17,7 +17,7 @@ _OF_EOFS = ("cv_points", "save_eofs")
 _OF_TRACKS = ("grid", "bounds", "time_step", "mask", "hold_out_mission")
 _NOT_OF_TRACKS = ("region", "transform", "minimum_coverage", "memory", "cache")
 _NOT_OF_RADIALS = (
-    *("transform", "memory", "n_workers", "cluster", "cache", "analysis_everywhere"),
+    *("transform", "cache", "analysis_everywhere"),
     *("first_guess", "loss", "saves", "ensemble"),
 )
 _WORDS = {"n_workers": "workers"}  # as the command line calls them

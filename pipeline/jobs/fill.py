@@ -21,12 +21,14 @@ from ..io.output import describe_run, to_dataset
 from ..io.reading import Inputs, list_inputs, open_input
 from ..io.variables import Source, Spec, merge_filled, open_variables, parse_inputs, separate
 from ..io.writing import check_writable, write_dataset
+from ..records.radials import count_radials
 from ..records.survey import survey_file
 from ..settings import HELD_OUT, FillSettings, choose_device, make_settings, names_of_settings
 from ..training.data import GapData
 from ..training.heldout import DataSettings
 from .blockwise import BYTES_TO_LEARN, BYTES_TO_START, default_memory, fill_inputs
 from .checks import check_settings, find_kind
+from .current_blocks import fill_radial_inputs
 from .currents import fill_radials
 from .deliver import Report, deliver
 from .methods import Method, find_method
@@ -82,13 +84,13 @@ def fill(
         kind = find_kind(files, settings)
         check_settings(method, settings, own, kind)
         further = len(others) + len(auxiliary)
+        if kind != "field" and further:
+            raise InputError("further variables go with a field on a grid; leave them out")
+        if kind != "tracks" and job.needs_blocks(files, own, further):
+            return job.fill_blocks(files, own, output)
         if kind != "field":
-            if further:
-                raise InputError("further variables go with a field on a grid; leave them out")
             run = fill_tracks if kind == "tracks" else fill_radials
             dataset = run(files, own, settings, report, job.provenance(own))
-        elif job.needs_blocks(files, own, further):
-            return job.fill_blocks(files, own, output)
         else:
             dataset = job.fill_variables(source, others, auxiliary)
     if output is not None:
@@ -162,8 +164,13 @@ class _Job:
         """
         where = self.settings.resources
         asked = where.n_workers > 1 or where.cluster is not None or where.cache is not None
-        surveys = [survey_file(entry, opening) for entry in list_inputs(files)]
-        values = sum(len(one.dates) * int(np.prod(one.shape)) for one in surveys if not one.wrong)
+        direction, cyclic = self.settings.currents.radial_direction, False
+        if direction is not None:
+            values = count_radials(files, direction, opening)
+        else:
+            surveys = [survey_file(entry, opening) for entry in list_inputs(files)]
+            values = sum(len(one.dates) * int(np.prod(one.shape)) for one in surveys if not one.wrong)
+            cyclic = any(one.cyclic for one in surveys)
         allowed = (where.memory or default_memory()) * 1e9 / (1 + further)
         large = BYTES_TO_START + BYTES_TO_LEARN * values > allowed
         if further:
@@ -175,7 +182,7 @@ class _Job:
                     "--memory"
                 )
             return False
-        needed = asked or large or (self.method.wraps and any(one.cyclic for one in surveys))
+        needed = asked or large or (self.method.wraps and cyclic)
         if needed and self.settings.samples:
             raise InputError(
                 "posterior draws are made in memory and not block by block; leave out --samples, or "
@@ -192,12 +199,17 @@ class _Job:
         with tempfile.TemporaryDirectory() as folder:
             target = Path(folder) / "filled.zarr" if output is None else Path(output)
             entries = [_on_disk(entry, Path(folder), k) for k, entry in enumerate(list_inputs(files))]
-            fill_inputs(entries, target, opening, settings, self.report, self.provenance(opening))
+            currents = settings.currents.radial_direction is not None
+            run = fill_radial_inputs if currents else fill_inputs
+            run(entries, target, opening, settings, self.report, self.provenance(opening))
             engine: Any = "zarr" if target.suffix == ".zarr" else "netcdf4"
             dataset = xr.open_dataset(target, engine=engine, chunks={})
             # A store has no order of its own: the filled variable comes first, as from memory.
-            (name,) = (str(key) for key in dataset.data_vars if f"{key}_source" in dataset)
-            parts = [name, *(f"{name}_{part}" for part in ("analysis", "error", "source"))]
+            if currents:
+                parts = ["u", "u_error", "v", "v_error", "uv_covariance"]
+            else:
+                (name,) = (str(key) for key in dataset.data_vars if f"{key}_source" in dataset)
+                parts = [name, *(f"{name}_{part}" for part in ("analysis", "error", "source"))]
             dataset = dataset[[*parts, *sorted(set(map(str, dataset.data_vars)) - set(parts))]]
             return dataset.load() if output is None else dataset
 
