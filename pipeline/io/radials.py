@@ -88,7 +88,7 @@ def open_radials(
         stations.append(
             build_field([Part(part.file, data, data[layout.time].to_index())], layout, mask, opening)
         )
-        check_grid(*((one.lat, one.lon) for one in (stations[0], stations[-1])), part.file)
+        check_grid(part.file, *((one.lat, one.lon) for one in (stations[0], stations[-1])))
     sea = np.logical_or.reduce([station.sea for station in stations])
     own = [replace(station, sea=station.sea & station.observed.any(axis=0)) for station in stations]
     radials = Radials(tuple(own), np.stack(towards), sea)
@@ -150,7 +150,7 @@ def align_dates(parts: Sequence[tuple[Part, Layout]]) -> list[xr.Dataset]:
     return list(xr.align(*(part.data for part, _ in parts), join="outer", exclude=horizontal))
 
 
-def check_grid(first: Axes, other: Axes, file: str) -> None:
+def check_grid(file: str, first: Axes, other: Axes) -> None:
     """Raise `InputError` where latitudes and longitudes (lat, lon) differ from those of the first station."""
     same = first[0].shape == other[0].shape
     if not same or max(np.abs(a - b).max() for a, b in zip(first, other, strict=True)) > 1e-4:

@@ -92,10 +92,10 @@ class RadialRecord:
 
     def measure_coverage(self) -> float:
         """Measure the share of the sea's cells and dates that any station saw."""
-        dates, seen = self.shape[0], 0
+        dates, seen = self.shape[0], 0.0
         for start in range(0, dates, DATES):
             part = self.read(slice(start, min(start + DATES, dates)))
-            seen += np.count_nonzero(np.logical_or.reduce([one.observed for one in part.stations]))
+            seen += float(np.count_nonzero(np.logical_or.reduce([one.observed for one in part.stations])))
         return seen / (dates * np.count_nonzero(self.sea))
 
 
@@ -138,11 +138,11 @@ def prepare_radials(
         how: dict[str, Any] = {"cluster": resources.cluster, "n_workers": resources.n_workers}
         store = prepare(str(path), folder / f"{number}.zarr", kept_opening, quiet=quiet, **how)
         stores.append(Record(str(store), of_values))
-        check_grid(stores[0].grid, stores[-1].grid, files[0][0])
+        check_grid(files[0][0], stores[0].grid, stores[-1].grid)
     for number in range(len(names)):
         (folder / f"{number}.nc").unlink()
-    number = np.stack([np.rint(store.coverage * store.shape[0]) * store.sea for store in stores])
-    towards = complete_directions(files[0][0], direction, towards, number.astype(np.int64))
+    values = np.stack([np.rint(store.coverage * store.shape[0]) * store.sea for store in stores])
+    towards = complete_directions(files[0][0], direction, towards, values.astype(np.int64))
     with replace_atomically(held) as temporary:
         np.savez(temporary, towards=towards, digest=digest)
     return RadialRecord(tuple(stores), towards)
