@@ -34,11 +34,16 @@ from ..io.field import Field, RecordStatistics, grid_spacing
 from ..io.opening import Opening
 from ..io.output import describe_run, to_dataset
 from ..io.reading import TREATMENT
-from ..io.workers import start_workers
 from ..io.writing import check_writable, replace_atomically, resume_store
-from ..progress import progress
 from ..records.blocks import BASE, Block, Box, cut_blocks
-from ..records.filled import create_store, write_attributes, write_block
+from ..records.filled import (
+    create_store,
+    fill_store,
+    make_example,
+    summarise_record,
+    write_attributes,
+    write_block,
+)
 from ..records.prepare import prepare
 from ..records.record import Record, read_digest
 from ..records.subset import LEARNING, select_subset
@@ -57,7 +62,7 @@ Floats = NDArray[np.float32]
 
 BYTES_TO_START, BYTES_TO_LEARN = BASE, LEARNING  # of the process, and for each value of a field
 
-_FILLING, _FILLING_SIMPLY = 120, 85  # bytes a value of a block, with and without a first guess
+FILLING, _FILLING_SIMPLY = 120, 85  # bytes a value of a block, with and without a first guess
 _LENGTHS = 2  # of the covariance's shortest component, in the margin of a block
 _LEAST_REACH, _USUAL_REACH, _MOST_REACH = 12, 36, 96  # cells in the margin
 _YEAR = 365  # days
@@ -194,7 +199,7 @@ def fill_record(
         cut_blocks,
         record.shape,
         memory,
-        _FILLING if method.needs_first_guess else _FILLING_SIMPLY,
+        FILLING if method.needs_first_guess else _FILLING_SIMPLY,
         n_workers=resources.n_workers,
         cells=max(record.chunks[1:]),
         cyclic=record.cyclic and method.wraps,
@@ -213,7 +218,9 @@ def fill_record(
     sizes = record.layout.variable, *record.shape
     _log.info("%s: %d dates of %d x %d pixels; %s on %s", *sizes, method.name, device)
     with resume_store(
-        output, plan, partial(create_store, record=record, settings=settings, attributes=found)
+        output,
+        plan,
+        partial(create_store, record=record, make=partial(make_example, record, settings, found)),
     ) as store:
         held = store.parent / _LEARNED
         if not held.exists():
@@ -228,23 +235,15 @@ def fill_record(
             network = settings.training.checkpoint or str(store.parent / _NETWORK)
             training = replace(settings.training, checkpoint=network, save_checkpoint=None)
             settings = replace(settings, training=training)
-        n_workers = resources.n_workers
-        threads = max(1, torch.get_num_threads() // n_workers) if n_workers > 1 else None
-        job = Job(record, learned, chosen, settings, store, device, threads)
-        marks = store.parent / "done"
-        marks.mkdir(exist_ok=True)
-        blocks = cut(learned.reach)
-        left = [(k, block) for k, block in enumerate(blocks) if not (marks / str(k)).exists()]
-        _log.info("%d blocks of up to %d dates of %d x %d pixels", len(blocks), *blocks[0].core.shape)
-        with (
-            start_workers(resources.cluster, n_workers) as run,
-            progress("filling", len(blocks), settings.quiet) as advance,
-        ):
-            advance(len(blocks) - len(left))
-            for k in run(partial(_fill_block, job), left):
-                (marks / str(k)).touch()
-                advance(1)
-        write_attributes(store, record, learned.attributes)
+        job = Job(record, learned, chosen, settings, store, device, share_threads(resources.n_workers))
+        fill_store(store, cut(learned.reach), partial(_fill_block, job), resources, settings.quiet)
+        summary = {"summary": summarise_record(store, record)}
+        write_attributes(store, record.dates, summary | learned.attributes)
+
+
+def share_threads(n_workers: int) -> int | None:
+    """Return how many threads each of several workers has on this machine; None for all."""
+    return max(1, torch.get_num_threads() // n_workers) if n_workers > 1 else None
 
 
 def _copy_values(field: Field) -> tuple[Floats, Floats]:

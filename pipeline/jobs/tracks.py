@@ -17,7 +17,7 @@ from ..io.tracks import read_tracks
 from ..settings import HELD_OUT, FillSettings, choose_device
 from ..training.heldout import DataSettings
 from ..training.trackdata import TrackData
-from .deliver import Report, deliver
+from .deliver import Report, deliver, log_input
 from .evaluate import score_pairs
 from .methods import find_method
 
@@ -78,8 +78,7 @@ def fill_tracks(
         method.name,
         device,
     )
-    for text in tracks.treatment:
-        _log.info("%s: %s", field.name, text)
+    log_input(field)
     rows: list[dict[str, Any]] = []
     (dataset,) = deliver(data, method, settings, rows.extend, dict(attributes or {}))
     if mission is not None:

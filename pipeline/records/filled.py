@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import dask.array
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from ..holdout.calibration import Calibration
 from ..io.alignment import CLOSED, find_columns, restore_longitude
 from ..io.dates import days_since_first
 from ..io.output import describe_time_coverage, summarise_field, to_dataset
-from ..settings import FillSettings
-from .blocks import Box
+from ..io.workers import start_workers
+from ..progress import progress
+from ..settings import FillSettings, Resources
+from .blocks import Block, Box
 from .record import Record
 
+_log = logging.getLogger(__name__)
 
-def create_store(store: Path, record: Record, settings: FillSettings, attributes: Mapping[str, Any]) -> None:
-    """Create the empty store, with all coordinates and attributes."""
+
+def make_example(record: Record, settings: FillSettings, attributes: Mapping[str, Any]) -> xr.Dataset:
+    """Return the filled dataset of the first date, for `create_store`."""
     field = record.read_field(slice(0, 1))
-    nothing = np.broadcast_to(np.float32(0), field.values.shape)
-    example = to_dataset(
+    nothing = np.broadcast_to(np.float32(0), field.observed.shape)
+    return to_dataset(
         field,
         nothing,
         nothing,
@@ -32,8 +38,12 @@ def create_store(store: Path, record: Record, settings: FillSettings, attributes
         analysis_everywhere=settings.analysis_everywhere,
         attributes=attributes,
     )
+
+
+def create_store(store: Path, record: Record, make: Callable[[], xr.Dataset]) -> None:
+    """Create the empty store of all dates, with the variables and attributes of the dataset of the first."""
     layout = record.layout
-    example = restore_longitude(example, record.dataset[layout.lon], layout.x)
+    example = restore_longitude(make(), record.dataset[layout.lon], layout.x)
     template = xr.Dataset(attrs=example.attrs)
     time = record.dataset[record.layout.time]
     for name, array in example.coords.items():
@@ -46,7 +56,7 @@ def create_store(store: Path, record: Record, settings: FillSettings, attributes
         fill = np.float32(np.nan) if array.dtype.kind == "f" else np.int8(0)
         shape = record.shape[0], *(example.sizes[dim] for dim in (layout.y, layout.x))
         whole = dask.array.full(shape, fill, chunks=record.chunks)
-        template[name] = xr.Variable(field.dims, whole, array.attrs)
+        template[name] = xr.Variable((layout.t, layout.y, layout.x), whole, array.attrs)
         encoding[name] = {"chunks": record.chunks, "_FillValue": fill if array.dtype.kind == "f" else None}
     template.to_zarr(store, mode="w", compute=False, consolidated=False, encoding=encoding)
 
@@ -70,17 +80,42 @@ def write_block(store: Path, filled: xr.Dataset, core: Box, record: Record) -> N
         filled.isel({dims[2]: piece}).to_zarr(store, region=region, consolidated=False)
 
 
-def write_attributes(store: Path, record: Record, attributes: Mapping[str, Any]) -> None:
-    """Write the global attributes of the whole record: its dates, its coverage, and further ones."""
-    name = record.layout.variable
-    n = record.shape[0]
+def fill_store(
+    store: Path,
+    blocks: Sequence[Block],
+    fill: Callable[[tuple[int, Block]], int],
+    resources: Resources,
+    quiet: bool,
+) -> None:
+    """Fill the blocks that an earlier run has left; ``fill`` takes a block and returns its number."""
+    marks = store.parent / "done"
+    marks.mkdir(exist_ok=True)
+    left = [(k, block) for k, block in enumerate(blocks) if not (marks / str(k)).exists()]
+    _log.info("%d blocks of up to %d dates of %d x %d pixels", len(blocks), *blocks[0].core.shape)
+    with (
+        start_workers(resources.cluster, resources.n_workers) as run,
+        progress("filling", len(blocks), quiet) as advance,
+    ):
+        advance(len(blocks) - len(left))
+        for k in run(fill, left):
+            (marks / str(k)).touch()
+            advance(1)
+
+
+def summarise_record(store: Path, record: Record) -> str:
+    """Return the summary of a filled record."""
+    name, n = record.layout.variable, record.shape[0]
     at_sea = round(float(record.coverage[record.sea].sum(dtype=float)) * n)
     with xr.open_zarr(store, consolidated=False) as data:
         what = str(data[name].attrs["long_name"])
-    attrs: dict[str, Any] = describe_time_coverage(record.dates.to_numpy(), days_since_first(record.dates))
-    attrs["summary"] = summarise_field(name, what, at_sea, n * int(record.sea.sum()))
-    if record.dataset.attrs.get("summary"):
-        attrs["summary"] += f" The input: {record.dataset.attrs['summary']}"
+    summary = summarise_field(name, what, at_sea, n * int(record.sea.sum()))
+    given = record.dataset.attrs.get("summary")
+    return f"{summary} The input: {given}" if given else summary
+
+
+def write_attributes(store: Path, dates: pd.Index, attributes: Mapping[str, Any]) -> None:
+    """Write the global attributes of the whole record: those of its dates, and further ones."""
+    attrs: dict[str, Any] = describe_time_coverage(dates.to_numpy(), days_since_first(dates))
     import zarr  # a quarter of a second, for those who write it
 
     zarr.open_group(store, mode="r+").attrs.update(attrs | dict(attributes))
