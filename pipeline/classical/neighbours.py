@@ -21,7 +21,7 @@ _REACH = 5.0  # of the template, in lengths and durations
 _THINNED_BELOW = (0.6, 0.27)  # correlations below which every second, then every fourth cell is enough
 _MOST_OFFSETS = 20_000
 _MOST_CELLS = 120  # of the template on each side
-_MOST_DATES = 40  # on each side
+MOST_DATES = 40  # on each side
 
 
 class Component(NamedTuple):
@@ -199,13 +199,19 @@ class HiddenGap:
         return during & ~data.seen[self.model[which, None] + data.steps[start:end]]
 
 
+def find_date_reach(field: Field, scales: Scales) -> int:
+    """Find how many dates away a neighbour can be, in a record of any length."""
+    duration = max(float(part.duration) for part in scales.components)
+    return min(MOST_DATES, max(2, int(_REACH * duration / grid_spacing(field)[0])))
+
+
 def _make_template(field: Field, scales: Scales) -> Tensor:
     step = grid_spacing(field)
     length, duration = (max(float(part[i]) for part in scales.components) for i in (1, 2))
     reach = [
         min(most, extent - 1, max(2, int(_REACH * scale / unit)))
         for most, extent, scale, unit in zip(
-            (_MOST_DATES, _MOST_CELLS, _MOST_CELLS),
+            (MOST_DATES, _MOST_CELLS, _MOST_CELLS),
             field.values.shape,
             (duration, length, length),
             step,

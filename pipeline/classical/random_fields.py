@@ -6,6 +6,9 @@ interpolating a random field like the data and taking the difference.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from math import prod
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -18,32 +21,66 @@ from .neighbours import Scales, compute_covariance, find_nearest, gather_observa
 
 Floats = NDArray[np.float32]
 
+SCALES = 4  # in a torus, beyond which almost nothing is correlated
+_MOST_CELLS = 2e6  # of a torus that is enlarged for its scales
 
-def draw_random_fields(field: Field, scales: Scales, number: int, rng: np.random.Generator) -> Floats:
-    """Draw random fields (number, time, lat, lon) without nugget on the cells of ``field``.
+
+@dataclass(frozen=True)
+class Torus:
+    """A periodic grid, at least twice as large as that of a field, to draw stationary fields on.
 
     By circulant embedding (Dietrich and Newsam 1997, doi:10.1137/S1064827592240555): exact on an even grid of
-    the steps of `grid_spacing`, except for scales longer than the domain, whose negative eigenvalues are set
+    the steps of `grid_spacing`, except for scales longer than the torus, whose negative eigenvalues are set
     to zero.
     """
-    step = grid_spacing(field)
-    when = np.rint((field.days - field.days[0]) / step[0]).astype(int)
-    extents = when[-1] + 1, *field.sea.shape
-    torus = [fft.next_fast_len(2 * n, real=True) for n in extents]
-    t, y, x = np.meshgrid(
-        *(np.minimum(np.arange(n), n - np.arange(n)) * s for n, s in zip(torus, step, strict=True)),
-        indexing="ij",
-        sparse=True,
-    )
-    distance2 = np.broadcast_to(y**2 + x**2, torus).astype(np.float32)
-    lag2 = np.broadcast_to(t**2, torus).astype(np.float32)
-    known = compute_covariance(scales, torch.from_numpy(distance2), torch.from_numpy(lag2)).numpy()
-    amplitude = np.sqrt(fft.rfftn(known, workers=-1).real.clip(min=0))
+
+    shape: tuple[int, ...]
+    lags: tuple[NDArray[np.int64], ...]  # steps from the origin in time, rows and columns, broadcastable
+    inside: tuple[NDArray[np.int64], slice, slice]  # dates, rows and columns of the field
+
+    @staticmethod
+    def around(field: Field, scales: Scales | None = None) -> Torus:
+        """Return the torus around the grid of a field, twice as large or, with ``scales``, as these need it.
+
+        These enlarge it to two million cells at most.
+        """
+        steps = grid_spacing(field)
+        when = np.rint((field.days - field.days[0]) / steps[0]).astype(int)
+        extents = when[-1] + 1, *field.sea.shape
+        least, growth = 2 * np.array(extents), np.ones(3)
+        if scales is not None:
+            length, duration = (max(float(part[i]) for part in scales.components) for i in (1, 2))
+            growth = (SCALES * np.array([duration, length, length]) / steps / least).clip(min=1)
+            room = max(1.0, _MOST_CELLS / prod(least))
+            growth **= min(1.0, np.log(room) / max(np.log(growth).sum(), 1e-9))
+        shape = tuple(fft.next_fast_len(int(n), real=True) for n in np.ceil(growth * least))
+        lags = np.ix_(*((np.arange(n) + n // 2) % n - n // 2 for n in shape))
+        return Torus(shape, lags, (when, slice(extents[1]), slice(extents[2])))
+
+    def transform(self, covariance: Tensor) -> Floats:
+        """Return the spectrum, real, of a covariance at the lags."""
+        return fft.rfftn(covariance.numpy(), workers=-1).real
+
+    def draw(self, root: Floats, rng: np.random.Generator) -> Floats:
+        """Draw n related fields (n, time, lat, lon) with a ``root`` (n, n, ...) of the spectral matrix."""
+        axes = (1, 2, 3)
+        white = rng.standard_normal((len(root), *self.shape), np.float32)
+        spectrum = (root * fft.rfftn(white, axes=axes, workers=-1)).sum(axis=1)
+        whole = fft.irfftn(spectrum, self.shape, axes=axes, workers=-1)
+        return whole[:, self.inside[0], self.inside[1], self.inside[2]]
+
+
+def draw_random_fields(field: Field, scales: Scales, number: int, rng: np.random.Generator) -> Floats:
+    """Draw random fields (number, time, lat, lon) without nugget on the cells of ``field`` (`Torus`)."""
+    torus = Torus.around(field)
+    t, y, x = (lag * step for lag, step in zip(torus.lags, grid_spacing(field), strict=True))
+    distance2 = np.broadcast_to(y**2 + x**2, torus.shape).astype(np.float32)
+    lag2 = np.broadcast_to(t**2, torus.shape).astype(np.float32)
+    known = compute_covariance(scales, torch.from_numpy(distance2), torch.from_numpy(lag2))
+    root = np.sqrt(torus.transform(known).clip(min=0))[None, None]
     drawn = np.empty((number, *field.values.shape), np.float32)
     for one in drawn:
-        white = rng.standard_normal(torus, np.float32)
-        whole = fft.irfftn(fft.rfftn(white, workers=-1) * amplitude, torus, workers=-1)
-        one[:] = whole[when, : extents[1], : extents[2]]
+        (one[:],) = torus.draw(root, rng)
     return drawn
 
 

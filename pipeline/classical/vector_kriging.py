@@ -25,7 +25,7 @@ from ..holdout.patterns import hide_clouds
 from ..io.field import grid_spacing
 from ..io.radials import Radials
 from .kriging import solve_in_tiles
-from .neighbours import Observations, Scales, find_nearest, gather_observations
+from .neighbours import Observations, Scales, find_date_reach, find_nearest, gather_observations
 from .optimal_interpolation import make_scales
 
 _log = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ class VectorSystem(NamedTuple):
     targets: Tensor  # (n, m, 3)
     towards: Tensor  # (n, k, 2) direction; zero where a target has fewer observations
     noise: Tensor  # (n, k) error variance
-    anomaly: Tensor  # (n, k)
+    anomaly: Tensor  # (n, k, s) of s series
 
 
 class _StationData(NamedTuple):
@@ -75,58 +75,85 @@ class VectorKriging:
 
         The covariance is that of the error of the current itself, without the nugget.
         """
-        device = torch.device(device)
-        seen = _gather_stations(radials, self.scales, self.mean, device)
+        anomaly = radials.values - np.tensordot(self.mean, radials.towards, (0, 1))
+        (current,), covariance = self.interpolate(radials, anomaly[None], device=device, advance=advance)
+        current += np.array(self.mean, np.float32).reshape(2, 1, 1, 1)
+        return np.concatenate([current, covariance])
+
+    def find_reach(self, radials: Radials) -> tuple[int, int]:
+        """Find how many dates away observations matter, and how many dates apart those of the lattice are."""
+        return find_date_reach(radials.stations[0], self.scales), _find_strides(radials, self.scales)[0]
+
+    def interpolate(
+        self,
+        radials: Radials,
+        anomalies: NDArray[np.floating],
+        *,
+        device: torch.device | str = "cpu",
+        advance: Callable[[int], None] = lambda cells: None,
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Interpolate n series of ``anomalies`` (n, time, station, lat, lon), seen where ``radials`` are.
+
+        Returns u and v (n, 2, time, lat, lon), and var(u), var(v) and cov(u, v) (3, time, lat, lon) of all.
+        """
+        device, number = torch.device(device), len(anomalies)
+        seen = _gather_stations(radials, anomalies, self.scales, device)
 
         def estimate(centres: Tensor, members: Tensor) -> list[Tensor]:
             mean, spread = condition_current(
                 self.scales, self.share, _build_vector_system(seen, centres, members, self.neighbours)
             )
-            return [mean[..., 0], mean[..., 1], spread[..., 0, 0], spread[..., 1, 1], spread[..., 0, 1]]
+            variances = [spread[..., 0, 0], spread[..., 1, 1], spread[..., 0, 1]]
+            return [*mean.transpose(2, 3).flatten(2).unbind(2), *variances]
 
         wanted = np.broadcast_to(radials.sea, radials.shape)
-        current = solve_in_tiles(wanted, estimate, 5, device, advance)
-        current[:2] += np.array(self.mean, np.float32).reshape(2, 1, 1, 1)
-        return current
+        maps = solve_in_tiles(wanted, estimate, 2 * number + 3, device, advance)
+        return maps[:-3].reshape(number, 2, *radials.shape), maps[-3:]
 
 
 def condition_current(scales: Scales, share: Tensor | float, given: VectorSystem) -> tuple[Tensor, Tensor]:
-    """Estimate the anomaly (n, m, 2) of the targets' current and the covariance (n, m, 2, 2) of its error."""
+    """Estimate the anomalies (n, m, 2, s) of the current and the covariance (n, m, 2, 2) of their error."""
     towards = given.towards[:, :, None]
-    alike, turning, (across, _) = _compute_flow_covariance(scales, share, towards, given.places, given.places)
+    alike, turning, aside = _compare_places(scales, share, given.places, given.places)
+    across = (towards * aside).sum(-1)
     between = alike * (given.towards @ given.towards.mT) + turning * across * across.mT
     between.diagonal(dim1=1, dim2=2).add_(scales.nugget + _LEAST_NUGGET * scales.sill + given.noise)
-    alike, turning, (across, aside) = _compute_flow_covariance(
-        scales, share, towards, given.places, given.targets
-    )
+    alike, turning, aside = _compare_places(scales, share, given.places, given.targets)
+    across = (towards * aside).sum(-1)
     to_targets = alike[..., None] * towards - (turning * across)[..., None] * aside
-    right = torch.cat([to_targets.flatten(2), given.anomaly[..., None]], 2)
+    right = torch.cat([to_targets.flatten(2), given.anomaly], 2)
     half = torch.linalg.solve_triangular(torch.linalg.cholesky(between), right, upper=False)
-    part = half[..., :-1].unflatten(2, (-1, 2))
-    mean = torch.einsum("nkmi,nk->nmi", part, half[..., -1])
+    targets, series = half.split([2 * to_targets.shape[2], given.anomaly.shape[2]], 2)
+    part = targets.unflatten(2, (-1, 2))
+    mean = torch.einsum("nkmi,nks->nmis", part, series)
     explained = torch.einsum("nkmi,nkmj->nmij", part, part)
     return mean, scales.sill * torch.eye(2).to(explained) - explained
 
 
-def _compute_flow_covariance(
-    scales: Scales, share: Tensor | float, towards: Tensor, here: Tensor, there: Tensor
-) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor]]:
-    """Compute the covariance f 1 - share c p p' of currents at places (n, a, 3) and (n, b, 3).
-
-    p is the separation r turned left by 90 degrees. Returns f and share c (n, a, b), the component of p along
-    the directions ``towards`` (n, a, 1, 2), and p itself. A stream function with a Matern-5/2 covariance
-    gives the Matern-3/2 covariance f = sill (1 + s) exp(-s) along r, with s^2 = 3 (r^2 / length^2 + t^2 /
-    duration^2), and f - c r^2 across it, with c = 3 sill / length^2 exp(-s).
-    """
+def _compare_places(
+    scales: Scales, share: Tensor | float, here: Tensor, there: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Compute f and share c (n, a, b) between places (n, a, 3) and (n, b, 3), and p (n, a, b, 2)."""
     east, north, lag = (here[:, :, None] - there[:, None]).unbind(-1)
-    aside = torch.stack([-north, east], -1)
-    alike, turning = torch.zeros_like(east), torch.zeros_like(east)
+    return *compute_flow_covariance(scales, share, east, north, lag), torch.stack([-north, east], -1)
+
+
+def compute_flow_covariance(
+    scales: Scales, share: Tensor | float, east: Tensor, north: Tensor, lag: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Compute f and share c of the covariance f 1 - share c p p' of currents; separations in km and days.
+
+    p is the separation r turned left by 90 degrees. A stream function with a Matern-5/2 covariance gives the
+    Matern-3/2 covariance f = sill (1 + s) exp(-s) along r, with s^2 = 3 (r^2 / length^2 + t^2 / duration^2),
+    and f - c r^2 across it, with c = 3 sill / length^2 exp(-s).
+    """
+    alike = turning = torch.zeros(()).to(east)
     for sill, length, duration in scales.components:
         root = (3 * ((east**2 + north**2) / length**2 + lag**2 / duration**2) + _NEAR).sqrt()
         fall = sill * torch.exp(-root)
         alike = alike + fall * (1 + root)
         turning = turning + share * (3 / length**2) * fall
-    return alike, turning, ((towards * aside).sum(-1), aside)
+    return alike, turning
 
 
 def fit_vector_covariance(
@@ -147,8 +174,8 @@ def fit_vector_covariance(
     hidden = hide_radials(radials, _HIDDEN, rng)
     known = radials.hide(hidden)
     mean = fit_mean_current(known)
-    flow = np.einsum("i,siyx->syx", mean, radials.towards)
-    unit = float(np.nanstd(radials.values - flow))
+    anomaly = radials.values - np.tensordot(mean, radials.towards, (0, 1))
+    unit = float(np.nanstd(anomaly))
     step, *cells = grid_spacing(radials.stations[0])
     cell = float(np.mean(cells))
     # The large-scale, long-lived component accounts for what the constant mean current lacks.
@@ -164,7 +191,7 @@ def fit_vector_covariance(
         torch.as_tensor(part, dtype=torch.float32, device=device)
         for part in (
             radials.towards[station, :, row, column],
-            (radials.values - flow)[date, station, row, column] / unit,
+            anomaly[date, station, row, column] / unit,
             radials.error_variance[date, station, row, column] / unit**2,
         )
     )
@@ -173,7 +200,7 @@ def fit_vector_covariance(
         scales = make_scales(np.exp(log[:-1]).tolist(), unit**2)
         with torch.no_grad():
             given = _build_vector_system(
-                _gather_stations(known, scales, mean, device), place, place[:, None], neighbours
+                _gather_stations(known, anomaly[None], scales, device), place, place[:, None], neighbours
             )
         given = given._replace(noise=given.noise / unit**2, anomaly=given.anomaly / unit)
 
@@ -184,7 +211,7 @@ def fit_vector_covariance(
             scales = make_scales(free[:-1].exp().to(device))
             found, spread = condition_current(scales, free[-1].sigmoid().to(device), given)
             variance = torch.einsum("ni,nij,nj->n", towards, spread[:, 0], towards) + scales.nugget + noise
-            left = value - (found[:, 0] * towards).sum(1)
+            left = value - (found[:, 0, :, 0] * towards).sum(1)
             total = (variance.log() + left**2 / variance).mean() / 2
             (gradient,) = torch.autograd.grad(total, free)
             return float(total.detach()), gradient.double().numpy()
@@ -216,28 +243,36 @@ def fit_mean_current(radials: Radials) -> tuple[float, float]:
 
 
 def _gather_stations(
-    radials: Radials, scales: Scales, mean: tuple[float, float], device: torch.device
+    radials: Radials, anomalies: NDArray[np.floating], scales: Scales, device: torch.device
 ) -> list[_StationData]:
     """Gather each station's observations in two parts: a lattice as wide as the scales allow, and the others.
 
+    The ``anomalies`` are (n, time, station, lat, lon) of n series.
+
     The nearest of dense observations alone cover a few cells and do not constrain the flow beyond.
     """
-    steps = grid_spacing(radials.stations[0])
-    length, duration = (min(float(part[i]) for part in scales.components) for i in (1, 2))
-    strides = [
-        max(2, round(_LATTICE * reach / step))
-        for reach, step in zip((duration, length, length), steps, strict=True)
-    ]
+    strides = _find_strides(radials, scales)
     t, y, x = np.ogrid[tuple(slice(extent) for extent in radials.shape)]
     lattice = (t % strides[0] == 0) & (y % strides[1] == 0) & (x % strides[2] == 0)
     found = []
-    for station, towards in zip(radials.stations, radials.towards, strict=True):
-        anomaly = station.values - np.tensordot(mean, towards, 1)
+    for station, towards, series in zip(
+        radials.stations, radials.towards, np.moveaxis(anomalies, 2, 0), strict=True
+    ):
         for hidden in (~lattice, lattice):
-            data = gather_observations(station.hide(hidden), anomaly, scales, device)
+            data = gather_observations(station.hide(hidden), series, scales, device)
             padded = np.pad(towards, [(0, 0), *((reach, reach) for reach in data.pad[1:])])
             found.append(_StationData(data, torch.as_tensor(padded.reshape(2, -1).T.copy(), device=device)))
     return found
+
+
+def _find_strides(radials: Radials, scales: Scales) -> list[int]:
+    """Find how many dates, rows and columns apart the observations of the lattice are."""
+    steps = grid_spacing(radials.stations[0])
+    length, duration = (min(float(part[i]) for part in scales.components) for i in (1, 2))
+    return [
+        max(2, round(_LATTICE * reach / step))
+        for reach, step in zip((duration, length, length), steps, strict=True)
+    ]
 
 
 def _build_vector_system(
@@ -251,7 +286,7 @@ def _build_vector_system(
         # An observation that does not exist has no direction, and hence no covariance with anything.
         towards.append(direction[found % len(direction)] * exists[..., None])
         noise.append(data.noise[found] + ~exists)
-        anomaly.append(data.anomaly[found] * exists)
+        anomaly.append(data.anomaly[found])
     wanted = seen[0].data.place(seen[0].data.cell(members))
     plane = _find_tangent_plane(wanted[:, :1])
     near, wanted = (((part - wanted[:, :1]) @ plane).float() for part in (torch.cat(places, 1), wanted))

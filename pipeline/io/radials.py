@@ -18,6 +18,8 @@ from .opening import Opening, make_opening
 from .reading import Inputs, Part, convert_part, list_inputs, open_input, read_part
 from .seamask import find_mask
 
+Axes = tuple[NDArray[np.float64], NDArray[np.float64]]  # latitude and longitude (lat, lon)
+
 STATION_NAMES = ("station", "stations", "site", "sites", "radar", "radars", "instrument", "antenna")
 
 
@@ -43,6 +45,10 @@ class Radials:
     def error_variance(self) -> NDArray[np.float32]:
         """(time, station, lat, lon) of the observations, units of values squared."""
         return np.stack([station.error_variance for station in self.stations], 1)
+
+    def part(self, dates: slice) -> Radials:
+        """Return the velocities of some dates."""
+        return replace(self, stations=tuple(station.part(dates) for station in self.stations))
 
     def hide(self, hidden: NDArray[np.bool_]) -> Radials:
         """Return the velocities without those at ``hidden`` (time, station, lat, lon)."""
@@ -70,7 +76,7 @@ def open_radials(
     found: list[tuple[Part, Layout, str | None, str]] = []
     for entry in list_inputs(inputs):
         with open_input(entry, opening.group) as (file, dataset):
-            for one, name, bearing in _split_stations(file, dataset, opening.variable, direction):
+            for one, name, bearing in split_stations(file, dataset, opening.variable, direction):
                 layout = find_layout(file, one, name, others=(*opening.names, bearing))
                 mask = find_mask(file, one, layout, opening.mask_variable)
                 others = [other for other in (mask, opening.error_variable, bearing) if other is not None]
@@ -81,26 +87,36 @@ def open_radials(
                         part, layout.variable, str(first), found[0][0].file, opening.error_variable
                     )
                 found.append((part, layout, mask, bearing))
-    aligned = _align_dates([(part, layout) for part, layout, _, _ in found])
+    aligned = align_dates([(part, layout) for part, layout, _, _ in found])
     stations, towards = [], []
     for data, (part, layout, mask, bearing) in zip(aligned, found, strict=True):
-        towards.append(_read_directions(part.file, data, layout, bearing))
+        towards.append(read_directions(part.file, data, layout, bearing))
         aligned_part = replace(part, data=data, dates=data[layout.time].to_index())
         stations.append(build_field([aligned_part], layout, mask, opening))
-        _check_grid(stations[0], stations[-1], part.file)
+        check_grid(part.file, *((one.lat, one.lon) for one in (stations[0], stations[-1])))
     sea = np.logical_or.reduce([station.sea for station in stations])
     own = [replace(station, sea=station.sea & station.observed.any(axis=0)) for station in stations]
     radials = Radials(tuple(own), np.stack(towards), sea)
-    lost = np.isfinite(radials.values) & ~np.isfinite(radials.towards[:, 0])
-    if lost.any():
+    number = np.isfinite(radials.values).sum(axis=0)
+    return replace(radials, towards=complete_directions(found[0][0].file, direction, radials.towards, number))
+
+
+def complete_directions(
+    file: str, direction: str, towards: NDArray[np.float32], number: NDArray[np.integer]
+) -> NDArray[np.float32]:
+    """Return directions (station, 2, lat, lon) that are zero where there is none.
+
+    Raises `InputError` where the ``number`` of observed velocities (station, lat, lon) is not zero there.
+    """
+    lost = number[~np.isfinite(towards[:, 0])].sum()
+    if lost:
         raise InputError(
-            f"{found[0][0].file}: {np.count_nonzero(lost)} velocities have no {direction}; give every "
-            "observed cell a direction"
+            f"{file}: {lost} velocities have no {direction}; give every observed cell a direction"
         )
-    return replace(radials, towards=np.nan_to_num(radials.towards))
+    return np.nan_to_num(towards)
 
 
-def _split_stations(
+def split_stations(
     file: str, dataset: xr.Dataset, variable: str | None, direction: str
 ) -> Iterator[tuple[xr.Dataset, str | None, str]]:
     """Yield the dataset of each station with the names of its velocity and its direction.
@@ -124,7 +140,7 @@ def _split_stations(
             yield dataset.isel(dict.fromkeys(along, number), drop=True), name, bearing
 
 
-def _align_dates(parts: Sequence[tuple[Part, Layout]]) -> list[xr.Dataset]:
+def align_dates(parts: Sequence[tuple[Part, Layout]]) -> list[xr.Dataset]:
     """Return the datasets on the dates of all. Raises `InputError` for dates that cannot be matched."""
     first, layout = parts[0]
     for part, other in parts:
@@ -139,13 +155,14 @@ def _align_dates(parts: Sequence[tuple[Part, Layout]]) -> list[xr.Dataset]:
     return list(xr.align(*(part.data for part, _ in parts), join="outer", exclude=horizontal))
 
 
-def _check_grid(first: Field, other: Field, file: str) -> None:
-    same = first.lat.shape == other.lat.shape
-    if not same or max(np.abs(first.lat - other.lat).max(), np.abs(first.lon - other.lon).max()) > 1e-4:
+def check_grid(file: str, first: Axes, other: Axes) -> None:
+    """Raise `InputError` where latitudes and longitudes (lat, lon) differ from those of the first station."""
+    same = first[0].shape == other[0].shape
+    if not same or max(np.abs(a - b).max() for a, b in zip(first, other, strict=True)) > 1e-4:
         raise InputError(f"{file}: its grid differs from that of the first station; put all on one grid")
 
 
-def _read_directions(file: str, data: xr.Dataset, layout: Layout, bearing: str) -> NDArray[np.float32]:
+def read_directions(file: str, data: xr.Dataset, layout: Layout, bearing: str) -> NDArray[np.float32]:
     """Return the unit vectors (2, lat, lon), east and north, of the direction ``bearing``."""
     array = data[bearing]
     if set(array.dims) != {layout.y, layout.x}:

@@ -179,7 +179,11 @@ def _convert_to_netcdf(store: Path, target: Path) -> None:
             encoding[name] = {"_FillValue": fill, "dtype": array.dtype}
             if name in whole.data_vars and array.ndim:
                 encoding[name] |= {"zlib": True, "complevel": 4, "chunksizes": array.encoding["chunks"]}
-        whole.drop_encoding().to_netcdf(temporary, engine="netcdf4", format="NETCDF4", encoding=encoding)
+        times = [dim for dim in whole.dims if dim in whole.coords and is_time(whole[dim])]
+        whole = whole.drop_encoding()
+        whole.to_netcdf(
+            temporary, engine="netcdf4", format="NETCDF4", encoding=encoding, unlimited_dims=times
+        )
 
 
 def _synchronise(path: Path) -> None:

@@ -20,7 +20,6 @@ from typing import Any
 import numpy as np
 import psutil
 import torch
-import xarray as xr
 from numpy.typing import NDArray
 
 from ..classical.baselines import tabulate_spatial_structure, tabulate_temporal_structure
@@ -36,11 +35,18 @@ from ..io.opening import Opening
 from ..io.output import describe_run, measure_spans, to_dataset
 from ..io.reading import TREATMENT
 from ..io.storage import Span, is_packed
-from ..io.workers import start_workers
 from ..io.writing import check_writable, replace_atomically, resume_store
-from ..progress import progress
 from ..records.blocks import BASE, Block, Box, cut_blocks
-from ..records.filled import create_store, encode_store, write_attributes, write_block
+from ..records.filled import (
+    create_store,
+    encode_store,
+    fill_store,
+    make_example,
+    mark_unknown_error,
+    summarise_record,
+    write_attributes,
+    write_block,
+)
 from ..records.prepare import prepare
 from ..records.record import Record, read_digest
 from ..records.subset import LEARNING, select_subset
@@ -59,12 +65,12 @@ Floats = NDArray[np.float32]
 
 BYTES_TO_START, BYTES_TO_LEARN = BASE, LEARNING  # of the process, and for each value of a field
 
-_FILLING, _FILLING_SIMPLY = 120, 85  # bytes a value of a block, with and without a first guess
+FILLING, _FILLING_SIMPLY = 120, 85  # bytes a value of a block, with and without a first guess
 _LENGTHS = 2  # of the covariance's shortest component, in the margin of a block
 _LEAST_REACH, _USUAL_REACH, _MOST_REACH = 12, 36, 96  # cells in the margin
 _YEAR = 365  # days
 _COPY = "copy"  # name of the method for a record without gaps
-_LEARNED, _NETWORK, _DONE = "learned.json", "network.ckpt", "done"  # next to the unfinished store
+_LEARNED, _NETWORK = "learned.json", "network.ckpt"  # next to the unfinished store
 # What `prepare` leaves to the filling.
 _OF_FIELD = ("error_variable", "observation_error", "transform", "bounds_of_values")
 
@@ -199,7 +205,7 @@ def fill_record(
         cut_blocks,
         record.shape,
         memory,
-        _FILLING if method.needs_first_guess else _FILLING_SIMPLY,
+        FILLING if method.needs_first_guess else _FILLING_SIMPLY,
         n_workers=resources.n_workers,
         cells=max(record.chunks[1:]),
         cyclic=record.cyclic and method.wraps,
@@ -217,11 +223,8 @@ def fill_record(
         _log.info("%s: %s", record.layout.variable, record.chosen_transform[1])
     sizes = record.layout.variable, *record.shape
     _log.info("%s: %d dates of %d x %d pixels; %s on %s", *sizes, method.name, device)
-    create = partial(create_store, record=record, settings=settings, attributes=found)
-
-    def finish(store: Path) -> xr.Dataset:
-        return encode_store(store, record, _read_spans(store.parent / _DONE), settings.packing)
-
+    create = partial(create_store, record=record, make=partial(make_example, record, settings, found))
+    finish = partial(encode_store, record=record, packing=settings.packing)
     encoded = is_packed(record.storage) or Path(output).suffix == ".nc"
     with resume_store(output, plan, create, finish if encoded else None) as store:
         held = store.parent / _LEARNED
@@ -237,25 +240,17 @@ def fill_record(
             network = settings.training.checkpoint or str(store.parent / _NETWORK)
             training = replace(settings.training, checkpoint=network, save_checkpoint=None)
             settings = replace(settings, training=training)
-        n_workers = resources.n_workers
-        threads = max(1, torch.get_num_threads() // n_workers) if n_workers > 1 else None
-        job = Job(record, learned, chosen, settings, store, device, threads)
-        marks = store.parent / _DONE
-        marks.mkdir(exist_ok=True)
-        blocks = cut(learned.reach)
-        left = [(k, block) for k, block in enumerate(blocks) if not (marks / str(k)).exists()]
-        _log.info("%d blocks of up to %d dates of %d x %d pixels", len(blocks), *blocks[0].core.shape)
-        with (
-            start_workers(resources.cluster, n_workers) as run,
-            progress("filling", len(blocks), settings.quiet) as advance,
-        ):
-            advance(len(blocks) - len(left))
-            for k, spans in run(partial(_fill_block, job), left):
-                with replace_atomically(marks / str(k)) as temporary:
-                    temporary.write_text(json.dumps({name: asdict(span) for name, span in spans.items()}))
-                advance(1)
-        unknown = method.name == _COPY and not record.has_error
-        write_attributes(store, record, learned.attributes, unknown_error=unknown)
+        job = Job(record, learned, chosen, settings, store, device, share_threads(resources.n_workers))
+        fill_store(store, cut(learned.reach), partial(_fill_block, job), resources, settings.quiet)
+        summary = {"summary": summarise_record(store, record)}
+        write_attributes(store, record.dates, summary | learned.attributes)
+        if method.name == _COPY and not record.has_error:
+            mark_unknown_error(store, record.layout.variable)
+
+
+def share_threads(n_workers: int) -> int | None:
+    """Return how many threads each of several workers has on this machine; None for all."""
+    return max(1, torch.get_num_threads() // n_workers) if n_workers > 1 else None
 
 
 def warn_of_unknown_error(name: str) -> None:
@@ -331,15 +326,6 @@ def _find_reach(candidate: Candidate, method: Method, guess: Guess | None, subse
         return _USUAL_REACH
     length = min(float(part.length) for part in guess.scales.components)
     return int(np.clip(_LENGTHS * length / min(grid_spacing(subset)[1:]), _USUAL_REACH, _MOST_REACH))
-
-
-def _read_spans(marks: Path) -> dict[str, Span]:
-    """Return the span of each variable over all blocks."""
-    spans: dict[str, Span] = {}
-    for mark in marks.iterdir():
-        for name, span in json.loads(mark.read_text()).items():
-            spans[name] = spans.get(name, Span()).join(Span(**span))
-    return spans
 
 
 def _fill_block(job: Job, numbered: tuple[int, Block]) -> tuple[int, dict[str, Span]]:

@@ -19,8 +19,8 @@ _NOT_OF_TRACKS = (
     *("region", "transform", "bounds_of_values", "minimum_coverage", "memory", "cache", "like", "merge"),
 )
 _NOT_OF_RADIALS = (
-    *("transform", "bounds_of_values", "memory", "n_workers", "cluster", "cache", "samples"),
-    *("analysis_everywhere", "first_guess", "loss", "saves", "ensemble", "grid", "bounds", "like"),
+    *("transform", "bounds_of_values", "cache", "analysis_everywhere"),
+    *("first_guess", "loss", "saves", "ensemble", "grid", "bounds", "like"),
 )
 _WORDS = {"n_workers": "workers"}  # as the command line calls them
 

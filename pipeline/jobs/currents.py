@@ -22,11 +22,12 @@ from ..io.opening import Opening
 from ..io.output import to_dataset
 from ..io.radials import Radials, open_radials
 from ..io.reading import Inputs
-from ..settings import HELD_OUT, FillSettings, choose_device
+from ..settings import HELD_OUT, FillSettings, Packing, choose_device
 from ..training.heldout import Pairs
 from ..training.networks import NETWORKS
 from ..training.vector_data import RadialData, RadialSettings, project_current
-from .deliver import Report
+from .deliver import Report, log_input
+from .draws import add_current_samples
 from .evaluate import ErrorScale, Evaluation, score_pairs, select_candidate
 from .methods import Method, find_method, find_methods
 
@@ -59,6 +60,32 @@ def fill_radials(
     ``uv_covariance``. Methods are those whose ``currents`` is true. Raises `InputError` for input and
     settings that cannot be used.
     """
+    method, flow = choose_method(settings)
+    device = choose_device(settings.device)
+    assert settings.currents.radial_direction is not None
+    radials = open_radials(source, settings.currents.radial_direction, opening)
+    _log.info(
+        "%d stations, %d dates, %d sea pixels; %s on %s",
+        len(radials.stations),
+        radials.shape[0],
+        radials.sea.sum(),
+        method.name,
+        device,
+    )
+    for station in radials.stations:
+        log_input(station)
+    data = RadialData(radials, make_radial_settings(settings, device), flow)
+    return deliver_current(data, make_candidates(data, method, settings), settings, report, attributes)
+
+
+def make_radial_settings(settings: FillSettings, device: str) -> RadialSettings:
+    """Return the settings of the data of a fill."""
+    held_out = HELD_OUT if settings.holdout else 0.0
+    return RadialSettings(held_out=held_out, seed=settings.seed, device=device, quiet=settings.quiet)
+
+
+def choose_method(settings: FillSettings) -> tuple[Method, str]:
+    """Return the method and the flow. Raises `InputError` where they do not fit radial velocities."""
     method, flow = find_method(settings.method), settings.currents.flow or "free"
     if not method.currents:
         names = [name for name, one in find_methods().items() if one.currents]
@@ -74,31 +101,7 @@ def fill_radials(
         raise InputError(
             f"the method {method.name} trains no network; choose --flow stream-function or --method unet"
         )
-    device = choose_device(settings.device)
-    assert settings.currents.radial_direction is not None
-    radials = open_radials(source, settings.currents.radial_direction, opening)
-    _log.info(
-        "%d stations, %d dates, %d sea pixels; %s on %s",
-        len(radials.stations),
-        radials.shape[0],
-        radials.sea.sum(),
-        method.name,
-        device,
-    )
-    for station in radials.stations:
-        for text in station.treatment:
-            _log.info("%s: %s", station.name, text)
-    data = RadialData(
-        radials,
-        RadialSettings(
-            held_out=HELD_OUT if settings.holdout else 0.0,
-            seed=settings.seed,
-            device=device,
-            quiet=settings.quiet,
-        ),
-        flow,
-    )
-    return deliver_current(data, make_candidates(data, method, settings), settings, report, attributes)
+    return method, flow
 
 
 def deliver_current(
@@ -113,9 +116,20 @@ def deliver_current(
     report(evaluation.rows)
     found = {"flow": data.flow} | dict(attributes or {}) | evaluation.attributes()
     calibration = evaluation.scale.calibration
-    current = evaluation.delivered.estimate.copy()
+    current = scale_current(evaluation.delivered.estimate, calibration)
+    dataset = make_current_dataset(
+        data.radials, current, found, calibration.half_widths_of(settings.intervals), settings.packing
+    )
+    if settings.samples:
+        dataset = add_current_samples(dataset, data, current, calibration, settings.samples)
+    return dataset
+
+
+def scale_current(estimate: Floats, calibration: Calibration) -> Floats:
+    """Return an estimate (5, time, lat, lon) with the calibrated covariance."""
+    current = estimate.copy()
     current[2:] *= calibration.factor**2
-    return _dataset(data.radials, current, found, calibration.half_widths_of(settings.intervals))
+    return current
 
 
 def make_candidates(data: RadialData, method: Method, settings: FillSettings) -> dict[str, CurrentCandidate]:
@@ -189,10 +203,11 @@ def make_candidate(
 ) -> CurrentCandidate:
     """Return the candidate of a network, which ``predict`` applies to all batches of a loader."""
     made = []
-    for inputs, dates in ((data.full, data.predict_dataloader()), (data.trial, data.trial_dataloader())):
+    every = [(data.full, data.predict_dataloader()), (data.trial, data.trial_dataloader())]
+    for inputs, dates in every if data.held_out.any() else every[:1]:
         means, factors = (torch.cat(part) for part in zip(*predict(dates), strict=True))
         made.append(data.compute_moments(replace(inputs, guess=means, factor=factors)))
-    return CurrentCandidate(name, *made)
+    return CurrentCandidate(name, made[0], made[-1])
 
 
 def evaluate_currents(
@@ -250,10 +265,17 @@ def fit_factor(off: Floats, claimed: Floats, noise: Floats) -> float:
     return float(np.exp(minimize_scalar(loss, bounds=(-_MOST_LOG, _MOST_LOG), method="bounded").x))
 
 
-def _dataset(
-    radials: Radials, current: Floats, attributes: Mapping[str, Any], intervals: Mapping[int, float]
+def make_current_dataset(
+    radials: Radials,
+    current: Floats,
+    attributes: Mapping[str, Any],
+    intervals: Mapping[int, float],
+    packing: Packing = Packing(),
 ) -> xr.Dataset:
-    """Return u, v, their errors, intervals and covariance on the grid of the first station."""
+    """Return u, v, their errors, intervals and covariance on the grid of the first station.
+
+    They are stored as real numbers: the packing of radial velocities is not made for them.
+    """
     units = str(radials.stations[0].source.attrs.get("units", "m s-1"))
     first = radials.stations[0]
     parts = []
@@ -267,9 +289,17 @@ def _dataset(
             sea=radials.sea,
             treatment=tuple(dict.fromkeys(text for one in radials.stations for text in one.treatment)),
             values=np.full_like(first.values, np.nan),
+            inputs=tuple(dict.fromkeys(name for one in radials.stations for name in one.inputs)),
         )
         error = np.sqrt(current[2 + number])
-        made = to_dataset(blank, current[number], error, intervals=intervals, attributes=attributes)
+        made = to_dataset(
+            blank,
+            current[number],
+            error,
+            intervals=intervals,
+            attributes=attributes,
+            packing=replace(packing, pack="none"),
+        )
         made = made.drop_vars([f"{name}_analysis", f"{name}_source"])
         made[name].attrs |= {"ancillary_variables": f"{name}_error uv_covariance"}
         del made[name].attrs["comment"]
@@ -287,9 +317,14 @@ def _dataset(
     }
     share = np.isfinite(radials.values)[:, :, radials.sea].any(axis=1).mean()
     data.attrs["title"] = "Current from radial velocities"
-    data.attrs["summary"] = (
+    data.attrs["summary"] = summarise_current(len(radials.stations), share)
+    return data
+
+
+def summarise_current(stations: int, share: float) -> str:
+    """Return the summary of a current from ``stations``, which saw a ``share`` of the cells and dates."""
+    return (
         "Eastward and northward velocity on the whole sea from the radial velocities of "
-        f"{len(radials.stations)} stations, of which at least one saw {100 * share:.1f} % of the cells and "
+        f"{stations} stations, of which at least one saw {100 * share:.1f} % of the cells and "
         "dates, with the standard errors of both and the covariance of their errors."
     )
-    return data

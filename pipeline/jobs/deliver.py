@@ -8,6 +8,7 @@ from typing import Any
 
 import xarray as xr
 
+from ..io.field import Field
 from ..io.output import to_dataset
 from ..settings import FillSettings
 from ..training.data import GapData
@@ -18,6 +19,14 @@ from .methods import Candidate, Method
 _log = logging.getLogger(__name__)
 
 Report = Callable[[list[dict[str, Any]]], None]
+
+
+def log_input(field: Field) -> None:
+    """Log what was done to the values of an input, and what is odd about it."""
+    for text in field.treatment:
+        _log.info("%s: %s", field.name, text)
+    for text in field.oddities:
+        _log.warning("%s: %s", field.name, text)
 
 
 def deliver(

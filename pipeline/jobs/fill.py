@@ -33,6 +33,7 @@ from ..io.variables import (
     separate,
 )
 from ..io.writing import check_writable, write_dataset
+from ..records.radials import count_radials
 from ..records.survey import count_values, survey_file
 from ..settings import HELD_OUT, FillSettings, choose_device, make_settings, names_of_settings
 from ..training.data import GapData
@@ -45,8 +46,9 @@ from .blockwise import (
     warn_of_unknown_error,
 )
 from .checks import check_settings, find_kind
+from .current_blocks import fill_radial_inputs
 from .currents import fill_radials
-from .deliver import Report, deliver
+from .deliver import Report, deliver, log_input
 from .methods import Method, find_method, find_method_for
 from .tracks import fill_tracks
 
@@ -101,13 +103,13 @@ def fill(
         check_settings(method, settings, own, kind)
         names = name_variables(files, own) if kind == "field" else []
         further = len(others) + len(auxiliary) + len(names[1:])
+        if kind != "field" and further:
+            raise InputError("further variables go with a field on a grid; leave them out")
+        if kind != "tracks" and job.needs_blocks(files, own, further):
+            return job.fill_blocks(files, own, output)
         if kind != "field":
-            if further:
-                raise InputError("further variables go with a field on a grid; leave them out")
             run = fill_tracks if kind == "tracks" else fill_radials
             dataset = run(files, own, settings, report, job.provenance(own))
-        elif job.needs_blocks(files, own, further):
-            return job.fill_blocks(files, own, output)
         else:
             dataset = job.fill_variables(source, others, auxiliary)
     dataset = drop_missing_date(dataset)
@@ -149,10 +151,7 @@ class _Job:
                 100 * (~field.observed[:, field.sea]).mean(),
                 f"{self.method.name} on {where}" if number < len(fields) else "input only",
             )
-            for text in field.treatment:
-                _log.info("%s: %s", field.name, text)
-            for text in field.oddities:
-                _log.warning("%s: %s", field.name, text)
+            log_input(field)
         names = {"others": [field.name for field in fields[1:]] or None}
         names |= {"auxiliary": [field.name for field in helpers] or None}
         found = self.provenance(self.opening, **names)
@@ -195,9 +194,14 @@ class _Job:
         """
         where = self.settings.resources
         asked = where.n_workers > 1 or where.cluster is not None or where.cache is not None
-        variable = name_variables(files, opening)[0]
-        surveys = [survey_file(entry, replace(opening, variable=variable)) for entry in list_inputs(files)]
-        values = count_values(surveys, opening)
+        direction, cyclic = self.settings.currents.radial_direction, False
+        if direction is not None:
+            values = count_radials(files, direction, opening)
+        else:
+            named = replace(opening, variable=name_variables(files, opening)[0])
+            surveys = [survey_file(entry, named) for entry in list_inputs(files)]
+            values = count_values(surveys, opening)
+            cyclic = any(one.cyclic for one in surveys)
         allowed = (where.memory or default_memory()) * 1e9 / (1 + further)
         large = BYTES_TO_START + BYTES_TO_LEARN * values > allowed
         if further:
@@ -208,7 +212,7 @@ class _Job:
                     "--region or --period, or allow more --memory"
                 )
             return False
-        needed = asked or large or (self.method.wraps and any(one.cyclic for one in surveys))
+        needed = asked or large or (self.method.wraps and cyclic)
         if needed and self.settings.samples:
             raise InputError(
                 "posterior draws are made in memory and not block by block; leave out --samples, or "
@@ -225,12 +229,17 @@ class _Job:
         with tempfile.TemporaryDirectory() as folder:
             target = Path(folder) / "filled.zarr" if output is None else Path(output)
             entries = [_on_disk(entry, Path(folder), k) for k, entry in enumerate(list_inputs(files))]
-            fill_inputs(entries, target, opening, settings, self.report, self.provenance(opening))
+            currents = settings.currents.radial_direction is not None
+            run = fill_radial_inputs if currents else fill_inputs
+            run(entries, target, opening, settings, self.report, self.provenance(opening))
             engine: Any = "zarr" if target.suffix == ".zarr" else "netcdf4"
             dataset = xr.open_dataset(target, engine=engine, chunks={})
             # A store has no order of its own: the filled variable comes first, as from memory.
-            (name,) = (str(key) for key in dataset.data_vars if f"{key}_source" in dataset)
-            parts = [name, *(f"{name}_{part}" for part in ("analysis", "error", "source"))]
+            if currents:
+                parts = ["u", "u_error", "v", "v_error", "uv_covariance"]
+            else:
+                (name,) = (str(key) for key in dataset.data_vars if f"{key}_source" in dataset)
+                parts = [name, *(f"{name}_{part}" for part in ("analysis", "error", "source"))]
             dataset = dataset[[*parts, *sorted(set(map(str, dataset.data_vars)) - set(parts))]]
             return dataset.load() if output is None else dataset
 

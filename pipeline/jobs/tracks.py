@@ -18,7 +18,7 @@ from ..settings import HELD_OUT, FillSettings, choose_device
 from ..training.heldout import DataSettings
 from ..training.trackdata import TrackData
 from .checks import check_settings
-from .deliver import Report, deliver
+from .deliver import Report, deliver, log_input
 from .evaluate import score_pairs
 from .methods import find_method_for
 
@@ -81,8 +81,7 @@ def fill_tracks(
         method.name,
         device,
     )
-    for text in tracks.treatment:
-        _log.info("%s: %s", field.name, text)
+    log_input(field)
     rows: list[dict[str, Any]] = []
     found = dict(attributes or {}) | {"method": method.name}
     (dataset,) = deliver(data, method, settings, rows.extend, found)

@@ -95,6 +95,39 @@ def cut_blocks(
     return [Block(*map(Box._make, zip(*parts, strict=True))) for parts in product(*chosen)]
 
 
+def cut_dates(
+    shape: tuple[int, int, int],
+    memory: float,
+    bytes_a_value: float,
+    halo: int,
+    *,
+    n_workers: int = 1,
+    step: int = 1,
+) -> list[Block]:
+    """Cut the dates of a record of ``shape`` (dates, rows, columns) and leave its maps whole.
+
+    A block is padded by at least ``halo`` dates, and starts on a multiple of ``step`` dates then. Raises
+    `InputError` where the memory is too little.
+    """
+    dates, rows, columns = shape
+    most = int((memory / n_workers - BASE) / (bytes_a_value * rows * columns))
+    around = 2 * halo + step
+    core = dates if dates <= most else DATES * ((most - around) // DATES)
+    if core < 1:
+        enough = n_workers * (BASE + min(dates, DATES + around) * rows * columns * bytes_a_value) / 1e9
+        raise InputError(
+            f"{memory / 1e9:.3g} GB for {n_workers} workers are too little to fill maps of {rows} x "
+            f"{columns} pixels with {halo} dates before and after; allow {enough:.3g} GB with --memory"
+        )
+    blocks = []
+    for start in range(0, dates, core):
+        stop = min(start + core, dates)
+        padded = slice(max(0, start - halo) // step * step, min(dates, stop + halo))
+        maps = slice(0, rows), slice(0, columns)
+        blocks.append(Block(Box(slice(start, stop), *maps), Box(padded, *maps)))
+    return blocks
+
+
 def _length(part: slice) -> int:
     return part.stop - part.start
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import dask.array
 import numpy as np
+import pandas as pd
 import xarray as xr
 from zarr.codecs import BloscCodec
 
@@ -17,27 +21,38 @@ from ..io.alignment import CLOSED, find_columns, restore_longitude
 from ..io.dates import days_since_first
 from ..io.output import UNKNOWN, describe_time_coverage, summarise_field, to_dataset
 from ..io.selection import drop_missing_date
-from ..io.storage import Span, encode_filled, is_packed
-from ..settings import FillSettings, Packing
-from .blocks import Box
+from ..io.storage import Span, encode_filled
+from ..io.workers import start_workers
+from ..io.writing import replace_atomically
+from ..progress import progress
+from ..settings import FillSettings, Packing, Resources
+from .blocks import Block, Box
 from .record import Record
 
+_log = logging.getLogger(__name__)
 
-def create_store(store: Path, record: Record, settings: FillSettings, attributes: Mapping[str, Any]) -> None:
-    """Create the empty store, with all coordinates and attributes."""
+_DONE = "done"  # folder of the marks of blocks, next to the unfinished store
+
+
+def make_example(record: Record, settings: FillSettings, attributes: Mapping[str, Any]) -> xr.Dataset:
+    """Return the filled dataset of the first date, for `create_store`."""
     field = record.read_field(slice(0, 1))
-    nothing = np.broadcast_to(np.float32(0), field.values.shape)
-    example = to_dataset(
+    nothing = np.broadcast_to(np.float32(0), field.observed.shape)
+    return to_dataset(
         field,
         nothing,
         nothing,
         intervals=Calibration().half_widths_of(settings.intervals),
         analysis_everywhere=settings.analysis_everywhere,
         attributes=attributes,
-        packing=Packing(pack="none"),
+        packing=replace(settings.packing, pack="none"),
     )
+
+
+def create_store(store: Path, record: Record, make: Callable[[], xr.Dataset]) -> None:
+    """Create the empty store of all dates, with the variables and attributes of the dataset of the first."""
     layout = record.layout
-    example = restore_longitude(example, record.dataset[layout.lon], layout.x)
+    example = restore_longitude(make(), record.dataset[layout.lon], layout.x)
     template = xr.Dataset(attrs=example.attrs)
     time = record.dataset[record.layout.time]
     for name, array in example.coords.items():
@@ -45,20 +60,20 @@ def create_store(store: Path, record: Record, settings: FillSettings, attributes
         template = template.assign_coords({name: kept.variable})
         template[name].attrs = array.attrs
     template[record.layout.time].encoding = {**time.encoding, "chunks": None}
-    codec = BloscCodec(cname="zlib", clevel=settings.packing.complevel, shuffle="shuffle")
-    real = np.nan if is_packed(record.storage) else record.storage["_FillValue"]
     encoding: dict[Any, Any] = {}
     for name, array in example.data_vars.items():
+        codec = BloscCodec(cname="zlib", clevel=array.encoding.get("complevel", 4), shuffle="shuffle")
         fill = array.dtype.type(np.nan if array.dtype.kind == "f" else 0)
         shape = record.shape[0], *(example.sizes[dim] for dim in (layout.y, layout.x))
         whole = dask.array.full(shape, fill, chunks=record.chunks)
-        template[name] = xr.Variable(field.dims, whole, array.attrs)
-        held = None if array.dtype.kind != "f" else fill if str(name).endswith("_error") else real
-        encoding[name] = {"chunks": record.chunks, "_FillValue": held, "compressors": codec}
+        template[name] = xr.Variable((layout.t, layout.y, layout.x), whole, array.attrs)
+        held = array.encoding.get("_FillValue", fill)
+        encoding[name] = {"chunks": record.chunks, "compressors": codec}
+        encoding[name]["_FillValue"] = array.dtype.type(held) if array.dtype.kind == "f" else None
     template.to_zarr(store, mode="w", compute=False, consolidated=False, encoding=encoding)
 
 
-def encode_store(store: Path, record: Record, spans: Mapping[str, Span], packing: Packing) -> xr.Dataset:
+def encode_store(store: Path, record: Record, packing: Packing) -> xr.Dataset:
     """Return the complete store, lazily, with the encodings of the output (`storage.encode_filled`)."""
     name, time = record.layout.variable, record.layout.t
     data = xr.open_zarr(store, consolidated=False, decode_times=False)
@@ -67,7 +82,7 @@ def encode_store(store: Path, record: Record, spans: Mapping[str, Span], packing
     flags = data[f"{name}_source"]
     # CF 3.5: of the variable's type, which JSON does not keep.
     flags.attrs["flag_values"] = np.asarray(flags.attrs["flag_values"], flags.dtype)
-    encode_filled(data, name, time, record.storage, spans, packing)
+    encode_filled(data, name, time, record.storage, _read_spans(store.parent / _DONE), packing)
     for array in data.data_vars.values():
         array.encoding["chunksizes"] = (1, *record.chunks[1:])
     return drop_missing_date(data)
@@ -92,26 +107,65 @@ def write_block(store: Path, filled: xr.Dataset, core: Box, record: Record) -> N
         filled.isel({dims[2]: piece}).to_zarr(store, region=region, consolidated=False)
 
 
-def write_attributes(
-    store: Path, record: Record, attributes: Mapping[str, Any], *, unknown_error: bool = False
+def fill_store(
+    store: Path,
+    blocks: Sequence[Block],
+    fill: Callable[[tuple[int, Block]], tuple[int, Mapping[str, Span]]],
+    resources: Resources,
+    quiet: bool,
 ) -> None:
-    """Write the global attributes of the whole record: its dates, its coverage, and further ones.
+    """Fill the blocks that an earlier run has left.
 
-    Where the error is unknown, its variables say so.
+    ``fill`` takes a block and returns its number and the spans of its variables, which are kept for
+    `encode_store`.
     """
-    name = record.layout.variable
-    n = record.shape[0]
+    marks = store.parent / _DONE
+    marks.mkdir(exist_ok=True)
+    left = [(k, block) for k, block in enumerate(blocks) if not (marks / str(k)).exists()]
+    _log.info("%d blocks of up to %d dates of %d x %d pixels", len(blocks), *blocks[0].core.shape)
+    with (
+        start_workers(resources.cluster, resources.n_workers) as run,
+        progress("filling", len(blocks), quiet) as advance,
+    ):
+        advance(len(blocks) - len(left))
+        for k, spans in run(fill, left):
+            with replace_atomically(marks / str(k)) as temporary:
+                temporary.write_text(json.dumps({name: asdict(span) for name, span in spans.items()}))
+            advance(1)
+
+
+def _read_spans(marks: Path) -> dict[str, Span]:
+    """Return the span of each variable over all blocks."""
+    spans: dict[str, Span] = {}
+    for mark in marks.iterdir():
+        for name, span in json.loads(mark.read_text()).items():
+            spans[name] = spans.get(name, Span()).join(Span(**span))
+    return spans
+
+
+def summarise_record(store: Path, record: Record) -> str:
+    """Return the summary of a filled record."""
+    name, n = record.layout.variable, record.shape[0]
     at_sea = round(float(record.coverage[record.sea].sum(dtype=float)) * n)
     with xr.open_zarr(store, consolidated=False) as data:
         what = str(data[name].attrs["long_name"])
-    attrs: dict[str, Any] = describe_time_coverage(record.dates.to_numpy(), days_since_first(record.dates))
-    attrs["summary"] = summarise_field(name, what, at_sea, n * int(record.sea.sum()))
-    if record.dataset.attrs.get("summary"):
-        attrs["summary"] += f" The input: {record.dataset.attrs['summary']}"
+    summary = summarise_field(name, what, at_sea, n * int(record.sea.sum()))
+    given = record.dataset.attrs.get("summary")
+    return f"{summary} The input: {given}" if given else summary
+
+
+def write_attributes(store: Path, dates: pd.Index, attributes: Mapping[str, Any]) -> None:
+    """Write the global attributes of the whole record: those of its dates, and further ones."""
+    attrs: dict[str, Any] = describe_time_coverage(dates.to_numpy(), days_since_first(dates))
     import zarr  # a quarter of a second, for those who write it
 
-    group = zarr.open_group(store, mode="r+")
-    group.attrs.update(attrs | dict(attributes))
-    for key, array in group.arrays():
-        if unknown_error and key.startswith((f"{name}_error", f"{name}_lower", f"{name}_upper")):
+    zarr.open_group(store, mode="r+").attrs.update(attrs | dict(attributes))
+
+
+def mark_unknown_error(store: Path, name: str) -> None:
+    """Say in the attributes of the error and the bounds that they are unknown."""
+    import zarr
+
+    for key, array in zarr.open_group(store, mode="r+").arrays():
+        if key.startswith((f"{name}_error", f"{name}_lower", f"{name}_upper")):
             array.attrs["comment"] = UNKNOWN

@@ -186,9 +186,11 @@ class Record:
             return None
         stored = self.dataset[f"{self.layout.variable}_climatology"]
         monthly = stored.transpose("month", self.layout.y, self.layout.x).to_numpy()
-        if self.takes_logarithms:
-            monthly = np.log(np.where(monthly > 0, monthly, np.nan))
-        return fit_cycle(monthly)
+        transform = find_transform(self.transform)
+        able = transform.can_take(monthly)
+        transformed = np.full(monthly.shape, np.nan)
+        transformed[able] = transform.forward(monthly[able])
+        return fit_cycle(transformed)
 
     def read_field(self, dates: slice, rows: slice | None = None, columns: slice | None = None) -> Field:
         """Read some dates of some pixels (slices from start to stop) as a field.

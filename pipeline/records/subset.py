@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 LEARNING = 250  # bytes a value: the most that a method holds of a field while it learns
 SPAN = 32  # consecutive dates of the training subset
 SIDE = 128  # cells of a square
-_MOST_LEARNT = 1e7  # values: more take long and add little
+MOST_LEARNT = 1e7  # values: more take long and add little
 _SPANS = 3  # of squares, where whole maps are too large
 _APART = 16  # cells of land between two squares, which keep them from being neighbours
 
@@ -34,7 +34,7 @@ def select_subset(record: Record, memory: float, *, whole_maps: bool = False, si
     joined side by side. Raises `InputError` where ``whole_maps`` are needed and too large.
     """
     dates, rows, columns = record.shape
-    values = min((memory - BASE) / LEARNING, _MOST_LEARNT)
+    values = min((memory - BASE) / LEARNING, MOST_LEARNT)
     most = int(values / (rows * columns))
     if most >= dates:
         return record.read_field(slice(0, dates))
@@ -50,7 +50,7 @@ def select_subset(record: Record, memory: float, *, whole_maps: bool = False, si
         number = max(1, min(_SPANS, dates // SPAN))
         squares = _choose_squares(record, max(1, int(values / (number * SPAN * side**2))), side)
     length = min(SPAN, dates)
-    spans = _choose_spans(record, number, length)
+    spans = choose_spans(record.n_observed, number, length)
     _log.info("learning from %d of %d dates, in %d spans", len(spans) * length, dates, len(spans))
     if len(squares) > 1:
         _log.info("in %d squares of %d x %d pixels", len(squares), side, side)
@@ -64,9 +64,9 @@ def _choose_places(observed: NDArray[Any], number: int) -> NDArray[np.int64]:
     return np.unique(useful[(middles * len(useful)).astype(int)])
 
 
-def _choose_spans(record: Record, number: int, length: int) -> list[slice]:
-    # Of spans without a date in common.
-    observed = np.convolve(record.n_observed, np.ones(length), "valid")[::length]
+def choose_spans(n_observed: NDArray[np.integer], number: int, length: int) -> list[slice]:
+    """Choose spans without a date in common, spread evenly; ``n_observed`` (time,) values of each date."""
+    observed = np.convolve(n_observed, np.ones(length), "valid")[::length]
     return [slice(length * place, length * (place + 1)) for place in _choose_places(observed, number)]
 
 
@@ -78,8 +78,12 @@ def _choose_squares(record: Record, number: int, side: int) -> list[tuple[slice,
 
 def _read_spans(record: Record, spans: Sequence[slice], rows: slice, columns: slice) -> Field:
     """Read the spans of some pixels as one field."""
-    parts = [record.read_field(span, rows, columns) for span in spans]
     days = np.concatenate([days_since_first(record.dates)[span] for span in spans])
+    return join_dates([record.read_field(span, rows, columns) for span in spans], days)
+
+
+def join_dates(parts: Sequence[Field], days: NDArray[np.float64]) -> Field:
+    """Join spans of dates to one field on the ``days`` (time,)."""
     return replace(
         parts[0],
         values=np.concatenate([part.values for part in parts]),

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from ...models.projection import Grid
-from ..classical.vector_kriging import fit_vector_covariance, hide_radials
+from ..classical.vector_kriging import VectorKriging, fit_vector_covariance, hide_radials
 from ..errors import InputError
 from ..holdout.splits import difficulty_weights, split_hidden
 from ..io.radials import Radials
@@ -64,18 +64,26 @@ def make_vector_inputs(
 ) -> VectorInputs:
     """Return the inputs with a first guess (5, time, lat, lon) of `VectorKriging` without the ``hidden``."""
     weight = np.zeros(radials.values.shape, np.float32) if hidden is None else hidden.astype(np.float32)
-    u, v, uu, vv, uv = np.where(radials.sea, current, 0)
-    first = np.sqrt(np.where(radials.sea, uu, spread**2)).clip(min=_LEAST_ERROR * spread)
-    below = uv / first
-    second = np.sqrt((np.where(radials.sea, vv, spread**2) - below**2).clip(min=(_LEAST_ERROR * spread) ** 2))
     parts = (
-        np.stack([u, v], 1) / spread,
-        np.stack([first, below, second], 1) / spread,
+        np.where(radials.sea, current[:2], 0).swapaxes(0, 1) / spread,
+        factorise(current[2:], spread, radials.sea),
         np.where(weight > 0, radials.values, 0) / spread,
         (radials.error_variance + nugget) / spread**2,
         weight,
     )
     return VectorInputs(*(torch.from_numpy(part.astype(np.float32)) for part in parts))
+
+
+def factorise(covariance: Floats, spread: float, sea: NDArray[np.bool_]) -> Floats:
+    """Return the Cholesky factor (time, 3, lat, lon) of var(u), var(v) and cov(u, v) (3, time, lat, lon).
+
+    It is in units of the ``spread``, and the identity on land.
+    """
+    uu, vv, uv = np.where(sea, covariance / spread**2, np.array([1, 1, 0]).reshape(3, 1, 1, 1))
+    first = np.sqrt(uu.clip(min=_LEAST_ERROR**2))
+    below = uv / first
+    second = np.sqrt((vv - below**2).clip(min=_LEAST_ERROR**2))
+    return np.stack([first, below, second], 1).astype(np.float32)
 
 
 def compute_moments(inputs: VectorInputs, spread: float, sea: NDArray[np.bool_]) -> Floats:
@@ -116,9 +124,16 @@ class RadialData:
     """Radial velocities with their hold-out, the first guess of the current, and masked copies.
 
     The first guess is optimal interpolation. With a ``flow`` "stream-function" it is made non-divergent.
+    ``kriging`` is one that was fitted before.
     """
 
-    def __init__(self, radials: Radials, settings: RadialSettings | None = None, flow: str = "free") -> None:
+    def __init__(
+        self,
+        radials: Radials,
+        settings: RadialSettings | None = None,
+        flow: str = "free",
+        kriging: VectorKriging | None = None,
+    ) -> None:
         """Set the held-out velocities aside."""
         self.radials, self.settings, self.flow = radials, settings or RadialSettings(), flow
         self.window = choose_window(radials.stations[0])
@@ -132,6 +147,8 @@ class RadialData:
         self.validation, self.test = (np.stack(part, 1) for part in zip(*pairs, strict=True))
         self.masked_inputs: list[VectorInputs] = []
         self.ready: set[str] = set()
+        if kriging is not None:
+            self.kriging = kriging
 
     @property
     def held_out(self) -> NDArray[np.bool_]:
@@ -172,28 +189,35 @@ class RadialData:
         self.ready.add("fit")
 
     def _fit_guess(self) -> None:
-        settings, known = self.settings, self.radials.hide(self.held_out)
+        known = self.radials.hide(self.held_out)
+        if not hasattr(self, "kriging"):
+            self.kriging = self._fit_kriging(known)
+        self.nugget = float(self.kriging.scales.nugget)
+        self.spread = float(sum(part.sill for part in self.kriging.scales.components)) ** 0.5
+        self.full = self._guess(self.radials)
+        self.trial = self._guess(known, self.held_out) if self.held_out.any() else self.full
+        self.noise = self.radials.error_variance + self.nugget
+        trial, full = (self.compute_moments(inputs) for inputs in (self.trial, self.full))
+        self.weight = weigh_held_out(self.radials, trial, full, self.held_out)
+        self.ready.add("guess")
+
+    def _fit_kriging(self, known: Radials) -> VectorKriging:
+        settings = self.settings
         with progress("fitting the first guess", None, settings.quiet):
-            self.kriging = fit_vector_covariance(
+            kriging = fit_vector_covariance(
                 known,
                 divergent=self.flow != "stream-function",
                 seed=settings.seed,
                 device=settings.device,
             )
-        scales = (f"{part.length:.3g} km / {part.duration:.3g} d" for part in self.kriging.scales.components)
-        self.nugget = float(self.kriging.scales.nugget)
+        scales = (f"{part.length:.3g} km / {part.duration:.3g} d" for part in kriging.scales.components)
         _log.info(
             "fitted covariance: %s, noise %.3g; %.0f%% of the variance is non-divergent",
             ", ".join(scales),
-            self.nugget**0.5,
-            100 * self.kriging.share,
+            float(kriging.scales.nugget) ** 0.5,
+            100 * kriging.share,
         )
-        self.spread = float(sum(part.sill for part in self.kriging.scales.components)) ** 0.5
-        self.full, self.trial = self._guess(self.radials), self._guess(known, self.held_out)
-        self.noise = self.radials.error_variance + self.nugget
-        trial, full = (self.compute_moments(inputs) for inputs in (self.trial, self.full))
-        self.weight = weigh_held_out(self.radials, trial, full, self.held_out)
-        self.ready.add("guess")
+        return kriging
 
     def _guess(self, seen: Radials, hidden: NDArray[np.bool_] | None = None) -> VectorInputs:
         """Return the inputs with the first guess from ``seen``, which lacks the ``hidden`` velocities."""
@@ -296,20 +320,29 @@ def make_regular_grid(radials: Radials) -> Grid:
 
 def remove_divergence(inputs: VectorInputs, grid: Grid, sea: NDArray[np.bool_]) -> VectorInputs:
     """Return the inputs with the nearest flow of a stream function as the guess, in units of its error."""
+    (found,) = find_nearest_flow(inputs.guess.numpy()[None], inputs.factor.numpy(), grid, sea)
+    return replace(inputs, guess=torch.from_numpy(found))
+
+
+def find_nearest_flow(currents: Floats, factor: Floats, grid: Grid, sea: NDArray[np.bool_]) -> Floats:
+    """Find the flows of stream functions that are nearest to n currents (n, time, 2, lat, lon).
+
+    The distance is in units of an error with the Cholesky ``factor`` (time, 3, lat, lon); zero on land.
+    """
     at = np.flatnonzero(sea)
     flow = _build_rotation(grid).tocsr()[np.concatenate([at, sea.size + at])]
-    found = np.zeros((len(inputs.guess), 2, *sea.shape), np.float32)
-    for date, (guess, factor) in enumerate(zip(inputs.guess.numpy(), inputs.factor.numpy(), strict=True)):
-        first, below, second = factor[:, sea].astype(np.float64)
+    found = np.zeros_like(currents)
+    for date, (first, below, second) in enumerate(factor[:, :, sea].astype(np.float64)):
         inverse = block_array(
             [[diags_array(1 / first), None], [diags_array(-below / first / second), diags_array(1 / second)]]
         )
         left = inverse @ flow
         square = left.T @ left
         held = diags_array(np.full(sea.size, _PULL * np.median(square.diagonal())))
-        psi = splu((square + held).tocsc()).solve(left.T @ (inverse @ guess[:, sea].reshape(-1)))
-        found[date][:, sea] = (flow @ psi).reshape(2, -1)
-    return replace(inputs, guess=torch.from_numpy(found))
+        wanted = currents[:, date][..., sea].reshape(len(currents), -1).T
+        psi = splu((square + held).tocsc()).solve(left.T @ (inverse @ wanted))
+        found[:, date][..., sea] = (flow @ psi).T.reshape(len(currents), 2, -1)
+    return found
 
 
 def _build_rotation(grid: Grid) -> Any:

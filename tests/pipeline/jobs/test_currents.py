@@ -257,7 +257,7 @@ def test_the_command_writes_the_current(tmp_path, interpolated):
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["--memory", "1", "--workers", "2"], "without these options; leave out --memory, --workers"),
+        (["--cache", "kept.zarr", "--ensemble", "2"], "without these options; leave out --cache, --ensemble"),
         (["--transform", "log"], "without these options; leave out --transform"),
         (["--first-guess", "none"], "without these options; leave out --first-guess"),
         (["--method", "dineof"], "choose unet or oi"),

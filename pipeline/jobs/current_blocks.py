@@ -1,0 +1,209 @@
+"""Currents from radial velocities that are larger than memory: learn on some dates, then fill block by block.
+
+As `blockwise` for fields. A block has whole maps and all dates before and after it that its result depends
+on, so its values are those of the whole record.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+
+from ..classical.neighbours import MOST_DATES, Component, Scales
+from ..classical.vector_kriging import VectorKriging
+from ..holdout.calibration import Calibration
+from ..io.coordinates import list_names
+from ..io.opening import Opening
+from ..io.output import describe_run
+from ..io.radials import Radials
+from ..io.storage import Span
+from ..io.writing import check_writable, replace_atomically, resume_store
+from ..records.blocks import Block, cut_dates
+from ..records.filled import create_store, fill_store, write_attributes, write_block
+from ..records.radials import RadialRecord, prepare_radials
+from ..settings import FillSettings, choose_device
+from ..training.vector_data import RadialData, RadialSettings
+from .blockwise import FILLING, default_memory, share_threads
+from .currents import (
+    choose_method,
+    evaluate_currents,
+    make_candidates,
+    make_current_dataset,
+    make_radial_settings,
+    scale_current,
+    summarise_current,
+)
+from .deliver import Report
+from .methods import find_method
+
+_log = logging.getLogger(__name__)
+_LEARNED, _NETWORK = "learned.json", "network.ckpt"  # next to the unfinished store
+
+
+@dataclass(frozen=True)
+class LearnedCurrent:
+    """What blocks are filled with, as plain data."""
+
+    candidate: str  # the one that is delivered
+    kriging: dict[str, Any]  # fields of a `VectorKriging`
+    calibration: dict[str, Any]  # fields of a `Calibration`
+    rows: list[dict[str, Any]]  # the scores of all candidates
+    attributes: dict[str, Any]  # of the output
+    reach: int  # dates around a block on which its result depends
+    step: int  # dates, of whose multiples the dates that are read for a block begin with one
+
+    def first_guess(self) -> VectorKriging:
+        """Return the optimal interpolation as it was fitted."""
+        components, nugget = self.kriging["scales"]
+        scales = Scales(tuple(Component(*part) for part in components), nugget)
+        return VectorKriging(**self.kriging | {"scales": scales, "mean": tuple(self.kriging["mean"])})
+
+
+@dataclass(frozen=True)
+class _Job:
+    """Everything that a worker needs to fill a block; it can be sent to another process."""
+
+    record: RadialRecord
+    learned: LearnedCurrent
+    settings: FillSettings
+    store: Path
+    device: str
+    threads: int | None
+
+
+def fill_radial_inputs(
+    inputs: Sequence[str],
+    output: str | os.PathLike[str],
+    opening: Opening,
+    settings: FillSettings,
+    report: Report = lambda rows: None,
+    attributes: Mapping[str, Any] | None = None,
+) -> None:
+    """Prepare the inputs in a folder next to the output, which is removed at the end, and fill them."""
+    place = Path(output).with_name(f".{Path(output).name}.stations")
+    direction = settings.currents.radial_direction
+    assert direction is not None
+    choose_method(settings)  # refuses before the hours that preparing may take
+    _log.info("filling block by block; preparing %s", place)
+    record = prepare_radials(inputs, place, direction, opening, settings.resources, settings.quiet)
+    names = {"input_files": list_names(Path(path).name for path in inputs)}
+    fill_radial_record(record, output, settings, report, names | dict(attributes or {}))
+    shutil.rmtree(place)
+
+
+def fill_radial_record(
+    record: RadialRecord,
+    output: str | os.PathLike[str],
+    settings: FillSettings,
+    report: Report = lambda rows: None,
+    attributes: Mapping[str, Any] | None = None,
+    training_subset: Radials | None = None,
+) -> None:
+    """Fill a record and write u and v, their errors and covariance, as `currents.fill_radials` returns them.
+
+    All workers share the memory of the settings, as in `blockwise.fill_record`. The same call after a kill
+    resumes. Raises `InputError` for settings that do not fit.
+    """
+    method, flow = find_method(settings.method), settings.currents.flow or "free"
+    check_writable(output)
+    device, resources = choose_device(settings.device), settings.resources
+    memory = (resources.memory or default_memory()) * 1e9
+    first = record.stations[0]
+    plan = {
+        "record": [(one.path, (Path(one.path) / "zarr.json").stat().st_mtime_ns) for one in record.stations],
+        "opening": repr(first.opening),
+        "settings": repr(replace(settings, method=method.name, quiet=True)),
+        "memory": memory,
+    }
+    sizes = len(record.stations), record.shape[0], record.sea.sum()
+    _log.info("%d stations, %d dates, %d sea pixels; %s on %s", *sizes, method.name, device)
+    cut = partial(
+        cut_dates, record.shape, memory, FILLING * len(record.stations), n_workers=resources.n_workers
+    )
+    cut(MOST_DATES)  # refused before the training, which decides the reach
+    run = describe_run(method.name, settings.seed, settings.described(), attributes)
+    example = partial(_make_example, record, settings, {"flow": flow} | run)
+    with resume_store(output, plan, partial(create_store, record=first, make=example)) as store:
+        held, network = store.parent / _LEARNED, store.parent / _NETWORK
+        if not held.exists():
+            subset = training_subset or record.select_subset(memory)
+            learned = _learn(subset, network, replace(settings, device=device), flow)
+            with replace_atomically(held) as temporary:
+                temporary.write_text(json.dumps(asdict(learned)), encoding="utf-8")
+        learned = LearnedCurrent(**json.loads(held.read_text(encoding="utf-8")))
+        report(learned.rows)
+        checkpoint = settings.training.checkpoint or str(network)
+        training = replace(settings.training, checkpoint=checkpoint, save_checkpoint=None)
+        job = _Job(
+            record,
+            learned,
+            replace(settings, training=training),
+            store,
+            device,
+            share_threads(resources.n_workers),
+        )
+        blocks = cut(learned.reach, step=learned.step)
+        fill_store(store, blocks, partial(_fill_block, job), resources, settings.quiet)
+        summary = summarise_current(len(record.stations), record.measure_coverage())
+        write_attributes(store, record.dates, {"summary": summary} | learned.attributes)
+
+
+def _make_example(record: RadialRecord, settings: FillSettings, attributes: Mapping[str, Any]) -> xr.Dataset:
+    """Return the dataset of the first date, which shows the variables and attributes."""
+    nothing = np.where(record.sea, np.zeros((5, 1, 1, 1), np.float32), np.float32(np.nan))
+    intervals = Calibration().half_widths_of(settings.intervals)
+    return make_current_dataset(record.read(slice(0, 1)), nothing, attributes, intervals, settings.packing)
+
+
+def _learn(subset: Radials, network: Path, settings: FillSettings, flow: str) -> LearnedCurrent:
+    """Fit the covariance and the network to the subset, and select and calibrate the candidate to deliver."""
+    method, training = find_method(settings.method), settings.training
+    data = RadialData(subset, make_radial_settings(settings, settings.device), flow)
+    if training.checkpoint is None:
+        settings = replace(settings, training=replace(training, save_checkpoint=str(network)))
+    evaluation = evaluate_currents(data, make_candidates(data, method, settings))
+    if training.save_checkpoint and network.exists():
+        with replace_atomically(training.save_checkpoint) as temporary:
+            temporary.write_bytes(network.read_bytes())
+    reach, step = data.kriging.find_reach(subset)
+    name = evaluation.delivered.name
+    return LearnedCurrent(
+        name,
+        asdict(data.kriging),
+        asdict(evaluation.scale.calibration),
+        evaluation.rows,
+        evaluation.attributes(),
+        reach + (0 if name == "oi" else data.window // 2),
+        step,
+    )
+
+
+def _fill_block(job: _Job, numbered: tuple[int, Block]) -> tuple[int, dict[str, Span]]:
+    """Fill a block, write it, and return its number and no spans, for nothing is packed."""
+    number, (core, padded) = numbered
+    learned, settings = job.learned, job.settings
+    if job.threads is not None:
+        torch.set_num_threads(job.threads)
+    radials = job.record.read(padded.dates)
+    method, flow = find_method(learned.candidate), settings.currents.flow or "free"
+    how = RadialSettings(held_out=0.0, seed=settings.seed, device=job.device)
+    data = RadialData(radials, how, flow, learned.first_guess())
+    estimate = make_candidates(data, method, settings)[learned.candidate].estimate
+    calibration = Calibration(**learned.calibration)
+    own = core.relative_to(padded).dates
+    current = scale_current(estimate[:, own], calibration)
+    intervals = calibration.half_widths_of(settings.intervals)
+    filled = make_current_dataset(radials.part(own), current, {}, intervals)
+    write_block(job.store, filled.transpose(*radials.stations[0].dims), core, job.record.stations[0])
+    return number, {}
