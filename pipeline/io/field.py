@@ -60,6 +60,7 @@ class Field:
     source: xr.DataArray  # the variable as opened, in its own order of dimensions
     transform: str = "none"  # name of one of `transforms`
     oddities: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()  # the oddities that change what is filled
     treatment: tuple[str, ...] = ()  # what was done to the values of the input, in words
     dims: tuple[str, str, str] = ("time", "lat", "lon")  # source.transpose(*dims) is aligned with values
     mask_origin: str = ""  # which variable the mask comes from and how it was read, or how it was derived
@@ -181,7 +182,8 @@ def build_field(parts: Sequence[Part], layout: Layout, mask_name: str | None, op
         check_lost(file, layout.variable, lost, treatment)
     _check_values(file, layout.variable, raw, dates)
 
-    oddities: list[str] = [*warn_of_losses(lost, left), *looks, *find_time_oddities(dates)]
+    warnings = *warn_of_losses(lost, left), *looks
+    oddities: list[str] = [*warnings, *find_time_oddities(dates)]
     seen = np.isfinite(raw)
     check_positions(file, data, layout, np.any(seen, axis=0))
     if mask_name is not None:
@@ -219,7 +221,7 @@ def build_field(parts: Sequence[Part], layout: Layout, mask_name: str | None, op
     oddities += describe_mask_oddities(never_observed=int(np.count_nonzero(field.never_observed)))
     if field.observed[:, sea].all():
         oddities.append("nothing is missing: there is nothing to fill")
-    return replace(field, oddities=tuple(oddities))
+    return replace(field, oddities=tuple(oddities), warnings=warnings)
 
 
 def describe_treatment(texts: Iterable[str], lost: Mapping[str, int], left: int) -> tuple[str, ...]:

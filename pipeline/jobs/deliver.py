@@ -26,7 +26,7 @@ def log_input(field: Field) -> None:
     for text in field.treatment:
         _log.info("%s: %s", field.name, text)
     for text in field.oddities:
-        _log.warning("%s: %s", field.name, text)
+        _log.log(logging.WARNING if text in field.warnings else logging.INFO, "%s: %s", field.name, text)
 
 
 def deliver(
