@@ -14,8 +14,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ..io.coordinates import list_names
 from ..io.field import Field
+from ..io.layout.coordinates import list_names
 
 _LEAST_EXPLAINED = 0.02  # share of the variance within the maps, below which nothing is removed
 _RIDGE = 1e-6  # relative, for maps that are alike

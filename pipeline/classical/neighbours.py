@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..io.coordinates import EARTH_RADIUS, unit_vectors
 from ..io.field import Field, grid_spacing
+from ..io.layout.positions import EARTH_RADIUS, unit_vectors
 
 _REACH = 5.0  # of the template, in lengths and durations
 _THINNED_BELOW = (0.6, 0.27)  # correlations below which every second, then every fourth cell is enough

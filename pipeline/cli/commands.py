@@ -34,7 +34,7 @@ _log = logging.getLogger("oceanfill")
 
 
 def _info(options: argparse.Namespace) -> None:
-    from ..io.tracks import is_along_track
+    from ..io.points.tracks import is_along_track
     from ..io.variables import parse_inputs, separate
     from .info import describe
     from .track_info import describe_tracks
@@ -85,7 +85,7 @@ def _fill(options: argparse.Namespace) -> None:
 
 
 def _plot(dataset: xr.Dataset, options: argparse.Namespace) -> None:
-    from ..io.selection import add_missing_date
+    from ..io.maps.selection import add_missing_date
 
     dataset = add_missing_date(dataset)
     if options.radial_direction is not None:
@@ -177,7 +177,7 @@ def _compare(options: argparse.Namespace) -> None:
 
 
 def _challenge(options: argparse.Namespace) -> None:
-    from ..jobs.challenge import challenge
+    from ..jobs.challenges.challenge import challenge
 
     rows = challenge(
         options.name,

@@ -18,15 +18,16 @@ from rich.table import Table
 from rich.text import Text
 
 from ..errors import InputError
-from ..io.coordinates import EARTH_RADIUS, Layout, find_fillable, find_layout, read_grid
-from ..io.dates import find_time_oddities, format_date, format_dates
 from ..io.field import Field, build_field, describe_mask_oddities, read_parts
-from ..io.merging import combine_parts
+from ..io.layout.coordinates import Layout, find_fillable, find_layout
+from ..io.layout.dates import find_time_oddities, format_date, format_dates
+from ..io.layout.positions import EARTH_RADIUS, read_grid
+from ..io.maps.merging import combine_parts
+from ..io.maps.selection import drop_missing_date, open_maps
 from ..io.opening import Opening, make_opening
 from ..io.providers.quality import describe_unused, find_rules
 from ..io.reading import UNDATED, Inputs, Part, list_inputs
 from ..io.seamask import derive_sea, find_mask, sea_from_mask
-from ..io.selection import drop_missing_date, open_maps
 
 _KM_PER_DEGREE = EARTH_RADIUS * np.pi / 180  # along a great circle
 _MOST_DATES = 31  # more dates are summarised by month or year

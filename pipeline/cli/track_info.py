@@ -10,10 +10,10 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from ..io.dates import format_date
+from ..io.layout.dates import format_date
 from ..io.opening import Opening
+from ..io.points.tracks import read_tracks
 from ..io.reading import Inputs
-from ..io.tracks import read_tracks
 from .info import make_list
 
 

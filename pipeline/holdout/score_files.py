@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from ..errors import InputError
-from ..io.coordinates import find_fillable, find_layout, list_names, read_grid
-from ..io.dates import format_date, format_dates
 from ..io.field import Field
+from ..io.layout.coordinates import find_fillable, find_layout, list_names
+from ..io.layout.dates import format_date, format_dates
+from ..io.layout.positions import read_grid
+from ..io.maps.selection import add_missing_date
 from ..io.opening import Opening
 from ..io.reading import drop_undeclared, find_sample, open_input, read_part
-from ..io.selection import add_missing_date
 from ..io.transforms import find_transform
 from .score_sums import ScoreSums
 

@@ -16,16 +16,17 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from .coordinates import EARTH_RADIUS, Layout, check_positions, find_layout, read_grid, unit_vectors
-from .dates import days_since_first, find_time_oddities, season_phase
-from .merging import COUNTS, merge_parts
+from .layout.coordinates import Layout, find_layout
+from .layout.dates import days_since_first, find_time_oddities, season_phase
+from .layout.positions import EARTH_RADIUS, check_positions, read_grid, unit_vectors
+from .maps.merging import COUNTS, merge_parts
+from .maps.regridding import fix_grid, regrid_part
+from .maps.selection import check_undated, open_maps
 from .opening import Opening, make_opening
 from .providers.missing import OUT_OF_BOUNDS, VALID_RANGE, warn_of_losses
 from .providers.quality import took_all
 from .reading import Inputs, Part, convert_part, drop_undeclared, list_inputs, read_part
-from .regridding import fix_grid, regrid_part
 from .seamask import derive_sea, find_mask, sea_from_mask
-from .selection import check_undated, open_maps
 from .transforms import choose_transform, transform_values
 
 Table = tuple[list[float], list[float]]  # distances, and the statistic at each

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
-from .dates import Period, parse_period
+from .layout.dates import Period, parse_period
 
 _log = logging.getLogger(__name__)
 

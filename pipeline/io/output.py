@@ -15,8 +15,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ..settings import Packing
-from .coordinates import find_layout, is_time, list_names
 from .field import Field
+from .layout.coordinates import find_layout, is_time, list_names
 from .reading import TREATMENT
 from .storage import Span, encode_filled, find_storage, measure_span
 from .transforms import find_transform

@@ -12,8 +12,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from .coordinates import Layout, find_layout, list_names
 from .field import Field, build_field
+from .layout.coordinates import Layout, find_layout, list_names
 from .opening import Opening, make_opening
 from .reading import Inputs, Part, convert_part, list_inputs, open_input, read_part
 from .seamask import find_mask

@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from .alignment import concatenate, straighten_longitude
-from .coordinates import Layout, list_names, read_grid
-from .dates import in_period
+from .layout.coordinates import Layout, list_names
+from .layout.dates import in_period
+from .layout.positions import read_grid
 from .opening import Opening, Region, swap_corners
 from .providers.flags import SSES
 from .providers.groups import merge_groups

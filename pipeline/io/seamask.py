@@ -13,7 +13,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from .coordinates import Layout, find_fillable, find_map, is_mask, list_names, read_grid, unit_vectors
+from .layout.coordinates import Layout, find_fillable, find_map, is_mask, list_names
+from .layout.positions import read_grid, unit_vectors
 from .reading import list_inputs, open_input
 
 _SEA_WORDS = frozenset(("sea", "water", "ocean", "marine", "wet"))

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from scipy.interpolate import make_interp_spline
 
 from ..errors import InputError
-from .coordinates import find_layout, find_track_layouts, list_names
-from .dates import format_date
 from .field import Field, build_field, describe_mask_oddities, open_field, read_parts
+from .layout.coordinates import find_layout, find_track_layouts, list_names
+from .layout.dates import format_date
+from .maps.selection import open_maps
 from .opening import Opening, Region
 from .reading import TREATMENT, UNDATED, Inputs, list_inputs
-from .selection import open_maps
 from .transforms import find_transform, transform_values
 
 _log = logging.getLogger(__name__)

@@ -17,7 +17,7 @@ import numpy as np
 import xarray as xr
 
 from ..errors import InputError
-from .coordinates import is_time
+from .layout.coordinates import is_time
 
 _ZARR_MARKERS = ("zarr.json", ".zgroup", ".zmetadata")
 _OF_VALUES = ("dtype", "scale_factor", "add_offset", "_FillValue", "_Unsigned")  # parts of an encoding

@@ -28,9 +28,9 @@ from ..classical.neighbours import Component, Scales
 from ..classical.season import remove_season
 from ..errors import InputError
 from ..holdout.calibration import Calibration
-from ..io.coordinates import list_names
-from ..io.dates import days_since_first
 from ..io.field import Field, RecordStatistics, grid_spacing
+from ..io.layout.coordinates import list_names
+from ..io.layout.dates import days_since_first
 from ..io.opening import Opening
 from ..io.output import describe_run, measure_spans, to_dataset
 from ..io.reading import TREATMENT

@@ -23,7 +23,7 @@ import xarray as xr
 from ..classical.neighbours import MOST_DATES, Component, Scales
 from ..classical.vector_kriging import VectorKriging
 from ..holdout.calibration import Calibration
-from ..io.coordinates import list_names
+from ..io.layout.coordinates import list_names
 from ..io.opening import Opening
 from ..io.output import describe_run
 from ..io.radials import Radials

@@ -17,12 +17,12 @@ from ..classical.drift import is_static, remove_drift
 from ..errors import InputError
 from ..holdout.calibration import Calibration
 from ..io.alignment import restore_longitude
-from ..io.coordinates import find_layout
 from ..io.field import Field
+from ..io.layout.coordinates import find_layout
+from ..io.maps.selection import drop_missing_date
 from ..io.opening import Opening, check_names, make_opening
 from ..io.output import describe_run, to_dataset
 from ..io.reading import Inputs, list_inputs, open_input
-from ..io.selection import drop_missing_date
 from ..io.variables import (
     Source,
     Spec,

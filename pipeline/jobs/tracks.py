@@ -10,10 +10,10 @@ import numpy as np
 import xarray as xr
 
 from ..errors import InputError
-from ..io.gridding import make_grid
 from ..io.opening import Opening
+from ..io.points.gridding import make_grid
+from ..io.points.tracks import read_tracks
 from ..io.reading import Inputs
-from ..io.tracks import read_tracks
 from ..settings import HELD_OUT, FillSettings, choose_device
 from ..training.heldout import DataSettings
 from ..training.trackdata import TrackData

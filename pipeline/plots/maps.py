@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..io.alignment import straighten_longitude
-from ..io.coordinates import find_layout, read_grid
+from ..io.layout.coordinates import find_layout
+from ..io.layout.positions import read_grid
 from ..io.writing import check_folder, replace_atomically
 
 KINDS = (".png", ".pdf", ".svg", ".jpg")

@@ -18,9 +18,9 @@ from zarr.codecs import BloscCodec
 
 from ..holdout.calibration import Calibration
 from ..io.alignment import CLOSED, find_columns, restore_longitude
-from ..io.dates import days_since_first
+from ..io.layout.dates import days_since_first
+from ..io.maps.selection import drop_missing_date
 from ..io.output import UNKNOWN, describe_time_coverage, summarise_field, to_dataset
-from ..io.selection import drop_missing_date
 from ..io.storage import Span, encode_filled
 from ..io.workers import start_workers
 from ..io.writing import replace_atomically

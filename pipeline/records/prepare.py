@@ -25,10 +25,13 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..io.coordinates import Layout, find_layout, read_grid
-from ..io.dates import find_time_oddities
 from ..io.field import add_up_treatment, check_lost, describe_treatment
-from ..io.merging import COUNTS, Plan, combine_parts, join_dates, merge_maps, plan_dates
+from ..io.layout.coordinates import Layout, find_layout
+from ..io.layout.dates import find_time_oddities
+from ..io.layout.positions import read_grid
+from ..io.maps.merging import COUNTS, Plan, combine_parts, join_dates, merge_maps, plan_dates
+from ..io.maps.regridding import regrid_part
+from ..io.maps.selection import open_maps
 from ..io.opening import Opening, make_opening
 from ..io.providers.missing import NOTHING, Extent, find_undeclared, warn_of_kept, warn_of_losses
 from ..io.reading import (
@@ -41,9 +44,7 @@ from ..io.reading import (
     measure_extent,
     read_part,
 )
-from ..io.regridding import regrid_part
 from ..io.seamask import derive_sea, find_mask, sea_from_mask
-from ..io.selection import open_maps
 from ..io.storage import Storage, find_storage, needs_double, write_storage
 from ..io.workers import Mapper, start_workers
 from ..io.writing import check_writable, replace_atomically, resume_store

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from ..classical.season import LEAST, fit_cycle
 from ..errors import InputError
-from ..io.coordinates import Layout, find_layout, read_grid
-from ..io.dates import days_since_first, season_phase
 from ..io.field import Field, read_standard_error
+from ..io.layout.coordinates import Layout, find_layout
+from ..io.layout.dates import days_since_first, season_phase
+from ..io.layout.positions import read_grid
 from ..io.opening import Opening
 from ..io.reading import TREATMENT, is_cyclic
 from ..io.seamask import sea_from_mask

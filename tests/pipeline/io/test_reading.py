@@ -14,9 +14,9 @@ from fields import cloudy_dataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oceanfill.pipeline.errors import InputError
-from oceanfill.pipeline.io.coordinates import Layout
 from oceanfill.pipeline.io.field import open_field
-from oceanfill.pipeline.io.merging import combine_parts, merge_parts
+from oceanfill.pipeline.io.layout.coordinates import Layout
+from oceanfill.pipeline.io.maps.merging import combine_parts, merge_parts
 from oceanfill.pipeline.io.opening import Opening
 from oceanfill.pipeline.io.reading import find_sample, list_inputs, open_input, read_part
 from series import series, write

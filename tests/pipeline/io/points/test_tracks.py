@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from oceanfill.pipeline.errors import InputError
-from oceanfill.pipeline.io.tracks import is_along_track, read_tracks
+from oceanfill.pipeline.io.points.tracks import is_along_track, read_tracks
 from tracks import BOUNDS, mission, write_missions
 
 

@@ -16,18 +16,18 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from ..errors import InputError
-from .coordinates import Layout, find_track, find_track_layouts, list_names
-from .dates import in_period
-from .field import describe_treatment
-from .opening import Opening, make_opening, swap_corners
-from .providers.altimetry import find_least_noise
-from .providers.missing import warn_of_losses
-from .providers.quality import took_all
-from .providers.swaths import find_swath, flatten_swath, have_same_positions
-from .providers.units import require_conversion
-from .reading import Inputs, Region, drop_undeclared, list_inputs, open_input, read_part
-from .workers import start_workers
+from ...errors import InputError
+from ..field import describe_treatment
+from ..layout.coordinates import Layout, find_track, find_track_layouts, list_names
+from ..layout.dates import in_period
+from ..opening import Opening, make_opening, swap_corners
+from ..providers.altimetry import find_least_noise
+from ..providers.missing import warn_of_losses
+from ..providers.quality import took_all
+from ..providers.swaths import find_swath, flatten_swath, have_same_positions
+from ..providers.units import require_conversion
+from ..reading import Inputs, Region, drop_undeclared, list_inputs, open_input, read_part
+from ..workers import start_workers
 
 _JUMP = 10  # length of a gap that ends a track, in sampling intervals
 _COPERNICUS = re.compile(r"^(dt|nrt)_[a-z]+_(?P<mission>[a-z0-9]+)_")  # dt_global_j3_phy_l3_20190101_...

@@ -10,12 +10,12 @@ import torch
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from ...models.points import Corners, find_corners, to_cells
-from ..errors import InputError
-from .coordinates import EARTH_RADIUS, unit_vectors
-from .field import Field, open_field
-from .reading import Region
-from .seamask import sea_from_coastline, sea_from_file
+from ....models.points import Corners, find_corners, to_cells
+from ...errors import InputError
+from ..field import Field, open_field
+from ..layout.positions import EARTH_RADIUS, unit_vectors
+from ..reading import Region
+from ..seamask import sea_from_coastline, sea_from_file
 from .tracks import Tracks
 
 _LEAST = 0.1  # precision of a cell below which it stays missing, relative to the median point

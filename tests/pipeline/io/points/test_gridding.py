@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import xarray as xr
 from oceanfill.pipeline.errors import InputError
-from oceanfill.pipeline.io.gridding import Grid, bin_tracks, make_grid
-from oceanfill.pipeline.io.tracks import read_tracks
+from oceanfill.pipeline.io.points.gridding import Grid, bin_tracks, make_grid
+from oceanfill.pipeline.io.points.tracks import read_tracks
 from tracks import BOUNDS, level, mission
 
 

@@ -8,11 +8,11 @@ from contextlib import contextmanager
 import numpy as np
 import xarray as xr
 
-from ..errors import InputError
-from .coordinates import TIME_NAMES, is_time
-from .levels import select_level
-from .opening import Opening
-from .reading import LEVEL, UNDATED, Part, open_input
+from ...errors import InputError
+from ..layout.coordinates import TIME_NAMES, is_time
+from ..layout.levels import select_level
+from ..opening import Opening
+from ..reading import LEVEL, UNDATED, Part, open_input
 
 _NO_DATE = np.datetime64("1970-01-01", "ns")  # is never written
 

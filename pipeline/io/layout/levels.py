@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from ..errors import InputError
+from ...errors import InputError
 
 _NAMES = re.compile(
     r"(dep(th)?|lev(el)?s?|z|zc|zt|zlev|s_rho|sigma|st_ocean|plev|pres(sure)?|height|altitude|deptht)(_?\d+)?"

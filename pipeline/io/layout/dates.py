@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ..errors import InputError
+from ...errors import InputError
 from .coordinates import list_names
 
 _PLAUSIBLE = 1950, 2100  # years of satellite and model fields
