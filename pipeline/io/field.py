@@ -27,7 +27,15 @@ from .providers.missing import OUT_OF_BOUNDS, VALID_RANGE, warn_of_losses
 from .providers.quality import took_all
 from .reading import Inputs, Part, convert_part, drop_undeclared, list_inputs, read_part
 from .seamask import derive_sea, find_mask, sea_from_mask
-from .transforms import choose_transform, transform_values
+from .transforms import (
+    Centred,
+    Transform,
+    centre_values,
+    choose_transform,
+    find_offset,
+    find_transform,
+    transform_values,
+)
 
 Table = tuple[list[float], list[float]]  # distances, and the statistic at each
 
@@ -46,7 +54,7 @@ class RecordStatistics:
 class Field:
     """One variable on (time, lat, lon), with its sea mask, errors and coordinates.
 
-    ``values`` are in the space in which they are filled (`transforms`).
+    ``values`` are in the space in which they are filled: their ``transform`` less the ``offset`` (`space`).
     ``displacement`` is the Cartesian vector from the centre of each cell to the position of its value.
     """
 
@@ -60,6 +68,7 @@ class Field:
     lon: NDArray[np.float64]  # (lat, lon) degrees east, without a jump inside the domain
     source: xr.DataArray  # the variable as opened, in its own order of dimensions
     transform: str = "none"  # name of one of `transforms`
+    offset: float = 0.0  # taken off the transformed values
     oddities: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()  # the oddities that change what is filled
     treatment: tuple[str, ...] = ()  # what was done to the values of the input, in words
@@ -80,10 +89,19 @@ class Field:
         return np.isfinite(self.values)
 
     @property
+    def space(self) -> Transform:
+        """The way from the variable's units to ``values`` and back."""
+        return Centred(find_transform(self.transform), self.offset)
+
+    @property
     def dates(self) -> pd.Index:
         """(time,) as in the input: a `pandas.DatetimeIndex`, or a `CFTimeIndex` in another calendar."""
-        layout = find_layout(self.name, self.source.to_dataset(name=self.name), self.name)
-        return self.source[layout.time].to_index()
+        return self.source[self.layout.time].to_index()
+
+    @property
+    def layout(self) -> Layout:
+        """The names of the variable, its coordinates and its dimensions."""
+        return find_layout(self.name, self.source.to_dataset(name=self.name), self.name)
 
     @property
     def never_observed(self) -> NDArray[np.bool_]:
@@ -173,7 +191,8 @@ def build_field(parts: Sequence[Part], layout: Layout, mask_name: str | None, op
     dims = (layout.t, layout.y, layout.x)
     source = data[layout.variable]
     # One memory order, so sums and results are the same to the bit for any order of dimensions in the file.
-    raw = np.ascontiguousarray(source.transpose(*dims).to_numpy(), np.float32)
+    raw = np.ascontiguousarray(source.transpose(*dims).to_numpy())
+    raw = raw.astype(np.result_type(raw, np.float32), copy=False)
     dates = source[layout.time].to_index()
     lat, lon = read_grid(file, data, layout)
     texts, lost = add_up_treatment(parts)
@@ -202,9 +221,10 @@ def build_field(parts: Sequence[Part], layout: Layout, mask_name: str | None, op
     transform, why = choose_transform(opening, layout.variable, source.attrs, negative)
     values, error = transform_values(file, layout.variable, transform, values, error, oddities)
     _check_constant(file, layout.variable, values)
+    offset = find_offset(values)
     field = Field(
         name=layout.variable,
-        values=values,
+        values=centre_values(values, offset),
         sea=sea,
         error_variance=np.where(np.isfinite(values), error, np.float32(0)) ** 2,
         days=days_since_first(dates),
@@ -213,6 +233,7 @@ def build_field(parts: Sequence[Part], layout: Layout, mask_name: str | None, op
         lon=lon,
         source=source,
         transform=transform,
+        offset=offset,
         dims=dims,
         mask_origin=mask_origin,
         dataset_attrs=dict(data.attrs),
@@ -267,7 +288,7 @@ def describe_mask_oddities(outside: int = 0, never_observed: int = 0) -> list[st
     return [text for count, text in found if count]
 
 
-def _check_values(file: str, name: str, raw: NDArray[np.float32], dates: pd.Index) -> None:
+def _check_values(file: str, name: str, raw: NDArray[np.floating], dates: pd.Index) -> None:
     if len(dates) == 0:
         raise InputError(
             f"{file}: {name} has no dates (its time dimension has length 0); give a series of maps"
@@ -304,7 +325,7 @@ def _check_sea(file: str, name: str, seen: NDArray[np.bool_], sea: NDArray[np.bo
         )
 
 
-def _check_constant(file: str, name: str, values: NDArray[np.float32]) -> None:
+def _check_constant(file: str, name: str, values: NDArray[np.floating]) -> None:
     low, high = np.nanmin(values), np.nanmax(values)
     if low == high:
         raise InputError(

@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 
 from ..settings import Packing
 from .field import Field
-from .layout.coordinates import find_layout, is_time, list_names
+from .layout.coordinates import is_time, list_names
 from .reading import TREATMENT
 from .storage import Span, encode_filled, find_storage, measure_span
-from .transforms import find_transform
 
 SOURCES = ("land", "observed", "filled", "filled_never_observed")  # the flags 0 to 3 of V_source
 
+Floats = NDArray[np.floating]
 UNKNOWN = "Unknown: nothing was missing, and the input has no observation error; give one."
 # Attributes of packing, which is undone, and names of variables that are not carried over.
 _DROPPED = (
@@ -118,7 +118,7 @@ def to_dataset(
         for side, sign in (("lower", -1), ("upper", 1)):
             bound = np.where(field.sea, mean + np.float64(sign * width) * error, np.nan)
             # A monotone transform maps quantiles to quantiles.
-            bound = find_transform(field.transform).backward(bound)
+            bound = field.space.backward(bound)
             new[f"{name}_{side}_{level}"] = bound.astype(kind)
     for key, values in new.items():
         data[key] = xr.Variable(field.dims, values).transpose(*source.dims)
@@ -146,7 +146,7 @@ def measure_spans(field: Field, data: xr.Dataset, analysis_everywhere: bool) -> 
 
 def _undo_transform(
     field: Field, mean: NDArray[np.floating], error: NDArray[np.floating], noise: float
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+) -> tuple[Floats, NDArray[np.float32]]:
     """Return mean and standard error in the variable's units, missing outside the sea.
 
     The mean is that of the quantity itself, on which the ``noise`` of an observation has no part: noise in
@@ -156,16 +156,17 @@ def _undo_transform(
     if negative:
         raise ValueError(f"{field.name}: the standard error is negative at {negative} sea values")
     with np.errstate(over="ignore", invalid="ignore"):
-        transform = find_transform(field.transform)
+        transform = field.space
         centre, deviation = transform.find_moments(mean, error)
         if noise and field.transform != "none":
             own = np.sqrt(np.maximum(error.astype(np.float64) ** 2 - noise, 0))
             found = transform.find_moments(mean, own)[0]
             centre, deviation = found, np.hypot(deviation, centre - found)
         mean, error = centre, deviation
-        mean, error = (
-            np.where(field.sea, part.astype(np.float32), np.float32(np.nan)) for part in (mean, error)
-        )
+        error = error.astype(np.float32)
+        kind = np.result_type(field.source.dtype, np.float32)  # large numbers need the precision of the input
+        mean = mean.astype(kind)
+        mean, error = (np.where(field.sea, part, np.float32(np.nan)) for part in (mean, error))
     for what, values in (("estimate", mean), ("standard error", error)):
         wrong = np.count_nonzero(~np.isfinite(values) & field.sea)
         if wrong:
@@ -175,7 +176,7 @@ def _undo_transform(
 
 def _complete_coordinates(field: Field, data: xr.Dataset) -> None:
     """Add the attributes of coordinates that CF requires where the input lacks or misspells them."""
-    layout = find_layout(field.name, field.source.to_dataset(name=field.name), field.name)
+    layout = field.layout
     names = {"latitude": (layout.lat, "Y"), "longitude": (layout.lon, "X"), "time": (layout.time, "T")}
     for role, (name, axis) in names.items():
         attrs = data[name].attrs
@@ -277,7 +278,7 @@ def _make_global_attributes(field: Field, data: xr.Dataset, attributes: Mapping[
     cells = len(field.days) * int(np.count_nonzero(field.sea))
     west, east = float(field.lon.min()), float(field.lon.max())
     turns = 360 if east > 360 else 0  # on a grid across 0 degrees `Field.lon` continues beyond 360
-    dates = data[find_layout(name, field.source.to_dataset(name=name), name).time].values
+    dates = data[field.layout.time].values
     attrs.setdefault("keywords", f"oceans, gap filling, {what}")
     attrs |= {
         "Conventions": "CF-1.11, ACDD-1.3",

@@ -188,6 +188,43 @@ class Logit:
         return self.forward(mean), self.forward_error(mean, deviation)
 
 
+@dataclass(frozen=True)
+class Centred:
+    """Another transform, less a number near the middle of its values.
+
+    The departures from it keep the digits in single precision that large values would not have.
+    """
+
+    base: Transform
+    offset: float
+
+    @property
+    def lack(self) -> str:
+        return self.base.lack
+
+    def can_take(self, values: Floats) -> NDArray[np.bool_]:
+        return self.base.can_take(values)
+
+    def forward(self, values: Floats) -> Floats:
+        return self.base.forward(values.astype(np.float64)) - self.offset
+
+    def forward_error(self, values: Floats, error: Floats) -> Floats:
+        return self.base.forward_error(values, error)
+
+    def backward(self, values: Any) -> Any:
+        return self.base.backward(values.astype(np.float64) + self.offset)
+
+    def backward_error(self, values: Floats, error: Floats) -> Floats:
+        return self.base.backward_error(values, error)
+
+    def find_moments(self, mean: Floats, error: Floats) -> tuple[Floats, Floats]:
+        return self.base.find_moments(mean.astype(np.float64) + self.offset, error)
+
+    def match_moments(self, mean: Floats, deviation: Floats) -> tuple[Floats, Floats]:
+        centre, spread = self.base.match_moments(mean.astype(np.float64), deviation)
+        return centre - self.offset, spread
+
+
 def name_logit(bounds: Sequence[float]) -> str:
     """Return the name of the transform of values between two bounds."""
     return f"logit({','.join(f'{float(bound):.9g}' for bound in bounds)})"
@@ -233,11 +270,11 @@ def transform_values(
     file: str,
     name: str,
     transform: str,
-    values: NDArray[np.float32],
+    values: Floats,
     error: NDArray[np.float32],
     oddities: list[str],
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return the transforms of ``values`` and of their standard errors.
+) -> tuple[Floats, NDArray[np.float32]]:
+    """Return the transforms of ``values``, in double precision where these are, and of their standard errors.
 
     Values without a transform become missing and are counted in the ``oddities``. Raises `InputError` where
     no value has one.
@@ -258,4 +295,14 @@ def transform_values(
         oddities.append(f"values {'of ' * (transform == 'log')}{chosen.lack}: {count}")
     safe = np.where(usable, values, values[usable].flat[0])
     taken = np.where(usable, chosen.forward(safe), np.float32(np.nan))
-    return taken.astype(np.float32), chosen.forward_error(safe, error).astype(np.float32)
+    return taken, chosen.forward_error(safe, error).astype(np.float32)
+
+
+def find_offset(values: Floats) -> float:
+    """Return what is taken off values (`Centred`): their median, which no gross outlier moves."""
+    return float(np.nanmedian(values.astype(np.float64)))
+
+
+def centre_values(values: Floats, offset: float) -> NDArray[np.float32]:
+    """Return values less the offset, in single precision."""
+    return (values.astype(np.float64) - offset).astype(np.float32)

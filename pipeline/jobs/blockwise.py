@@ -28,6 +28,7 @@ from ..classical.neighbours import Component, Scales
 from ..classical.season import remove_season
 from ..errors import InputError
 from ..holdout.calibration import Calibration
+from ..io.alignment import is_moved
 from ..io.field import Field, RecordStatistics, grid_spacing
 from ..io.layout.coordinates import list_names
 from ..io.layout.dates import days_since_first
@@ -225,7 +226,8 @@ def fill_record(
     _log.info("%s: %d dates of %d x %d pixels; %s on %s", *sizes, method.name, device)
     create = partial(create_store, record=record, make=partial(make_example, record, settings, found))
     finish = partial(encode_store, record=record, packing=settings.packing)
-    encoded = is_packed(record.storage) or Path(output).suffix == ".nc"
+    moved = is_moved(record.dataset, record.layout)
+    encoded = is_packed(record.storage) or Path(output).suffix == ".nc" or moved
     with resume_store(output, plan, create, finish if encoded else None) as store:
         held = store.parent / _LEARNED
         if not held.exists():
@@ -353,7 +355,7 @@ def _fill_block(job: Job, numbered: tuple[int, Block]) -> tuple[int, dict[str, S
         analysis_everywhere=settings.analysis_everywhere,
         packing=Packing(pack="none"),
     )
-    write_block(job.store, filled.transpose(*part.dims), core, record)
+    write_block(job.store, filled.transpose(*part.dims), core)
     return number, measure_spans(part, filled, settings.analysis_everywhere)
 
 

@@ -23,6 +23,7 @@ import xarray as xr
 from ..classical.neighbours import MOST_DATES, Component, Scales
 from ..classical.vector_kriging import VectorKriging
 from ..holdout.calibration import Calibration
+from ..io.alignment import is_moved
 from ..io.layout.coordinates import list_names
 from ..io.opening import Opening
 from ..io.output import describe_run
@@ -30,7 +31,7 @@ from ..io.radials import Radials
 from ..io.storage import Span
 from ..io.writing import check_writable, replace_atomically, resume_store
 from ..records.blocks import Block, cut_dates
-from ..records.filled import create_store, fill_store, write_attributes, write_block
+from ..records.filled import create_store, fill_store, restore_store, write_attributes, write_block
 from ..records.radials import RadialRecord, prepare_radials
 from ..settings import FillSettings, choose_device
 from ..training.vector_data import RadialData, RadialSettings
@@ -134,7 +135,8 @@ def fill_radial_record(
     cut(MOST_DATES)  # refused before the training, which decides the reach
     run = describe_run(method.name, settings.seed, settings.described(), attributes)
     example = partial(_make_example, record, settings, {"flow": flow} | run)
-    with resume_store(output, plan, partial(create_store, record=first, make=example)) as store:
+    finish = partial(restore_store, record=first) if is_moved(first.dataset, first.layout) else None
+    with resume_store(output, plan, partial(create_store, record=first, make=example), finish) as store:
         held, network = store.parent / _LEARNED, store.parent / _NETWORK
         if not held.exists():
             subset = training_subset or record.select_subset(memory)
@@ -205,5 +207,5 @@ def _fill_block(job: _Job, numbered: tuple[int, Block]) -> tuple[int, dict[str, 
     current = scale_current(estimate[:, own], calibration)
     intervals = calibration.half_widths_of(settings.intervals)
     filled = make_current_dataset(radials.part(own), current, {}, intervals)
-    write_block(job.store, filled.transpose(*radials.stations[0].dims), core, job.record.stations[0])
+    write_block(job.store, filled.transpose(*radials.stations[0].dims), core)
     return number, {}

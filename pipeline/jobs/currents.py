@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader
 from ..errors import InputError
 from ..holdout.calibration import Calibration, Residuals, calibrate
 from ..holdout.splits import error_groups
+from ..io.alignment import restore_grid
 from ..io.opening import Opening
 from ..io.output import to_dataset
 from ..io.radials import Radials, open_radials
@@ -122,7 +123,8 @@ def deliver_current(
     )
     if settings.samples:
         dataset = add_current_samples(dataset, data, current, calibration, settings.samples)
-    return dataset
+    first = data.radials.stations[0]
+    return restore_grid(dataset, first.source, first.layout)
 
 
 def scale_current(estimate: Floats, calibration: Calibration) -> Floats:

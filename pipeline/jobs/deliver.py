@@ -8,6 +8,7 @@ from typing import Any
 
 import xarray as xr
 
+from ..io.alignment import restore_grid
 from ..io.field import Field
 from ..io.output import to_dataset
 from ..settings import FillSettings
@@ -66,5 +67,5 @@ def deliver(
         )
         if settings.samples:
             dataset = add_samples(dataset, part, (mean, error), calibration, settings.samples)
-        made.append(dataset)
+        made.append(restore_grid(dataset, part.field.source, part.field.layout))
     return made

@@ -65,7 +65,7 @@ class RadialRecord:
         days, found = days_since_first(self.dates)[dates], []
         for record in self.stations:
             own = record.sea & (record.coverage > 0)
-            found.append(replace(record.read_field(dates), days=days, sea=own))
+            found.append(replace(record.read_field(dates, offset=0.0), days=days, sea=own))
         return Radials(tuple(found), self.towards, self.sea)
 
     def select_subset(self, memory: float) -> Radials:

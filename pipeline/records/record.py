@@ -18,12 +18,19 @@ from ..errors import InputError
 from ..io.field import Field, read_standard_error
 from ..io.layout.coordinates import Layout, find_layout
 from ..io.layout.dates import days_since_first, season_phase
-from ..io.layout.positions import read_grid
+from ..io.layout.positions import is_cyclic, read_grid
 from ..io.opening import Opening
-from ..io.reading import TREATMENT, is_cyclic
+from ..io.reading import TREATMENT
 from ..io.seamask import sea_from_mask
 from ..io.storage import Storage, find_storage, read_storage
-from ..io.transforms import choose_transform, find_transform, transform_values
+from ..io.transforms import (
+    Centred,
+    centre_values,
+    choose_transform,
+    find_offset,
+    find_transform,
+    transform_values,
+)
 
 PREPARED = "oceanfill_prepared"  # global attribute of a store of `prepare`: the digest of its plan
 STORAGE = "oceanfill_storage"  # and how the input stores the variable (`storage.write_storage`)
@@ -178,7 +185,7 @@ class Record:
         mean = np.where(known, mean, mean[known].mean())
         if (deviation > 0).any():
             deviation = np.where(deviation > 0, deviation, deviation[deviation > 0].mean())
-        return transform.match_moments(mean, deviation)
+        return Centred(transform, self.offset).match_moments(mean, deviation)
 
     @cached_property
     def cycle(self) -> NDArray[np.float32] | None:
@@ -193,8 +200,24 @@ class Record:
         transformed[able] = transform.forward(monthly[able])
         return fit_cycle(transformed)
 
-    def read_field(self, dates: slice, rows: slice | None = None, columns: slice | None = None) -> Field:
+    @cached_property
+    def offset(self) -> float:
+        """What is taken off the transformed values (`transforms.Centred`): one number for all parts."""
+        mean = self._read_statistic("mean")[self.sea]
+        transform = find_transform(self.transform)
+        mean = mean[transform.can_take(mean)]
+        return find_offset(transform.forward(mean.astype(np.float64))) if mean.size else 0.0
+
+    def read_field(
+        self,
+        dates: slice,
+        rows: slice | None = None,
+        columns: slice | None = None,
+        offset: float | None = None,
+    ) -> Field:
         """Read some dates of some pixels (slices from start to stop) as a field.
+
+        The ``offset`` is by default that of the record.
 
         Columns of a global grid may begin below zero and end beyond the last. Where no value has a
         transform, nothing is observed.
@@ -209,12 +232,13 @@ class Record:
         source = data[name].load()
         source.encoding = dict(self.storage)
         sea = self.sea[rows, across]
-        values = np.where(sea, self._order(source), np.float32(np.nan)).astype(np.float32, copy=False)
+        values = np.where(sea, self._order(source), np.float32(np.nan))
         error = self._read_error(data, np.isfinite(values))
         if find_transform(self.transform).can_take(values).any():
             values, error = transform_values(self.path, name, self.transform, values, error, [])
         else:
             values = np.full_like(values, np.nan)
+        offset = self.offset if offset is None else offset
         lat, lon = self.grid
         turn = 360 * np.sign(lon[0, -1] - lon[0, 0])
         attrs: dict[Any, Any] = dict(self.dataset.attrs)
@@ -223,7 +247,7 @@ class Record:
         treatment = attrs.pop(TREATMENT, ""), self.chosen_transform[1]
         return Field(
             name=name,
-            values=values,
+            values=centre_values(values, offset),
             sea=sea,
             error_variance=np.where(np.isfinite(values), error, np.float32(0)) ** 2,
             days=days_since_first(self.dates[dates]),
@@ -232,6 +256,7 @@ class Record:
             lon=lon[rows, across] + turn * turns,
             source=source,
             transform=self.transform,
+            offset=offset,
             dims=(layout.t, layout.y, layout.x),
             mask_origin=str(self.dataset["sea_mask"].attrs.get("comment", "")),
             dataset_attrs=attrs,

@@ -68,6 +68,12 @@ def read_grid(
     )
 
 
+def is_cyclic(lon: NDArray[np.float64]) -> bool:
+    """Whether the first and the last column of ``lon`` (y, x) are neighbours."""
+    step = np.median(np.abs(np.diff(lon, axis=1)))
+    return bool(np.median(np.abs((lon[:, 0] - lon[:, -1] + 180) % 360 - 180)) < 2 * step)
+
+
 def check_positions(file: str, dataset: xr.Dataset, layout: Layout, seen: NDArray[np.bool_]) -> None:
     """Raise `InputError` where a value is observed (``seen``, lat x lon) at a cell without a position."""
     for name in (layout.lat, layout.lon):
