@@ -23,6 +23,7 @@ from .maps.merging import COUNTS, merge_parts
 from .maps.regridding import fix_grid, regrid_part
 from .maps.selection import check_undated, open_maps
 from .opening import Opening, make_opening
+from .outliers import NO_SCREEN, describe_outliers, learn_screen
 from .providers.missing import OUT_OF_BOUNDS, VALID_RANGE, warn_of_losses
 from .providers.quality import took_all
 from .reading import Inputs, Part, convert_part, drop_undeclared, list_inputs, read_part
@@ -48,6 +49,7 @@ class RecordStatistics:
     in_time: Table  # variance of the difference between two dates at a pixel, by days
     in_space: Table  # variance of the difference between two pixels on a date, by cells
     cell: float  # km between the centres of neighbouring cells
+    bearable: tuple[float, float] = (np.inf, -np.inf)  # `extremes.find_bearable`
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ class Field:
     lon: NDArray[np.float64]  # (lat, lon) degrees east, without a jump inside the domain
     source: xr.DataArray  # the variable as opened, in its own order of dimensions
     transform: str = "none"  # name of one of `transforms`
-    offset: float = 0.0  # taken off the transformed values
+    offset: float = 0.0  # taken off the transformed values, where these are large
     oddities: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()  # the oddities that change what is filled
     treatment: tuple[str, ...] = ()  # what was done to the values of the input, in words
@@ -81,6 +83,8 @@ class Field:
     displacement: NDArray[np.float32] | None = None  # (time, lat, lon, 3) km
     statistics: RecordStatistics | None = None  # of the whole record; None: of this field alone
     drift: NDArray[np.float32] | None = None  # (lat, lon) taken off ``values``, of maps without time
+    outliers: NDArray[np.bool_] | None = None  # (time, lat, lon) taken out of ``values`` (`io.outliers`)
+    keeps_outliers: bool = False  # whether the output has them as they were observed
     jitter: float = 0.0  # standard deviation of the noise that training adds to its network inputs
 
     @property
@@ -123,6 +127,7 @@ class Field:
             lon=self.lon[rows, columns],
             source=self.source.isel(dict(zip(self.dims, whole, strict=True))),
             displacement=None if self.displacement is None else self.displacement[whole],
+            outliers=None if self.outliers is None else self.outliers[whole],
             drift=None if self.drift is None else self.drift[rows, columns],
             ever_observed=None if self.ever_observed is None else self.ever_observed[rows, columns],
             cycle=None if self.cycle is None else self.cycle[:, rows, columns],
@@ -222,11 +227,15 @@ def build_field(parts: Sequence[Part], layout: Layout, mask_name: str | None, op
     values, error = transform_values(file, layout.variable, transform, values, error, oddities)
     _check_constant(file, layout.variable, values)
     offset = find_offset(values)
+    values, variance = centre_values(values, offset), np.where(np.isfinite(values), error, np.float32(0)) ** 2
+    screen = NO_SCREEN if opening.outliers == "keep" else learn_screen([(values, variance)])
+    outliers = screen.find(values, variance)
+    treatment += describe_outliers(int(outliers.sum()), int(np.isfinite(values).sum()), opening.outliers)
     field = Field(
         name=layout.variable,
-        values=centre_values(values, offset),
+        values=np.where(outliers, np.float32(np.nan), values),
         sea=sea,
-        error_variance=np.where(np.isfinite(values), error, np.float32(0)) ** 2,
+        error_variance=variance,
         days=days_since_first(dates),
         season=season_phase(dates),
         lat=lat,
@@ -239,6 +248,8 @@ def build_field(parts: Sequence[Part], layout: Layout, mask_name: str | None, op
         dataset_attrs=dict(data.attrs),
         inputs=tuple(Path(part.file).name for part in parts),
         treatment=(*treatment, *plan.notes, *([why] if why else [])),
+        outliers=outliers,
+        keeps_outliers=opening.outliers == "flag",
     )
     oddities += describe_mask_oddities(never_observed=int(np.count_nonzero(field.never_observed)))
     if field.observed[:, sea].all():

@@ -1,9 +1,9 @@
 """Gross outliers: values unlike every value around them, found before anything is fitted.
 
-A value is compared with its nearest observed neighbours in space and time, each difference in units of what is
-usual at that separation (a buddy check: Lorenc and Hammon 1988, doi:10.1002/qj.49711448107). What counts is the
-second smallest difference: a value on either side of a front, or on a filament, is like some of its neighbours,
-and a gross error is like none. How large the second smallest may be follows from the data: the upper part of its
+A value is compared with its nearest observed neighbours in space and time, each difference in units of what
+is usual at that separation (a buddy check: Lorenc and Hammon 1988, doi:10.1002/qj.49711448107). What counts
+is the second smallest difference: a value on either side of a front, or on a filament, is like some of its
+neighbours, and a gross error is like none. How large it may be follows from the data: the upper part of its
 own distribution is continued as an exponential tail to what chance allows for the number of values.
 """
 
@@ -16,10 +16,12 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-OUTLIERS = ("drop", "flag", "keep")
 REACH = 8  # dates, rows or columns to the farthest neighbour
 
-_NEAR, _FAR = range(-2, 3), range(-REACH, REACH + 1, 4)  # all neighbours near by, every fourth cell farther off
+_NEAR, _FAR = (
+    range(-2, 3),
+    range(-REACH, REACH + 1, 4),
+)  # all neighbours near by, every fourth cell farther off
 _NEIGHBOURS, _ALIKE = 12, 2  # neighbours that are looked at, and how many must be like the value
 _SAMPLE = 20_000  # values from which the usual difference at a separation is taken
 _FEWEST = 50  # pairs of values for a separation, and values for a screen
@@ -55,20 +57,22 @@ class Screen:
 NO_SCREEN = Screen(np.zeros((0, 3), np.int64), np.zeros(0), np.inf)
 
 
-def learn_screen(values: Floats, error_variance: Floats, seed: int = 0) -> Screen:
-    """Learn what is usual from values (time, lat, lon), NaN where missing, with their error variances.
+def learn_screen(parts: Sequence[tuple[Floats, Floats]], seed: int = 0) -> Screen:
+    """Learn what is usual from parts of a record: values (time, lat, lon) and their error variances.
 
     Few values are not screened, nor those of which half are the same, as where there is no ice or rain.
     """
-    observed = np.flatnonzero(np.isfinite(values))
-    if observed.size < _FEWEST:
+    rng = np.random.default_rng(seed)
+    most = -(-_SAMPLE // max(1, len(parts)))
+    sample = [(values, rng.permutation(np.flatnonzero(np.isfinite(values)))[:most]) for values, _ in parts]
+    some = np.concatenate([values.reshape(-1)[chosen] for values, chosen in sample] or [np.zeros(0)])
+    if some.size < _FEWEST:
         return NO_SCREEN
-    chosen = np.random.default_rng(seed).permutation(observed)[:_SAMPLE]
-    low, *half, high = np.quantile(values.reshape(-1)[chosen].astype(np.float64), _ENDS)
+    low, *half, high = np.quantile(some.astype(np.float64), _ENDS)
     if half[0] == half[1]:
         return NO_SCREEN
-    steps = _list_steps(values.shape)
-    variance = _measure_differences(values, chosen, steps)
+    steps = _list_steps(np.max([values.shape for values, _ in parts], axis=0))
+    variance = _measure_differences(sample, steps)
     known = np.isfinite(variance)
     if not known.any():
         return NO_SCREEN
@@ -76,19 +80,20 @@ def learn_screen(values: Floats, error_variance: Floats, seed: int = 0) -> Scree
     steps, variance = steps[known], variance[known].clip(min=least)
     order = np.lexsort((np.abs(steps).sum(axis=1), variance))
     steps, variance = steps[order], variance[order]
-    parts = [unlike for _, unlike in _compare(values, error_variance, steps, variance)]
-    return Screen(steps, variance, _find_limit(np.concatenate(parts)))
+    unlike = [found for part in parts for _, found in _compare(*part, steps, variance)]
+    return Screen(steps, variance, _find_limit(np.concatenate(unlike)))
 
 
-def describe_outliers(count: int, total: int, how: str) -> list[str]:
+def describe_outliers(count: int, total: int, how: str) -> tuple[str, ...]:
     """Return in words what became of the outliers; nothing where there are none."""
     if not count:
-        return []
+        return ()
     then = {"drop": "not used, and replaced by the analysis", "flag": "kept in the output, but not used"}[how]
-    return [f"outliers, unlike all values around them, {then}: {count} ({100 * count / total:.2g}% of the values)"]
+    share = f"{100 * count / total:.2g}% of the values"
+    return (f"outliers, unlike all values around them, {then}: {count} ({share})",)
 
 
-def _list_steps(shape: Sequence[int]) -> NDArray[np.int64]:
+def _list_steps(shape: NDArray[np.integer]) -> NDArray[np.int64]:
     """List the steps (n, 3) to the neighbours that an array of this shape can have."""
     around = dict.fromkeys((*product(_NEAR, repeat=3), *product(_FAR, repeat=3)))
     found = [step for step in around if any(step) and (np.abs(step) < shape).all()]
@@ -96,22 +101,24 @@ def _list_steps(shape: Sequence[int]) -> NDArray[np.int64]:
 
 
 def _measure_differences(
-    values: Floats, chosen: NDArray[np.int64], steps: NDArray[np.int64]
+    sample: Sequence[tuple[Floats, NDArray[np.int64]]], steps: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """Measure the usual squared difference (n,) at each step from the ``chosen`` flat cells; NaN from few.
+    """Measure the usual squared difference (n,) at each step from some flat cells of arrays; NaN from few.
 
     It is that of a normal distribution with the same quantile, which a tenth of wrong differences leaves.
     """
-    at = np.stack(np.unravel_index(chosen, values.shape), axis=1)
-    own = values[tuple(at.T)].astype(np.float64)
     variance = np.full(len(steps), np.nan)
+    places = [np.stack(np.unravel_index(chosen, values.shape), axis=1) for values, chosen in sample]
     for number, step in enumerate(steps):
-        to = at + step
-        inside = ((to >= 0) & (to < values.shape)).all(axis=1)
-        difference = own[inside] - values[tuple(to[inside].T)]
-        difference = difference[np.isfinite(difference)]
-        if difference.size >= _FEWEST:
-            variance[number] = np.quantile(difference**2, _USUAL) / _OF_NORMAL
+        found = []
+        for (values, chosen), at in zip(sample, places, strict=True):
+            to = at + step
+            inside = ((to >= 0) & (to < values.shape)).all(axis=1)
+            difference = values.reshape(-1)[chosen[inside]] - values[tuple(to[inside].T)]
+            found.append(difference[np.isfinite(difference)])
+        squared = np.concatenate(found).astype(np.float64) ** 2
+        if squared.size >= _FEWEST:
+            variance[number] = np.quantile(squared, _USUAL) / _OF_NORMAL
     return variance
 
 

@@ -6,6 +6,7 @@ import json
 import re
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from typing import Any
@@ -15,12 +16,15 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ..settings import Packing
+from .extremes import count_extremes
 from .field import Field
 from .layout.coordinates import is_time, list_names
 from .reading import TREATMENT
 from .storage import Span, encode_filled, find_storage, measure_span
 
-SOURCES = ("land", "observed", "filled", "filled_never_observed")  # the flags 0 to 3 of V_source
+SOURCES = ("land", "observed", "filled", "filled_never_observed", "outlier")  # the flags 0 to 4 of V_source
+
+OUTLIER = SOURCES.index("outlier")
 
 Floats = NDArray[np.floating]
 UNKNOWN = "Unknown: nothing was missing, and the input has no observation error; give one."
@@ -100,7 +104,9 @@ def to_dataset(
     raw = source.transpose(*field.dims).to_numpy()
     # Hidden values, and those that have no transform (zero under a logarithm), do not count as observed.
     observed = np.isfinite(raw) & (field.observed | ~field.sea)
-    filled = np.where(observed & ~field.sea if analysis_everywhere else observed, raw, analysis)
+    outliers = np.zeros(observed.shape, bool) if field.outliers is None else field.outliers
+    kept = observed | (outliers & field.keeps_outliers)
+    filled = np.where(kept & ~field.sea if analysis_everywhere else kept, raw, analysis)
     flags = np.where(field.sea, np.where(field.never_observed, 3, 2), 0)
 
     kind = raw.dtype if raw.dtype.kind == "f" else np.dtype(np.float32)
@@ -112,7 +118,7 @@ def to_dataset(
         name: filled.astype(kind, copy=False),
         f"{name}_analysis": analysis.astype(kind, copy=False),
         f"{name}_error": deviation,
-        f"{name}_source": np.where(observed, 1, flags).astype(np.int8),
+        f"{name}_source": np.where(outliers, OUTLIER, np.where(observed, 1, flags)).astype(np.int8),
     }
     for level, width in (intervals or {}).items():
         for side, sign in (("lower", -1), ("upper", 1)):
@@ -133,15 +139,18 @@ def to_dataset(
 
 def measure_spans(field: Field, data: xr.Dataset, analysis_everywhere: bool) -> dict[str, Span]:
     """Return the spans of the variables of a filled dataset in the units of the field."""
-    storage, name = find_storage(field.source), field.name
-    kept = data[f"{name}_source"].to_numpy() == SOURCES.index("observed")
+    storage, name, analysis = find_storage(field.source), field.name, f"{field.name}_analysis"
+    flags = (SOURCES.index("observed"), *((OUTLIER,) if field.keeps_outliers else ()))
+    kept = np.isin(data[f"{name}_source"].to_numpy(), flags)
     if analysis_everywhere:
         kept &= ~xr.DataArray(field.sea, dims=field.dims[1:]).broadcast_like(data[name]).to_numpy()
-    return {
+    spans = {
         str(key): measure_span(array.to_numpy(), storage, kept if key == name else None)
         for key, array in data.data_vars.items()
         if key not in (f"{name}_error", f"{name}_source")
     }
+    extremes = count_extremes(field, data[analysis].to_numpy())
+    return spans | {analysis: replace(spans[analysis], extremes=extremes)}
 
 
 def _undo_transform(

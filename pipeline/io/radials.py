@@ -72,7 +72,7 @@ def open_radials(
 
     Raises `InputError` for input that cannot be used.
     """
-    opening = make_opening(opening, options)
+    opening = replace(make_opening(opening, options), outliers="keep")
     found: list[tuple[Part, Layout, str | None, str]] = []
     for entry in list_inputs(inputs):
         with open_input(entry, opening.group) as (file, dataset):

@@ -25,6 +25,9 @@ from .providers.quantities import is_lognormal
 _SQUEEZE = 0.1
 _MOST_SPREAD = 6.0  # standard deviation of a logarithm above which the moments would overflow
 _MOST_NEGATIVE = 0.01  # share of negative values above which a quantity is not lognormal after all
+_LARGE = 100.0  # deviations from zero, beyond which single precision leaves fewer than five digits
+_SAMPLE = 100_000
+_MIDDLE, _DEVIATIONS = (0.05, 0.95), 3.29  # quantiles of a normal distribution, and the distance between both
 _NODES = 41  # of the quadrature over a Gaussian density
 
 Floats = NDArray[np.floating]
@@ -299,8 +302,18 @@ def transform_values(
 
 
 def find_offset(values: Floats) -> float:
-    """Return what is taken off values (`Centred`): their median, which no gross outlier moves."""
-    return float(np.nanmedian(values.astype(np.float64)))
+    """Return what is taken off values (`Centred`): zero, or their median where single precision is too coarse.
+
+    That is where it exceeds a hundred of their standard deviations. Few outliers move neither.
+    """
+    known = values[np.isfinite(values)]
+    some = known[:: max(1, known.size // _SAMPLE)].astype(np.float64)
+    return choose_offset(float(np.median(some)), float(np.ptp(np.quantile(some, _MIDDLE)) / _DEVIATIONS))
+
+
+def choose_offset(middle: float, deviation: float) -> float:
+    """Return the ``middle`` of values where it is large compared to their standard deviation, else zero."""
+    return middle if abs(middle) > _LARGE * deviation else 0.0
 
 
 def centre_values(values: Floats, offset: float) -> NDArray[np.float32]:

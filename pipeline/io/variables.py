@@ -272,6 +272,7 @@ def regrid_like(field: Field, first: Field) -> Field:
         lon=first.lon,
         source=source.transpose(*first.source.dims),
         dims=first.dims,
+        outliers=None,
     )
     oddities += describe_mask_oddities(never_observed=int(np.count_nonzero(made.never_observed)))
     return replace(made, oddities=tuple(oddities))

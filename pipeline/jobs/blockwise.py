@@ -29,6 +29,7 @@ from ..classical.season import remove_season
 from ..errors import InputError
 from ..holdout.calibration import Calibration
 from ..io.alignment import is_moved
+from ..io.extremes import find_bearable, warn_of_extremes
 from ..io.field import Field, RecordStatistics, grid_spacing
 from ..io.layout.coordinates import list_names
 from ..io.layout.dates import days_since_first
@@ -40,10 +41,12 @@ from ..io.writing import check_writable, replace_atomically, resume_store
 from ..records.blocks import BASE, Block, Box, cut_blocks
 from ..records.filled import (
     create_store,
+    describe_store,
     encode_store,
     fill_store,
     make_example,
     mark_unknown_error,
+    read_spans,
     summarise_record,
     write_attributes,
     write_block,
@@ -73,7 +76,7 @@ _YEAR = 365  # days
 _COPY = "copy"  # name of the method for a record without gaps
 _LEARNED, _NETWORK = "learned.json", "network.ckpt"  # next to the unfinished store
 # What `prepare` leaves to the filling.
-_OF_FIELD = ("error_variable", "observation_error", "transform", "bounds_of_values")
+_OF_FIELD = ("error_variable", "observation_error", "transform", "bounds_of_values", "outliers")
 
 
 @dataclass(frozen=True)
@@ -157,7 +160,7 @@ def fill_inputs(
         prepare(
             inputs,
             store,
-            replace(opening, observation_error=None, transform="auto"),
+            replace(opening, observation_error=None, transform="auto", outliers="drop"),
             cluster=resources.cluster,
             n_workers=resources.n_workers,
             quiet=settings.quiet,
@@ -244,7 +247,12 @@ def fill_record(
             settings = replace(settings, training=training)
         job = Job(record, learned, chosen, settings, store, device, share_threads(resources.n_workers))
         fill_store(store, cut(learned.reach), partial(_fill_block, job), resources, settings.quiet)
+        span = read_spans(store).get(f"{record.layout.variable}_analysis", Span())
+        warn_of_extremes(record.layout.variable, span, record.space, learned.statistics["bearable"])
         summary = {"summary": summarise_record(store, record)}
+        treatment = describe_store(store, record)
+        if treatment:
+            summary[TREATMENT] = treatment
         write_attributes(store, record.dates, summary | learned.attributes)
         if method.name == _COPY and not record.has_error:
             mark_unknown_error(store, record.layout.variable)
@@ -306,6 +314,7 @@ def _learn(record: Record, subset: Field, store: Path, method: Method, settings:
         tabulate_temporal_structure(without),
         tabulate_spatial_structure(without),
         cell,
+        find_bearable(subset),
     )
     return Learned(
         best.name,

@@ -88,7 +88,19 @@ def make_method(function: Callable[[Field], Estimate], name: str | None = None, 
     name = name or getattr(function, "__name__", type(function).__name__).replace("_", "-")
     described = (getattr(function, "__doc__", None) or "").strip().splitlines()
     properties = {"describe": described[0] if described else "", "usual": False, "single": True} | properties
-    return Method(name, partial(_run_function, name, function), **properties)
+    return Method(name, partial(_run_function, name, _give_plain_values(function)), **properties)
+
+
+def _give_plain_values(function: Callable[[Field], Estimate]) -> Callable[[Field], Estimate]:
+    """Return the function of a field that calls another one on values from which nothing was taken off."""
+
+    def estimate(field: Field) -> Estimate:
+        offset = field.offset * field.days.dtype.type(1)  # of double precision
+        plain = replace(field, values=(field.values + offset).astype(field.values.dtype), offset=0.0)
+        mean, error = function(plain)
+        return (mean - offset).astype(field.values.dtype), error
+
+    return estimate
 
 
 def find_methods() -> Mapping[str, Method]:

@@ -19,7 +19,9 @@ from ..holdout.calibration import Calibration
 from ..io.alignment import restore_grid
 from ..io.layout.dates import days_since_first
 from ..io.maps.selection import drop_missing_date
-from ..io.output import UNKNOWN, describe_time_coverage, summarise_field, to_dataset
+from ..io.outliers import describe_outliers
+from ..io.output import OUTLIER, UNKNOWN, describe_time_coverage, summarise_field, to_dataset
+from ..io.reading import TREATMENT
 from ..io.storage import Span, encode_filled
 from ..io.workers import start_workers
 from ..io.writing import replace_atomically
@@ -84,7 +86,7 @@ def encode_store(store: Path, record: Record, packing: Packing) -> xr.Dataset:
     flags = data[f"{name}_source"]
     # CF 3.5: of the variable's type, which JSON does not keep.
     flags.attrs["flag_values"] = np.asarray(flags.attrs["flag_values"], flags.dtype)
-    encode_filled(data, name, time, record.storage, _read_spans(store.parent / _DONE), packing)
+    encode_filled(data, name, time, record.storage, read_spans(store), packing)
     for array in data.data_vars.values():
         array.encoding["chunksizes"] = (1, *record.chunks[1:])
     return drop_missing_date(restore_grid(data, record.dataset, record.layout))
@@ -138,10 +140,10 @@ def fill_store(
             advance(1)
 
 
-def _read_spans(marks: Path) -> dict[str, Span]:
-    """Return the span of each variable over all blocks."""
+def read_spans(store: Path) -> dict[str, Span]:
+    """Return the span of each variable over all blocks of an unfinished store."""
     spans: dict[str, Span] = {}
-    for mark in marks.iterdir():
+    for mark in (store.parent / _DONE).iterdir():
         for name, span in json.loads(mark.read_text()).items():
             spans[name] = spans.get(name, Span()).join(Span(**span))
     return spans
@@ -156,6 +158,15 @@ def summarise_record(store: Path, record: Record) -> str:
     summary = summarise_field(name, what, at_sea, n * int(record.sea.sum()))
     given = record.dataset.attrs.get("summary")
     return f"{summary} The input: {given}" if given else summary
+
+
+def describe_store(store: Path, record: Record) -> str:
+    """Return what was done to the values of the input, with the number of outliers, in words."""
+    with xr.open_zarr(store, consolidated=False) as data:
+        count = int((data[f"{record.layout.variable}_source"] == OUTLIER).sum())
+    found = describe_outliers(count, int(record.n_observed.sum()), record.opening.outliers)
+    before = record.dataset.attrs.get(TREATMENT), record.chosen_transform[1]
+    return "; ".join(filter(None, (*before, *found)))
 
 
 def write_attributes(store: Path, dates: pd.Index, attributes: Mapping[str, Any]) -> None:

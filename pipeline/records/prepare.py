@@ -450,7 +450,7 @@ def _write_statistics(
         )
     observed = total.number > 0
     kind = first.type_of(name)
-    mean = np.where(observed, total.mean, np.nan).astype(kind)
+    mean: NDArray[np.floating] = np.where(observed, total.mean, np.nan).astype(kind)
     deviation = np.sqrt(total.squares / np.maximum(total.number[0], 1))
     units = {key: first.data[name].attrs[key] for key in ("units",) if key in first.data[name].attrs}
     found = xr.Dataset(

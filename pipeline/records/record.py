@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,21 +20,25 @@ from ..io.layout.coordinates import Layout, find_layout
 from ..io.layout.dates import days_since_first, season_phase
 from ..io.layout.positions import is_cyclic, read_grid
 from ..io.opening import Opening
+from ..io.outliers import NO_SCREEN, Screen, learn_screen
 from ..io.reading import TREATMENT
 from ..io.seamask import sea_from_mask
 from ..io.storage import Storage, find_storage, read_storage
 from ..io.transforms import (
     Centred,
+    Transform,
     centre_values,
+    choose_offset,
     choose_transform,
-    find_offset,
     find_transform,
     transform_values,
 )
 
 PREPARED = "oceanfill_prepared"  # global attribute of a store of `prepare`: the digest of its plan
 STORAGE = "oceanfill_storage"  # and how the input stores the variable (`storage.write_storage`)
-_MOST_RANKED = 2e7  # values whose errors are read at once for their median
+_MOST_RANKED = 2e7  # values that are read at once for the median of their errors, or for what is usual
+_DATES_OF_BOX = 16
+_GOLDEN = 0.618034  # the golden section
 
 
 def read_digest(path: str | os.PathLike[str]) -> str | None:
@@ -66,8 +70,9 @@ class Record:
             )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Another process opens the store itself; only the median error is sent along."""
-        return Record, (self.path, self.opening), {"median_error": self.median_error}
+        """Another process opens the store itself; what was read from all of it is sent along."""
+        known = {"median_error": self.median_error, "screen": self.screen}
+        return Record, (self.path, self.opening), known
 
     @cached_property
     def dataset(self) -> xr.Dataset:
@@ -185,7 +190,7 @@ class Record:
         mean = np.where(known, mean, mean[known].mean())
         if (deviation > 0).any():
             deviation = np.where(deviation > 0, deviation, deviation[deviation > 0].mean())
-        return Centred(transform, self.offset).match_moments(mean, deviation)
+        return self.space.match_moments(mean, deviation)
 
     @cached_property
     def cycle(self) -> NDArray[np.float32] | None:
@@ -200,13 +205,51 @@ class Record:
         transformed[able] = transform.forward(monthly[able])
         return fit_cycle(transformed)
 
+    @property
+    def space(self) -> Transform:
+        """The way from the variable's units to the values of its fields and back."""
+        return Centred(find_transform(self.transform), self.offset)
+
     @cached_property
     def offset(self) -> float:
-        """What is taken off the transformed values (`transforms.Centred`): one number for all parts."""
-        mean = self._read_statistic("mean")[self.sea]
+        """What is taken off the transformed values (`transforms.Centred`), of all parts alike."""
         transform = find_transform(self.transform)
-        mean = mean[transform.can_take(mean)]
-        return find_offset(transform.forward(mean.astype(np.float64))) if mean.size else 0.0
+        mean, deviation = (self._read_statistic(what)[self.sea].astype(float) for what in ("mean", "std"))
+        known = transform.can_take(mean)
+        if not known.any():
+            return 0.0
+        mean, deviation = transform.match_moments(mean[known], deviation[known])
+        return choose_offset(float(np.median(mean)), float(np.hypot(np.median(deviation), mean.std())))
+
+    @cached_property
+    def screen(self) -> Screen:
+        """What outliers are recognised by in all parts, learned from the record or from boxes of it."""
+        if self.opening.outliers == "keep":
+            return NO_SCREEN
+        fields = [self._read_with_outliers(*box) for box in self._choose_boxes()]
+        return learn_screen([(field.values, field.error_variance) for field in fields])  # noqa: PD011
+
+    def _choose_boxes(self, most: float = _MOST_RANKED) -> list[tuple[slice, slice, slice]]:
+        """Choose boxes of dates, rows and columns, spread over the sea: all where there are few values."""
+        dates, *extents = self.shape
+        if np.prod(self.shape) <= most:
+            return [(slice(0, dates), slice(0, extents[0]), slice(0, extents[1]))]
+        side, length = self.chunks[1], min(_DATES_OF_BOX, dates)
+        squares = [
+            (slice(row, min(row + side, extents[0])), slice(column, min(column + side, extents[1])))
+            for row in range(0, extents[0], side)
+            for column in range(0, extents[1], side)
+        ]
+        squares = [square for square in squares if (self.coverage[square] * self.sea[square]).any()]
+        number = max(1, int(most // (length * side**2)))
+        spans = dates // length
+        boxes = []
+        for place in range(number):
+            # Each box is of another span: the steps through both are not in a common rhythm.
+            span = length * int(place * _GOLDEN % 1 * spans)
+            square = squares[place * len(squares) // number]
+            boxes.append((slice(span, span + length), *square))
+        return list(dict.fromkeys(boxes))
 
     def read_field(
         self,
@@ -217,11 +260,24 @@ class Record:
     ) -> Field:
         """Read some dates of some pixels (slices from start to stop) as a field.
 
-        The ``offset`` is by default that of the record.
+        The ``offset`` is by default that of the record. Outliers are taken out (`screen`).
 
         Columns of a global grid may begin below zero and end beyond the last. Where no value has a
         transform, nothing is observed.
         """
+        field = self._read_with_outliers(dates, rows, columns, offset)
+        outliers = self.screen.find(field.values, field.error_variance)
+        return replace(
+            field.hide(outliers), outliers=outliers, keeps_outliers=self.opening.outliers == "flag"
+        )
+
+    def _read_with_outliers(
+        self,
+        dates: slice,
+        rows: slice | None = None,
+        columns: slice | None = None,
+        offset: float | None = None,
+    ) -> Field:
         layout, name = self.layout, self.layout.variable
         rows = rows or slice(0, self.shape[1])
         columns = columns or slice(0, self.shape[2])

@@ -21,6 +21,7 @@ from ..holdout.splits import difficulty_weights
 from ..io.field import Field
 from ..io.points.gridding import Grid, bin_tracks
 from ..io.points.tracks import Tracks
+from ..io.transforms import find_offset
 from .data import GapData, PatchSampler, count_patches, place_patch
 from .features import NetworkInputs, StaticFeatures, assemble_inputs
 from .firstguess import Advance, Floats, Guess, make_masked_copy
@@ -78,7 +79,7 @@ class TrackData(GapData):
     ) -> None:
         """Grid the tracks and set a fraction of them aside."""
         settings = settings or DataSettings()
-        self.offset = float(np.median(tracks.value))
+        self.offset = find_offset(tracks.value)
         super().__init__(bin_tracks(tracks, grid, self.offset), replace(settings, held_out=0.0))
         at = grid.corners(tracks)
         used = (at.weight > 0).any(1).numpy()

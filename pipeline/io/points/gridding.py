@@ -155,7 +155,12 @@ def bin_tracks(tracks: Tracks, grid: Grid, offset: float = 0.0) -> Field:
         },
     )
     field = open_field(
-        data, variable=tracks.name, mask_variable="sea_mask", error_variable=error, transform="none"
+        data,
+        variable=tracks.name,
+        mask_variable="sea_mask",
+        error_variable=error,
+        transform="none",
+        outliers="keep",
     )
     oddities = list(tracks.oddities)
     if not used.all():
