@@ -302,7 +302,7 @@ def transform_values(
 
 
 def find_offset(values: Floats) -> float:
-    """Return what is taken off values (`Centred`): zero, or their median where single precision is too coarse.
+    """Return what is taken off values (`Centred`): their median where single precision is coarse, else zero.
 
     That is where it exceeds a hundred of their standard deviations. Few outliers move neither.
     """

@@ -251,7 +251,8 @@ def regrid_like(field: Field, first: Field) -> Field:
     )
     variance = np.where(field.observed, own**2, 0)
     values, variance, sea = _regrid(name, field, first, values[date], variance[date])
-    raw = np.where(sea & found[:, None, None], values, np.nan)
+    kind = np.result_type(field.source.dtype, np.float32)
+    raw = np.where(sea & found[:, None, None], values, np.nan).astype(kind)
     if not np.isfinite(raw).any():
         raise InputError(
             f"{name} has no value on the grid and the dates of {first.name}; give a file that overlaps them"
