@@ -126,7 +126,7 @@ def _outline_parts(
     for chosen in (parts, parts[:1]) if together else (parts[:1],):
         try:
             data = combine_parts(chosen, layout).sortby(layout.time)
-            lat, lon = _order_as_in_file(*read_grid(chosen[0].file, data, layout), data, layout)
+            lat, lon = read_grid(chosen[0].file, data, layout)
             given = None if mask is None else sea_from_mask(chosen[0].file, data[mask], layout)
         except InputError:
             continue
@@ -147,6 +147,7 @@ def _outline_parts(
             oddities.append(f"dates that occur more than once: {len(repeated)} ({format_dates(repeated)})")
         outside, never = np.count_nonzero(seen & ~sea), np.count_nonzero(sea & ~seen.any(axis=0))
         oddities += describe_mask_oddities(int(outside), int(never))
+        lat, lon = _order_as_in_file(lat, lon, data, layout)
         return _Outline(
             lat=lat,
             lon=lon,

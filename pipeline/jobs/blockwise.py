@@ -41,9 +41,9 @@ from ..io.writing import check_writable, replace_atomically, resume_store
 from ..records.blocks import BASE, Block, Box, cut_blocks
 from ..records.filled import (
     create_store,
-    describe_store,
     encode_store,
     fill_store,
+    find_treatment,
     make_example,
     mark_unknown_error,
     read_spans,
@@ -250,9 +250,8 @@ def fill_record(
         span = read_spans(store).get(f"{record.layout.variable}_analysis", Span())
         warn_of_extremes(record.layout.variable, span, record.space, learned.statistics["bearable"])
         summary = {"summary": summarise_record(store, record)}
-        treatment = describe_store(store, record)
-        if treatment:
-            summary[TREATMENT] = treatment
+        treatment = find_treatment(store, record)
+        summary |= {TREATMENT: "; ".join(treatment)} if treatment else {}
         write_attributes(store, record.dates, summary | learned.attributes)
         if method.name == _COPY and not record.has_error:
             mark_unknown_error(store, record.layout.variable)

@@ -160,13 +160,15 @@ def summarise_record(store: Path, record: Record) -> str:
     return f"{summary} The input: {given}" if given else summary
 
 
-def describe_store(store: Path, record: Record) -> str:
-    """Return what was done to the values of the input, with the number of outliers, in words."""
+def find_treatment(store: Path, record: Record) -> list[str]:
+    """Return what was done to the values of the input, in words, the last of them about outliers."""
     with xr.open_zarr(store, consolidated=False) as data:
         count = int((data[f"{record.layout.variable}_source"] == OUTLIER).sum())
-    found = describe_outliers(count, int(record.n_observed.sum()), record.opening.outliers)
+    outliers = describe_outliers(count, int(record.n_observed.sum()), record.opening.outliers)
+    for text in outliers:
+        _log.info("%s: %s", record.layout.variable, text)
     before = record.dataset.attrs.get(TREATMENT), record.chosen_transform[1]
-    return "; ".join(filter(None, (*before, *found)))
+    return [text for text in (*before, *outliers) if text]
 
 
 def write_attributes(store: Path, dates: pd.Index, attributes: Mapping[str, Any]) -> None:

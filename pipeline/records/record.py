@@ -226,10 +226,10 @@ class Record:
         """What outliers are recognised by in all parts, learned from the record or from boxes of it."""
         if self.opening.outliers == "keep":
             return NO_SCREEN
-        fields = [self._read_with_outliers(*box) for box in self._choose_boxes()]
+        fields = [self.read_with_outliers(*box) for box in self.choose_boxes()]
         return learn_screen([(field.values, field.error_variance) for field in fields])  # noqa: PD011
 
-    def _choose_boxes(self, most: float = _MOST_RANKED) -> list[tuple[slice, slice, slice]]:
+    def choose_boxes(self, most: float = _MOST_RANKED) -> list[tuple[slice, slice, slice]]:
         """Choose boxes of dates, rows and columns, spread over the sea: all where there are few values."""
         dates, *extents = self.shape
         if np.prod(self.shape) <= most:
@@ -243,13 +243,9 @@ class Record:
         squares = [square for square in squares if (self.coverage[square] * self.sea[square]).any()]
         number = max(1, int(most // (length * side**2)))
         spans = dates // length
-        boxes = []
-        for place in range(number):
-            # Each box is of another span: the steps through both are not in a common rhythm.
-            span = length * int(place * _GOLDEN % 1 * spans)
-            square = squares[place * len(squares) // number]
-            boxes.append((slice(span, span + length), *square))
-        return list(dict.fromkeys(boxes))
+        # The steps through squares and through spans have no common rhythm, so boxes differ in both.
+        places = {(k * len(squares) // number, int(k * _GOLDEN % 1 * spans)): None for k in range(number)}
+        return [(slice(length * span, length * (span + 1)), *squares[square]) for square, span in places]
 
     def read_field(
         self,
@@ -265,19 +261,20 @@ class Record:
         Columns of a global grid may begin below zero and end beyond the last. Where no value has a
         transform, nothing is observed.
         """
-        field = self._read_with_outliers(dates, rows, columns, offset)
+        field = self.read_with_outliers(dates, rows, columns, offset)
         outliers = self.screen.find(field.values, field.error_variance)
         return replace(
             field.hide(outliers), outliers=outliers, keeps_outliers=self.opening.outliers == "flag"
         )
 
-    def _read_with_outliers(
+    def read_with_outliers(
         self,
         dates: slice,
         rows: slice | None = None,
         columns: slice | None = None,
         offset: float | None = None,
     ) -> Field:
+        """Read a field as `read_field` does, with its outliers."""
         layout, name = self.layout, self.layout.variable
         rows = rows or slice(0, self.shape[1])
         columns = columns or slice(0, self.shape[2])

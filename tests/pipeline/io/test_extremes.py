@@ -1,0 +1,57 @@
+"""Absurd values are counted and warned of, whatever the method, the transform and the way they are filled."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import pytest
+from fields import cloudy_dataset
+
+from oceanfill import fill
+
+AT = 3, 10, 12  # a cell that is hidden by clouds
+
+
+def make_method(absurd):
+    """A method whose estimate, as the field's values are, is absurd at a cell and its two neighbours."""
+
+    def method(field):
+        mean = np.where(field.sea, np.nanmean(field.values), np.nan).astype(np.float32)
+        mean = np.broadcast_to(mean, field.values.shape).copy()
+        mean[AT[0], AT[1], AT[2] : AT[2] + 3] = absurd
+        return mean, np.where(np.isfinite(mean), np.float32(0.1), np.float32(np.nan))
+
+    return method
+
+
+def warnings_of(caplog):
+    return [record for record in caplog.records if "delivered values lie far outside" in record.message]
+
+
+@pytest.mark.parametrize("blocks", [False, True])
+@pytest.mark.parametrize(("transform", "absurd"), [("none", 1e6), ("none", -40.0), ("log", 9.0)])
+def test_absurd_values_are_counted_and_their_range_is_said(transform, absurd, blocks, tmp_path, caplog):
+    data = cloudy_dataset(dates=8).drop_vars("truth")
+    data.to_netcdf(tmp_path / "in.nc")
+    how = {"cache": str(tmp_path / "cache.zarr")} if blocks else {}
+    with caplog.at_level(logging.WARNING, "oceanfill"):
+        out = fill(tmp_path / "in.nc", variable="sst", method=make_method(absurd), transform=transform, **how)
+    (warning,) = warnings_of(caplog)
+    values = out.sst_analysis
+    low, high = float(values.min()), float(values.max())
+    assert (
+        f"sst: 3 delivered values lie far outside the observed ones: all reach from {low:.4g} to {high:.4g}"
+        in (warning.message)
+    )
+    assert "look at them, or choose another method" in warning.message
+
+
+@pytest.mark.parametrize("blocks", [False, True])
+@pytest.mark.parametrize("method", ["oi", "dineof", "linear-time"])
+def test_sound_estimates_are_not_warned_of(method, blocks, tmp_path, caplog):
+    cloudy_dataset(dates=8, rows=10, columns=12).drop_vars("truth").to_netcdf(tmp_path / "in.nc")
+    how = {"cache": str(tmp_path / "cache.zarr")} if blocks else {}
+    with caplog.at_level(logging.WARNING, "oceanfill"):
+        fill(tmp_path / "in.nc", variable="sst", method=method, **how)
+    assert not warnings_of(caplog)
