@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
-from fields import cloudy_dataset
+from fields import cloudy_dataset, eddies, seen_by_radars
 from oceanfill.pipeline.jobs.methods import find_methods
 
 from oceanfill import fill
@@ -22,7 +22,7 @@ FEW = {"blend": ("latitude flipped", "kelvin"), "unet": ("transposed", "seven ti
 
 
 def observe() -> xr.Dataset:
-    data = cloudy_dataset(dates=12, rows=10, columns=12).drop_vars("truth")
+    data = cloudy_dataset(dates=16, rows=14, columns=18).drop_vars("truth")
     return data.assign(sst=data.sst.astype(np.float64).assign_attrs(data.sst.attrs))
 
 
@@ -66,7 +66,12 @@ def expect(method: str) -> tuple[np.ndarray, np.ndarray]:
     return fill_in(observe(), method)
 
 
-CASES = [(name, how) for name in (*SIMPLE, "unet") for how in FEW.get(name, (*LAYOUTS, *ROUNDED))]
+SLOW = pytest.mark.slow  # the fits of several methods, or a training
+CASES = [
+    pytest.param(name, how, marks=SLOW) if name in FEW else (name, how)
+    for name in (*SIMPLE, "unet")
+    for how in FEW.get(name, (*LAYOUTS, *ROUNDED))
+]
 
 
 @pytest.mark.parametrize(("method", "how"), CASES)
@@ -95,3 +100,46 @@ def test_a_globe_begins_at_any_meridian(tmp_path):
     )
     for name in ("sst", "sst_analysis", "sst_error", "sst_source"):
         np.testing.assert_array_equal(first[name], second[name])
+
+
+@pytest.mark.parametrize("suffix", [".nc", ".zarr"])
+@pytest.mark.parametrize("how", ["latitude flipped", "longitude flipped", "0 to 360"])
+def test_block_by_block_the_file_keeps_its_own_order(how, suffix, tmp_path):
+    data, _, _ = rewrite(observe(), how, tmp_path)
+    data.to_netcdf(tmp_path / "in.nc")
+    cache = str(tmp_path / "cache.zarr")
+    blocks = fill(
+        tmp_path / "in.nc", tmp_path / f"out{suffix}", variable="sst", method="linear-time", cache=cache
+    )
+    memory = fill(tmp_path / "in.nc", variable="sst", method="linear-time")
+    assert blocks.lat.equals(data.lat)
+    assert blocks.lon.equals(data.lon)
+    assert not {key for name in ("lat", "lon") for key in blocks[name].attrs if key.startswith("_")}
+    seen = data.sst.notnull()
+    np.testing.assert_array_equal(blocks.sst.where(seen), data.sst.where(seen))
+    for name in ("sst", "sst_analysis", "sst_error"):
+        np.testing.assert_allclose(blocks[name], memory[name], rtol=1e-5)
+    np.testing.assert_array_equal(blocks.sst_source, memory.sst_source)
+
+
+@pytest.mark.parametrize("blocks", [False, True])
+def test_a_current_keeps_the_order_of_its_radials(blocks, tmp_path):
+    radials = seen_by_radars(eddies(dates=10, rows=10, columns=12))
+    found = []
+    for name, one in (
+        ("a", radials),
+        ("b", radials.isel(lat=slice(None, None, -1), lon=slice(None, None, -1))),
+    ):
+        one.to_netcdf(tmp_path / f"{name}.nc")
+        how = {"n_workers": 2} if blocks else {}
+        out = fill(
+            tmp_path / f"{name}.nc",
+            tmp_path / f"{name}_out.nc",
+            method="oi",
+            radial_direction="direction",
+            **how,
+        )
+        assert out.lat.equals(one.lat)
+        found.append(out.sortby(["lat", "lon"]))
+    for name in ("u", "v", "uv_covariance"):
+        np.testing.assert_array_equal(found[0][name], found[1][name])
