@@ -15,7 +15,7 @@ EPOCH = np.datetime64("1981-01-01", "ns")
 WRONG = 8.0  # K or degC by which flagged values are wrong
 LAND, LAKE = (slice(0, 3), slice(0, 4)), (slice(9, 11), slice(10, 13))
 ICE = (slice(10, 12), slice(0, 3))
-_DAY = np.timedelta64(1, "D")
+_DAY, _NOON = np.timedelta64(1, "D"), np.timedelta64(12, "h")
 # MUR 4.1 writes its meanings as text with blanks until 2018, later as names.
 MUR_MASKS = {
     "flag_masks": np.array([1, 2, 4, 8, 16], np.int8),
@@ -174,7 +174,7 @@ def write_cci(folder: Path) -> Product:
             {
                 "time": (
                     "time",
-                    seconds([day.to_datetime64() + _DAY // 2]),
+                    seconds([day.to_datetime64() + _NOON]),
                     {"units": "seconds since 1981-01-01 00:00:00", "bounds": "time_bnds"},
                 ),
                 **axes(),
@@ -195,7 +195,7 @@ def write_cci(folder: Path) -> Product:
         "sea_surface_temperature",
         truth,
         good & ~clouds,
-        DAYS + _DAY // 2,
+        DAYS + _NOON,
         0.3,
         ("--error-variable", "sea_surface_temperature_total_uncertainty"),
         ("flagged by quality_level", "sea_surface_temperature is preferred to sea_surface_temperature_depth"),
@@ -208,7 +208,7 @@ def write_oisst(folder: Path) -> Product:
     sea = np.ones(SHAPE[1:], bool)
     sea[LAND] = False
     value = np.where(sea, truth, np.nan)
-    dims, dates, paths = ("time", "zlev", "lat", "lon"), DAYS + _DAY // 2, []
+    dims, dates, paths = ("time", "zlev", "lat", "lon"), DAYS + _NOON, []
     for number, date in enumerate(dates):
         fields = {
             "anom": (value - 17, "Daily sea surface temperature anomalies", "Celsius"),

@@ -12,14 +12,16 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from .coordinates import Layout, find_layout, list_names
+from .coordinates import Layout, find_fillable, find_layout, list_names
 from .field import Field, build_field
 from .opening import Opening, make_opening
 from .reading import Inputs, Part, convert_part, list_inputs, open_input, read_part
+from .roles import is_radial
 from .seamask import find_mask
 
 Axes = tuple[NDArray[np.float64], NDArray[np.float64]]  # latitude and longitude (lat, lon)
 
+_SAME_DIRECTION = 0.5  # degrees, the rounding of packed directions
 STATION_NAMES = ("station", "stations", "site", "sites", "radar", "radars", "instrument", "antenna")
 
 
@@ -124,7 +126,7 @@ def split_stations(
     Raises `InputError` for a direction that is absent, or another number of directions than of variables.
     """
     bearings = direction.split(",")
-    names: Sequence[str | None] = [None] if variable is None else variable.split(",")
+    names: Sequence[str | None] = [_find_velocity(dataset)] if variable is None else variable.split(",")
     if len(names) != len(bearings):
         raise InputError(
             f"{file}: {len(bearings)} directions ({direction}) were given for {len(names)} variables; name "
@@ -138,6 +140,12 @@ def split_stations(
         along = [dim for dim in dataset[bearing].dims if str(dim).lower() in STATION_NAMES]
         for number in range(dataset.sizes[along[0]] if along else 1):
             yield dataset.isel(dict.fromkeys(along, number), drop=True), name, bearing
+
+
+def _find_velocity(dataset: xr.Dataset) -> str | None:
+    """Return the radial velocity next to its components, as in European files, where its name says so."""
+    found = [name for name in find_fillable(dataset) if is_radial(name, dataset[name].attrs)]
+    return found[0] if len(found) == 1 else None
 
 
 def align_dates(parts: Sequence[tuple[Part, Layout]]) -> list[xr.Dataset]:
@@ -163,8 +171,17 @@ def check_grid(file: str, first: Axes, other: Axes) -> None:
 
 
 def read_directions(file: str, data: xr.Dataset, layout: Layout, bearing: str) -> NDArray[np.float32]:
-    """Return the unit vectors (2, lat, lon), east and north, of the direction ``bearing``."""
+    """Return the unit vectors (2, lat, lon), east and north, of the direction ``bearing``.
+
+    It may be repeated on the dates. Raises `InputError` where it changes with them, or is not in degrees.
+    """
     array = data[bearing]
+    if set(array.dims) == {layout.t, layout.y, layout.x}:
+        array = array.compute()
+        first = array.isel({layout.t: array.notnull().argmax(layout.t)}, drop=True)
+        turn = (array - first + 180) % 360 - 180
+        if float(abs(turn).max()) <= _SAME_DIRECTION:
+            array = first
     if set(array.dims) != {layout.y, layout.x}:
         raise InputError(
             f"{file}: {bearing} has the dimensions {', '.join(map(str, array.dims))}; give one direction per "
