@@ -10,7 +10,7 @@ import pandas as pd
 import xarray as xr
 from product_l3m import DAYS as MAP_DAYS
 from product_l3m import chlorophyll, write_l3m
-from product_truth import COLUMNS, DATES, DAYS, LAT, ROWS, SHAPE, Product, axes, make_clouds, make_truth, pack
+from product_truth import COLUMNS, DATES, DAYS, LAT, ROWS, Product, axes, make_clouds, make_truth, pack
 
 DIMS = ("time", "lat", "lon")
 WRONG = 20.0  # factor by which flagged values are wrong
@@ -28,7 +28,7 @@ def write_l3m_chlorophyll(folder: Path) -> Product:
     kept = np.isfinite([xr.load_dataset(path).chlor_a for path in paths])
     said = ("filled in logarithms", "dates taken from time_coverage_start and time_coverage_end")
     sea = np.ones(truth.shape[1:], bool)
-    return Product("OB.DAAC L3m chlor_a", paths, "chlor_a", truth, kept, MAP_DAYS, 0.3, (), said, sea, True)
+    return Product(paths, "chlor_a", truth, kept, MAP_DAYS, 0.3, said, sea, True)
 
 
 def write_occci(folder: Path) -> Product:
@@ -55,8 +55,8 @@ def write_occci(folder: Path) -> Product:
                 ),
                 "chlor_a_log10_rmsd": layer(
                     0.15,
-                    long_name="Root-mean-square-difference of log10-transformed chlorophyll-a concentration in "
-                    "seawater.",
+                    long_name="Root-mean-square-difference of log10-transformed chlorophyll-a concentration "
+                    "in seawater.",
                 ),
                 "chlor_a_log10_bias": layer(
                     0.02, long_name="Bias of log10-transformed chlorophyll-a concentration in seawater."
@@ -90,16 +90,18 @@ def write_occci(folder: Path) -> Product:
         fill = {"_FillValue": np.float32(9.96921e36)}
         data.to_netcdf(paths[-1], encoding={name: fill for name in data.data_vars if name != "crs"})
     return Product(
-        "ESA OC-CCI",
         paths,
         "chlor_a",
         truth,
         ~clouds,
         dates,
         0.15,
-        ("--error-variable", "chlor_a_log10_rmsd"),
-        ("filled in logarithms", "chlor_a_log10_rmsd was understood as standard errors of the decimal logarithm"),
+        (
+            "filled in logarithms",
+            "chlor_a_log10_rmsd was understood as standard errors of the decimal logarithm",
+        ),
         log=True,
+        error=0.15 * np.log(10),
     )
 
 
@@ -167,17 +169,16 @@ def write_globcolour(folder: Path) -> Product:
         }
         data.to_netcdf(paths[-1], encoding=encoding)
     return Product(
-        "Copernicus Marine ocean colour",
         paths,
         "CHL",
         truth,
         ~clouds,
         DAYS,
         0.3,
-        ("--error-variable", "CHL_uncertainty"),
         ("filled in logarithms", "CHL_uncertainty was understood as relative errors in percent"),
         land[0] == 0,
         log=True,
+        error=np.sqrt(np.log1p(0.32**2)),
     )
 
 
@@ -224,17 +225,15 @@ def write_mediterranean(folder: Path) -> Product:
             },
             {"cmems_product_id": "OCEANCOLOUR_MED_BGC_L3_NRT_009_141", "start_time": "04:34:21 UTC"},
         )
-        paths.append(folder / f"{day:%Y%m%d}_d-OC_CNR-L3-CHL-MedOC4AD4_MULTI_1KM-MED-DT.nc")
+        paths.append(folder / f"{day:%Y%m%d}_cmems_obs-oc_med_bgc-plankton_nrt_l3-multi-1km_P1D.nc")
         data.to_netcdf(paths[-1], encoding={"CHL": {"_FillValue": np.float32(-999)}})
     return Product(
-        "Copernicus Marine ocean colour",
         paths,
         "CHL",
         truth,
         ~clouds,
         DAYS,
         0.3,
-        (),
         ("filled in logarithms",),
         log=True,
     )

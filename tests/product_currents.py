@@ -21,7 +21,7 @@ def make_current(lat: Any, lon: Any, hour: Any) -> tuple[Any, Any]:
     return east, 0.2 * np.cos(6 * (lon + 122) + 0.2 * hour)
 
 
-def write_hfrnet(folder: Path) -> tuple[list[str], Any, Any, Any]:
+def write_hfrnet(folder: Path) -> tuple[dict[str, Any], Any]:
     """HFRNet totals, hundredths of m/s, dilutions of precision, numbers of sites and radials."""
     lat, lon = 36.5 + 0.054 * np.arange(SHAPE[1]), -122.5 + 0.067 * np.arange(SHAPE[2])
     u, v = make_current(lat[None, :, None], lon[None, None], np.arange(SHAPE[0])[:, None, None])
@@ -49,7 +49,11 @@ def write_hfrnet(folder: Path) -> tuple[list[str], Any, Any, Any]:
             "v": component(v, "northward", "dopy"),
             "dopx": layer(0.7, long_name="longitudinal dilution of precision"),
             "dopy": layer(0.8, long_name="latitudinal dilution of precision"),
-            "hdop": layer(1.1, long_name="horizontal dilution of precision", ancillary_variables="dopx dopy"),
+            "hdop": layer(
+                np.where(np.arange(SHAPE[2]) % 2, 1.1, 1.0),
+                long_name="horizontal dilution of precision",
+                ancillary_variables="dopx dopy",
+            ),
             "number_of_sites": layer(2.0, units="count", long_name="number of contributing radars"),
             "number_of_radials": layer(9.0, units="count", long_name="number of contributing radials"),
             "wgs84": ((), np.int32(0), {"grid_mapping_name": "latitude_longitude"}),
@@ -63,7 +67,7 @@ def write_hfrnet(folder: Path) -> tuple[list[str], Any, Any, Any]:
     hundredths = {name: pack("i2", 0.01, 0.0, -32768) for name in ("u", "v", "dopx", "dopy", "hdop")}
     hours = {"units": "hours since 2012-01-01", "dtype": "f8"}
     data.to_netcdf(path, encoding=hundredths | {"time": hours, "time_run": hours})
-    return [str(path)], u, v, ~gaps
+    return {"u": u, "v": v}, ~gaps
 
 
 def write_radials(folder: Path) -> str:

@@ -1,4 +1,4 @@
-"""Salinity, sea ice, downloads of ERDDAP and models, with their headers; the values are made up."""
+"""Salinity, downloads of ERDDAP and models, with their headers; the values are made up."""
 
 from __future__ import annotations
 
@@ -8,7 +8,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xarray as xr
-from product_truth import COLUMNS, DATES, DAYS, LAT, LON, ROWS, SHAPE, Product, axes, make_clouds, make_truth, pack
+from product_truth import (
+    COLUMNS,
+    DATES,
+    DAYS,
+    LAT,
+    LON,
+    ROWS,
+    SHAPE,
+    Product,
+    axes,
+    make_clouds,
+    make_truth,
+)
 
 WRONG = 5.0  # by which flagged values are wrong
 _NOON = np.timedelta64(12, "h")
@@ -21,11 +33,17 @@ def write_smap(folder: Path) -> Product:
     dims = ("lat", "lon")
     for number, date in enumerate(dates):
 
-        def layer(values: Any, long_name: str, units: str, number: int = number, **attrs: Any) -> tuple[Any, ...]:
+        def layer(
+            values: Any, long_name: str, units: str, number: int = number, **attrs: Any
+        ) -> tuple[Any, ...]:
             shown = np.where(clouds, np.nan, np.broadcast_to(values, SHAPE))[number].astype(np.float32)
             return dims, shown, {"long_name": long_name, "units": units} | attrs
 
-        salinity = {"standard_name": "sea_surface_salinity", "valid_min": np.float32(0), "valid_max": np.float32(45)}
+        salinity = {
+            "standard_name": "sea_surface_salinity",
+            "valid_min": np.float32(0),
+            "valid_max": np.float32(45),
+        }
         data = xr.Dataset(
             {
                 "nobs": layer(12.0, "Number of observations for L3 average of SSS, 70km smoothed", "1"),
@@ -34,28 +52,50 @@ def write_smap(folder: Path) -> Product:
                 "sss_smap_unc": layer(0.2, "estimated empirical uncertainty of SSS, 70km smoothed", "1e-3"),
                 "sss_smap_40km": layer(truth + 0.4, "SMAP sea surface salinity, 40km", "1e-3", **salinity),
                 "sss_smap_40km_unc": layer(0.4, "estimated empirical uncertainty of SSS, 40km", "1e-3"),
-                "sss_ref": layer(truth + 0.3, "Reference sea surface salinity from HYCOM", "1e-3", **salinity),
+                "sss_ref": layer(
+                    truth + 0.3, "Reference sea surface salinity from HYCOM", "1e-3", **salinity
+                ),
                 "gland": layer(0.0, "Average land fraction, weighted by antenna gain", "1"),
                 "fland": layer(0.0, "Average land fraction within 3dB contour", "1"),
                 "gice_est": layer(0.0, "estimated sea ice fraction, weighted by antenna gain", "1"),
-                "surtep": layer(291.0, "Ancillary sea surface temperature (from CMC)", "Kelvin", standard_name="sea_surface_temperature"),
+                "surtep": layer(
+                    291.0,
+                    "Ancillary sea surface temperature (from CMC)",
+                    "Kelvin",
+                    standard_name="sea_surface_temperature",
+                ),
                 "winspd": layer(6.0, "Ancillary sea surface wind speed", "m s-1", standard_name="wind_speed"),
-                "sea_ice_zones": (dims, np.zeros((ROWS, COLUMNS), np.int32), {"long_name": "sea ice contamination zones", "valid_min": np.int32(0), "valid_max": np.int32(7)}),
+                "sea_ice_zones": (
+                    dims,
+                    np.zeros((ROWS, COLUMNS), np.int32),
+                    {
+                        "long_name": "sea ice contamination zones",
+                        "valid_min": np.int32(0),
+                        "valid_max": np.int32(7),
+                    },
+                ),
             },
             {
                 "time": (
                     (),
                     (date.to_datetime64() - np.datetime64("2000-01-01")) / np.timedelta64(1, "s"),
-                    {"long_name": "reference time of analyzed variable field corresponding to center of the product time interval", "standard_name": "time", "units": "seconds since 2000-01-01T00:00:00Z"},
+                    {
+                        "long_name": "reference time of analyzed variable field",
+                        "standard_name": "time",
+                        "units": "seconds since 2000-01-01T00:00:00Z",
+                    },
                 ),
                 **axes(lon=LON + 350),
             },
-            {"title": "RSS SMAP Level 3 Sea Surface Salinity Standard Mapped Image 8day running V5.0 Validated Dataset"},
+            {"title": "RSS SMAP Level 3 Sea Surface Salinity Standard Mapped Image 8day running V5.0"},
         )
         paths.append(folder / f"RSS_smap_SSS_L3_8day_running_{date:%Y_%j}_FNL_v05.0.nc")
         fill = {"_FillValue": np.float32(-9999)}
-        data.to_netcdf(paths[-1], encoding={name: fill for name, array in data.data_vars.items() if array.dtype.kind == "f"})
-    return Product("RSS SMAP", paths, "sss_smap", truth, ~clouds, dates, 0.1, ("--error-variable", "sss_smap_unc"), ("sss_smap is preferred to",))
+        data.to_netcdf(
+            paths[-1],
+            encoding={name: fill for name, array in data.data_vars.items() if array.dtype.kind == "f"},
+        )
+    return Product(paths, "sss_smap", truth, ~clouds, dates, 0.1, ("sss_smap is preferred to",), error=0.2)
 
 
 def write_cci_salinity(folder: Path) -> Product:
@@ -90,144 +130,50 @@ def write_cci_salinity(folder: Path) -> Product:
                     np.full((1, ROWS, COLUMNS), 0.2, np.float32),
                     {"long_name": "Sea Surface Salinity Random Error"},
                 ),
-                "noutliers": (dims, np.zeros((1, ROWS, COLUMNS), np.int16), {"long_name": "Count of the Number of Outliers within this bin cell"}),
-                "total_nobs": (dims, np.full((1, ROWS, COLUMNS), 9, np.int16), {"long_name": "Number of SSS in the time interval"}),
+                "noutliers": (
+                    dims,
+                    np.zeros((1, ROWS, COLUMNS), np.int16),
+                    {"long_name": "Count of the Number of Outliers within this bin cell"},
+                ),
+                "total_nobs": (
+                    dims,
+                    np.full((1, ROWS, COLUMNS), 9, np.int16),
+                    {"long_name": "Number of SSS in the time interval"},
+                ),
                 "pct_var": (
                     dims,
                     np.full((1, ROWS, COLUMNS), 30, np.float32),
-                    {"long_name": "Percentage of SSS_variability that is expected to be not explained by the products", "units": "%"},
+                    {
+                        "long_name": "Percentage of SSS_variability that is not explained by the products",
+                        "units": "%",
+                    },
                 ),
             }
             | {
-                name: (dims, flags[[number]].astype(np.int16), {"long_name": titles[name], "valid_min": np.int16(0), "valid_max": np.int16(1)})
+                name: (
+                    dims,
+                    flags[[number]].astype(np.int16),
+                    {"long_name": titles[name], "valid_min": np.int16(0), "valid_max": np.int16(1)},
+                )
                 for name, flags in bad.items()
             },
             {
-                "time": ("time", np.float32([(day - pd.Timestamp("1970-01-01")).days]), {"units": "days since 1970-01-01 00:00:00 UTC", "standard_name": "time"}),
+                "time": (
+                    "time",
+                    np.float32([(day - pd.Timestamp("1970-01-01")).days]),
+                    {"units": "days since 1970-01-01 00:00:00 UTC", "standard_name": "time"},
+                ),
                 **axes(),
             },
             {"title": "ESA CCI Sea Surface Salinity ECV produced at a spatial resolution of 50 km"},
         )
-        paths.append(folder / f"ESACCI-SEASURFACESALINITY-L4-SSS-MERGED_OI_7DAY_RUNNINGMEAN_DAILY_25km-{day:%Y%m%d}-fv3.21.nc")
+        paths.append(
+            folder
+            / f"ESACCI-SEASURFACESALINITY-L4-SSS-MERGED_OI_7DAY_RUNNINGMEAN_DAILY_25km-{day:%Y%m%d}-fv3.21.nc"
+        )
         data.to_netcdf(paths[-1], encoding={"sss": {"_FillValue": np.float32(np.nan)}})
     said = tuple(f"flagged by {name}" for name in bad)
-    return Product("ESA CCI salinity", paths, "sss", truth, ~(clouds | spoilt), DAYS, 0.1, ("--error-variable", "sss_random_error"), said)
-
-
-def make_polar_grid() -> tuple[dict[str, Any], dict[str, str]]:
-    """Coordinates in km of a polar stereographic grid, with latitudes and longitudes in two dimensions."""
-    xc, yc = -500 + 25.0 * np.arange(COLUMNS), -900 - 25.0 * np.arange(ROWS)
-    x, y = np.meshgrid(xc, yc)
-    lat = 90 - np.degrees(np.hypot(x, y) / 6371)
-    lon = np.degrees(np.arctan2(x, -y)) - 45
-    return {
-        "xc": ("xc", xc, {"units": "km", "axis": "X", "standard_name": "projection_x_coordinate"}),
-        "yc": ("yc", yc, {"units": "km", "axis": "Y", "standard_name": "projection_y_coordinate"}),
-        "lat": (("yc", "xc"), lat.astype("f4"), {"units": "degrees_north", "standard_name": "latitude"}),
-        "lon": (("yc", "xc"), lon.astype("f4"), {"units": "degrees_east", "standard_name": "longitude"}),
-    }, {"grid_mapping_name": "polar_stereographic"}
-
-
-def make_ice() -> Any:
-    """Concentrations in percent, with open water and closed ice."""
-    return np.clip(make_truth(55, 45), 0, 100)
-
-
-def write_ice(folder: Path, operational: bool = False) -> Product:
-    """OSI SAF concentration: percent on a polar grid; a climate record, or the operational product."""
-    truth, clouds = make_ice(), make_clouds()
-    land = np.zeros(SHAPE[1:], bool)
-    land[:3, :4] = True
-    rng = np.random.default_rng(4)
-    level = np.where(rng.random(SHAPE) < 0.1, 2, 5).astype(np.int8)  # of confidence, operational only
-    bad = (level == 2) if operational else np.zeros(SHAPE, bool)
-    value = np.where(land | clouds, np.nan, np.where(bad, np.clip(100 - truth, 0, 100), truth))
-    dims, dates, paths = ("time", "yc", "xc"), DAYS + _NOON, []
-    coords, mapping = make_polar_grid()
-    for number, date in enumerate(dates):
-        seconds = (date - pd.Timestamp("1978-01-01")).total_seconds()
-        at = {"grid_mapping": "Polar_Stereographic_Grid"}
-        error = np.where(land | clouds, np.nan, 4 + 0 * truth)[[number]]
-        data = xr.Dataset(
-            {
-                "Polar_Stereographic_Grid": ((), np.int32(0), mapping),
-                "time_bnds": (("time", "nv"), [[seconds - 43200, seconds + 43200]]),
-                "ice_conc": (
-                    dims,
-                    value[[number]],
-                    at
-                    | {
-                        "long_name": "fully filtered concentration of sea ice",
-                        "standard_name": "sea_ice_area_fraction",
-                        "units": "%",
-                        "valid_min": np.int32(0),
-                        "valid_max": np.int32(10000),
-                        "ancillary_variables": "total_standard_error status_flag",
-                    },
-                ),
-            },
-            {
-                "time": ("time", [seconds], {"units": "seconds since 1978-01-01 00:00:00", "bounds": "time_bnds", "standard_name": "time"}),
-                **coords,
-            },
-            {"title": "Sea Ice Concentration from EUMETSAT OSI SAF"},
-        )
-        encoding = {"ice_conc": pack("i4", 0.01, 0.0, -32767)}
-        if operational:
-            del data.ice_conc.attrs["ancillary_variables"]
-            data = data.assign(
-                ice_conc_unfiltered=(dims, value[[number]], at | {"long_name": "The unfiltered sea ice concentration", "units": "%"}),
-                masks=(dims, np.zeros((1, ROWS, COLUMNS), np.int8), at | {"long_name": "masks used to filter ice concentration", "units": "1"}),
-                confidence_level=(
-                    dims,
-                    level[[number]],
-                    at | {
-                        "long_name": "confidence level",
-                        "valid_min": np.int8(0),
-                        "valid_max": np.int8(5),
-                        "flag_values": np.arange(6, dtype=np.int8),
-                        "flag_meanings": "unprocessed erroneous unreliable acceptable good excellent",
-                    },
-                ),
-                status_flag=(
-                    dims,
-                    np.where(land, 100, 0)[None].astype(np.int8),
-                    at | {
-                        "long_name": "status flag for concentration of sea ice retrieval",
-                        "flag_values": np.array([0, 2, 10, 100, 101, 102], np.int8),
-                        "flag_meanings": "nominal lake background_data_used over_land missing_data unclassified",
-                    },
-                ),
-                total_uncertainty=(dims, error, at | {"long_name": "The sea ice concentration uncertainty", "units": "1"}),
-                algorithm_uncertainty=(dims, error, at | {"long_name": "The sea ice concentration algorithm and tie-point uncertainty", "units": "1"}),
-                smearing_uncertainty=(dims, error, at | {"long_name": "The sea ice concentration smearing uncertainty", "units": "1"}),
-            )
-            encoding |= {"ice_conc_unfiltered": pack("i4", 0.01, 0.0, -32767)}
-        else:
-            status = np.where(land, 1, np.where(truth == 0, 4, 0)) + np.where(rng.random(SHAPE) < 0.2, 128 + 8, 0)
-            data = data.assign(
-                raw_ice_conc_values=(dims, value[[number]], at | {"long_name": "sea ice concentration estimates as retrieved by the algorithm, and that were edited away by the various filters", "units": "%"}),
-                total_standard_error=(dims, error, at | {"long_name": "total uncertainty (one standard deviation) of concentration of sea ice", "standard_name": "sea_ice_area_fraction standard_error", "units": "%"}),
-                smearing_standard_error=(dims, error, at | {"long_name": "smearing uncertainty (one standard deviation) of concentration of sea ice", "units": "%"}),
-                algorithm_standard_error=(dims, error, at | {"long_name": "algorithm uncertainty (one standard deviation) of concentration of sea ice", "units": "%"}),
-                status_flag=(
-                    dims,
-                    status[[number]].astype(np.uint8).view(np.int8),
-                    at | {
-                        "long_name": "status flag bit array for sea ice concentration retrievals",
-                        "standard_name": "sea_ice_area_fraction status_flag",
-                        "flag_masks": np.array([1, 2, 4, 8, 16, 32, 64, -128], np.int8),
-                        "flag_meanings": "land lake open_water_filter land_spill_over_filter high_t2m_filter interpolated_in_space interpolated_in_time max_ice_climatology",
-                    },
-                ),
-            )
-            encoding |= {name: pack("i4", 0.01, 0.0, -32767) for name in ("raw_ice_conc_values", "total_standard_error")}
-        stem = "ice_conc_nh_polstere-100_multi" if operational else "ice_conc_nh_stere-250_cdr-v3p0"
-        paths.append(folder / f"{stem}_{date:%Y%m%d%H%M}.nc")
-        data.to_netcdf(paths[-1], encoding=encoding)
-    error = () if operational else ("--error-variable", "total_standard_error")
-    said = ("flagged by confidence_level",) if operational else ()
-    return Product("OSI SAF ice", paths, "ice_conc", truth, ~(clouds | land | bad), dates, 6.0, ("--bounds-of-values", "0,100", *error), said, ~land)
+    return Product(paths, "sss", truth, ~(clouds | spoilt), DAYS, 0.1, said, error=0.2)
 
 
 def write_erddap(folder: Path) -> Product:
@@ -239,7 +185,10 @@ def write_erddap(folder: Path) -> Product:
     coords = axes(LAT[::-1], LON + 200, ("latitude", "longitude"))
     coords = {name: (name, np.asarray(values, float), attrs) for name, (_, values, attrs) in coords.items()}
     for name, (_, values, attrs) in coords.items():
-        attrs |= {"actual_range": np.array([values.min(), values.max()]), "axis": "Y" if name == "latitude" else "X"}
+        attrs |= {
+            "actual_range": np.array([values.min(), values.max()]),
+            "axis": "Y" if name == "latitude" else "X",
+        }
     data = xr.Dataset(
         {
             "sst": (
@@ -257,15 +206,42 @@ def write_erddap(folder: Path) -> Product:
             )
         },
         {
-            "time": ("time", seconds, {"units": "seconds since 1970-01-01T00:00:00Z", "actual_range": seconds[[0, -1]], "long_name": "Centered Time", "time_origin": "01-JAN-1970 00:00:00"}),
-            "altitude": ("altitude", [0.0], {"units": "m", "positive": "up", "axis": "Z", "long_name": "Altitude", "standard_name": "altitude"}),
+            "time": (
+                "time",
+                seconds,
+                {
+                    "units": "seconds since 1970-01-01T00:00:00Z",
+                    "actual_range": seconds[[0, -1]],
+                    "long_name": "Centered Time",
+                    "time_origin": "01-JAN-1970 00:00:00",
+                },
+            ),
+            "altitude": (
+                "altitude",
+                [0.0],
+                {
+                    "units": "m",
+                    "positive": "up",
+                    "axis": "Z",
+                    "long_name": "Altitude",
+                    "standard_name": "altitude",
+                },
+            ),
             **coords,
         },
-        {"cdm_data_type": "Grid", "time_coverage_start": "2019-06-04T12:00:00Z", "time_coverage_end": "2019-08-15T12:00:00Z"},
+        {
+            "cdm_data_type": "Grid",
+            "time_coverage_start": "2019-06-04T12:00:00Z",
+            "time_coverage_end": "2019-08-15T12:00:00Z",
+        },
     )
     path = folder / "erdMWsstd8day_5d1c_7f0e_2a93.nc"
-    data.to_netcdf(path, format="NETCDF3_CLASSIC", encoding={"sst": {"_FillValue": np.float32(-9999999), "missing_value": np.float32(-9999999)}})
-    return Product("ERDDAP griddap", [path], "sst", truth, ~clouds, dates, 0.3)
+    data.to_netcdf(
+        path,
+        format="NETCDF3_CLASSIC",
+        encoding={"sst": {"_FillValue": np.float32(-9999999), "missing_value": np.float32(-9999999)}},
+    )
+    return Product([path], "sst", truth, ~clouds, dates, 0.3)
 
 
 def make_curvilinear() -> tuple[Any, Any]:
@@ -288,18 +264,50 @@ def write_roms(folder: Path) -> Product:
     value = np.where(clouds | (mask == 0), np.nan, truth)
     data = xr.Dataset(
         {
-            "zeta": ((dims[0], *dims[2:]), 0.1 * truth - 1.8, at | {"long_name": "time-averaged free-surface", "units": "meter"}),
-            "u": (("ocean_time", "s_rho", "eta_u", "xi_u"), np.full((DATES, 1, ROWS, COLUMNS - 1), 0.1), at | {"long_name": "time-averaged u-momentum component", "units": "meter second-1"}),
-            "temp": (dims, value[:, None], at | {"long_name": "time-averaged potential temperature", "units": "Celsius"}),
+            "zeta": (
+                (dims[0], *dims[2:]),
+                0.1 * truth - 1.8,
+                at | {"long_name": "time-averaged free-surface", "units": "meter"},
+            ),
+            "u": (
+                ("ocean_time", "s_rho", "eta_u", "xi_u"),
+                np.full((DATES, 1, ROWS, COLUMNS - 1), 0.1),
+                at | {"long_name": "time-averaged u-momentum component", "units": "meter second-1"},
+            ),
+            "temp": (
+                dims,
+                value[:, None],
+                at | {"long_name": "time-averaged potential temperature", "units": "Celsius"},
+            ),
             "salt": (dims, value[:, None] + 20, at | {"long_name": "time-averaged salinity"}),
-            "h": (dims[2:], 500 * np.ones(SHAPE[1:]), {"long_name": "bathymetry at RHO-points", "units": "meter"}),
-            "angle": (dims[2:], np.full(SHAPE[1:], 0.35), {"long_name": "angle between XI-axis and EAST", "units": "radians"}),
-            "mask_rho": (dims[2:], mask, {"long_name": "mask on RHO-points", "flag_values": [0.0, 1.0], "flag_meanings": "land water"}),
+            "h": (
+                dims[2:],
+                500 * np.ones(SHAPE[1:]),
+                {"long_name": "bathymetry at RHO-points", "units": "meter"},
+            ),
+            "angle": (
+                dims[2:],
+                np.full(SHAPE[1:], 0.35),
+                {"long_name": "angle between XI-axis and EAST", "units": "radians"},
+            ),
+            "mask_rho": (
+                dims[2:],
+                mask,
+                {"long_name": "mask on RHO-points", "flag_values": [0.0, 1.0], "flag_meanings": "land water"},
+            ),
             "Vtransform": ((), np.int32(2)),
             "hc": ((), 20.0, {"units": "meter"}),
         },
         {
-            "ocean_time": ("ocean_time", seconds, {"units": "seconds since 2019-06-01 00:00:00", "calendar": "proleptic_gregorian", "long_name": "averaged time since initialization"}),
+            "ocean_time": (
+                "ocean_time",
+                seconds,
+                {
+                    "units": "seconds since 2019-06-01 00:00:00",
+                    "calendar": "proleptic_gregorian",
+                    "long_name": "averaged time since initialization",
+                },
+            ),
             "s_rho": ("s_rho", [-0.0125], {"standard_name": "ocean_s_coordinate_g2", "positive": "up"}),
             "lat_rho": (dims[2:], lat, {"units": "degree_north", "standard_name": "latitude"}),
             "lon_rho": (dims[2:], lon, {"units": "degree_east", "standard_name": "longitude"}),
@@ -312,7 +320,7 @@ def write_roms(folder: Path) -> Product:
         data[name].encoding = place
     path = folder / "roms_avg.nc"
     data.to_netcdf(path, encoding={name: {"_FillValue": 1e37} for name in ("temp", "salt", "zeta", "u")})
-    return Product("ROMS, NEMO", [path], "temp", truth, ~clouds & (mask == 1), DAYS + _NOON, 0.3, ("--variable", "temp"), (), mask == 1)
+    return Product([path], "temp", truth, ~clouds & (mask == 1), DAYS + _NOON, 0.3, (), mask == 1)
 
 
 def write_nemo(folder: Path) -> Product:
@@ -322,7 +330,11 @@ def write_nemo(folder: Path) -> Product:
     land = np.zeros(SHAPE[1:], bool)
     land[:3, :4] = True
     dims = ("time_counter", "deptht", "y", "x")
-    seconds = 86400.0 * np.arange(DATES) + 43200 + (pd.Timestamp("2019-06-01") - pd.Timestamp("1900-01-01")).total_seconds()
+    seconds = (
+        86400.0 * np.arange(DATES)
+        + 43200
+        + (pd.Timestamp("2019-06-01") - pd.Timestamp("1900-01-01")).total_seconds()
+    )
     since = {"units": "seconds since 1900-01-01 00:00:00", "calendar": "gregorian"}
     ends = np.stack([seconds - 43200, seconds + 43200], 1)
     data = xr.Dataset(
@@ -330,16 +342,35 @@ def write_nemo(folder: Path) -> Product:
             "thetao": (
                 dims,
                 np.where(clouds | land, np.nan, truth)[:, None].astype(np.float32),
-                {"standard_name": "sea_water_potential_temperature", "long_name": "temperature", "units": "degC", "online_operation": "average", "interval_operation": "360 s", "cell_methods": "time: mean (interval: 360 s)"},
+                {
+                    "standard_name": "sea_water_potential_temperature",
+                    "long_name": "temperature",
+                    "units": "degC",
+                    "online_operation": "average",
+                    "interval_operation": "360 s",
+                    "cell_methods": "time: mean (interval: 360 s)",
+                },
             ),
             "deptht_bounds": (("deptht", "axis_nbounds"), np.float32([[0, 1.02]])),
             "time_counter_bounds": (("time_counter", "axis_nbounds"), ends),
             "time_centered_bounds": (("time_counter", "axis_nbounds"), ends),
         },
         {
-            "time_counter": ("time_counter", seconds, since | {"standard_name": "time", "axis": "T", "bounds": "time_counter_bounds"}),
-            "time_centered": ("time_counter", seconds, since | {"standard_name": "time", "bounds": "time_centered_bounds"}),
-            "deptht": ("deptht", np.float32([0.51]), {"units": "m", "positive": "down", "bounds": "deptht_bounds"}),
+            "time_counter": (
+                "time_counter",
+                seconds,
+                since | {"standard_name": "time", "axis": "T", "bounds": "time_counter_bounds"},
+            ),
+            "time_centered": (
+                "time_counter",
+                seconds,
+                since | {"standard_name": "time", "bounds": "time_centered_bounds"},
+            ),
+            "deptht": (
+                "deptht",
+                np.float32([0.51]),
+                {"units": "m", "positive": "down", "bounds": "deptht_bounds"},
+            ),
             "nav_lat": (dims[2:], lat.astype("f4"), {"units": "degrees_north", "standard_name": "latitude"}),
             "nav_lon": (dims[2:], lon.astype("f4"), {"units": "degrees_east", "standard_name": "longitude"}),
         },
@@ -347,4 +378,4 @@ def write_nemo(folder: Path) -> Product:
     )
     path = folder / "NEMO_1d_20190601_20190610_grid_T.nc"
     data.to_netcdf(path, encoding={"thetao": {"_FillValue": np.float32(1e20)}})
-    return Product("ROMS, NEMO", [path], "thetao", truth, ~(clouds | land), DAYS + _NOON, 0.3, (), (), ~land)
+    return Product([path], "thetao", truth, ~(clouds | land), DAYS + _NOON, 0.3, (), ~land)

@@ -19,7 +19,7 @@ WEST = -6.0  # of the maps, degrees east
 
 
 def write_duacs(folder: Path) -> Product:
-    """DUACS level 4, whose first half runs from -180 to 180 and the second from 0 to 360, as older versions do."""
+    """DUACS level 4, its first half from -180 to 180 and the second from 0 to 360, as older versions."""
     truth = make_truth(0.1, 0.2)
     sea = np.ones(SHAPE[1:], bool)
     sea[:3, :4] = False
@@ -74,12 +74,16 @@ def write_duacs(folder: Path) -> Product:
         )
         data.latitude.attrs["bounds"], data.longitude.attrs["bounds"] = "lat_bnds", "lon_bnds"
         whole = pack("i4", 0.0001, 0.0, -2147483647)
-        packed = {name: whole for name, array in data.data_vars.items() if array.dtype.kind == "f" and array.ndim == 3}
+        packed = {
+            name: whole
+            for name, array in data.data_vars.items()
+            if array.dtype.kind == "f" and array.ndim == 3
+        }
         paths.append(folder / f"dt_global_allsat_phy_l4_{day:%Y%m%d}_20210726.nc")
         data.to_netcdf(paths[-1], encoding=packed)
     said = ("adt is preferred to sla, which is accompanied by ugos, ugosa, vgos, vgosa",)
     kept = np.broadcast_to(sea, SHAPE)
-    return Product("DUACS L4", paths, "adt", truth, kept, DAYS, 0.01, ("--error-variable", "err_sla"), said, sea)
+    return Product(paths, "adt", truth, kept, DAYS, 0.01, said, sea, error=0.015)
 
 
 def make_passes(day: int, passes: int = 4) -> tuple[Any, ...]:
@@ -150,7 +154,11 @@ def write_nasa_ssh(folder: Path, smoothed: bool = True) -> list[str]:
         meters = {"units": "m", "coordinates": "longitude latitude"}
         data = xr.Dataset(
             {
-                "ssha": ("time", np.where(bad, value + WRONG, value), {"long_name": "sea surface height anomaly"}),
+                "ssha": (
+                    "time",
+                    np.where(bad, value + WRONG, value),
+                    {"long_name": "sea surface height anomaly"},
+                ),
                 "basin_flag": ("time", np.full(160, 7, np.int32), {"long_name": "ocean basin number"}),
                 "basin_names_table": ("basin", np.array(["0: land", "7: North Pacific"], object)),
                 "dac": ("time", np.full(160, 0.05), {"long_name": "dynamic atmospheric correction"}),

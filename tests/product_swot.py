@@ -48,7 +48,11 @@ def write_swot(folder: Path, expert: bool = True) -> list[str]:
                 "ssha_unfiltered": swath(edited + 0.02, "sea surface height anomaly", **height),
             },
             {
-                "time": ("num_lines", 86400 * (time + 7305), {"units": "seconds since 2000-01-01 00:00:00.0"}),
+                "time": (
+                    "num_lines",
+                    86400 * (time + 7305),
+                    {"units": "seconds since 2000-01-01 00:00:00.0"},
+                ),
                 "latitude": (dims, lat, {"units": "degrees_north", "standard_name": "latitude"}),
                 "longitude": (dims, lon % 360, {"units": "degrees_east", "standard_name": "longitude"}),
             },
@@ -73,7 +77,11 @@ def write_swot(folder: Path, expert: bool = True) -> list[str]:
                 dac=swath(0.05 * whole, "dynamic atmospheric correction"),
                 ocean_tide=swath(0.2 * whole, "ocean tide model"),
                 calibration=swath(0.01 * whole, "crossover calibration"),
-                ugos_filtered=(dims, 0.1 * whole, {"units": "m/s", "long_name": "zonal geostrophic velocity"}),
+                ugos_filtered=(
+                    dims,
+                    0.1 * whole,
+                    {"units": "m/s", "long_name": "zonal geostrophic velocity"},
+                ),
                 vgos_filtered=(dims, 0.1 * whole, {"units": "m/s", "long_name": "meridional velocity"}),
                 sigma0=(dims, 13 * whole, {"units": "1", "long_name": "normalized radar cross section"}),
                 cross_track_distance=(dims, 60 * across * whole, {"units": "km"}),

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from product_ghrsst import MEANINGS
+from product_ghrsst import MEANINGS, make_ghrsst, write_ghrsst
+from product_ghrsst import make_truth as make_ghrsst_truth
 from product_truth import COLUMNS, DAYS, LAT, LON, ROWS, SHAPE, Product, axes, make_clouds, make_truth, pack
 
 DIMS = ("time", "lat", "lon")
@@ -38,7 +39,7 @@ def seconds(dates: Any) -> Any:
     return ((np.asarray(dates, "datetime64[ns]") - EPOCH) / np.timedelta64(1, "s")).astype(np.int32)
 
 
-def write_analysis(folder: Path, row: str, masks: dict[str, Any], offset: float, hour: int) -> Product:
+def write_analysis(folder: Path, masks: dict[str, Any], offset: float, hour: int) -> Product:
     """GHRSST level 4: complete over the sea, over lakes and under ice; a mask with bits."""
     truth = make_truth(290.0)
     kind = np.full(SHAPE[1:], 1, np.int8)
@@ -68,7 +69,9 @@ def write_analysis(folder: Path, row: str, masks: dict[str, Any], offset: float,
         )
         for name in data.data_vars:
             data[name].attrs.pop("coordinates", None)
-        stem = "JPL-L4_GHRSST-SSTfnd-MUR-GLOB-v02.0-fv04.1" if hour == 9 else "UKMO-L4_GHRSST-SSTfnd-OSTIA-GLOB"
+        stem = (
+            "JPL-L4_GHRSST-SSTfnd-MUR-GLOB-v02.0-fv04.1" if hour == 9 else "UKMO-L4_GHRSST-SSTfnd-OSTIA-GLOB"
+        )
         paths.append(folder / f"{date:%Y%m%d%H%M%S}-{stem}.nc")
         encoding = {
             "analysed_sst": pack("i2", 0.001 if hour == 9 else 0.01, offset, -32768),
@@ -80,29 +83,47 @@ def write_analysis(folder: Path, row: str, masks: dict[str, Any], offset: float,
         data.to_netcdf(paths[-1], encoding=encoding)
     sea = (kind == 1) | (kind == 9)
     return Product(
-        row,
         paths,
         "analysed_sst",
         truth,
         np.broadcast_to(sea, SHAPE),
         dates,
         0.05,
-        ("--error-variable", "analysis_error"),
         ("analysed_sst is the field",),
         sea,
+        error=0.35,
     )
 
 
 def write_mur(folder: Path) -> Product:
-    return write_analysis(folder, "MUR", MUR_MASKS, 298.15, 9)
+    return write_analysis(folder, MUR_MASKS, 298.15, 9)
 
 
 def write_later_mur(folder: Path) -> Product:
-    return write_analysis(folder, "MUR", LATER_MUR_MASKS, 298.15, 9)
+    return write_analysis(folder, LATER_MUR_MASKS, 298.15, 9)
 
 
 def write_ostia(folder: Path) -> Product:
-    return write_analysis(folder, "OSTIA", OSTIA_MASKS, 273.15, 12)
+    return write_analysis(folder, OSTIA_MASKS, 273.15, 12)
+
+
+def write_l3c(folder: Path) -> Product:
+    """GHRSST level 3C, with bias and deviation of the sensor."""
+    data = make_ghrsst()
+    truth = make_ghrsst_truth()
+    kept = (data.quality_level >= 4).to_numpy()
+    kept[:, 0, 0] = False  # land
+    sea = np.ones(truth.shape[1:], bool)
+    sea[0, 0] = False
+    path = write_ghrsst(data, folder / "20190601000000-STAR-L3C_GHRSST-SSTsubskin-ABI_G16-ACSPO_V2.70.nc")
+    said = (
+        "flagged by quality_level",
+        "flagged by l2p_flags",
+        "less sses_bias",
+        "sea_surface_temperature is the field",
+    )
+    dates = data.time.to_index()
+    return Product([path], "sea_surface_temperature", truth, kept, dates, 1.2, said, sea)
 
 
 def write_cci(folder: Path) -> Product:
@@ -146,7 +167,9 @@ def write_cci(folder: Path) -> Product:
                     0.35, "Total uncertainty in sea_surface_temperature_depth"
                 ),
                 "uncertainty_random": kelvin(0.2, "Uncertainty from errors likely to be uncorrelated"),
-                "uncertainty_correlated": kelvin(0.2, "Uncertainty from errors correlated over synoptic scales"),
+                "uncertainty_correlated": kelvin(
+                    0.2, "Uncertainty from errors correlated over synoptic scales"
+                ),
                 "uncertainty_systematic": kelvin(0.1, "Uncertainty from errors correlated over large scales"),
                 "depth_adjustment": kelvin(0.2, "Adjustment to sea surface temperature at 0.2 m"),
                 "adjustment_alt": kelvin(0.0, "Adjustment to alternative retrieval"),
@@ -182,7 +205,9 @@ def write_cci(folder: Path) -> Product:
             {"title": "ESA SST CCI L3C product"},
         )
         data.lat.attrs["bounds"], data.lon.attrs["bounds"] = "lat_bnds", "lon_bnds"
-        paths.append(folder / f"{day:%Y%m%d}120000-ESACCI-L3C_GHRSST-SSTskin-AVHRR17_G-CDR2.1_day-v02.0-fv01.0.nc")
+        paths.append(
+            folder / f"{day:%Y%m%d}120000-ESACCI-L3C_GHRSST-SSTskin-AVHRR17_G-CDR2.1_day-v02.0-fv01.0.nc"
+        )
         packed = {
             name: pack("i2", 0.01, 273.15 if name.startswith("sea_surface") else 0.0, -32768)
             for name, array in data.data_vars.items()
@@ -190,15 +215,14 @@ def write_cci(folder: Path) -> Product:
         }
         data.to_netcdf(paths[-1], encoding=packed | {"quality_level": {"_FillValue": -128}})
     return Product(
-        "ESA SST CCI, C3S",
         paths,
         "sea_surface_temperature",
         truth,
         good & ~clouds,
         DAYS + _NOON,
         0.3,
-        ("--error-variable", "sea_surface_temperature_total_uncertainty"),
         ("flagged by quality_level", "sea_surface_temperature is preferred to sea_surface_temperature_depth"),
+        error=0.3,
     )
 
 
@@ -212,7 +236,11 @@ def write_oisst(folder: Path) -> Product:
     for number, date in enumerate(dates):
         fields = {
             "anom": (value - 17, "Daily sea surface temperature anomalies", "Celsius"),
-            "err": (np.where(sea, 0.3, np.nan) + 0 * truth, "Estimated error standard deviation of analysed_sst", "Celsius"),
+            "err": (
+                np.where(sea, 0.3, np.nan) + 0 * truth,
+                "Estimated error standard deviation of analysed_sst",
+                "Celsius",
+            ),
             "ice": (np.full(SHAPE, np.nan), "Sea ice concentration", "%"),
             "sst": (value, "Daily sea surface temperature", "Celsius"),
         }
@@ -236,7 +264,11 @@ def write_oisst(folder: Path) -> Product:
                     np.float32([(date.to_datetime64() - np.datetime64("1978-01-01T12")) / _DAY]),
                     {"long_name": "Center time of the day", "units": "days since 1978-01-01 12:00:00"},
                 ),
-                "zlev": ("zlev", np.float32([0]), {"units": "meters", "positive": "down", "actual_range": "0, 0"}),
+                "zlev": (
+                    "zlev",
+                    np.float32([0]),
+                    {"units": "meters", "positive": "down", "actual_range": "0, 0"},
+                ),
                 "lat": ("lat", LAT.astype("f4"), {"units": "degrees_north", "grids": "Uniform grid"}),
                 "lon": ("lon", (LON + 350).astype("f4"), {"units": "degrees_east", "grids": "Uniform grid"}),
             },
@@ -245,9 +277,7 @@ def write_oisst(folder: Path) -> Product:
         paths.append(folder / f"oisst-avhrr-v02r01.{date:%Y%m%d}.nc")
         data.to_netcdf(paths[-1], encoding={name: pack("i2", 0.01, 0.0, -999) for name in fields})
     said = ("sst is the field, which is accompanied by anom, ice",)
-    return Product(
-        "OISST v2.1", paths, "sst", truth, np.broadcast_to(sea, SHAPE), dates, 0.05, ("--error-variable", "err"), said, sea
-    )
+    return Product(paths, "sst", truth, np.broadcast_to(sea, SHAPE), dates, 0.05, said, sea, error=0.3)
 
 
 def write_l3m_sst(folder: Path) -> Product:
@@ -298,13 +328,11 @@ def write_l3m_sst(folder: Path) -> Product:
             encoding={"sst": pack("i2", 0.005, 0.0, -32767), "qual_sst": {"_FillValue": np.int8(-1)}},
         )
     return Product(
-        "OB.DAAC L3m SST",
         paths,
         "sst",
         truth,
         good,
         DAYS,
         0.3,
-        (),
         ("flagged by qual_sst", "dates taken from time_coverage_start and time_coverage_end"),
     )

@@ -21,17 +21,16 @@ LON = 2 + 0.25 * np.arange(COLUMNS)
 class Product:
     """The files of a product, and what is right: all arrays are (time, y, x) in the order of the file."""
 
-    row: str  # first cell of the product's row in docs/inputs.md
     paths: list[Path]
     name: str  # of the variable that is filled
     truth: NDArray[np.floating]  # in the units of the file
     kept: NDArray[np.bool_]  # values that are neither missing nor flagged
     dates: pd.DatetimeIndex
     bound: float  # of the RMSE, in the units of the file or, of logarithms, relative
-    options: tuple[str, ...] = ()  # of the documented command
     said: tuple[str, ...] = ()  # in `input_treatment`
     sea: NDArray[np.bool_] = field(default_factory=lambda: np.ones(SHAPE[1:], bool))  # (y, x)
     log: bool = False  # filled in logarithms
+    error: float | None = None  # median observation error, of logarithms where these are filled
 
 
 def make_truth(mean: float = 18.0, spread: float = 2.0) -> NDArray[np.float64]:

@@ -183,8 +183,10 @@ def find_fillable(dataset: xr.Dataset, others: Iterable[str | None] = ()) -> lis
 
 
 def is_flag(array: xr.DataArray) -> bool:
-    """Whether the variable has the attributes of a flag (CF 3.5)."""
-    return any(attribute in array.attrs for attribute in ("flag_values", "flag_masks", "flag_meanings"))
+    """Whether the variable has the attributes of a flag (CF 3.5), which packed values may have as well."""
+    return array.encoding.get("scale_factor", 1) == 1 and any(
+        attribute in array.attrs for attribute in ("flag_values", "flag_masks", "flag_meanings")
+    )
 
 
 def is_mask(name: str, array: xr.DataArray) -> bool:

@@ -22,6 +22,7 @@ from .seamask import find_mask
 Axes = tuple[NDArray[np.float64], NDArray[np.float64]]  # latitude and longitude (lat, lon)
 
 _SAME_DIRECTION = 0.5  # degrees, the rounding of packed directions
+_DATES_AT_ONCE = 100
 STATION_NAMES = ("station", "stations", "site", "sites", "radar", "radars", "instrument", "antenna")
 
 
@@ -80,6 +81,7 @@ def open_radials(
         with open_input(entry, opening.group) as (file, dataset):
             for one, name, bearing in split_stations(file, dataset, opening.variable, direction):
                 layout = find_layout(file, one, name, others=(*opening.names, bearing))
+                one = keep_one_direction(one, layout, bearing)
                 mask = find_mask(file, one, layout, opening.mask_variable)
                 others = [other for other in (mask, opening.error_variable, bearing) if other is not None]
                 part = read_part(file, one, layout, others, opening)
@@ -148,6 +150,26 @@ def _find_velocity(dataset: xr.Dataset) -> str | None:
     return found[0] if len(found) == 1 else None
 
 
+def keep_one_direction(dataset: xr.Dataset, layout: Layout, bearing: str) -> xr.Dataset:
+    """Return the dataset with a direction that is repeated on all dates, as in European files, only once.
+
+    It is read some dates at a time. A direction that changes stays as it is.
+    """
+    array = dataset[bearing]
+    if layout.t not in array.dims:
+        return dataset
+    array = array.transpose(layout.t, ...)
+    found = np.full(array.shape[1:], np.nan)
+    for start in range(0, len(array), _DATES_AT_ONCE):
+        values = array[start : start + _DATES_AT_ONCE].to_numpy().astype(np.float64)
+        first = np.take_along_axis(values, np.isfinite(values).argmax(axis=0)[None], axis=0)[0]
+        found = np.where(np.isfinite(found), found, first)
+        turn = np.abs((values - found + 180) % 360 - 180)
+        if np.nan_to_num(turn).max(initial=0) > _SAME_DIRECTION:
+            return dataset
+    return dataset.assign({bearing: (array.dims[1:], found, array.attrs)})
+
+
 def align_dates(parts: Sequence[tuple[Part, Layout]]) -> list[xr.Dataset]:
     """Return the datasets on the dates of all. Raises `InputError` for dates that cannot be matched."""
     first, layout = parts[0]
@@ -171,17 +193,8 @@ def check_grid(file: str, first: Axes, other: Axes) -> None:
 
 
 def read_directions(file: str, data: xr.Dataset, layout: Layout, bearing: str) -> NDArray[np.float32]:
-    """Return the unit vectors (2, lat, lon), east and north, of the direction ``bearing``.
-
-    It may be repeated on the dates. Raises `InputError` where it changes with them, or is not in degrees.
-    """
+    """Return the unit vectors (2, lat, lon), east and north, of the direction ``bearing``."""
     array = data[bearing]
-    if set(array.dims) == {layout.t, layout.y, layout.x}:
-        array = array.compute()
-        first = array.isel({layout.t: array.notnull().argmax(layout.t)}, drop=True)
-        turn = (array - first + 180) % 360 - 180
-        if float(abs(turn).max()) <= _SAME_DIRECTION:
-            array = first
     if set(array.dims) != {layout.y, layout.x}:
         raise InputError(
             f"{file}: {bearing} has the dimensions {', '.join(map(str, array.dims))}; give one direction per "

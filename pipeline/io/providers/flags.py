@@ -89,7 +89,7 @@ KNOWN_FLAGS = (
     ),
     KnownFlag(
         r"status_flag",
-        "OSI SAF and C3S sea ice concentration, bits of the status flag: what filters set or interpolated is kept",
+        "OSI SAF and C3S sea ice concentration, status flag: what filters set or interpolated is kept",
         without=("land", "lake"),
         mask=3,
         variable=r"ice_conc.*|raw_ice_conc.*",
