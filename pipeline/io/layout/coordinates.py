@@ -96,7 +96,7 @@ def find_layout(
     describing = [name for name, array in dataset.data_vars.items() if array.ndim >= 3]
     if describing:
         raise InputError(
-            f"{file}: {list_names(describing)} only describe a field, as flags, errors and masks do; give "
+            f"{file}: {list_names(describing)} only describe{'s' if len(describing) == 1 else ''} a field, as flags, errors and masks do; give "
             "the file of the field, or choose one with --variable"
         )
     shapes = ", ".join(
