@@ -95,8 +95,9 @@ def find_layout(
         raise reason
     describing = [name for name, array in dataset.data_vars.items() if array.ndim >= 3]
     if describing:
+        verb = "describes" if len(describing) == 1 else "describe"
         raise InputError(
-            f"{file}: {list_names(describing)} only describe{'s' if len(describing) == 1 else ''} a field, as flags, errors and masks do; give "
+            f"{file}: {list_names(describing)} only {verb} a field, as flags, errors and masks do; give "
             "the file of the field, or choose one with --variable"
         )
     shapes = ", ".join(
