@@ -14,6 +14,7 @@ LOSSES = {
 }
 FIRST_GUESSES = ("oi", "none")
 DEVICES = ("auto", "cpu", "cuda")
+PACKS = ("auto", "none")
 FLOWS = {
     "free": "u and v are corrected independently (the default)",
     "low-divergence": "divergence is penalised in training",
@@ -73,6 +74,20 @@ class TrackOptions:
 
 
 @dataclass(frozen=True)
+class Packing:
+    """How the values of the output are stored."""
+
+    pack: str = "auto"  # as in the input where the filled values fit; or "none": not as packed integers
+    complevel: int = 4  # of the compression
+
+    def __post_init__(self) -> None:
+        if self.pack not in PACKS:
+            raise InputError(f"there is no packing {self.pack!r}; choose one of {', '.join(PACKS)}")
+        if self.complevel not in range(10):
+            raise InputError(f"the compression level {self.complevel} is not between 0 and 9; choose another")
+
+
+@dataclass(frozen=True)
 class Currents:
     """What turns radial velocities into a current."""
 
@@ -89,17 +104,18 @@ class FillSettings:
     """How a field is filled. Checks itself once; raises `InputError` for settings that do not fit.
 
     ``method`` is a name, a ``package:attribute``, a `jobs.methods.Method` or a function of a `Field` that
-    returns the estimate and its standard error. ``holdout=False`` learns from every value and leaves no
-    score. ``intervals`` are levels in percent of prediction intervals, ``samples`` the number of posterior
-    draws.
+    returns the estimate and its standard error; None is a U-Net, or optimal interpolation of a single map.
+    ``holdout=False`` learns from every value and leaves no score. ``intervals`` are levels in percent of
+    prediction intervals, ``samples`` the number of posterior draws.
     """
 
-    method: Any = "unet"
+    method: Any = None
     training: Training = Training()
     eofs: EofFiles = EofFiles()
     resources: Resources = Resources()
     tracks: TrackOptions = TrackOptions()
     currents: Currents = Currents()
+    packing: Packing = Packing()
     holdout: bool = True
     analysis_everywhere: bool = False
     intervals: Sequence[int] = ()
@@ -146,6 +162,7 @@ _PARTS: dict[str, Any] = {
     "resources": Resources,
     "tracks": TrackOptions,
     "currents": Currents,
+    "packing": Packing,
 }
 
 

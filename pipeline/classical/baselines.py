@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.interpolate import LinearNDInterpolator, NearestNDInterpolator
 from scipy.ndimage import distance_transform_edt
 
-from ..io.field import Field, Table
+from ..io.field import Field, Table, grid_spacing
 from .season import LEAST, remove_season
 
 Estimate = tuple[NDArray[np.float32], NDArray[np.float32]]
@@ -78,7 +78,8 @@ def persistence(field: Field) -> Estimate:
 def nearest(field: Field) -> Estimate:
     """The nearest observation in space and time; a date counts as many cells as the field changes in it."""
     in_time, across = _build_temporal_structure(field), build_spatial_structure(field)
-    cells = float(np.clip(in_time(np.median(np.diff(field.days))) / across(1), 0.02, 50))
+    step, *_ = grid_spacing(field)
+    cells = float(np.clip(in_time(step) / across(1), 0.02, 50))
     index = distance_transform_edt(
         ~field.observed, sampling=(cells, 1, 1), return_distances=False, return_indices=True
     )

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..io.coordinates import EARTH_RADIUS, unit_vectors
 from ..io.field import Field, grid_spacing
+from ..io.layout.positions import EARTH_RADIUS, unit_vectors
 
 _REACH = 5.0  # of the template, in lengths and durations
 _THINNED_BELOW = (0.6, 0.27)  # correlations below which every second, then every fourth cell is enough
@@ -42,6 +42,15 @@ class Scales(NamedTuple):
     def sill(self) -> Tensor | float:
         """The variance of the field."""
         return sum(part.sill for part in self.components)
+
+    def describe(self, units: str = "") -> str:
+        """Return the scales in words; ``units`` are those of the field, empty for those of a transform."""
+        names = ("eddies", "large-scale") if len(self.components) == 2 else ("",) * len(self.components)
+        parts = [
+            f"{name} {float(part.length):.3g} km / {float(part.duration):.3g} d".strip()
+            for name, part in zip(names, self.components, strict=True)
+        ]
+        return ", ".join([*parts, f"noise {float(self.nugget) ** 0.5:.2g} {units}".strip()])
 
 
 class _Matern(torch.autograd.Function):

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..io.coordinates import EARTH_RADIUS
 from ..io.field import Field, grid_spacing
+from ..io.layout.positions import EARTH_RADIUS
 from ..io.radials import Radials
 from .neighbours import Scales
 from .random_fields import SCALES, Torus

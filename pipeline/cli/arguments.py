@@ -7,7 +7,7 @@ from importlib.metadata import version
 from typing import Any
 
 from ..jobs.methods import find_methods
-from ..settings import FLOWS
+from ..settings import FLOWS, PACKS
 from .options import HOLDOUTS, add_opening, add_training, add_workers, levels, positive
 
 LIGHTNING = {
@@ -118,9 +118,8 @@ def _add_fill(commands: Any) -> None:
     )
     fill.add_argument(
         "--method",
-        default="unet",
         metavar="METHOD",
-        help="method of filling, see the list below (default: unet)",
+        help="method of filling, see the list below (default: unet, or oi for a single map)",
     )
     fill.add_argument(
         "--plot",
@@ -143,6 +142,7 @@ def _add_fill(commands: Any) -> None:
     fill.add_argument(
         "--no-holdout", action="store_true", help="use every value for the filling; there is no score then"
     )
+    _add_storage(fill)
     tracks = fill.add_argument_group("along-track files (altimeters, any points)")
     tracks.add_argument(
         "--mask", metavar="FILE", help="file with a sea mask on any grid (default: a coarse coastline)"
@@ -220,6 +220,19 @@ def _add_fill(commands: Any) -> None:
     )
     modes.add_argument("--save-eofs", metavar="EOFS.nc", help="write the EOFs to this file")
     _add_vectors(fill)
+
+
+def _add_storage(fill: argparse.ArgumentParser) -> None:
+    storage = fill.add_argument_group("the output file")
+    storage.add_argument(
+        "--pack",
+        choices=PACKS,
+        help="store values as packed integers: auto (as in the input, where the filled values fit; the "
+        "default) or none",
+    )
+    storage.add_argument(
+        "--complevel", type=int, metavar="N", help="level of compression, 0 (none) to 9 (default: 4)"
+    )
 
 
 def _add_vectors(fill: argparse.ArgumentParser) -> None:

@@ -34,7 +34,7 @@ _log = logging.getLogger("oceanfill")
 
 
 def _info(options: argparse.Namespace) -> None:
-    from ..io.tracks import is_along_track
+    from ..io.points.tracks import is_along_track
     from ..io.variables import parse_inputs, separate
     from .info import describe
     from .track_info import describe_tracks
@@ -49,7 +49,10 @@ def _info(options: argparse.Namespace) -> None:
         )
         Console().print(describe_tracks(files, opening))
     else:
-        Console().print(describe(files, opening))
+        shown, refusal = describe(files, opening)
+        Console().print(shown)
+        if refusal is not None:
+            raise refusal
 
 
 def _fill(options: argparse.Namespace) -> None:
@@ -82,6 +85,9 @@ def _fill(options: argparse.Namespace) -> None:
 
 
 def _plot(dataset: xr.Dataset, options: argparse.Namespace) -> None:
+    from ..io.maps.selection import add_missing_date
+
+    dataset = add_missing_date(dataset)
     if options.radial_direction is not None:
         from ..plots.currents import plot_current
 
@@ -138,7 +144,7 @@ def _compare(options: argparse.Namespace) -> None:
     from ..io.field import open_field
     from ..io.writing import check_folder
     from ..jobs.compare import compare, usual_methods, write
-    from ..jobs.methods import find_methods
+    from ..jobs.methods import list_methods
 
     if options.output is not None:
         check_folder(options.output)
@@ -146,10 +152,11 @@ def _compare(options: argparse.Namespace) -> None:
         from ..plots.maps import check_drawable
 
         check_drawable(options.plot)
-    methods = {"usual": usual_methods(), "all": [name for name in find_methods() if name != "auto"]}.get(
+    field = open_field(options.inputs, make_opening(options))
+    every = [name for name in list_methods(len(field.days)) if name != "auto"]
+    methods = {"usual": usual_methods(len(field.days)), "all": every}.get(
         options.methods, [name.strip() for name in options.methods.split(",")]
     )
-    field = open_field(options.inputs, make_opening(options))
     comparison = compare(
         field,
         methods,
@@ -170,7 +177,7 @@ def _compare(options: argparse.Namespace) -> None:
 
 
 def _challenge(options: argparse.Namespace) -> None:
-    from ..jobs.challenge import challenge
+    from ..jobs.challenges.challenge import challenge
 
     rows = challenge(
         options.name,

@@ -18,14 +18,16 @@ from rich.table import Table
 from rich.text import Text
 
 from ..errors import InputError
-from ..io.coordinates import EARTH_RADIUS, Layout, find_fillable, find_layout, read_grid
-from ..io.dates import find_time_oddities, format_date, format_dates
 from ..io.field import Field, build_field, describe_mask_oddities, read_parts
-from ..io.merging import combine_parts
+from ..io.layout.coordinates import Layout, find_fillable, find_layout
+from ..io.layout.dates import find_time_oddities, format_date, format_dates
+from ..io.layout.positions import EARTH_RADIUS, read_grid
+from ..io.maps.merging import combine_parts
+from ..io.maps.selection import drop_missing_date, open_maps
 from ..io.opening import Opening, make_opening
 from ..io.providers.quality import describe_unused, find_rules
-from ..io.reading import Inputs, Part, list_inputs, open_input
-from ..io.seamask import find_mask, sea_from_coverage, sea_from_mask
+from ..io.reading import UNDATED, Inputs, Part, list_inputs
+from ..io.seamask import derive_sea, find_mask, sea_from_mask
 
 _KM_PER_DEGREE = EARTH_RADIUS * np.pi / 180  # along a great circle
 _MOST_DATES = 31  # more dates are summarised by month or year
@@ -47,10 +49,12 @@ class _Outline:
     treatment: tuple[str, ...] = ()
 
 
-def describe(inputs: Inputs, opening: Opening | None = None, **options: Any) -> Group:
-    """Return tables for a rich console; the options are those of `Opening`.
+def describe(
+    inputs: Inputs, opening: Opening | None = None, **options: Any
+) -> tuple[Group, InputError | None]:
+    """Return tables for a rich console, and why `fill` would refuse the input, or None.
 
-    An input that `fill` would refuse is described as far as possible, with the reason. Raises `InputError`
+    The options are those of `Opening`. A refused input is described as far as possible. Raises `InputError`
     only where no file can be opened or an option makes no sense.
     """
     opening = make_opening(opening, options)
@@ -58,7 +62,7 @@ def describe(inputs: Inputs, opening: Opening | None = None, **options: Any) -> 
     shown: list[RenderableType] = []
     refusal: InputError | None = None
     outline: _Outline | None = None
-    with open_input(entries[0], opening.group) as (file, dataset):
+    with open_maps(entries[0], opening) as (file, dataset):
         more = f" and {len(entries) - 1} more" if len(entries) > 1 else ""
         shown.append(Text(f"{file}{more}", style="bold", overflow="fold"))
         try:
@@ -93,7 +97,7 @@ def describe(inputs: Inputs, opening: Opening | None = None, **options: Any) -> 
         shown.append(make_list("Oddities", outline.oddities))
     if refusal is not None:
         shown.append(make_list("Cannot be filled", (str(refusal),), style="bold red"))
-    return Group(*(Padding(part, (0, 0, 1, 0)) for part in shown))
+    return Group(*(Padding(part, (0, 0, 1, 0)) for part in shown)), refusal
 
 
 def _outline_field(field: Field, layout: Layout) -> _Outline:
@@ -130,7 +134,7 @@ def _outline_parts(
         if given is not None:
             sea, origin = given
         elif len(raw):
-            sea, origin = sea_from_coverage(seen.mean(axis=0), minimum_coverage)
+            sea, origin = derive_sea(seen.mean(axis=0), len(raw), minimum_coverage, lat, lon)
         else:
             sea, origin = np.zeros(lat.shape, bool), "none, because there are no dates"
         dates = source[layout.time].to_index()
@@ -184,6 +188,7 @@ def _tabulate_variables(dataset: xr.Dataset, roles: dict[str, str]) -> Renderabl
     for heading in ("Variable", "Dimensions", "Type", "Units", "Description"):
         gives_way = heading in ("Units", "Description")
         table.add_column(heading, no_wrap=not gives_way, overflow="fold", min_width=13 if gives_way else None)
+    dataset = drop_missing_date(dataset)
     for name in sorted(dataset.variables, key=lambda name: (-dataset[name].ndim, str(name))):
         array = dataset[name]
         encoding = array.encoding
@@ -247,6 +252,8 @@ def _describe_spacing(lat: NDArray[np.float64], lon: NDArray[np.float64], axis: 
 def _describe_dates(dates: pd.Index) -> str:
     if not dates.size:
         return "none"
+    if dates.name == UNDATED:
+        return "none, a single map"
     calendar = getattr(dates, "calendar", "standard")
     text = f"{dates.size}, {format_date(dates[0])} to {format_date(dates[-1])}, calendar {calendar}"
     if dates.size > 1:
@@ -259,7 +266,7 @@ def _describe_dates(dates: pd.Index) -> str:
 
 def _tabulate_missing(outline: _Outline) -> RenderableType:
     percent = 100 * np.isnan(outline.observed[:, outline.sea]).mean(axis=1)
-    labels = [format_date(date) for date in outline.dates]
+    labels = ["" if outline.dates.name == UNDATED else format_date(date) for date in outline.dates]
     if len(labels) <= _MOST_DATES:
         table = _make_bar_table("Date")
         for label, share in zip(labels, percent, strict=True):

@@ -11,7 +11,7 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from ..experiments.findings import Finding
-    from ..jobs.challenge import Row
+    from ..jobs.challenges.challenge import Row
     from ..jobs.compare import Comparison
 
 _PRINTED_WIDTH = 120  # characters, in a file
@@ -86,7 +86,7 @@ def comparison_table(comparison: Comparison) -> Table:
 
 def challenge_table(name: str, rows: Sequence[Row]) -> Table:
     """Return our rows and, below them, those of the challenge's leaderboard."""
-    from ..jobs.challenge import CHALLENGES
+    from ..jobs.challenges.challenge import CHALLENGES
 
     task = CHALLENGES[name]
     shown = Table(title=f"Challenge {name}", title_justify="left", caption_justify="left")

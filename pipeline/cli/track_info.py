@@ -10,10 +10,10 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from ..io.dates import format_date
+from ..io.layout.dates import format_date
 from ..io.opening import Opening
+from ..io.points.tracks import read_tracks
 from ..io.reading import Inputs
-from ..io.tracks import read_tracks
 from .info import make_list
 
 
@@ -48,7 +48,7 @@ def describe_tracks(inputs: Inputs, opening: Opening) -> Group:
     )
     shown: list[RenderableType] = [facts, Text(), table, Text()]
     if tracks.treatment:
-        shown.append(make_list("Treatment", tracks.treatment))
+        shown += [make_list("Treatment", tracks.treatment), Text()]
     return Group(*shown, make_list("Oddities", tracks.oddities))
 
 

@@ -13,6 +13,9 @@ from ..io.field import Field, grid_spacing
 
 Mask = NDArray[np.bool_]
 _MOST_MISSIONS = 200  # to try: most miss a small domain
+_MOST_MOVES = 200  # of the gaps of a single map
+_ONE_MAP, _MOST_HIDDEN = 3.0, 0.5  # more is hidden of a single map, whose one hold-out has to hold whole gaps
+_PIECES = 4  # fewest in which a single map hides its values
 _FEW_UNOBSERVED = 0.01  # share of the gaps below which pixels that are never observed are neglected
 
 
@@ -58,9 +61,12 @@ def distance_and_age(field: Field) -> tuple[NDArray[np.float32], NDArray[np.floa
 def draw_cloud_gaps(field: Field, count: int, rng: np.random.Generator) -> CloudGaps:
     """Draw up to ``count`` observed cells with the gap around a random missing cell of the same pixel.
 
-    Half of them have the gap of that date only, as at the first and the last date of a gap.
+    Half of them have the gap of that date only, as at the first and the last date of a gap. In a single map
+    the missing cell is any other one, and its surroundings are moved to the observed cell.
     """
     observed = field.observed
+    if len(observed) == 1:
+        return _draw_gaps_of_one_map(field, count, rng)
     missing = np.argwhere(~observed & field.sea & observed.any(axis=0))
     model = missing[rng.permutation(len(missing))[:count]]
     seen = observed[:, model[:, 1], model[:, 2]]
@@ -73,6 +79,14 @@ def draw_cloud_gaps(field: Field, count: int, rng: np.random.Generator) -> Cloud
         before=np.where(single, 0, before),
         after=np.where(single, 0, after),
     )
+
+
+def _draw_gaps_of_one_map(field: Field, count: int, rng: np.random.Generator) -> CloudGaps:
+    seen, missing = np.argwhere(field.observed), np.argwhere(~field.observed & field.sea)
+    number = min(count, len(seen)) if len(missing) else 0
+    model = missing[rng.integers(max(len(missing), 1), size=number)]
+    nothing = np.zeros(number, np.int64)
+    return CloudGaps(seen[rng.permutation(len(seen))[:number]], model, nothing, nothing)
 
 
 def hide_clouds(field: Field, share: float, rng: np.random.Generator, whole: Field | None = None) -> Mask:
@@ -104,8 +118,11 @@ def hide_clouds_together(
 
     Where pixels are never observed, as between tracks, others are hidden on all dates (`hide_pixels`), in
     proportion to their share of the gaps. ``whole`` are the fields before some of their values were hidden:
-    their pixels decide what is never observed, not those hidden since.
+    their pixels decide what is never observed, not those hidden since. In a single map pieces of its own gaps
+    are moved over it.
     """
+    if len(fields[0].days) == 1:
+        return _hide_in_one_map(fields, outputs, share, rng, whole or fields)
     hidden = hide_pixels(fields, outputs, share, rng, whole)
     observed = [field.observed & ~mask for field, mask in zip(fields, hidden, strict=True)]
     missing = [field.sea & ~seen for field, seen in zip(fields, observed, strict=True)]
@@ -135,6 +152,43 @@ def hide_clouds_together(
             for one, part in zip(hidden, lost, strict=True):
                 one[onto] |= part
             free[onto] = False
+    return hidden
+
+
+def _hide_in_one_map(
+    fields: Sequence[Field],
+    outputs: int,
+    share: float,
+    rng: np.random.Generator,
+    whole: Sequence[Field],
+) -> list[Mask]:
+    """Hide values of a single date under its own gaps, moved by random steps and cut into pieces."""
+    hidden = [np.zeros_like(field.observed) for field in fields]
+    gaps = [field.sea & ~field.observed[0] for field in whole]
+    gappy = [k for k in range(outputs) if gaps[k].any()]
+    if not gappy:
+        return hidden
+    number = [np.count_nonzero(fields[k].observed) for k in gappy]
+    wanted = min(_ONE_MAP * share, _MOST_HIDDEN) * np.mean(number)
+    for _ in range(_MOST_MOVES):
+        left = wanted - np.mean([np.count_nonzero(hidden[k]) for k in gappy])
+        if left < 1:
+            break
+        step = rng.integers(gaps[0].shape)
+        shown = [
+            np.roll(gap, step, axis=(0, 1)) & field.observed[0] & ~mask[0]
+            for gap, field, mask in zip(gaps, fields, hidden, strict=True)
+        ]
+        candidates = np.argwhere(np.logical_or.reduce([shown[k] for k in gappy]))
+        if not len(candidates):
+            continue
+        # A piece around a random cell, no larger than a fifth of what is wanted, for several sets need some.
+        away = np.abs(candidates - candidates[rng.integers(len(candidates))]).max(axis=1)
+        near = np.argsort(away, kind="stable")[: max(1, int(min(left, wanted / _PIECES)))]
+        piece = np.zeros(gaps[0].shape, bool)
+        piece[tuple(candidates[near].T)] = True
+        for mask, seen in zip(hidden, shown, strict=True):
+            mask[0] |= seen & piece
     return hidden
 
 

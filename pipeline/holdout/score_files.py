@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from ..errors import InputError
-from ..io.coordinates import find_fillable, find_layout, list_names, read_grid
-from ..io.dates import format_date, format_dates
 from ..io.field import Field
+from ..io.layout.coordinates import find_fillable, find_layout, list_names
+from ..io.layout.dates import format_date, format_dates
+from ..io.layout.positions import read_grid
+from ..io.maps.selection import add_missing_date
 from ..io.opening import Opening
 from ..io.reading import drop_undeclared, find_sample, open_input, read_part
 from ..io.transforms import find_transform
@@ -50,6 +52,7 @@ def score_files(
             raise InputError(f"{path}: no such file; check the path")
     with open_input(paths[0]) as (filled_file, filled), open_input(paths[1]) as (truth_file, truth):
         name = variable or _find_common_variable(filled_file, filled, truth_file, truth)
+        filled, truth = (add_missing_date(one, name) for one in (filled, truth))
         for file, dataset in ((filled_file, filled), (truth_file, truth)):
             if name not in dataset.data_vars:
                 choice = (
@@ -78,7 +81,7 @@ def read_truth(field: Field, path: str | os.PathLike[str]) -> NDArray[np.float32
     with open_input(file) as (name, truth):
         if field.name not in truth.data_vars:
             raise InputError(f"{name}: there is no variable {field.name!r}; it has {_list_fillable(truth)}")
-        expected = _read_series(name, truth, field.name)
+        expected = _read_series(name, add_missing_date(truth, field.name), field.name)
     values = expected.value.to_numpy()
     t, y, x = np.nonzero(np.isfinite(values))
     if not t.size:
@@ -150,7 +153,11 @@ def _read_series(file: str, dataset: xr.Dataset, name: str, **others: str | None
     full = {key: data[held].broadcast_like(data[name]).transpose(*dims) for key, held in names.items()}
     return xr.Dataset(
         {key: (("time", "y", "x"), array.to_numpy(), array.attrs) for key, array in full.items()},
-        {"time": data[layout.time].to_index(), "lat": (("y", "x"), lat), "lon": (("y", "x"), lon)},
+        {
+            "time": data[layout.time].to_index().rename("time"),
+            "lat": (("y", "x"), lat),
+            "lon": (("y", "x"), lon),
+        },
     )
 
 

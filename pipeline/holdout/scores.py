@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.constants import g
 from scipy.special import ndtr, ndtri
 
-from ..io.coordinates import EARTH_RADIUS
+from ..io.layout.positions import EARTH_RADIUS
 from .score_sums import ScoreSums, check_values
 from .score_sums import rmse_interval as rmse_interval
 

@@ -51,7 +51,8 @@ def split_hidden(hidden: Sequence[Mask], outputs: int, days: Floats) -> list[tup
     Runs of consecutive dates stay together, because their errors are correlated; only those of more than a
     month or a fifth of the values are divided. In order of time each run goes to the set that has fewer
     values so far. Up to any date the sets thus differ by no more than the largest run, and both sample all
-    seasons. A single date is divided into its western half (validation) and its eastern half (test).
+    seasons. A single date is divided into a western (validation) and an eastern part (test), each with half
+    of the values.
 
     ``days`` (time,) are the dates. The values of each of the first ``outputs`` variables count equally.
     """
@@ -59,7 +60,8 @@ def split_hidden(hidden: Sequence[Mask], outputs: int, days: Floats) -> list[tup
     total = counts.sum(axis=1, keepdims=True)
     number = (counts * (total.max() / total.clip(min=1))).sum(axis=0)
     if np.count_nonzero(number) < 2:
-        west = np.arange(hidden[0].shape[2]) < hidden[0].shape[2] // 2
+        columns = np.cumsum(np.sum([one.sum(axis=(0, 1)) for one in hidden[:outputs]], axis=0))
+        west = columns <= columns[-1] / 2
         return [(one & west, one & ~west) for one in hidden]
     validation = np.zeros(len(number), bool)
     surplus = 0.0  # of the validation set

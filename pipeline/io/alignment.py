@@ -7,7 +7,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from .coordinates import Layout, read_grid, unwrap_longitude
+from .layout.coordinates import Layout
+from .layout.positions import read_grid, unwrap_longitude
 
 # Attributes of a longitude: its last column, a copy of the first, was left out; its columns were sorted by
 # numbers, rising (1) or falling (-1), that begin anew inside the region.

@@ -16,15 +16,17 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from .coordinates import EARTH_RADIUS, Layout, check_positions, find_layout, read_grid, unit_vectors
-from .dates import days_since_first, find_time_oddities, format_date, season_phase
-from .merging import COUNTS, merge_parts
+from .layout.coordinates import Layout, find_layout
+from .layout.dates import days_since_first, find_time_oddities, season_phase
+from .layout.positions import EARTH_RADIUS, check_positions, read_grid, unit_vectors
+from .maps.merging import COUNTS, merge_parts
+from .maps.regridding import fix_grid, regrid_part
+from .maps.selection import check_undated, open_maps
 from .opening import Opening, make_opening
 from .providers.missing import OUT_OF_BOUNDS, VALID_RANGE, warn_of_losses
 from .providers.quality import took_all
-from .reading import Inputs, Part, convert_part, drop_undeclared, list_inputs, open_input, read_part
-from .regridding import fix_grid, regrid_part
-from .seamask import find_mask, sea_from_coverage, sea_from_mask
+from .reading import Inputs, Part, convert_part, drop_undeclared, list_inputs, read_part
+from .seamask import derive_sea, find_mask, sea_from_mask
 from .transforms import choose_transform, transform_values
 
 Table = tuple[list[float], list[float]]  # distances, and the statistic at each
@@ -59,6 +61,7 @@ class Field:
     source: xr.DataArray  # the variable as opened, in its own order of dimensions
     transform: str = "none"  # name of one of `transforms`
     oddities: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()  # the oddities that change what is filled
     treatment: tuple[str, ...] = ()  # what was done to the values of the input, in words
     dims: tuple[str, str, str] = ("time", "lat", "lon")  # source.transpose(*dims) is aligned with values
     mask_origin: str = ""  # which variable the mask comes from and how it was read, or how it was derived
@@ -68,6 +71,7 @@ class Field:
     cycle: NDArray[np.float32] | None = None  # (4, lat, lon) seasonal cycle of the whole record (`season`)
     displacement: NDArray[np.float32] | None = None  # (time, lat, lon, 3) km
     statistics: RecordStatistics | None = None  # of the whole record; None: of this field alone
+    drift: NDArray[np.float32] | None = None  # (lat, lon) taken off ``values``, of maps without time
     jitter: float = 0.0  # standard deviation of the noise that training adds to its network inputs
 
     @property
@@ -101,6 +105,7 @@ class Field:
             lon=self.lon[rows, columns],
             source=self.source.isel(dict(zip(self.dims, whole, strict=True))),
             displacement=None if self.displacement is None else self.displacement[whole],
+            drift=None if self.drift is None else self.drift[rows, columns],
             ever_observed=None if self.ever_observed is None else self.ever_observed[rows, columns],
             cycle=None if self.cycle is None else self.cycle[:, rows, columns],
         )
@@ -116,7 +121,7 @@ def grid_spacing(field: Field) -> tuple[float, float, float]:
     rows = np.linalg.norm(np.diff(point, axis=0), axis=-1)
     columns = np.linalg.norm(np.diff(point, axis=1), axis=-1)
     return (
-        float(np.median(np.diff(field.days))),
+        float(np.median(np.diff(field.days))) if len(field.days) > 1 else 1.0,
         float(np.median(rows)) if rows.size else 1.0,
         float(np.median(columns)) if columns.size else 1.0,
     )
@@ -142,7 +147,7 @@ def read_parts(inputs: Inputs, opening: Opening) -> tuple[list[Part], Layout, st
     mask_name: str | None = None
     parts: list[Part] = []
     for entry in list_inputs(inputs):
-        with open_input(entry, opening.group) as (file, dataset):
+        with open_maps(entry, opening) as (file, dataset):
             if layout is None:
                 layout = find_layout(file, dataset, opening.variable, others=opening.names)
                 mask_name = find_mask(file, dataset, layout, opening.mask_variable)
@@ -151,6 +156,7 @@ def read_parts(inputs: Inputs, opening: Opening) -> tuple[list[Part], Layout, st
             if not parts:
                 opening = fix_grid(file, dataset, layout, opening)
             parts.append(read_part(file, dataset, layout, others, opening))
+    check_undated(parts)
     assert layout is not None  # list_inputs gives at least one
     return parts, layout, mask_name, opening
 
@@ -177,13 +183,15 @@ def build_field(parts: Sequence[Part], layout: Layout, mask_name: str | None, op
         check_lost(file, layout.variable, lost, treatment)
     _check_values(file, layout.variable, raw, dates)
 
-    oddities: list[str] = [*warn_of_losses(lost, left), *looks, *find_time_oddities(dates)]
+    warnings = *warn_of_losses(lost, left), *looks
+    oddities: list[str] = [*warnings, *find_time_oddities(dates)]
     seen = np.isfinite(raw)
     check_positions(file, data, layout, np.any(seen, axis=0))
     if mask_name is not None:
         sea, mask_origin = sea_from_mask(file, data[mask_name], layout)
     else:
-        sea, mask_origin = sea_from_coverage(seen[plan.present].mean(axis=0), opening.minimum_coverage)
+        share = seen[plan.present].mean(axis=0)
+        sea, mask_origin = derive_sea(share, len(dates), opening.minimum_coverage, lat, lon)
         oddities.append(f"the file has no sea mask: sea is {mask_origin.removeprefix('derived: ')}")
     _check_sea(file, layout.variable, seen, sea, mask_origin)
     values = np.where(sea, raw, np.float32(np.nan))
@@ -214,7 +222,7 @@ def build_field(parts: Sequence[Part], layout: Layout, mask_name: str | None, op
     oddities += describe_mask_oddities(never_observed=int(np.count_nonzero(field.never_observed)))
     if field.observed[:, sea].all():
         oddities.append("nothing is missing: there is nothing to fill")
-    return replace(field, oddities=tuple(oddities))
+    return replace(field, oddities=tuple(oddities), warnings=warnings)
 
 
 def describe_treatment(texts: Iterable[str], lost: Mapping[str, int], left: int) -> tuple[str, ...]:
@@ -263,11 +271,6 @@ def _check_values(file: str, name: str, raw: NDArray[np.float32], dates: pd.Inde
     if len(dates) == 0:
         raise InputError(
             f"{file}: {name} has no dates (its time dimension has length 0); give a series of maps"
-        )
-    if len(dates) == 1:
-        raise InputError(
-            f"{file}: {name} has a single date ({format_date(dates[0])}), but gaps are filled from "
-            "neighbouring dates; give more files or a longer period"
         )
     if np.isnan(raw).all():
         raise InputError(

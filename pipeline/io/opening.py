@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -10,7 +11,9 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
-from .dates import Period, parse_period
+from .layout.dates import Period, parse_period
+
+_log = logging.getLogger(__name__)
 
 Region = Sequence[float]  # lat0, lat1, lon0, lon1 in degrees
 
@@ -90,6 +93,10 @@ class Opening:
             raise InputError(
                 f"the region {region} is not lat0, lat1, lon0, lon1; give four numbers in degrees"
             )
+        for name in ("region", "bounds"):
+            corners = getattr(self, name)
+            if corners is not None:
+                object.__setattr__(self, name, _order_corners(name, corners))
         if self.period is not None:
             parse_period(self.period)
         if self.merge not in MERGES:
@@ -121,6 +128,28 @@ class Opening:
     def names(self) -> tuple[str | None, str | None]:
         """The variables next to the one that is opened: mask and error."""
         return self.mask_variable, self.error_variable
+
+
+def _order_corners(name: str, corners: Region) -> Region:
+    """Return lat0, lat1, lon0, lon1 with latitudes that rise. Raises `InputError` for longitudes first."""
+    lat0, lat1, lon0, lon1 = corners
+    if max(abs(lat0), abs(lat1)) > 90:
+        remedy = (
+            f"latitude comes first: --{name} {swap_corners(corners)}"
+            if max(abs(lon0), abs(lon1)) <= 90
+            else f"write --{name} lat0,lat1,lon0,lon1"
+        )
+        raise InputError(f"the {name} {lat0:g},{lat1:g},{lon0:g},{lon1:g} has no such latitudes; {remedy}")
+    if lat0 <= lat1:
+        return corners
+    _log.warning("the latitudes of the %s are taken as %g to %g", name, lat1, lat0)
+    return lat1, lat0, lon0, lon1
+
+
+def swap_corners(corners: Region) -> str:
+    """Return a region that was given with longitudes first as it should be written."""
+    lon0, lon1, lat0, lat1 = (f"{corner:g}" for corner in corners)
+    return f"{lat0},{lat1},{lon0},{lon1}"
 
 
 def make_opening(opening: Opening | None, options: Mapping[str, Any]) -> Opening:

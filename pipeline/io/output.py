@@ -8,21 +8,22 @@ import warnings
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
-from math import ceil
 from typing import Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from .coordinates import find_layout, is_time, list_names
+from ..settings import Packing
 from .field import Field
+from .layout.coordinates import find_layout, is_time, list_names
 from .reading import TREATMENT
+from .storage import Span, encode_filled, find_storage, measure_span
 from .transforms import find_transform
 
 SOURCES = ("land", "observed", "filled", "filled_never_observed")  # the flags 0 to 3 of V_source
 
-_CHUNK_BYTES = 2**20
+UNKNOWN = "Unknown: nothing was missing, and the input has no observation error; give one."
 # Attributes of packing, which is undone, and names of variables that are not carried over.
 _DROPPED = (
     r"_.*|scale_factor|add_offset|missing_value|bounds|climatology|coordinates|ancillary_variables"
@@ -62,22 +63,25 @@ def describe_run(
 def to_dataset(
     field: Field,
     mean: NDArray[np.floating],
-    error: NDArray[np.floating],
+    error: NDArray[np.floating] | None,
     *,
     noise: float = 0.0,
     intervals: Mapping[int, float] | None = None,
     analysis_everywhere: bool = False,
     attributes: Mapping[str, Any] | None = None,
+    packing: Packing = Packing(),
 ) -> xr.Dataset:
     """Return a dataset of V, V_analysis, V_error and V_source on the grid and dimensions of the input.
 
     ``mean`` and ``error`` (standard error) are (time, lat, lon) in the space in which the field is filled,
     finite at every sea pixel; the dataset is in the units of the input. The error is that of a new
-    observation; ``noise`` is the part of its variance that is the observation's own. V keeps the observed
-    values, also outside the sea mask, unless ``analysis_everywhere`` replaces them with the analysis at sea.
+    observation; ``noise`` is the part of its variance that is the observation's own. An ``error`` of None is
+    unknown: the error and the bounds are missing, and their attributes say so. V keeps the observed values,
+    also outside the sea mask, unless ``analysis_everywhere`` replaces them with the analysis at sea.
     ``intervals`` maps the levels of central prediction intervals in percent to their half-widths in standard
     errors; each adds V_lower_LEVEL and V_upper_LEVEL. ``attributes`` become global attributes and override
-    those of the input; their ``command`` is added to the history.
+    those of the input; their ``command`` is added to the history. ``packing`` says how the values are to be
+    stored (`storage.encode_filled`).
 
     The attributes follow the CF conventions 1.11 (3.3 for standard errors, 3.4 for ancillary variables, 3.5
     for flags) and the Attribute Convention for Data Discovery 1.3.
@@ -85,20 +89,28 @@ def to_dataset(
     Raises `ValueError` where an estimate at sea is not finite or an error is negative.
     """
     name, source = field.name, field.source
+    if field.drift is not None:
+        mean = mean + field.drift
+    unknown = error is None
+    if error is None:
+        error = np.zeros_like(mean)
     analysis, deviation = _undo_transform(field, mean, error, noise)
+    if unknown:
+        deviation, error = np.full_like(deviation, np.nan), np.full_like(error, np.nan)
     raw = source.transpose(*field.dims).to_numpy()
     # Hidden values, and those that have no transform (zero under a logarithm), do not count as observed.
     observed = np.isfinite(raw) & (field.observed | ~field.sea)
     filled = np.where(observed & ~field.sea if analysis_everywhere else observed, raw, analysis)
     flags = np.where(field.sea, np.where(field.never_observed, 3, 2), 0)
 
+    kind = raw.dtype if raw.dtype.kind == "f" else np.dtype(np.float32)
     data = xr.Dataset(coords=source.coords).copy()
     for key in data.variables:
         data[key].attrs = _clean_attributes(data[key].attrs, _DROPPED_FROM_COORDINATES)
     _complete_coordinates(field, data)
     new = {
-        name: filled,
-        f"{name}_analysis": analysis,
+        name: filled.astype(kind, copy=False),
+        f"{name}_analysis": analysis.astype(kind, copy=False),
         f"{name}_error": deviation,
         f"{name}_source": np.where(observed, 1, flags).astype(np.int8),
     }
@@ -107,13 +119,29 @@ def to_dataset(
             bound = np.where(field.sea, mean + np.float64(sign * width) * error, np.nan)
             # A monotone transform maps quantiles to quantiles.
             bound = find_transform(field.transform).backward(bound)
-            new[f"{name}_{side}_{level}"] = bound.astype(np.float32)
+            new[f"{name}_{side}_{level}"] = bound.astype(kind)
     for key, values in new.items():
         data[key] = xr.Variable(field.dims, values).transpose(*source.dims)
         data[key].attrs = _make_variable_attributes(field, key, analysis_everywhere)
-        data[key].encoding = _make_encoding(data[key], field.dims[0])
+        if unknown and key.startswith((f"{name}_error", f"{name}_lower", f"{name}_upper")):
+            data[key].attrs["comment"] = UNKNOWN
+    spans = measure_spans(field, data, analysis_everywhere)
+    encode_filled(data, name, field.dims[0], find_storage(source), spans, packing)
     data.attrs = _make_global_attributes(field, data, attributes or {})
     return data
+
+
+def measure_spans(field: Field, data: xr.Dataset, analysis_everywhere: bool) -> dict[str, Span]:
+    """Return the spans of the variables of a filled dataset in the units of the field."""
+    storage, name = find_storage(field.source), field.name
+    kept = data[f"{name}_source"].to_numpy() == SOURCES.index("observed")
+    if analysis_everywhere:
+        kept &= ~xr.DataArray(field.sea, dims=field.dims[1:]).broadcast_like(data[name]).to_numpy()
+    return {
+        str(key): measure_span(array.to_numpy(), storage, kept if key == name else None)
+        for key, array in data.data_vars.items()
+        if key not in (f"{name}_error", f"{name}_source")
+    }
 
 
 def _undo_transform(
@@ -236,17 +264,6 @@ def _make_variable_attributes(field: Field, key: str, analysis_everywhere: bool)
     if bound:
         attrs["long_name"] = f"{bound[1]} bound of the {bound[2]}% prediction interval of {what}"
     return attrs
-
-
-def _make_encoding(array: xr.DataArray, time: str) -> dict[str, Any]:
-    """Return an encoding with one date per chunk, cut into equal pieces of at most a megabyte."""
-    rows = array.sizes[next(dim for dim in array.dims if dim != time)]
-    one_date = array.nbytes // array.sizes[time]
-    pieces = min(ceil(one_date / _CHUNK_BYTES), rows)
-    chunks = [1 if dim == time else array.sizes[dim] for dim in array.dims]
-    chunks[next(i for i, dim in enumerate(array.dims) if dim != time)] = ceil(rows / pieces)
-    fill = {"_FillValue": array.dtype.type(np.nan) if array.dtype.kind == "f" else None}
-    return {"zlib": True, "complevel": 4, "shuffle": True, "chunksizes": tuple(chunks), **fill}
 
 
 def _make_global_attributes(field: Field, data: xr.Dataset, attributes: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,11 +12,11 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from .coordinates import Layout, find_fillable, find_layout, list_names
 from .field import Field, build_field
+from .layout.coordinates import Layout, find_fillable, find_layout, list_names
+from .layout.roles import is_radial
 from .opening import Opening, make_opening
 from .reading import Inputs, Part, convert_part, list_inputs, open_input, read_part
-from .roles import is_radial
 from .seamask import find_mask
 
 Axes = tuple[NDArray[np.float64], NDArray[np.float64]]  # latitude and longitude (lat, lon)

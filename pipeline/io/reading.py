@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from .alignment import concatenate, straighten_longitude
-from .coordinates import Layout, list_names, read_grid
-from .dates import in_period
-from .opening import Opening, Region
+from .layout.coordinates import Layout, list_names
+from .layout.dates import in_period
+from .layout.positions import read_grid
+from .opening import Opening, Region, swap_corners
 from .providers.flags import SSES
 from .providers.groups import merge_groups
 from .providers.missing import (
@@ -42,6 +43,8 @@ from .writing import is_zarr
 Inputs = str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | xr.Dataset | xr.DataArray
 
 TREATMENT = "input_treatment"  # global attribute: what was done to the values of the input
+UNDATED = "undated"  # the dimension, and coordinate, of a map without a time
+LEVEL = "selected_level"  # global attribute: the level that was selected, in words
 READERS = "oceanfill.readers"  # entry points of other packages: from a path to a dataset, named by suffix
 
 
@@ -156,7 +159,7 @@ def read_part(
             data[key] = data[key].expand_dims(layout.t)
     dates = read_dates(file, data, layout)
     dated_by = data[layout.time].attrs.get(DATED_BY)
-    if opening.period is not None:
+    if opening.period is not None and layout.t != UNDATED:
         data = data.isel({layout.t: np.flatnonzero(in_period(dates, opening.period))})
     data = data.compute() if opening.region is None else _cut_region(file, data, layout, opening.region)
     for key, array in data.data_vars.items():
@@ -179,7 +182,8 @@ def read_part(
     if opening.quality is not None and not rules:
         treatment = ("quality flags not applied", *treatment)
     only = f", of which {layout.variable} is read here" if layout.partner else ""
-    before = filter(None, (str(dataset.attrs.get(TREATMENT, "")), layout.why + only, dated_by))
+    level = data.attrs.pop(LEVEL, None)
+    before = filter(None, (str(dataset.attrs.get(TREATMENT, "")), layout.why + only, dated_by, level))
     return Part(file, data, dates, invalid | lost, (*before, *treatment))
 
 
@@ -336,6 +340,14 @@ def _cut_region(file: str, dataset: xr.Dataset, layout: Layout, region: Region) 
     east = (lon - lon0 + near) % 360
     inside = (lat >= min(lat0, lat1) - near) & (lat <= max(lat0, lat1) + near) & (east <= width + 2 * near)
     if not inside.any():
+        other = (
+            (lat >= lon0 - near) & (lat <= lon1 + near) & ((lon - lat0 + near) % 360 <= (lat1 - lat0) % 360)
+        )
+        if other.any():
+            raise InputError(
+                f"{file}: the region {lat0:g} to {lat1:g} N, {lon0:g} to {lon1:g} E contains no grid point; "
+                f"latitude comes first, perhaps --region {swap_corners(region)}"
+            )
         raise InputError(
             f"{file}: the region {lat0:g} to {lat1:g} N, {lon0:g} to {lon1:g} E contains no grid point; "
             f"choose one within {lat.min():.2f} to {lat.max():.2f} N, {lon.min():.2f} to {lon.max():.2f} E"

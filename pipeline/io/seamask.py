@@ -13,11 +13,13 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from .coordinates import Layout, find_fillable, find_map, is_mask, list_names, read_grid, unit_vectors
+from .layout.coordinates import Layout, find_fillable, find_map, is_mask, list_names
+from .layout.positions import read_grid, unit_vectors
 from .reading import list_inputs, open_input
 
 _SEA_WORDS = frozenset(("sea", "water", "ocean", "marine", "wet"))
 _FAR = 1.0  # degree, the largest distance from which a mask is used
+_RARELY = 0.3  # share of observed land over that of the sea, below which a coastline holds
 _LAND_WORDS = frozenset(("land", "lake", "river", "inland", "dry", "ground", "soil"))
 
 
@@ -62,6 +64,30 @@ def sea_from_coverage(share: NDArray[np.floating], minimum_coverage: float) -> t
     """
     sea = (share >= minimum_coverage) & (share > 0)
     return sea, f"derived: observed on at least {100 * minimum_coverage:g}% of the dates"
+
+
+def derive_sea(
+    share: NDArray[np.floating],
+    dates: int,
+    minimum_coverage: float,
+    lat: NDArray[np.floating],
+    lon: NDArray[np.floating],
+) -> tuple[NDArray[np.bool_], str]:
+    """Return the sea (lat, lon) of a field without a mask, and how it was derived.
+
+    It is `sea_from_coverage`, except of a single date, whose gaps would be land. There it is all that is
+    observed or off Natural Earth's coastline; where values are as common inland as at sea, the coastline does
+    not apply, and all of the map is sea.
+    """
+    if dates > 1:
+        return sea_from_coverage(share, minimum_coverage)
+    seen = share > 0
+    at_sea, _ = sea_from_coastline(lat, lon)
+    land = ~at_sea
+    applies = land.any() and at_sea.any() and seen[land].mean() < _RARELY * seen[at_sea].mean()
+    if applies or not land.any():
+        return seen | at_sea, "derived: off Natural Earth's coastline (1:110 million), or observed"
+    return np.ones_like(seen), "derived: the whole map, of which land is observed as often as sea"
 
 
 def sea_from_coastline(lat: NDArray[np.floating], lon: NDArray[np.floating]) -> tuple[NDArray[np.bool_], str]:

@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from scipy.interpolate import make_interp_spline
 
 from ..errors import InputError
-from .coordinates import find_layout, find_track_layouts, list_names
-from .dates import format_date
-from .field import Field, describe_mask_oddities, open_field
+from .field import Field, build_field, describe_mask_oddities, open_field, read_parts
+from .layout.coordinates import find_layout, find_track_layouts, list_names
+from .layout.dates import format_date
+from .maps.selection import open_maps
 from .opening import Opening, Region
-from .reading import TREATMENT, Inputs, list_inputs, open_input
+from .reading import TREATMENT, UNDATED, Inputs, list_inputs
 from .transforms import find_transform, transform_values
 
 _log = logging.getLogger(__name__)
@@ -139,7 +140,7 @@ def name_variables(inputs: Inputs, opening: Opening) -> list[str | None]:
     """
     if opening.variable is not None:
         return [name.strip() for name in opening.variable.split(",")]
-    with open_input(list_inputs(inputs)[0]) as (file, dataset):
+    with open_maps(list_inputs(inputs)[0], opening) as (file, dataset):
         if find_track_layouts(dataset):
             return [None]
         layout = find_layout(file, dataset, others=opening.names)
@@ -176,7 +177,9 @@ def open_variables(
             replace(open_field(files, replace(own, variable=name)), jitter=jitter) for name in names
         )
         others = [*components, *others]
-    period = format_date(first.dates[0])[:10], format_date(first.dates[-1])[:10]
+    period = None
+    if UNDATED not in first.dims:
+        period = format_date(first.dates[0])[:10], format_date(first.dates[-1])[:10]
     near = Opening(region=_widen_region(first), period=period, minimum_coverage=opening.minimum_coverage)
     filled, helping = (
         [regrid_like(field, first) for entry in entries for field in _open_entry(entry, near)]
@@ -197,9 +200,17 @@ def _open_entry(entry: Source, opening: Opening) -> list[Field]:
     if isinstance(entry, Field):
         return [entry]
     if isinstance(entry, xr.Dataset | xr.DataArray):
-        return [open_field(entry, opening)]
+        return [_open_near(entry, opening)]
     specs = parse_spec(entry) if isinstance(entry, str) else [entry]
-    return [one.open(opening) for one in specs]
+    return [replace(_open_near(one.files, one.complete(opening)), jitter=one.jitter) for one in specs]
+
+
+def _open_near(files: Inputs, opening: Opening) -> Field:
+    """Open a field in the period, or a single map of any date."""
+    found = read_parts(files, opening)
+    if sum(len(part.dates) for part in found[0]) == 1:
+        found = read_parts(files, replace(opening, period=None))
+    return build_field(*found)
 
 
 def _widen_region(first: Field) -> Region:
@@ -216,10 +227,12 @@ def regrid_like(field: Field, first: Field) -> Field:
 
     A grid that is finer by a factor of about two or more is averaged over the cells of the first, weighted by
     area; other grids are interpolated linearly. Both use the observed values in the variable's own units, and
-    need at least half of the weight to be observed. Dates that the field lacks are missing. Raises
+    need at least half of the weight to be observed. Dates that the field lacks are missing; a field of a
+    single date, or of none, is the same on all dates. Raises
     `InputError` for different curvilinear grids, without common dates, and where no value is left.
     """
-    date = match_dates(field.dates, first.dates)
+    static = len(field.days) == 1
+    date = np.zeros(len(first.days), np.int64) if static else match_dates(field.dates, first.dates)
     found = date >= 0
     name = f"{list_names(field.inputs, 1)}: {field.name}"
     if not found.any():
@@ -227,7 +240,10 @@ def regrid_like(field: Field, first: Field) -> Field:
             f"{name} has none of the dates of {first.name} ({_format_range(field)}, not "
             f"{_format_range(first)}); give a file with the same dates"
         )
-    _log.info("%s has %d of the %d dates of %s", name, found.sum(), found.size, first.name)
+    if static:
+        _log.info("%s is a single map, the same on all dates of %s", name, first.name)
+    else:
+        _log.info("%s has %d of the %d dates of %s", name, found.sum(), found.size, first.name)
     values = np.where(field.observed, field.source.transpose(*field.dims).to_numpy(), np.nan)
     safe = np.where(field.observed, values, values[field.observed][:1] if field.observed.any() else 1.0)
     own = find_transform(field.transform).backward_error(

@@ -17,8 +17,10 @@ import numpy as np
 import xarray as xr
 
 from ..errors import InputError
+from .layout.coordinates import is_time
 
 _ZARR_MARKERS = ("zarr.json", ".zgroup", ".zmetadata")
+_OF_VALUES = ("dtype", "scale_factor", "add_offset", "_FillValue", "_Unsigned")  # parts of an encoding
 _FULL_DISK = ("NetCDF: ", "[enforce fail", "PytorchStreamWriter")  # beginnings of the libraries' messages
 
 
@@ -75,13 +77,17 @@ def replace_atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 @contextmanager
 def resume_store(
-    path: str | os.PathLike[str], plan: Mapping[str, Any], make: Callable[[Path], None]
+    path: str | os.PathLike[str],
+    plan: Mapping[str, Any],
+    make: Callable[[Path], None],
+    finish: Callable[[Path], xr.Dataset] | None = None,
 ) -> Iterator[Path]:
     """Yield the unfinished Zarr store of ``path`` for the block to complete; then move it to ``path``.
 
     The store is the one that a killed run with the same ``plan`` left, or else a new one: ``make`` is called
     with its path. The block may keep other files of the run in the folder of the store. If the block fails,
     store and folder are left for the next run. A ``path`` that ends in .nc is converted from the store.
+    ``finish`` is called with the path of the complete store and returns what is written instead of it.
 
     Raises `InputError` where the path cannot be written or the disk is full.
     """
@@ -96,7 +102,10 @@ def resume_store(
             make(store)
             held.write_text(text, encoding="utf-8")
         yield store
-        if target.suffix == ".nc":
+        if finish is not None:
+            with finish(store) as whole:
+                write_dataset(whole, target)
+        elif target.suffix == ".nc":
             _convert_to_netcdf(store, target)
         else:
             import zarr  # takes a quarter of a second
@@ -112,7 +121,10 @@ def resume_store(
 
 
 def write_dataset(dataset: xr.Dataset, path: str | os.PathLike[str]) -> None:
-    """Write NetCDF-4 (``.nc``) or Zarr (``.zarr``), whole or not at all. Raises as `replace_atomically`."""
+    """Write NetCDF-4 (``.nc``) or Zarr (``.zarr``), whole or not at all; time is unlimited in NetCDF.
+
+    Raises as `replace_atomically`.
+    """
     check_writable(path)
     # One chunk after another, because lazy values may be larger than memory.
     with (
@@ -122,7 +134,8 @@ def write_dataset(dataset: xr.Dataset, path: str | os.PathLike[str]) -> None:
     ):
         warnings.simplefilter("ignore")  # about formats and dates, nothing that a user can act on
         if temporary.suffix == ".nc":
-            dataset.to_netcdf(temporary, engine="netcdf4", format="NETCDF4")
+            times = [dim for dim in dataset.dims if dim in dataset.coords and is_time(dataset[dim])]
+            dataset.to_netcdf(temporary, engine="netcdf4", format="NETCDF4", unlimited_dims=times)
         else:
             _write_zarr(dataset, temporary)
 
@@ -137,11 +150,15 @@ def is_zarr(folder: str | os.PathLike[str]) -> bool:
 
 
 def _write_zarr(dataset: xr.Dataset, path: Path) -> None:
-    encoding = {
-        name: {"chunks": array.encoding["chunksizes"]}
-        for name, array in dataset.data_vars.items()
-        if array.encoding.get("chunksizes")
-    }
+    from zarr.codecs import BloscCodec  # zarr takes a quarter of a second
+
+    encoding: dict[Any, Any] = {}
+    for name, array in dataset.data_vars.items():
+        held = array.encoding
+        if held.get("chunksizes"):
+            codec = BloscCodec(cname="zlib", clevel=held.get("complevel", 4), shuffle="shuffle")
+            encoding[name] = {"chunks": held["chunksizes"], "compressors": codec}
+            encoding[name] |= {key: held[key] for key in _OF_VALUES if key in held}
     # Without consolidation xarray warns on opening.
     dataset.to_zarr(path, mode="w-", encoding=encoding, consolidated=True)
 
@@ -162,7 +179,11 @@ def _convert_to_netcdf(store: Path, target: Path) -> None:
             encoding[name] = {"_FillValue": fill, "dtype": array.dtype}
             if name in whole.data_vars and array.ndim:
                 encoding[name] |= {"zlib": True, "complevel": 4, "chunksizes": array.encoding["chunks"]}
-        whole.drop_encoding().to_netcdf(temporary, engine="netcdf4", format="NETCDF4", encoding=encoding)
+        times = [dim for dim in whole.dims if dim in whole.coords and is_time(whole[dim])]
+        whole = whole.drop_encoding()
+        whole.to_netcdf(
+            temporary, engine="netcdf4", format="NETCDF4", encoding=encoding, unlimited_dims=times
+        )
 
 
 def _synchronise(path: Path) -> None:

@@ -28,18 +28,21 @@ from ..classical.neighbours import Component, Scales
 from ..classical.season import remove_season
 from ..errors import InputError
 from ..holdout.calibration import Calibration
-from ..io.coordinates import list_names
-from ..io.dates import days_since_first
 from ..io.field import Field, RecordStatistics, grid_spacing
+from ..io.layout.coordinates import list_names
+from ..io.layout.dates import days_since_first
 from ..io.opening import Opening
-from ..io.output import describe_run, to_dataset
+from ..io.output import describe_run, measure_spans, to_dataset
 from ..io.reading import TREATMENT
+from ..io.storage import Span, is_packed
 from ..io.writing import check_writable, replace_atomically, resume_store
 from ..records.blocks import BASE, Block, Box, cut_blocks
 from ..records.filled import (
     create_store,
+    encode_store,
     fill_store,
     make_example,
+    mark_unknown_error,
     summarise_record,
     write_attributes,
     write_block,
@@ -47,14 +50,14 @@ from ..records.filled import (
 from ..records.prepare import prepare
 from ..records.record import Record, read_digest
 from ..records.subset import LEARNING, select_subset
-from ..settings import HELD_OUT, FillSettings, choose_device
+from ..settings import HELD_OUT, FillSettings, Packing, choose_device
 from ..training.data import GapData
 from ..training.features import StaticFeatures, make_static_features
 from ..training.firstguess import Guess, PixelMeans, measure_spread
 from ..training.heldout import DataSettings
 from .deliver import Report
 from .evaluate import ErrorScale, evaluate_candidates
-from .methods import Candidate, Method, find_method, find_methods, make_method
+from .methods import Candidate, Method, find_method_for, find_methods, make_method
 
 _log = logging.getLogger(__name__)
 
@@ -182,7 +185,7 @@ def fill_record(
     stopped, and gives the same values. ``report`` and ``attributes`` are those of `fill.fill`. Raises
     `InputError` for settings that do not fit.
     """
-    method, resources = find_method(settings.method), settings.resources
+    method, resources = find_method_for(record.shape[0], settings.method), settings.resources
     if settings.eofs.cv_points is not None or settings.eofs.save_eofs is not None:
         raise InputError(
             f"{record.path}: each block has its own EOFs; leave out --cv-points and --save-eofs, or allow "
@@ -190,9 +193,12 @@ def fill_record(
         )
     check_writable(output)
     found = describe_run(method.name, settings.seed, settings.described()) | dict(attributes or {})
+    found["method"] = method.name
     if (record.coverage[record.sea] == 1).all():
         _log.warning("%s: nothing is missing, so the values are copied through", record.layout.variable)
         method, settings = make_method(_copy_values, _COPY, pointwise=True), replace(settings, holdout=False)
+        if not record.has_error:
+            warn_of_unknown_error(record.layout.variable)
     device = choose_device(settings.device)
     memory = (resources.memory or default_memory()) * 1e9
     cut = partial(
@@ -217,11 +223,10 @@ def fill_record(
         _log.info("%s: %s", record.layout.variable, record.chosen_transform[1])
     sizes = record.layout.variable, *record.shape
     _log.info("%s: %d dates of %d x %d pixels; %s on %s", *sizes, method.name, device)
-    with resume_store(
-        output,
-        plan,
-        partial(create_store, record=record, make=partial(make_example, record, settings, found)),
-    ) as store:
+    create = partial(create_store, record=record, make=partial(make_example, record, settings, found))
+    finish = partial(encode_store, record=record, packing=settings.packing)
+    encoded = is_packed(record.storage) or Path(output).suffix == ".nc"
+    with resume_store(output, plan, create, finish if encoded else None) as store:
         held = store.parent / _LEARNED
         if not held.exists():
             subset = training_subset or select_subset(record, memory, whole_maps=method.whole_maps)
@@ -239,11 +244,23 @@ def fill_record(
         fill_store(store, cut(learned.reach), partial(_fill_block, job), resources, settings.quiet)
         summary = {"summary": summarise_record(store, record)}
         write_attributes(store, record.dates, summary | learned.attributes)
+        if method.name == _COPY and not record.has_error:
+            mark_unknown_error(store, record.layout.variable)
 
 
 def share_threads(n_workers: int) -> int | None:
     """Return how many threads each of several workers has on this machine; None for all."""
     return max(1, torch.get_num_threads() // n_workers) if n_workers > 1 else None
+
+
+def warn_of_unknown_error(name: str) -> None:
+    """Say that a field without gaps has no error that is known."""
+    _log.warning(
+        "%s: its error is unknown and %s_error is missing, because no error is given and no gap was filled; "
+        "give --observation-error or --error-variable",
+        name,
+        name,
+    )
 
 
 def _copy_values(field: Field) -> tuple[Floats, Floats]:
@@ -311,31 +328,33 @@ def _find_reach(candidate: Candidate, method: Method, guess: Guess | None, subse
     return int(np.clip(_LENGTHS * length / min(grid_spacing(subset)[1:]), _USUAL_REACH, _MOST_REACH))
 
 
-def _fill_block(job: Job, numbered: tuple[int, Block]) -> int:
-    """Fill a block, write it, and return its number."""
+def _fill_block(job: Job, numbered: tuple[int, Block]) -> tuple[int, dict[str, Span]]:
+    """Fill a block, write it, and return its number and the spans of its variables."""
     number, (core, padded) = numbered
     record, learned, settings = job.record, job.learned, job.settings
     if job.threads is not None:
         torch.set_num_threads(job.threads)
     observed = record.coverage > 0
     if not (observed | record.sea)[core.rows, core.columns].any():
-        return number  # land: the store is empty there
+        return number, {}  # land: the store is empty there
     statistics = RecordStatistics(**learned.statistics)
     field = replace(record.read_field(*padded), statistics=statistics)
     mean, error = _estimate(job, field, padded)
     own = core.relative_to(padded)
     # To the method, what is observed on other dates of the record only is never observed.
     part = replace(field.part(*own), ever_observed=observed[core.rows, core.columns])
+    known = job.method.name != _COPY or record.has_error
     filled = to_dataset(
         part,
         mean[own],
-        error[own],
+        error[own] if known else None,
         noise=learned.scale.noise,
         intervals=learned.scale.calibration.half_widths_of(settings.intervals),
         analysis_everywhere=settings.analysis_everywhere,
+        packing=Packing(pack="none"),
     )
     write_block(job.store, filled.transpose(*part.dims), core, record)
-    return number
+    return number, measure_spans(part, filled, settings.analysis_everywhere)
 
 
 def _estimate(job: Job, field: Field, padded: Box) -> tuple[Floats, Floats]:

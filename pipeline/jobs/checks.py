@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from ..errors import InputError
 from ..io.opening import Opening
+from ..io.points.tracks import is_along_track
 from ..io.reading import Inputs
-from ..io.tracks import is_along_track
 from ..settings import FillSettings
 from .methods import Method
 

@@ -29,7 +29,7 @@ from ..settings import FillSettings, choose_device, make_settings, names_of_sett
 from ..training.data import GapData
 from ..training.heldout import DataSettings
 from .evaluate import fit_error_scale
-from .methods import find_method, find_methods
+from .methods import find_method, find_method_for, list_methods
 
 _log = logging.getLogger(__name__)
 
@@ -105,7 +105,8 @@ def compare(
     """
     check_names(options, names_of_settings())
     settings = make_settings(settings, options)
-    tried = [find_method(one) for one in (usual_methods() if methods is None else methods)]
+    dates = len(field.days)
+    tried = [find_method_for(dates, one) for one in (usual_methods(dates) if methods is None else methods)]
     if any(method.name == "auto" for method in tried):
         raise InputError("auto is a choice among the others and is not compared with them; leave it out")
     if holdout not in HOLDOUTS:
@@ -183,9 +184,12 @@ def compare(
     return Comparison(rows, scored, field, weighted)
 
 
-def usual_methods() -> list[str]:
-    """Return the names of the methods that are compared by default: the classical ones and the U-Net."""
-    names = [name for name, method in find_methods().items() if method.usual]
+def usual_methods(dates: int = 2) -> list[str]:
+    """Return the names of the methods that are compared by default on a field of so many ``dates``.
+
+    These are the classical ones and the U-Net; of a single map, those that fill it.
+    """
+    names = [name for name, method in list_methods(dates).items() if method.usual]
     return sorted(names, key=lambda name: find_method(name).trains)  # networks last
 
 

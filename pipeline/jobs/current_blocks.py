@@ -23,10 +23,11 @@ import xarray as xr
 from ..classical.neighbours import MOST_DATES, Component, Scales
 from ..classical.vector_kriging import VectorKriging
 from ..holdout.calibration import Calibration
-from ..io.coordinates import list_names
+from ..io.layout.coordinates import list_names
 from ..io.opening import Opening
 from ..io.output import describe_run
 from ..io.radials import Radials
+from ..io.storage import Span
 from ..io.writing import check_writable, replace_atomically, resume_store
 from ..records.blocks import Block, cut_dates
 from ..records.filled import create_store, fill_store, write_attributes, write_block
@@ -162,7 +163,7 @@ def _make_example(record: RadialRecord, settings: FillSettings, attributes: Mapp
     """Return the dataset of the first date, which shows the variables and attributes."""
     nothing = np.where(record.sea, np.zeros((5, 1, 1, 1), np.float32), np.float32(np.nan))
     intervals = Calibration().half_widths_of(settings.intervals)
-    return make_current_dataset(record.read(slice(0, 1)), nothing, attributes, intervals)
+    return make_current_dataset(record.read(slice(0, 1)), nothing, attributes, intervals, settings.packing)
 
 
 def _learn(subset: Radials, network: Path, settings: FillSettings, flow: str) -> LearnedCurrent:
@@ -188,8 +189,8 @@ def _learn(subset: Radials, network: Path, settings: FillSettings, flow: str) ->
     )
 
 
-def _fill_block(job: _Job, numbered: tuple[int, Block]) -> int:
-    """Fill a block, write it, and return its number."""
+def _fill_block(job: _Job, numbered: tuple[int, Block]) -> tuple[int, dict[str, Span]]:
+    """Fill a block, write it, and return its number and no spans, for nothing is packed."""
     number, (core, padded) = numbered
     learned, settings = job.learned, job.settings
     if job.threads is not None:
@@ -205,4 +206,4 @@ def _fill_block(job: _Job, numbered: tuple[int, Block]) -> int:
     intervals = calibration.half_widths_of(settings.intervals)
     filled = make_current_dataset(radials.part(own), current, {}, intervals)
     write_block(job.store, filled.transpose(*radials.stations[0].dims), core, job.record.stations[0])
-    return number
+    return number, {}

@@ -22,7 +22,7 @@ from ..io.opening import Opening
 from ..io.output import to_dataset
 from ..io.radials import Radials, open_radials
 from ..io.reading import Inputs
-from ..settings import HELD_OUT, FillSettings, choose_device
+from ..settings import HELD_OUT, FillSettings, Packing, choose_device
 from ..training.heldout import Pairs
 from ..training.networks import NETWORKS
 from ..training.vector_data import RadialData, RadialSettings, project_current
@@ -118,7 +118,7 @@ def deliver_current(
     calibration = evaluation.scale.calibration
     current = scale_current(evaluation.delivered.estimate, calibration)
     dataset = make_current_dataset(
-        data.radials, current, found, calibration.half_widths_of(settings.intervals)
+        data.radials, current, found, calibration.half_widths_of(settings.intervals), settings.packing
     )
     if settings.samples:
         dataset = add_current_samples(dataset, data, current, calibration, settings.samples)
@@ -266,9 +266,16 @@ def fit_factor(off: Floats, claimed: Floats, noise: Floats) -> float:
 
 
 def make_current_dataset(
-    radials: Radials, current: Floats, attributes: Mapping[str, Any], intervals: Mapping[int, float]
+    radials: Radials,
+    current: Floats,
+    attributes: Mapping[str, Any],
+    intervals: Mapping[int, float],
+    packing: Packing = Packing(),
 ) -> xr.Dataset:
-    """Return u, v, their errors, intervals and covariance on the grid of the first station."""
+    """Return u, v, their errors, intervals and covariance on the grid of the first station.
+
+    They are stored as real numbers: the packing of radial velocities is not made for them.
+    """
     units = str(radials.stations[0].source.attrs.get("units", "m s-1"))
     first = radials.stations[0]
     parts = []
@@ -285,7 +292,14 @@ def make_current_dataset(
             inputs=tuple(dict.fromkeys(name for one in radials.stations for name in one.inputs)),
         )
         error = np.sqrt(current[2 + number])
-        made = to_dataset(blank, current[number], error, intervals=intervals, attributes=attributes)
+        made = to_dataset(
+            blank,
+            current[number],
+            error,
+            intervals=intervals,
+            attributes=attributes,
+            packing=replace(packing, pack="none"),
+        )
         made = made.drop_vars([f"{name}_analysis", f"{name}_source"])
         made[name].attrs |= {"ancillary_variables": f"{name}_error uv_covariance"}
         del made[name].attrs["comment"]
@@ -295,6 +309,7 @@ def make_current_dataset(
     data["uv_covariance"] = data.u.copy(
         data=xr.Variable(first.dims, current[4]).transpose(*data.u.dims).to_numpy()
     )
+    data.uv_covariance.encoding = dict(data.u_error.encoding)
     data.uv_covariance.attrs = {
         "units": f"({units})2",
         "long_name": "covariance of the errors of u and v",

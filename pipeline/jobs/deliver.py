@@ -26,7 +26,7 @@ def log_input(field: Field) -> None:
     for text in field.treatment:
         _log.info("%s: %s", field.name, text)
     for text in field.oddities:
-        _log.warning("%s: %s", field.name, text)
+        _log.log(logging.WARNING if text in field.warnings else logging.INFO, "%s: %s", field.name, text)
 
 
 def deliver(
@@ -62,6 +62,7 @@ def deliver(
             intervals=calibration.half_widths_of(settings.intervals),
             analysis_everywhere=settings.analysis_everywhere,
             attributes=found,
+            packing=settings.packing,
         )
         if settings.samples:
             dataset = add_samples(dataset, part, (mean, error), calibration, settings.samples)

@@ -24,6 +24,7 @@ from ..classical.random_currents import simulate_current_errors
 from ..classical.random_fields import simulate_errors
 from ..holdout.calibration import LEVELS, Calibration
 from ..io.field import Field
+from ..io.storage import find_limits, is_packed
 from ..io.transforms import find_transform
 from ..training.heldout import HeldOut
 from ..training.vector_data import RadialData, factorise, find_nearest_flow
@@ -115,7 +116,8 @@ def shape_draws(
     """Turn standard ``normal`` deviates into fields (n, time, lat, lon) with the calibrated quantiles."""
     mean, error = estimate
     whole = mean + spread_draws(error, normal, calibration)
-    return np.where(field.observed, field.values, whole).astype(np.float32)
+    drift = np.float32(0) if field.drift is None else field.drift
+    return (np.where(field.observed, field.values, whole) + drift).astype(np.float32)
 
 
 def spread_draws(error: Floats, normal: Floats, calibration: Calibration) -> Floats:
@@ -172,6 +174,9 @@ def _assign_draws(
 ) -> xr.Dataset:
     """Add NAME_samples with the attributes and the encoding of the ``analysis``."""
     (dims, draws), like = drawn, dataset[analysis]
+    if is_packed(like.encoding):
+        # Draws are made when they are written, and a value beyond the packing would be stored as another one.
+        draws = draws.clip(*find_limits(like.encoding))
     made = xr.Variable(("sample", *dims), draws, like.attrs)
     made.attrs["long_name"] = f"draws of {dataset[name].attrs['long_name']}"
     made.attrs["comment"] = comment

@@ -13,11 +13,13 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from ..classical.drift import is_static, remove_drift
 from ..errors import InputError
 from ..holdout.calibration import Calibration
 from ..io.alignment import restore_longitude
-from ..io.coordinates import find_layout
 from ..io.field import Field
+from ..io.layout.coordinates import find_layout
+from ..io.maps.selection import drop_missing_date
 from ..io.opening import Opening, check_names, make_opening
 from ..io.output import describe_run, to_dataset
 from ..io.reading import Inputs, list_inputs, open_input
@@ -36,12 +38,18 @@ from ..records.survey import count_values, survey_file
 from ..settings import HELD_OUT, FillSettings, choose_device, make_settings, names_of_settings
 from ..training.data import GapData
 from ..training.heldout import DataSettings
-from .blockwise import BYTES_TO_LEARN, BYTES_TO_START, default_memory, fill_inputs
+from .blockwise import (
+    BYTES_TO_LEARN,
+    BYTES_TO_START,
+    default_memory,
+    fill_inputs,
+    warn_of_unknown_error,
+)
 from .checks import check_settings, find_kind
 from .current_blocks import fill_radial_inputs
 from .currents import fill_radials
 from .deliver import Report, deliver, log_input
-from .methods import Method, find_method
+from .methods import Method, find_method, find_method_for
 from .tracks import fill_tracks
 
 _log = logging.getLogger(__name__)
@@ -104,6 +112,7 @@ def fill(
             dataset = run(files, own, settings, report, job.provenance(own))
         else:
             dataset = job.fill_variables(source, others, auxiliary)
+    dataset = drop_missing_date(dataset)
     if output is not None:
         write_dataset(dataset, output)
     return dataset
@@ -129,6 +138,9 @@ class _Job:
         """Fill one or more variables in memory."""
         settings = self.settings
         fields, helpers = open_variables(source, others, auxiliary, self.opening)
+        method = find_method_for(len(fields[0].days), settings.method)
+        check_settings(method, settings, self.opening, "field")
+        self = replace(self, method=method)
         where = choose_device(settings.device)
         for number, field in enumerate((*fields, *helpers)):
             _log.info(
@@ -147,8 +159,12 @@ class _Job:
         made = {field.name: _copy(field, settings, found) for field in complete}
         gappy = [field for field in fields if field.name not in made]
         if gappy:
+            static = [field for field in helpers if is_static(field)]
+            dated = [field for field in helpers if not is_static(field)]
+            if static:
+                gappy = [remove_drift(field, static) for field in gappy]
             data = GapData(
-                [*gappy, *complete, *helpers],
+                [*gappy, *complete, *dated],
                 DataSettings(
                     held_out=HELD_OUT if settings.holdout else 0.0,
                     first_guess=settings.training.first_guess,
@@ -209,7 +225,7 @@ class _Job:
         self, files: Inputs, opening: Opening, output: str | os.PathLike[str] | None
     ) -> xr.Dataset:
         """Fill block by block, in a temporary folder where no output is named."""
-        settings = replace(self.settings, method=self.method)
+        settings = self.settings
         with tempfile.TemporaryDirectory() as folder:
             target = Path(folder) / "filled.zarr" if output is None else Path(output)
             entries = [_on_disk(entry, Path(folder), k) for k, entry in enumerate(list_inputs(files))]
@@ -231,12 +247,16 @@ class _Job:
 def _copy(field: Field, settings: FillSettings, attributes: dict[str, Any]) -> xr.Dataset:
     """Return the dataset of a field without gaps."""
     _log.warning("%s: nothing is missing, so the values are copied through", field.name)
+    known = bool(field.error_variance[:, field.sea].any())
+    if not known:
+        warn_of_unknown_error(field.name)
     return to_dataset(
         field,
         field.values,
-        np.sqrt(field.error_variance),
+        np.sqrt(field.error_variance) if known else None,
         intervals=Calibration().half_widths_of(settings.intervals),
         attributes=attributes,
+        packing=settings.packing,
     )
 
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     Estimate = tuple[Floats, Floats]  # mean and standard error (time, lat, lon), NaN outside the sea
 
 GROUP = "oceanfill.methods"  # of entry points
+DEFAULT, DEFAULT_OF_ONE_MAP = "unet", "oi"
 AUTOMATIC = ("climatology", "linear-space-time", "dineof", "unet")  # one of each family
 
 _log = logging.getLogger(__name__)
@@ -70,6 +71,7 @@ class Method:
     needs_first_guess: bool = False  # so difficulty weights exist
     trains: bool = False  # a network
     currents: bool = False  # fills the currents of radial velocities too
+    single: bool = False  # fills a single map, from its own date alone
     usual: bool = True  # among the methods that `compare` tries by default
 
     def __call__(self, data: GapData, settings: FillSettings) -> list[Candidates]:
@@ -85,7 +87,7 @@ def make_method(function: Callable[[Field], Estimate], name: str | None = None, 
     """Return the method that a function of a field makes: it returns the estimate and its standard error."""
     name = name or getattr(function, "__name__", type(function).__name__).replace("_", "-")
     described = (getattr(function, "__doc__", None) or "").strip().splitlines()
-    properties = {"describe": described[0] if described else "", "usual": False} | properties
+    properties = {"describe": described[0] if described else "", "usual": False, "single": True} | properties
     return Method(name, partial(_run_function, name, function), **properties)
 
 
@@ -97,8 +99,10 @@ def find_methods() -> Mapping[str, Method]:
 def find_method(method: Any) -> Method:
     """Return a method by its name, by ``package:attribute``, or from a `Method` or a function of a field.
 
-    Raises `InputError` where there is none.
+    None is the default one. Raises `InputError` where there is none.
     """
+    if method is None:
+        method = DEFAULT
     if isinstance(method, Method):
         return method
     if callable(method):
@@ -118,6 +122,29 @@ def find_method(method: Any) -> Method:
     if not callable(found):
         raise InputError(f"{method!r} is neither a function of a field nor a Method; name one that is")
     return found if isinstance(found, Method) else make_method(found)
+
+
+def find_method_for(dates: int, asked: Any) -> Method:
+    """Return the method ``asked`` for, or the default one, for a field of so many dates.
+
+    Raises `InputError` where it needs several and there is one.
+    """
+    method = find_method(asked)
+    if dates > 1 or method.single:
+        return method
+    if asked is None:
+        _log.info("a single map is filled by optimal interpolation in space (--method oi)")
+        return find_method(DEFAULT_OF_ONE_MAP)
+    names = [one.name for one in _find_methods().values() if one.single]
+    raise InputError(
+        f"the method {method.name} needs several dates, and there is one; choose {' or '.join(names)} with "
+        "--method, or give more files"
+    )
+
+
+def list_methods(dates: int) -> Mapping[str, Method]:
+    """Return the methods, by name, that fill a field of so many dates."""
+    return {name: method for name, method in find_methods().items() if dates > 1 or method.single}
 
 
 @cache
@@ -296,9 +323,11 @@ _NETWORKS_DESCRIBED = {
 }
 
 
-def _baseline(name: str, describe: str, pointwise: bool = False) -> Method:
+def _baseline(name: str, describe: str, pointwise: bool = False, single: bool = False) -> Method:
     run = partial(_run_library, "baselines", _FUNCTIONS.get(name, name), name)
-    return Method(name, run, describe, name.replace("-", " "), pointwise=pointwise, wraps=not pointwise)
+    return Method(
+        name, run, describe, name.replace("-", " "), pointwise=pointwise, wraps=not pointwise, single=single
+    )
 
 
 _FUNCTIONS = {
@@ -329,6 +358,7 @@ METHODS: tuple[Method, ...] = (
         "optimal interpolation",
         needs_first_guess=True,
         currents=True,
+        single=True,
     ),
     Method(
         "dineof",
@@ -342,9 +372,9 @@ METHODS: tuple[Method, ...] = (
         "climatology", "the mean of each pixel, with its season where the record is long", pointwise=True
     ),
     _baseline("persistence", "the last observed value", pointwise=True),
-    _baseline("nearest", "the nearest value of the same date"),
+    _baseline("nearest", "the nearest value of the same date", single=True),
     _baseline("linear-time", "linear between the dates that observe a pixel", pointwise=True),
-    _baseline("linear-space", "linear between the pixels observed on a date"),
+    _baseline("linear-space", "linear between the pixels observed on a date", single=True),
     _baseline("linear-space-time", "both, each weighted by its error"),
     Method(
         "blend",

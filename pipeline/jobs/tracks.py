@@ -10,16 +10,17 @@ import numpy as np
 import xarray as xr
 
 from ..errors import InputError
-from ..io.gridding import make_grid
 from ..io.opening import Opening
+from ..io.points.gridding import make_grid
+from ..io.points.tracks import read_tracks
 from ..io.reading import Inputs
-from ..io.tracks import read_tracks
 from ..settings import HELD_OUT, FillSettings, choose_device
 from ..training.heldout import DataSettings
 from ..training.trackdata import TrackData
+from .checks import check_settings
 from .deliver import Report, deliver, log_input
 from .evaluate import score_pairs
-from .methods import find_method
+from .methods import find_method_for
 
 _log = logging.getLogger(__name__)
 
@@ -39,7 +40,7 @@ def fill_tracks(
     """
     asked, where = settings.tracks, settings.resources
     assert opening.grid is not None and opening.bounds is not None  # noqa: PT018 - `check_settings` came before
-    method, device = find_method(settings.method), choose_device(settings.device)
+    device = choose_device(settings.device)
     tracks = read_tracks(
         source, opening, region=opening.bounds, cluster=where.cluster, n_workers=where.n_workers
     )
@@ -56,6 +57,8 @@ def fill_tracks(
         mask=asked.mask,
         mask_variable=opening.mask_variable,
     )
+    method = find_method_for(len(grid.dates), settings.method)
+    check_settings(method, settings, opening, "tracks")
     data = TrackData(
         kept,
         grid,
@@ -80,7 +83,8 @@ def fill_tracks(
     )
     log_input(field)
     rows: list[dict[str, Any]] = []
-    (dataset,) = deliver(data, method, settings, rows.extend, dict(attributes or {}))
+    found = dict(attributes or {}) | {"method": method.name}
+    (dataset,) = deliver(data, method, settings, rows.extend, found)
     if mission is not None:
         maps = (dataset[f"{field.name}_{part}"].to_numpy() for part in ("analysis", "error"))
         figures = score_pairs(data.pairs_of(tracks.at(apart), *maps))

@@ -13,7 +13,8 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from ..io.coordinates import find_layout, read_grid
+from ..io.layout.coordinates import find_layout
+from ..io.layout.positions import read_grid
 from .maps import MESH, check_drawable, make_maps, save_figure
 
 _ARROWS = 20  # along the longer side of the map

@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..io.alignment import straighten_longitude
-from ..io.coordinates import find_layout, read_grid
+from ..io.layout.coordinates import find_layout
+from ..io.layout.positions import read_grid
 from ..io.writing import check_folder, replace_atomically
 
 KINDS = (".png", ".pdf", ".svg", ".jpg")
@@ -69,11 +70,11 @@ def draw_fill(dataset: xr.Dataset, name: str, date: str | None = None) -> Figure
     """
     layout = find_layout("dataset", dataset, name)
     dataset = straighten_longitude(dataset, layout)
-    filled, origin, error = (
+    filled, analysis, origin, error = (
         dataset[name + suffix].transpose(layout.t, layout.y, layout.x).to_numpy()
-        for suffix in ("", "_source", "_error")
+        for suffix in ("", "_analysis", "_source", "_error")
     )
-    sea = np.isfinite(error).any(axis=0)  # not by origin: values observed on land are kept as observed
+    sea = np.isfinite(analysis).any(axis=0)  # not by origin: values observed on land are kept as observed
     missing = (origin[:, sea] != 1).mean(axis=1)
     dates = dataset[layout.time].to_index()
     chosen = int(np.argsort(missing)[len(missing) // 2]) if date is None else _find_date(name, dates, date)
@@ -82,7 +83,8 @@ def draw_fill(dataset: xr.Dataset, name: str, date: str | None = None) -> Figure
     units = _format_units(str(attrs.get("units", "")))
     whole = np.where(sea, filled[chosen], np.nan)
     colours, scale = choose_colours(name, attrs, whole[sea])
-    highest = np.nanpercentile(error[chosen][sea], 99)
+    known = error[chosen][np.isfinite(error[chosen])]  # none where the error is unknown
+    highest = np.percentile(known, 99) if known.size else 1.0
     errors = Normalize(0, highest if highest > 0 else 1)
     observed = np.where(origin[chosen] == 1, whole, np.nan)
     deviation = np.where(sea, error[chosen], np.nan)

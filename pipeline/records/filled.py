@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -12,18 +14,24 @@ import dask.array
 import numpy as np
 import pandas as pd
 import xarray as xr
+from zarr.codecs import BloscCodec
 
 from ..holdout.calibration import Calibration
 from ..io.alignment import CLOSED, find_columns, restore_longitude
-from ..io.dates import days_since_first
-from ..io.output import describe_time_coverage, summarise_field, to_dataset
+from ..io.layout.dates import days_since_first
+from ..io.maps.selection import drop_missing_date
+from ..io.output import UNKNOWN, describe_time_coverage, summarise_field, to_dataset
+from ..io.storage import Span, encode_filled
 from ..io.workers import start_workers
+from ..io.writing import replace_atomically
 from ..progress import progress
-from ..settings import FillSettings, Resources
+from ..settings import FillSettings, Packing, Resources
 from .blocks import Block, Box
 from .record import Record
 
 _log = logging.getLogger(__name__)
+
+_DONE = "done"  # folder of the marks of blocks, next to the unfinished store
 
 
 def make_example(record: Record, settings: FillSettings, attributes: Mapping[str, Any]) -> xr.Dataset:
@@ -37,6 +45,7 @@ def make_example(record: Record, settings: FillSettings, attributes: Mapping[str
         intervals=Calibration().half_widths_of(settings.intervals),
         analysis_everywhere=settings.analysis_everywhere,
         attributes=attributes,
+        packing=replace(settings.packing, pack="none"),
     )
 
 
@@ -53,12 +62,30 @@ def create_store(store: Path, record: Record, make: Callable[[], xr.Dataset]) ->
     template[record.layout.time].encoding = {**time.encoding, "chunks": None}
     encoding: dict[Any, Any] = {}
     for name, array in example.data_vars.items():
-        fill = np.float32(np.nan) if array.dtype.kind == "f" else np.int8(0)
+        codec = BloscCodec(cname="zlib", clevel=array.encoding.get("complevel", 4), shuffle="shuffle")
+        fill = array.dtype.type(np.nan if array.dtype.kind == "f" else 0)
         shape = record.shape[0], *(example.sizes[dim] for dim in (layout.y, layout.x))
         whole = dask.array.full(shape, fill, chunks=record.chunks)
         template[name] = xr.Variable((layout.t, layout.y, layout.x), whole, array.attrs)
-        encoding[name] = {"chunks": record.chunks, "_FillValue": fill if array.dtype.kind == "f" else None}
+        held = array.encoding.get("_FillValue", fill)
+        encoding[name] = {"chunks": record.chunks, "compressors": codec}
+        encoding[name]["_FillValue"] = array.dtype.type(held) if array.dtype.kind == "f" else None
     template.to_zarr(store, mode="w", compute=False, consolidated=False, encoding=encoding)
+
+
+def encode_store(store: Path, record: Record, packing: Packing) -> xr.Dataset:
+    """Return the complete store, lazily, with the encodings of the output (`storage.encode_filled`)."""
+    name, time = record.layout.variable, record.layout.t
+    data = xr.open_zarr(store, consolidated=False, decode_times=False)
+    parts = [name, *(f"{name}_{part}" for part in ("analysis", "error", "source"))]
+    data = data[[*parts, *sorted(set(map(str, data.data_vars)) - set(parts))]]  # a store has no order
+    flags = data[f"{name}_source"]
+    # CF 3.5: of the variable's type, which JSON does not keep.
+    flags.attrs["flag_values"] = np.asarray(flags.attrs["flag_values"], flags.dtype)
+    encode_filled(data, name, time, record.storage, _read_spans(store.parent / _DONE), packing)
+    for array in data.data_vars.values():
+        array.encoding["chunksizes"] = (1, *record.chunks[1:])
+    return drop_missing_date(data)
 
 
 def write_block(store: Path, filled: xr.Dataset, core: Box, record: Record) -> None:
@@ -83,12 +110,16 @@ def write_block(store: Path, filled: xr.Dataset, core: Box, record: Record) -> N
 def fill_store(
     store: Path,
     blocks: Sequence[Block],
-    fill: Callable[[tuple[int, Block]], int],
+    fill: Callable[[tuple[int, Block]], tuple[int, Mapping[str, Span]]],
     resources: Resources,
     quiet: bool,
 ) -> None:
-    """Fill the blocks that an earlier run has left; ``fill`` takes a block and returns its number."""
-    marks = store.parent / "done"
+    """Fill the blocks that an earlier run has left.
+
+    ``fill`` takes a block and returns its number and the spans of its variables, which are kept for
+    `encode_store`.
+    """
+    marks = store.parent / _DONE
     marks.mkdir(exist_ok=True)
     left = [(k, block) for k, block in enumerate(blocks) if not (marks / str(k)).exists()]
     _log.info("%d blocks of up to %d dates of %d x %d pixels", len(blocks), *blocks[0].core.shape)
@@ -97,9 +128,19 @@ def fill_store(
         progress("filling", len(blocks), quiet) as advance,
     ):
         advance(len(blocks) - len(left))
-        for k in run(fill, left):
-            (marks / str(k)).touch()
+        for k, spans in run(fill, left):
+            with replace_atomically(marks / str(k)) as temporary:
+                temporary.write_text(json.dumps({name: asdict(span) for name, span in spans.items()}))
             advance(1)
+
+
+def _read_spans(marks: Path) -> dict[str, Span]:
+    """Return the span of each variable over all blocks."""
+    spans: dict[str, Span] = {}
+    for mark in marks.iterdir():
+        for name, span in json.loads(mark.read_text()).items():
+            spans[name] = spans.get(name, Span()).join(Span(**span))
+    return spans
 
 
 def summarise_record(store: Path, record: Record) -> str:
@@ -119,3 +160,12 @@ def write_attributes(store: Path, dates: pd.Index, attributes: Mapping[str, Any]
     import zarr  # a quarter of a second, for those who write it
 
     zarr.open_group(store, mode="r+").attrs.update(attrs | dict(attributes))
+
+
+def mark_unknown_error(store: Path, name: str) -> None:
+    """Say in the attributes of the error and the bounds that they are unknown."""
+    import zarr
+
+    for key, array in zarr.open_group(store, mode="r+").arrays():
+        if key.startswith((f"{name}_error", f"{name}_lower", f"{name}_upper")):
+            array.attrs["comment"] = UNKNOWN

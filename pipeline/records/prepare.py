@@ -25,10 +25,13 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..io.coordinates import Layout, find_layout
-from ..io.dates import find_time_oddities
 from ..io.field import add_up_treatment, check_lost, describe_treatment
-from ..io.merging import COUNTS, Plan, combine_parts, join_dates, merge_maps, plan_dates
+from ..io.layout.coordinates import Layout, find_layout
+from ..io.layout.dates import find_time_oddities
+from ..io.layout.positions import read_grid
+from ..io.maps.merging import COUNTS, Plan, combine_parts, join_dates, merge_maps, plan_dates
+from ..io.maps.regridding import regrid_part
+from ..io.maps.selection import open_maps
 from ..io.opening import Opening, make_opening
 from ..io.providers.missing import NOTHING, Extent, find_undeclared, warn_of_kept, warn_of_losses
 from ..io.reading import (
@@ -39,16 +42,15 @@ from ..io.reading import (
     drop_values,
     list_inputs,
     measure_extent,
-    open_input,
     read_part,
 )
-from ..io.regridding import regrid_part
-from ..io.seamask import find_mask, sea_from_coverage, sea_from_mask
+from ..io.seamask import derive_sea, find_mask, sea_from_mask
+from ..io.storage import Storage, find_storage, needs_double, write_storage
 from ..io.workers import Mapper, start_workers
 from ..io.writing import check_writable, replace_atomically, resume_store
 from ..progress import progress
 from .blocks import CELLS, DATES
-from .record import PREPARED, read_digest
+from .record import PREPARED, STORAGE, read_digest
 from .statistics import Statistics
 from .survey import FileSurvey, fix_grid_of_first, survey_files
 
@@ -56,7 +58,7 @@ _SAVED_EVERY = 5.0  # seconds between two states that a killed run resumes from
 _SAVING = 0.05  # fraction of the time that saving may take
 _STATE = "state.npz"  # next to the unfinished store
 _UNDECLARED = "undeclared.json"  # also there, once such values are known
-_FORMAT = 5  # of the stores; older ones are prepared again
+_FORMAT = 6  # of the stores; older ones are prepared again
 
 _log = logging.getLogger(__name__)
 
@@ -126,6 +128,7 @@ def prepare(
             for text in warn_of_losses(lost, left):
                 _log.warning("%s: %s", first.layout.variable, text)
             attributes = {PREPARED: digest, TREATMENT: "; ".join((*treatment, *plan_of_dates.notes))}
+            attributes[STORAGE] = write_storage(first.storage)
             _write_statistics(store, first, total, opening.minimum_coverage, plan_of_dates, attributes)
     return target
 
@@ -150,11 +153,6 @@ def _plan_chunks(surveys: Sequence[FileSurvey], opening: Opening) -> tuple[Plan,
     for note in plan.notes:
         _log.info(note)
     dates = plan.dates
-    if len(dates) == 1:
-        raise InputError(
-            f"{surveys[0].path}: there is a single date, but gaps are filled from the dates around them; "
-            "give more files or a longer period"
-        )
     for oddity in find_time_oddities(dates):
         _log.warning(oddity)
     maps = [tuple(pieces[place] for place in found) for found in plan.maps]
@@ -173,6 +171,15 @@ class _Chunk:
     reference: Part  # without dates; its grid is that of the store
     stored: list[str]  # names of the variables that the store holds
     notes: Notes  # what was done to the values
+
+    @property
+    def storage(self) -> Storage:
+        """How the input stores the variable."""
+        return find_storage(self.data[self.layout.variable])
+
+    def type_of(self, name: str) -> type:
+        """Return the type in which the store holds a variable."""
+        return np.float64 if name == self.layout.variable and needs_double(self.storage) else np.float32
 
     def read_sea(self) -> tuple[NDArray[np.bool_], str]:
         """Return the sea (lat, lon) on any of the dates, and how the mask was read; none without a mask."""
@@ -206,7 +213,7 @@ def _read_chunk(
     layout, mask = None, None
     for path, chosen in numbers.items():
         try:
-            with open_input(path, opening.group) as (file, dataset):
+            with open_maps(path, opening) as (file, dataset):
                 if layout is None:
                     layout = find_layout(file, dataset, opening.variable, others=opening.names)
                     mask = find_mask(file, dataset, layout, opening.mask_variable)
@@ -262,7 +269,7 @@ def _create_store(store: Path, first: _Chunk, plan: Plan, opening: Opening, cell
     index.encoding["dtype"] = np.float64  # for times of day, which the first file's units may lack
     template = template.assign_coords({layout.time: index})
     for name in first.stored:
-        empty = dask.array.full(shape, np.float32(np.nan), chunks=chunks)
+        empty = dask.array.full(shape, first.type_of(name)(np.nan), chunks=chunks)
         template[name] = xr.Variable(dims, empty, first.data[name].attrs)
     encodings: dict[str, Any] = {name: {"chunks": chunks} for name in first.stored}
     if _keeps_counts(plan, opening):
@@ -399,7 +406,7 @@ def _write_chunk(
         array = chunk.data[name].variable
         sizes = {dim: chunk.data.sizes[dim] for dim in dims}
         values = array.set_dims(sizes | dict(array.sizes)).transpose(*dims).to_numpy()
-        found[name] = xr.Variable(dims, values.astype(np.float32))
+        found[name] = xr.Variable(dims, values.astype(chunk.type_of(name)))
     if COUNTS in chunk.data:
         found[COUNTS] = chunk.data[COUNTS].variable.transpose(*dims)
     raw = found[layout.variable].to_numpy()
@@ -430,7 +437,9 @@ def _write_statistics(
     name, plane = layout.variable, (layout.y, layout.x)
     coverage = total.number[0] / len(plan.dates)
     if first.mask is None:
-        sea, origin = sea_from_coverage(total.number[0] / plan.present.sum(), minimum_coverage)
+        grid = read_grid(first.file, first.data, layout)
+        share = total.number[0] / plan.present.sum()
+        sea, origin = derive_sea(share, len(plan.dates), minimum_coverage, *grid)
     else:
         sea, origin = first.read_sea()
         sea = total.sea if first.mask_varies else sea

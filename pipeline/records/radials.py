@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ..io.coordinates import find_layout
-from ..io.dates import days_since_first
+from ..io.layout.coordinates import find_layout
+from ..io.layout.dates import days_since_first
 from ..io.opening import Opening
 from ..io.providers.quality import find_rules
 from ..io.radials import (

@@ -15,15 +15,18 @@ from numpy.typing import NDArray
 
 from ..classical.season import LEAST, fit_cycle
 from ..errors import InputError
-from ..io.coordinates import Layout, find_layout, read_grid
-from ..io.dates import days_since_first, season_phase
 from ..io.field import Field, read_standard_error
+from ..io.layout.coordinates import Layout, find_layout
+from ..io.layout.dates import days_since_first, season_phase
+from ..io.layout.positions import read_grid
 from ..io.opening import Opening
 from ..io.reading import TREATMENT, is_cyclic
 from ..io.seamask import sea_from_mask
+from ..io.storage import Storage, find_storage, read_storage
 from ..io.transforms import choose_transform, find_transform, transform_values
 
 PREPARED = "oceanfill_prepared"  # global attribute of a store of `prepare`: the digest of its plan
+STORAGE = "oceanfill_storage"  # and how the input stores the variable (`storage.write_storage`)
 _MOST_RANKED = 2e7  # values whose errors are read at once for their median
 
 
@@ -89,6 +92,12 @@ class Record:
         return sizes[self.layout.t], sizes[self.layout.y], sizes[self.layout.x]
 
     @cached_property
+    def storage(self) -> Storage:
+        """How the input stores the variable."""
+        text = self.dataset.attrs.get(STORAGE)
+        return find_storage(self.dataset[self.layout.variable]) if text is None else read_storage(text)
+
+    @cached_property
     def sea(self) -> NDArray[np.bool_]:
         """(lat, lon)"""
         return sea_from_mask(self.path, self.dataset["sea_mask"], self.layout)[0]
@@ -125,6 +134,11 @@ class Record:
     def transform(self) -> str:
         """The transform in which the record is filled."""
         return self.chosen_transform[0]
+
+    @property
+    def has_error(self) -> bool:
+        """Whether the observations have a standard error."""
+        return self.opening.error_variable is not None or bool(self.opening.observation_error)
 
     @cached_property
     def median_error(self) -> float | None:
@@ -193,8 +207,9 @@ class Record:
         across = place if turns.any() else columns
         data = self.dataset.isel({layout.t: dates, layout.y: rows, layout.x: across})
         source = data[name].load()
+        source.encoding = dict(self.storage)
         sea = self.sea[rows, across]
-        values = np.where(sea, self._order(source), np.float32(np.nan))
+        values = np.where(sea, self._order(source), np.float32(np.nan)).astype(np.float32, copy=False)
         error = self._read_error(data, np.isfinite(values))
         if find_transform(self.transform).can_take(values).any():
             values, error = transform_values(self.path, name, self.transform, values, error, [])
@@ -203,7 +218,8 @@ class Record:
         lat, lon = self.grid
         turn = 360 * np.sign(lon[0, -1] - lon[0, 0])
         attrs: dict[Any, Any] = dict(self.dataset.attrs)
-        attrs.pop(PREPARED, None)
+        for own in (PREPARED, STORAGE):
+            attrs.pop(own, None)
         treatment = attrs.pop(TREATMENT, ""), self.chosen_transform[1]
         return Field(
             name=name,

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..io.dates import days_since_first
 from ..io.field import Field
+from ..io.layout.dates import days_since_first
 from ..training.patches import list_patches
 from .blocks import BASE
 from .record import Record

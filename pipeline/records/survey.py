@@ -14,13 +14,15 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..io.alignment import explain_difference, match_grids, read_axes
-from ..io.coordinates import Layout, find_layout, read_grid
-from ..io.dates import in_period
-from ..io.merging import join_dates, plan_dates
+from ..io.layout.coordinates import Layout, find_layout
+from ..io.layout.dates import in_period
+from ..io.layout.positions import read_grid
+from ..io.maps.merging import join_dates, plan_dates
+from ..io.maps.regridding import fix_grid, regrid_part
+from ..io.maps.selection import open_maps
 from ..io.opening import Opening
 from ..io.providers.quality import find_rules
-from ..io.reading import is_cyclic, open_input, read_dates, read_part
-from ..io.regridding import fix_grid, regrid_part
+from ..io.reading import UNDATED, is_cyclic, read_dates, read_part
 from ..io.workers import Mapper
 from ..progress import progress
 
@@ -40,6 +42,7 @@ class FileSurvey:
     cyclic: bool = False
     units: str = ""  # of the variable
     wrong: str = ""
+    undated: bool = False
 
 
 def survey_files(
@@ -83,7 +86,7 @@ def fix_grid_of_first(paths: Sequence[str], opening: Opening) -> Opening:
         return opening
     for path in paths:
         try:
-            with open_input(path, opening.group) as (file, dataset):
+            with open_maps(path, opening) as (file, dataset):
                 layout = find_layout(file, dataset, opening.variable, others=opening.names)
                 return fix_grid(file, dataset, layout, opening)
         except InputError:
@@ -111,6 +114,9 @@ def _compare(one: FileSurvey, reference: FileSurvey) -> FileSurvey:
         same = one.shape == reference.shape
         difference = "positions" if same else f"shape {one.shape} instead of {reference.shape}"
         return FileSurvey(one.path, wrong=explain_difference(one.path, reference.path, difference))
+    if one.undated and one is not reference:
+        wrong = f"{one.path}: it has no time axis, so its map cannot be sorted; add one"
+        return FileSurvey(one.path, wrong=wrong)
     if one.calendar != reference.calendar:
         wrong = (
             f"{one.path}: its calendar is {one.calendar}, that of {reference.path} is "
@@ -124,11 +130,12 @@ def survey_file(path: str | xr.Dataset, opening: Opening) -> FileSurvey:
     """Survey one input: its dates and its grid, or the reason why it cannot be used."""
     name = path if isinstance(path, str) else "dataset"
     try:
-        with open_input(path, opening.group) as (file, dataset):
+        with open_maps(path, opening) as (file, dataset):
             layout = find_layout(file, dataset, opening.variable, others=opening.names)
             dates = read_dates(file, dataset, layout)
             find_rules(file, dataset, layout.variable, opening)
-            chosen = np.ones(len(dates), bool) if opening.period is None else in_period(dates, opening.period)
+            period = None if layout.t == UNDATED else opening.period
+            chosen = np.ones(len(dates), bool) if period is None else in_period(dates, period)
             nothing = _leave_out_values(dataset, layout)
             own = fix_grid(file, nothing, layout, opening)
             part = read_part(file, nothing, layout, opening=Opening(region=own.region))
@@ -143,6 +150,7 @@ def survey_file(path: str | xr.Dataset, opening: Opening) -> FileSurvey:
                 read_axes(file, part.data, layout),
                 is_cyclic(lon),
                 str(dataset[layout.variable].attrs.get("units", "")),
+                undated=layout.t == UNDATED,
             )
     except InputError as error:
         return FileSurvey(name, wrong=str(error))

@@ -19,7 +19,7 @@ from scipy.interpolate import RegularGridInterpolator
 from scipy.spatial import KDTree
 
 from ..errors import InputError
-from ..io.coordinates import EARTH_RADIUS, unit_vectors
+from ..io.layout.positions import EARTH_RADIUS, unit_vectors
 
 Floats = NDArray[np.floating]
 SWATH = tuple(float(side * distance) for side in (-1, 1) for distance in range(10, 61, 2))  # km, as for SWOT

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 from scipy.special import ndtri
 
-from ..io.coordinates import EARTH_RADIUS, unit_vectors
+from ..io.layout.positions import EARTH_RADIUS, unit_vectors
 
 _MISSING = (0.15, 0.75)  # fraction of missing values next to the radar and at its reach
 _GAP_SCALES = (1.5, 3.0, 3.0)  # dates, rows and columns over which gaps are correlated

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, distributed
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
+from ..errors import InputError
 from ..holdout.patterns import hide_clouds_together
 from ..holdout.splits import hold_out_together
 from ..io.field import Field, open_field
@@ -108,6 +109,11 @@ class GapData(HeldOut):
             variable.prepare(whole=stage != "predict")
         if stage != "fit" or "fit" in self.ready:
             return
+        if len(self.field.days) == 1:
+            raise InputError(
+                f"{self.field.name}: a network learns from several dates, and there is one; give more files, "
+                "or fill it with --method oi"
+            )
         known = [variable.field.hide(variable.held_out) for variable in self.variables]
         hidden = self.settings.hidden
         cells = sum(

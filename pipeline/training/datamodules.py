@@ -14,10 +14,10 @@ import pytorch_lightning as pl
 from torch.utils.data import DataLoader
 
 from ..errors import InputError
-from ..io.gridding import make_grid
 from ..io.opening import Opening
+from ..io.points.gridding import make_grid
+from ..io.points.tracks import read_tracks
 from ..io.radials import open_radials
-from ..io.tracks import read_tracks
 from ..settings import choose_device
 from .checkpoints import Checkpoint, check_data, check_flow
 from .data import GapData

@@ -19,8 +19,8 @@ from ..errors import InputError
 from ..holdout.calibration import Residuals, compute_covariates
 from ..holdout.splits import difficulty_weights
 from ..io.field import Field
-from ..io.gridding import Grid, bin_tracks
-from ..io.tracks import Tracks
+from ..io.points.gridding import Grid, bin_tracks
+from ..io.points.tracks import Tracks
 from .data import GapData, PatchSampler, count_patches, place_patch
 from .features import NetworkInputs, StaticFeatures, assemble_inputs
 from .firstguess import Advance, Floats, Guess, make_masked_copy

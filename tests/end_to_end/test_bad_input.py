@@ -77,10 +77,9 @@ def _words(data: xr.Dataset) -> xr.Dataset:
 @pytest.mark.parametrize(
     ("spoil", "finding"),
     [
-        (lambda data: data[["mask"]], "no variable"),
-        (_without_time, "depth (8)"),
+        (lambda data: data[["mask"]], "mask only describes a field"),
+        (_without_time, "several levels (depth"),
         (lambda data: data.drop_vars("time"), "time"),
-        (lambda data: data.isel(time=[3]), "a single date"),
         (lambda data: data.assign(sst=data.sst * np.nan), "every value of sst is missing"),
         (_no_sea, "has no sea"),
         (lambda data: data.assign(sst=data.sst * 0 + 4), "is constant (4"),
@@ -174,3 +173,41 @@ def test_a_logarithm_of_what_is_negative(run: Run, small: xr.Dataset) -> None:
         names="in.nc",
         finding="is positive",
     )
+
+
+def test_info_of_what_cannot_be_filled(run: Run, small: xr.Dataset) -> None:
+    """It is described as far as possible, and the exit code is that of `fill`."""
+    small.assign(sst=small.sst * np.nan).to_netcdf("empty.nc")
+    result = run("info", "empty.nc")
+    assert result.code == 2
+    assert "Cannot be filled" in result.out
+    assert "8 x" not in result.err
+    assert result.err.startswith("oceanfill: empty.nc: every value of sst is missing")
+    small.to_netcdf("in.nc")
+    assert run("info", "in.nc").code == 0
+
+
+def test_the_order_of_a_region_is_understood_or_answered(run: Run, small: xr.Dataset) -> None:
+    small.assign_coords(lat=small.lat - 10, lon=small.lon + 40).to_netcdf("in.nc")
+    lat0, lat1, lon0, lon1 = (round(float(end), 2) for axis in ("lat", "lon") for end in _ends(axis))
+    how = ("in.nc", "-o", "out.nc", "--method", "linear-time", "--quiet")
+    right = f"--region {lat0:g},{lat1:g},{lon0:g},{lon1:g}"
+    refused(run, *how, "--region", f"{lon0},{lon1},{lat0},{lat1}", names="in.nc", finding=f"perhaps {right}")
+    falling = run("fill", *how, "--region", f"{lat1},{lat0},{lon0},{lon1}")
+    assert falling.code == 0
+    assert f"the latitudes of the region are taken as {lat0:g} to {lat1:g}" in " ".join(falling.err.split())
+    assert xr.load_dataset("out.nc").sst.shape == small.sst.shape
+
+
+def _ends(axis: str) -> tuple[float, float]:
+    with xr.open_dataset("in.nc") as data:
+        return data[axis].values.min(), data[axis].values.max()
+
+
+def test_a_period_may_be_a_month(run: Run, small: xr.Dataset) -> None:
+    time = np.datetime64("2024-03-29", "ns") + np.arange(8) * np.timedelta64(1, "D")
+    small.assign_coords(time=time).to_netcdf("in.nc")
+    assert run("fill", "in.nc", "-o", "out.nc", "--method", "linear-time", "--period", "2024-04").code == 0
+    assert xr.load_dataset("out.nc").time.dt.month.values.tolist() == 5 * [4]
+    wrong = ("--period", "2024-04/2024-03")
+    refused(run, "in.nc", "-o", "no.nc", *wrong, names="", finding="write it as 2024-03/2024-04")

@@ -9,7 +9,7 @@ import netCDF4
 import xarray as xr
 
 from ...errors import InputError
-from ..coordinates import find_fillable, list_names
+from ..layout.coordinates import find_fillable, list_names
 
 
 def merge_groups(

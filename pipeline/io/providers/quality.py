@@ -17,9 +17,9 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ...errors import InputError
-from ..coordinates import is_flag, is_mask, list_names
+from ..layout.coordinates import is_flag, is_mask, list_names
+from ..layout.roles import split_names
 from ..opening import Opening
-from ..roles import split_names
 from .flags import BAD_BITS, BAD_WORDS, GOOD_WORDS, KNOWN_FLAGS, NOT_BAD, SSES, UNCERTAIN, KnownFlag
 
 _FORM = "write it as 'quality_level>=3', 'flag==1' or 'flags&6==0', several joined by commas"

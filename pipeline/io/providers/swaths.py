@@ -7,7 +7,7 @@ from itertools import product
 import numpy as np
 import xarray as xr
 
-from ..coordinates import find_candidates, is_time
+from ..layout.coordinates import find_candidates, is_time
 
 POINT = "point"  # dimension of flattened swaths
 # Dimensions of GHRSST's GDS 2.1, of OB.DAAC's level 2 files, of AVISO's and JPL's SWOT files and of others.

@@ -16,7 +16,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from ..coordinates import TIME_NAMES, is_time
+from ..layout.coordinates import TIME_NAMES, is_time
 
 DATED_BY = "_dated_by"  # attribute of the time variable: how it was understood, in words
 

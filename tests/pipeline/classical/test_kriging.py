@@ -9,7 +9,7 @@ from fields import cloudy_field
 from oceanfill.pipeline.classical.kriging import Kriging, pixel_means
 from oceanfill.pipeline.classical.neighbours import Component, Scales, find_nearest, gather_observations
 from oceanfill.pipeline.classical.optimal_interpolation import fit_covariance
-from oceanfill.pipeline.io.coordinates import EARTH_RADIUS
+from oceanfill.pipeline.io.layout.positions import EARTH_RADIUS
 
 SCALES = Scales(
     (Component(sill=7.0, length=300.0, duration=15.0), Component(2.0, 900.0, 2.0)), nugget=0.01

@@ -14,7 +14,7 @@ from oceanfill.pipeline.classical.vector_kriging import (
     fit_vector_covariance,
     hide_radials,
 )
-from oceanfill.pipeline.io.coordinates import EARTH_RADIUS
+from oceanfill.pipeline.io.layout.positions import EARTH_RADIUS
 from oceanfill.pipeline.io.radials import Radials, open_radials
 
 SCALES = Scales(

@@ -19,7 +19,7 @@ def text(inputs: Any, **options: Any) -> str:
     """What a terminal of 80 columns shows."""
     console = Console(width=80, no_color=True)
     with console.capture() as capture:
-        console.print(describe(inputs, **options))
+        console.print(describe(inputs, **options)[0])
     shown = capture.get()
     assert max(len(line) for line in shown.splitlines()) <= 80
     return shown
@@ -105,7 +105,11 @@ def test_what_fill_refuses_is_still_described(tmp_path: Path) -> None:
 
     single = text(series().isel(time=[0]))
     assert row(single, "Dates") == "Dates 1, 2020-01-01 to 2020-01-01, calendar standard"
-    assert "single date" in words(single)
+    assert "Cannot be filled" not in single
+    undated = text(series().isel(time=0, drop=True))
+    assert row(undated, "Dates") == "Dates none, a single map"
+    assert row(undated, "sst ").startswith("sst lat lon float32")
+    assert "1970" not in undated
     assert row(text(series().isel(time=[])), "Dates") == "Dates none"
 
 

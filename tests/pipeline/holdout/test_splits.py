@@ -76,9 +76,9 @@ def test_few_dates_are_divided_by_date_and_one_in_space():
     assert assigned([5, 5, 5]) == "VTV"
     field = cloudy_field(dates=2)
     validation, test = hold_out(field, 0.01, np.random.default_rng(0))
-    columns = field.sea.shape[1] // 2
-    assert not validation[:, :, columns:].any()
-    assert not test[:, :, :columns].any()
+    west, east = (np.nonzero(one)[2] for one in (validation, test))
+    assert west.max() < east.min()
+    assert len(west) <= len(east) <= len(west) + 2 * field.sea.shape[0]
 
 
 def test_each_variable_counts_equally():

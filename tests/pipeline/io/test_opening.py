@@ -29,7 +29,10 @@ def test_options_replace_those_of_an_opening() -> None:
             {"xyz": 1},
             "there is no option 'xyz'; choose among bounds, bounds_of_values",
         ),
-        ({"period": "2020"}, "the period '2020' has no start and end"),
+        ({"period": "2020/2021/2022"}, "the period '2020/2021/2022' has no start and end"),
+        ({"period": "2020-05/2020-04-03"}, "ends before it starts; write it as 2020-04-03/2020-05"),
+        ({"region": (-179, 100, 30, 46)}, "latitude comes first: --region 30,46,-179,100"),
+        ({"bounds": (100, 179, 200, 300)}, "has no such latitudes; write --bounds lat0,lat1,lon0,lon1"),
         ({"region": (1, 2, 3, float("nan"))}, "is not lat0, lat1, lon0, lon1"),
         ({"observation_error": float("inf")}, "the observation error inf is not a standard error"),
     ],
@@ -38,3 +41,9 @@ def test_options_that_make_no_sense(options, sentence) -> None:
     with pytest.raises(InputError) as refusal:
         make_opening(None, options)
     assert sentence in str(refusal.value)
+
+
+def test_falling_latitudes_are_understood_and_said(caplog) -> None:
+    assert Opening(region=(46, 30, -6, 37)).region == (30, 46, -6, 37)
+    assert "the latitudes of the region are taken as 30 to 46" in caplog.text
+    assert Opening(bounds=(46, 30, -6, 37)).bounds == (30, 46, -6, 37)

@@ -30,10 +30,11 @@ BAD = {
     "fortnights since 2000-01-01": lambda d: d.assign_coords(
         time=("time", np.arange(4), {"units": "fortnights since 2000-01-01"})
     ),
-    "sst has no time axis": lambda d: d.isel(time=0, drop=True),
     "no latitude was found for sst(time, a, lon)": lambda d: d.drop_vars("lat").rename(lat="a"),
-    "further dimensions, depth (2)": lambda d: xr.concat([d, d], "depth"),
-    "single date (2020-02-27)": lambda d: d.isel(time=[0]),
+    "sst has several levels (depth 0, 1 (its number)); choose one with --level": lambda d: xr.concat(
+        [d, d], "depth"
+    ),
+    "further dimensions, member (2)": lambda d: xr.concat([d, d], "member"),
     "no dates": lambda d: d.isel(time=[]),
     "every value of sst is missing": lambda d: d.where(d.lat > 90),
     "mask mask (1 = sea) has no sea, although 60 values": lambda d: d.assign(mask=d.sst[0] * 0),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from oceanfill.pipeline.errors import InputError
-from oceanfill.pipeline.io.coordinates import Layout
+from oceanfill.pipeline.io.layout.coordinates import Layout
 from oceanfill.pipeline.io.seamask import find_mask, sea_from_coverage, sea_from_mask
 
 LAYOUT = Layout(variable="sst", time="time", lat="lat", lon="lon", t="time", y="lat", x="lon")

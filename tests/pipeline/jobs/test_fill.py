@@ -191,3 +191,24 @@ def test_settings_do_not_import_torch():
     made = "oceanfill.Training(); oceanfill.FillSettings()"
     program = f"import sys, oceanfill; {made}; assert 'torch' not in sys.modules"
     assert subprocess.run([sys.executable, "-c", program]).returncode == 0
+
+
+@pytest.mark.parametrize("blocks", [False, True])
+def test_the_error_of_a_complete_field_is_that_of_its_observations_or_unknown(
+    tmp_path, dataset, caplog, blocks
+):
+    whole = dataset.drop_vars("sst").rename(truth="sst")
+    how = {"variable": "sst", "method": "oi", "intervals": (90,)}
+    how |= {"cache": str(tmp_path / "cache.zarr")} if blocks else {}
+    whole.to_netcdf(tmp_path / "in.nc")
+    known = fill(tmp_path / "in.nc", tmp_path / "known.nc", observation_error=0.3, **how)
+    assert np.unique(known.sst_error.values[known.sst_source == 1]) == pytest.approx([0.3])
+    assert "comment" not in known.sst_error.attrs
+    assert "unknown" not in caplog.text
+    unknown = fill(tmp_path / "in.nc", tmp_path / "unknown.nc", **how)
+    assert unknown.sst.equals(known.sst)
+    for name in ("sst_error", "sst_lower_90", "sst_upper_90"):
+        assert unknown[name].isnull().all()
+        assert unknown[name].attrs["comment"].startswith("Unknown: nothing was missing")
+    assert "sst: its error is unknown and sst_error is missing" in caplog.text
+    assert "give --observation-error" in caplog.text

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import xarray as xr
 from oceanfill.pipeline.errors import InputError
-from oceanfill.pipeline.io.gridding import make_grid
-from oceanfill.pipeline.io.tracks import read_tracks
+from oceanfill.pipeline.io.points.gridding import make_grid
+from oceanfill.pipeline.io.points.tracks import read_tracks
 from oceanfill.pipeline.jobs.fill import fill
 from oceanfill.pipeline.settings import Training
 from scipy.interpolate import RegularGridInterpolator
@@ -108,3 +108,13 @@ def test_the_score_of_points_off_the_grid_is_refused(files):
     far = read_tracks(mission("far"))
     with pytest.raises(InputError, match="off the grid or on its land"):
         data.pairs_of(far.at(far.lat > 100), data.field.values, data.field.values)
+
+
+def test_points_of_one_date_are_filled_in_space():
+    one = mission("alpha", dates=1).isel(time=slice(0, 30))
+    found = fill(one, grid=0.5, bounds=(40, 43, 178, 182))
+    assert found.sizes["time"] == 1
+    assert found.attrs["method"] == "oi"
+    assert np.isfinite(found.sla_filtered.values[found.sla_filtered_source.values > 0]).all()
+    with pytest.raises(InputError, match="linear-time needs several dates"):
+        fill(one, grid=0.5, bounds=(40, 43, 178, 182), method="linear-time")

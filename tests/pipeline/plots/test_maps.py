@@ -276,3 +276,14 @@ def test_natural_earth():
     coast = shapely.union_all(list(Reader(COASTLINES / "ne_110m_coastline.shp").geometries()))
     assert coast.geom_type == "MultiLineString"
     assert coast.intersection(land.boundary.buffer(0.05)).length > 0.99 * coast.length
+
+
+def test_an_unknown_error_leaves_its_map_empty(dataset: xr.Dataset, tmp_path: Path) -> None:
+    """Sea without colours, as a gap is drawn, under the maps of the values."""
+    unknown = dataset.assign(sst_error=np.nan * dataset.sst_error)
+    draw(unknown, tmp_path / "map.png")
+    draw(dataset, tmp_path / "known.png")
+    (*_, empty), (*_, known) = thirds(tmp_path / "map.png"), thirds(tmp_path / "known.png")
+    (_, whole, _), (_, same, _) = thirds(tmp_path / "map.png"), thirds(tmp_path / "known.png")
+    assert count(empty, 0.98) > count(known, 0.98) + 1000
+    np.testing.assert_array_equal(whole, same)

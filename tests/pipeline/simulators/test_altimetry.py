@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from oceanfill.pipeline.errors import InputError
-from oceanfill.pipeline.io.coordinates import unit_vectors
+from oceanfill.pipeline.io.layout.positions import unit_vectors
 from oceanfill.pipeline.simulators.altimetry import (
     MISSIONS,
     SWATH,

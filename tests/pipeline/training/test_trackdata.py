@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 from oceanfill.models.points import Corners, to_points
-from oceanfill.pipeline.io.gridding import make_grid
-from oceanfill.pipeline.io.tracks import read_tracks
+from oceanfill.pipeline.io.points.gridding import make_grid
+from oceanfill.pipeline.io.points.tracks import read_tracks
 from oceanfill.pipeline.training.heldout import DataSettings
 from oceanfill.pipeline.training.tasks import Correction
 from oceanfill.pipeline.training.trackdata import TrackData

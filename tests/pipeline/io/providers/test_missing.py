@@ -10,8 +10,8 @@ import xarray as xr
 from fields import cloudy_dataset
 from oceanfill.pipeline.errors import InputError
 from oceanfill.pipeline.io.field import open_field
+from oceanfill.pipeline.io.points.tracks import read_tracks
 from oceanfill.pipeline.io.providers.missing import Extent, find_undeclared
-from oceanfill.pipeline.io.tracks import read_tracks
 from oceanfill.pipeline.records.prepare import prepare
 from scipy.io import netcdf_file
 

@@ -10,8 +10,8 @@ import xarray as xr
 from oceanfill.pipeline.errors import InputError
 from oceanfill.pipeline.io.field import open_field
 from oceanfill.pipeline.io.opening import Opening
+from oceanfill.pipeline.io.points.tracks import read_tracks
 from oceanfill.pipeline.io.providers.quality import describe_unused, find_rules
-from oceanfill.pipeline.io.tracks import read_tracks
 from oceanfill.pipeline.io.variables import open_variables
 from product_ghrsst import BIAS, make_ghrsst, make_truth, write_ghrsst
 from product_hfr import make_totals

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import xarray as xr
 from fields import cloudy_dataset
+from oceanfill.pipeline.io.points.tracks import average_points, is_along_track, read_tracks
 from oceanfill.pipeline.io.providers.swaths import find_swath, flatten_swath
 from oceanfill.pipeline.io.reading import open_input
-from oceanfill.pipeline.io.tracks import average_points, is_along_track, read_tracks
 from swaths import LINES, PIXELS, positions, truth, write_l2, write_l2p
 
 

@@ -10,8 +10,8 @@ import pytest
 import xarray as xr
 from oceanfill.pipeline.errors import InputError
 from oceanfill.pipeline.io.field import open_field
+from oceanfill.pipeline.io.points.tracks import read_tracks
 from oceanfill.pipeline.io.providers.units import convert_error, convert_radians, find_conversion, spell_units
-from oceanfill.pipeline.io.tracks import read_tracks
 from oceanfill.pipeline.records.prepare import prepare
 
 

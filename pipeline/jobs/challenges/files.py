@@ -16,9 +16,9 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from ..errors import InputError
-from ..io.coordinates import list_names
-from ..io.reading import open_input
+from ...errors import InputError
+from ...io.layout.coordinates import list_names
+from ...io.reading import open_input
 
 Floats = NDArray[np.floating]
 _REFERENCE = "NATL60-CJM165_GULFSTREAM_y{0:%Y}m{0:%m}d{0:%d}.1h_SSH.nc"

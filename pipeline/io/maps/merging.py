@@ -14,13 +14,13 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from ..errors import InputError
-from .alignment import align, concatenate
-from .coordinates import Layout
-from .dates import Period, days_since_first, format_date, format_dates, parse_period
-from .opening import Opening
-from .reading import Part
-from .seamask import sea_of_dates
+from ...errors import InputError
+from ..alignment import align, concatenate
+from ..layout.coordinates import Layout
+from ..layout.dates import Period, days_since_first, format_date, format_dates, parse_period
+from ..opening import Opening
+from ..reading import Part
+from ..seamask import sea_of_dates
 
 COUNTS = "merged_maps"  # name of the variable with the number of maps in each mean
 

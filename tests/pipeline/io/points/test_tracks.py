@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from oceanfill.pipeline.errors import InputError
-from oceanfill.pipeline.io.tracks import is_along_track, read_tracks
+from oceanfill.pipeline.io.points.tracks import is_along_track, read_tracks
 from tracks import BOUNDS, mission, write_missions
 
 
@@ -45,23 +45,47 @@ def test_a_track_ends_where_time_jumps(files):
     assert np.bincount(read_tracks(holes).track).tolist() == [26, 10, 8], "4 s are bridged, 12 s are not"
 
 
-def test_the_noise_is_told_along_the_tracks(files):
-    found = read_tracks(files)
+def test_the_noise_is_estimated_along_the_tracks(files):
+    found = read_tracks(files, variable="sla_unfiltered")
     sigma = [float(np.sqrt(found.error_variance[found.of(name)][0])) for name in found.missions]
     np.testing.assert_allclose(sigma, [0.01, 0.03], rtol=0.1)
     assert any("estimated from noise along the tracks: alpha 0.0" in oddity for oddity in found.oddities)
     assert (read_tracks(files, observation_error=0.05).error_variance == 0.05**2).all()
 
 
+@pytest.mark.parametrize(("units", "scale"), [("m", 1), ("cm", 100)])
+def test_filtered_values_have_the_noise_of_unfiltered_ones(units, scale):
+    """Smoothed over five points, the noise of 3 cm would be estimated as 1 mm."""
+    data = mission("alpha", noise=0.03, seed=1)
+    smooth = (
+        scale
+        * data.sla_filtered.rolling(time=5, center=True, min_periods=1)
+        .mean()
+        .rolling(time=5, center=True, min_periods=1)
+        .mean()
+    )
+    data["sla_filtered"] = smooth.assign_attrs(data.sla_filtered.attrs | {"units": units})
+    found = read_tracks(data)
+    assert np.unique(np.sqrt(found.error_variance)) == pytest.approx([0.02 * scale])
+    (raised,) = [oddity for oddity in found.oddities if "filtered" in oddity]
+    assert f"the standard error of alpha is raised to {0.02 * scale:g} (1 Hz altimetry" in raised
+    unfiltered = data.rename(sla_filtered="level").drop_vars("sla_unfiltered")
+    estimated = float(np.sqrt(read_tracks(unfiltered).error_variance[0]))
+    assert estimated < 0.005 * scale
+    given = read_tracks(data, observation_error=0.001)
+    assert np.unique(np.sqrt(given.error_variance)) == pytest.approx([0.001])
+    assert not any("filtered" in oddity for oddity in given.oddities)
+
+
 def test_the_lines_of_a_swath_are_one_track():
-    """Each line has five points of one time; their noise is told across the swath."""
+    """Each line has five points of one time; their noise is estimated across the swath."""
     line = mission("wide", noise=0)
     swath = line.isel(time=np.repeat(np.arange(line.sizes["time"]), 5))
-    noise = 0.02 * np.random.default_rng(0).standard_normal(swath.sizes["time"])
+    noise = 0.03 * np.random.default_rng(0).standard_normal(swath.sizes["time"])
     east = swath.longitude + np.tile(0.02 * np.arange(5), line.sizes["time"])
     found = read_tracks(swath.assign(longitude=east, sla_filtered=swath.sla_filtered + noise))
     assert (np.bincount(found.track) == 5 * 30).all()
-    assert float(np.sqrt(found.error_variance[0])) == pytest.approx(0.02, rel=0.1)
+    assert float(np.sqrt(found.error_variance[0])) == pytest.approx(0.03, rel=0.1)
 
 
 def test_each_point_may_have_a_standard_error_of_its_own():
@@ -200,3 +224,13 @@ def test_refusals(files, tmp_path):
         read_tracks(calendar)
     with pytest.raises(InputError, match="its positions are not in degrees"):
         read_tracks(data.assign_coords(latitude=data.latitude * 1000))
+
+
+def test_bounds_with_longitudes_first_are_answered():
+    data = mission("alpha")
+    data["longitude"] = 5 + (data.latitude - 40)
+    sentence = "no point lies in 4 to 9 N, 40 to 43 E; latitude comes first, perhaps 40,43,4,9"
+    with pytest.raises(InputError, match=sentence):
+        read_tracks(data, region=(4, 9, 40, 43))
+    with pytest.raises(InputError, match="choose another region"):
+        read_tracks(data, region=(4, 9, 50, 53))

@@ -16,17 +16,18 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from ..errors import InputError
-from .coordinates import Layout, find_track, find_track_layouts, list_names
-from .dates import in_period
-from .field import describe_treatment
-from .opening import Opening, make_opening
-from .providers.missing import warn_of_losses
-from .providers.quality import took_all
-from .providers.swaths import find_swath, flatten_swath, have_same_positions
-from .providers.units import require_conversion
-from .reading import Inputs, Region, drop_undeclared, list_inputs, open_input, read_part
-from .workers import start_workers
+from ...errors import InputError
+from ..field import describe_treatment
+from ..layout.coordinates import Layout, find_track, find_track_layouts, list_names
+from ..layout.dates import in_period
+from ..opening import Opening, make_opening, swap_corners
+from ..providers.altimetry import find_least_noise
+from ..providers.missing import warn_of_losses
+from ..providers.quality import took_all
+from ..providers.swaths import find_swath, flatten_swath, have_same_positions
+from ..providers.units import require_conversion
+from ..reading import Inputs, Region, drop_undeclared, list_inputs, open_input, read_part
+from ..workers import start_workers
 
 _JUMP = 10  # length of a gap that ends a track, in sampling intervals
 _COPERNICUS = re.compile(r"^(dt|nrt)_[a-z]+_(?P<mission>[a-z0-9]+)_")  # dt_global_j3_phy_l3_20190101_...
@@ -98,8 +99,8 @@ def read_tracks(
     of more than 10 sampling intervals of the mission. Values that are missing, invalid, outside region or
     period, or repeated are left out and counted in ``oddities``; what their quality flags exclude, as on
     grids, is counted in ``treatment``. ``error_variable`` and ``observation_error`` are standard errors; with
-    neither, the noise of each mission is estimated from second differences along its tracks. The ``options``
-    are those of `Opening`.
+    neither, the noise of each mission is estimated from second differences along its tracks, and is at
+    least that of `providers.altimetry.FILTERED`. The ``options`` are those of `Opening`.
 
     Raises `InputError` for files without usable points.
     """
@@ -143,6 +144,14 @@ def read_tracks(
     if not len(whole):
         oddities = [*(f"{why}: {count}" for why, count in counts.items()), *oddities]
         files = first.inputs[0] + (f" and {len(parts) - 1} more" if len(parts) > 1 else "")
+        if opening.region is not None:
+            anywhere = _read_file(replace(opening, region=None), entries[0])
+            lat0, lat1, lon0, lon1 = opening.region
+            if _is_inside(anywhere.lat, anywhere.lon, (lon0, lon1, lat0, lat1)).any():
+                raise InputError(
+                    f"{files}: no point lies in {lat0:g} to {lat1:g} N, {lon0:g} to {lon1:g} E; latitude "
+                    f"comes first, perhaps {swap_corners(opening.region)}"
+                )
         raise InputError(
             f"{files}: no value of {first.name} is usable ({'; '.join(oddities) or 'there are none'}); "
             + (took_all(list(counts)) or "choose another region, period or variable")
@@ -154,6 +163,15 @@ def read_tracks(
             noise = _estimate_noise(whole)
             estimates = (f"{name} {sigma:.3g}" for name, sigma in zip(missions, noise, strict=True))
             oddities.append(f"standard error, estimated from noise along the tracks: {list_names(estimates)}")
+            least = find_least_noise(whole.name, str(whole.attrs.get("units", "m")))
+            if least is not None and (noise < least[0]).any():
+                raised = [name for name, sigma in zip(missions, noise, strict=True) if sigma < least[0]]
+                noise = noise.clip(min=least[0])
+                oddities.append(
+                    f"{whole.name} is filtered and no longer shows its noise: the standard error of "
+                    f"{list_names(raised)} is raised to {least[0]:.3g} ({least[1]}); --observation-error "
+                    "sets another"
+                )
         else:
             noise = np.full(len(missions), opening.observation_error)
         whole = replace(whole, error_variance=noise[whole.mission] ** 2)

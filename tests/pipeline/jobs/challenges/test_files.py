@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 from oceanfill.pipeline.errors import InputError
-from oceanfill.pipeline.jobs.challenge_files import (
+from oceanfill.pipeline.jobs.challenges.files import (
     join_points,
     read_mean_topography,
     read_points,

@@ -10,12 +10,12 @@ import torch
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from ...models.points import Corners, find_corners, to_cells
-from ..errors import InputError
-from .coordinates import EARTH_RADIUS, unit_vectors
-from .field import Field, open_field
-from .reading import Region
-from .seamask import sea_from_coastline, sea_from_file
+from ....models.points import Corners, find_corners, to_cells
+from ...errors import InputError
+from ..field import Field, open_field
+from ..layout.positions import EARTH_RADIUS, unit_vectors
+from ..reading import Region
+from ..seamask import sea_from_coastline, sea_from_file
 from .tracks import Tracks
 
 _LEAST = 0.1  # precision of a cell below which it stays missing, relative to the median point
@@ -44,8 +44,10 @@ class Grid:
 
     def corners(self, tracks: Tracks) -> Corners:
         """Return the four cells around each point on the nearest date, with zero weight outside the grid."""
-        step = self.dates[1] - self.dates[0]
-        date = np.rint((tracks.time - self.dates.to_numpy()[0]) / step.to_timedelta64()).astype(np.int64)
+        date = np.zeros(len(tracks), np.int64)
+        if len(self.dates) > 1:
+            step = self.dates[1] - self.dates[0]
+            date = np.rint((tracks.time - self.dates.to_numpy()[0]) / step.to_timedelta64()).astype(np.int64)
         rising = np.argsort(self.lat)
         row = np.interp(tracks.lat, self.lat[rising], rising, left=np.nan, right=np.nan)
         axis = np.append(self.lon, self.lon[0] + 360) if self.cyclic else self.lon
@@ -76,7 +78,7 @@ def make_grid(
     ``spacing`` is one number, or one each for latitude and longitude. The dates are ``step`` days apart, from
     the one nearest to the first point to the one nearest to the last. The sea mask is that of the nearest
     position in the ``mask`` file, or without one that of `seamask.sea_from_coastline`. Raises `InputError`
-    for a grid with fewer than two rows, columns or dates, or without sea.
+    for a grid with fewer than two rows or columns, or without sea.
     """
     lat0, lat1, lon0, lon1 = bounds
     width = 360.0 if lon1 - lon0 >= 360 else (lon1 - lon0) % 360
@@ -92,11 +94,6 @@ def make_grid(
     every = pd.Timedelta(days=step)
     first, last = (pd.Timestamp(time).round(every) for time in (tracks.time.min(), tracks.time.max()))
     dates = pd.date_range(first, last, freq=every)
-    if len(dates) < 2:
-        raise InputError(
-            f"all points are on one date ({first.date()}), but gaps are filled from neighbouring dates; "
-            "give more files or a shorter time step"
-        )
     places = np.meshgrid(lat, lon, indexing="ij")
     sea, origin = sea_from_coastline(*places) if mask is None else sea_from_file(mask, mask_variable, *places)
     if not sea.any():

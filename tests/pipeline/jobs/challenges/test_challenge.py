@@ -10,10 +10,10 @@ import xarray as xr
 from oceanfill.pipeline.cli import main as cli
 from oceanfill.pipeline.errors import InputError
 from oceanfill.pipeline.holdout.spectra import TRACK_STEP
-from oceanfill.pipeline.io.gridding import bin_tracks, make_grid
-from oceanfill.pipeline.io.tracks import read_tracks
-from oceanfill.pipeline.jobs import challenge as challenges
-from oceanfill.pipeline.jobs.challenge import (
+from oceanfill.pipeline.io.points.gridding import bin_tracks, make_grid
+from oceanfill.pipeline.io.points.tracks import read_tracks
+from oceanfill.pipeline.jobs.challenges import challenge as challenges
+from oceanfill.pipeline.jobs.challenges.challenge import (
     Observed,
     Simulated,
     challenge,
@@ -21,7 +21,7 @@ from oceanfill.pipeline.jobs.challenge import (
     make_track_dataset,
     map_baseline,
 )
-from oceanfill.pipeline.jobs.challenge_files import Points
+from oceanfill.pipeline.jobs.challenges.files import Points
 from oceanfill.pipeline.simulators.altimetry import MISSIONS, find_bounding_circle, find_points_in_circle
 from scipy.fft import fft, fftfreq, ifft
 

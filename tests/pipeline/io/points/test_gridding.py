@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import xarray as xr
 from oceanfill.pipeline.errors import InputError
-from oceanfill.pipeline.io.gridding import Grid, bin_tracks, make_grid
-from oceanfill.pipeline.io.tracks import read_tracks
+from oceanfill.pipeline.io.points.gridding import Grid, bin_tracks, make_grid
+from oceanfill.pipeline.io.points.tracks import read_tracks
 from tracks import BOUNDS, level, mission
 
 
@@ -133,7 +133,14 @@ def test_refusals(tracks):
         make_grid(tracks, 2, (40, 41, 178, -178))
     with pytest.raises(InputError, match="there is no sea within the bounds according to Natural Earth"):
         make_grid(tracks, 0.5, (45, 50, 80, 90))
-    with pytest.raises(InputError, match=r"all points are on one date .2020-01-01.*time step"):
-        make_grid(tracks.at(np.arange(10)), 0.5, BOUNDS)
     with pytest.raises(InputError, match="none of the 720 points lies on sea in the grid"):
         bin_tracks(tracks, make_grid(tracks, 0.5, (0, 5, -30, -20)))
+
+
+def test_points_of_one_date_make_one_map(tracks):
+    few = tracks.at(np.arange(10))
+    grid = make_grid(few, 0.5, BOUNDS)
+    assert grid.shape[0] == 1
+    field = bin_tracks(few, grid)
+    assert field.values.shape == grid.shape
+    np.testing.assert_allclose(np.nanmean(field.values), few.value.mean(), atol=0.05)

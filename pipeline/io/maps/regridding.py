@@ -10,12 +10,12 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from ..errors import InputError
-from .alignment import CLOSED, SORTED, match_grids, read_axes, straighten_longitude
-from .coordinates import Layout, find_map
-from .opening import Opening, Region
-from .reading import Part, is_cyclic, list_inputs, open_input
-from .seamask import sea_of_dates
+from ...errors import InputError
+from ..alignment import CLOSED, SORTED, match_grids, read_axes, straighten_longitude
+from ..layout.coordinates import Layout, find_map
+from ..opening import Opening, Region
+from ..reading import Part, is_cyclic, list_inputs, open_input
+from ..seamask import sea_of_dates
 
 _COARSER = 1.8  # ratio of steps from which cells are averaged
 _ENOUGH = 0.5 - 1e-6  # least share of a new cell that must be observed, or sea

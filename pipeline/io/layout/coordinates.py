@@ -14,12 +14,10 @@ from typing import Any
 import cf_xarray  # noqa: F401  (registers the .cf accessor)
 import numpy as np
 import xarray as xr
-from numpy.typing import ArrayLike, NDArray
 
-from ..errors import InputError
+from ...errors import InputError
+from .levels import describe_levels, find_level_dim
 from .roles import MASK_NAMES, MASK_STANDARD_NAMES, choose, is_describing, split_names
-
-EARTH_RADIUS = 6371.0  # km
 
 TIME_NAMES = frozenset(
     ("time", "t", "date", "dates", "datetime", "times", "time_counter", "valid_time", "day", "days", "juld")
@@ -97,8 +95,9 @@ def find_layout(
         raise reason
     describing = [name for name, array in dataset.data_vars.items() if array.ndim >= 3]
     if describing:
+        verb = "describes" if len(describing) == 1 else "describe"
         raise InputError(
-            f"{file}: {list_names(describing)} only describe a field, as flags, errors and masks do; give "
+            f"{file}: {list_names(describing)} only {verb} a field, as flags, errors and masks do; give "
             "the file of the field, or choose one with --variable"
         )
     shapes = ", ".join(
@@ -208,75 +207,6 @@ def is_time(array: xr.Variable | xr.DataArray) -> bool:
     ):
         return True
     return " since " in str(array.attrs.get("units", "")).lower() and array.dtype.kind in "iuf"
-
-
-def unwrap_longitude(longitude: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return longitudes (y, x) without jumps of 360 degrees along x or down the first column."""
-    unwrapped = np.unwrap(longitude, period=360, axis=1)
-    first = np.unwrap(unwrapped[:, 0], period=360)
-    return unwrapped + (first - unwrapped[:, 0])[:, None]
-
-
-def read_grid(
-    file: str, dataset: xr.Dataset, layout: Layout
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return latitude and longitude (y, x) in degrees, the longitude without a jump.
-
-    Raises `InputError` for coordinates that are not numeric, in degrees, complete and monotonic.
-    """
-    shape = (dataset.sizes[layout.y], dataset.sizes[layout.x])
-    if 0 in shape:
-        raise InputError(f"{file}: the grid of {layout.variable} has the shape {shape}; give one with pixels")
-    axes = []
-    for name, dim in ((layout.lat, layout.y), (layout.lon, layout.x)):
-        array = dataset[name].compute()
-        if array.dtype.kind not in "iuf":
-            raise InputError(f"{file}: the coordinate {name} is not numeric; write it in degrees")
-        values = (
-            array.transpose(*((layout.y, layout.x) if array.ndim == 2 else (dim,))).to_numpy().astype(float)
-        )
-        finite = np.isfinite(values)
-        if values.ndim == 2 and finite.any() and not finite.all():
-            from scipy.ndimage import distance_transform_edt  # a third of a second, for few files
-
-            # Off the Earth's disk, where nothing is observed (`check_positions`): any position will do.
-            nearest = distance_transform_edt(~finite, return_distances=False, return_indices=True)
-            values = values[tuple(nearest)]
-        elif not finite.all():
-            count = np.count_nonzero(~finite)
-            raise InputError(f"{file}: the coordinate {name} has {count} missing values; complete it")
-        axes.append(values)
-    lat, lon = axes
-    if np.abs(lat).max() > 90.01 or np.abs(lon).max() > 720:
-        name = layout.lat if np.abs(lat).max() > 90.01 else layout.lon
-        raise InputError(
-            f"{file}: the values of {name} are not in degrees; give latitude and longitude in degrees"
-        )
-    lon = unwrap_longitude(lon[None, :] if lon.ndim == 1 else lon)
-    for name, values in (
-        (layout.lat, lat),
-        (layout.lon, lon[0] if dataset[layout.lon].ndim == 1 else lon[0, :0]),
-    ):
-        steps = np.diff(values) if values.ndim == 1 else np.zeros(0)
-        if steps.size and not ((steps > 0).all() or (steps < 0).all()):
-            raise InputError(f"{file}: the coordinate {name} is not monotonic; sort the grid along it")
-    return (
-        np.broadcast_to(lat[:, None] if lat.ndim == 1 else lat, shape),
-        np.broadcast_to(lon, shape),
-    )
-
-
-def check_positions(file: str, dataset: xr.Dataset, layout: Layout, seen: NDArray[np.bool_]) -> None:
-    """Raise `InputError` where a value is observed (``seen``, lat x lon) at a cell without a position."""
-    for name in (layout.lat, layout.lon):
-        array = dataset[name]
-        if array.ndim == 2:
-            lost = np.isnan(array.transpose(layout.y, layout.x).to_numpy()) & seen
-            if lost.any():
-                raise InputError(
-                    f"{file}: {np.count_nonzero(lost)} values of {layout.variable} have no {name}; "
-                    "complete it, or set them to missing"
-                )
 
 
 def _count_long_dims(array: xr.DataArray) -> int:
@@ -404,6 +334,12 @@ def _find_time(file: str, dataset: xr.Dataset, variable: str, dims: list[Hashabl
             "'days since 2000-01-01'"
         )
     if left:
+        level = find_level_dim(dataset, variable)
+        if level is not None and left == [level]:
+            raise InputError(
+                f"{file}: {variable} has several levels ({describe_levels(dataset, level)}); choose one "
+                "with --level"
+            )
         sizes = ", ".join(f"{dim} ({dataset.sizes[dim]})" for dim in left)
         raise InputError(
             f"{file}: {variable} has further dimensions, {sizes}; select one level of each first"
@@ -412,9 +348,3 @@ def _find_time(file: str, dataset: xr.Dataset, variable: str, dims: list[Hashabl
         f"{file}: {variable} has no time axis; add a time dimension with units such as "
         "'days since 2000-01-01'"
     )
-
-
-def unit_vectors(lat: ArrayLike, lon: ArrayLike) -> NDArray[np.float64]:
-    """Return the unit vectors (..., 3) from the Earth's centre to positions in degrees."""
-    y, x = np.radians(np.asarray(lat, np.float64)), np.radians(np.asarray(lon, np.float64))
-    return np.stack([np.cos(y) * np.cos(x), np.cos(y) * np.sin(x), np.sin(y)], axis=-1)

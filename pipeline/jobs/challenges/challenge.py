@@ -22,15 +22,15 @@ from scipy import linalg
 from scipy.interpolate import RegularGridInterpolator
 from scipy.spatial.distance import cdist
 
-from ..errors import InputError
-from ..holdout import spectra
-from ..io.opening import Opening
-from ..io.writing import check_writable, write_dataset
-from ..progress import progress
-from ..settings import FillSettings
-from .challenge_files import Points, find_file, join_points, read_mean_topography, read_points, read_reference
-from .methods import find_method, find_methods
-from .tracks import fill_tracks
+from ...errors import InputError
+from ...holdout import spectra
+from ...io.opening import Opening
+from ...io.writing import check_writable, write_dataset
+from ...progress import progress
+from ...settings import FillSettings
+from ..methods import find_method, find_methods
+from ..tracks import fill_tracks
+from .files import Points, find_file, join_points, read_mean_topography, read_points, read_reference
 
 _log = logging.getLogger(__name__)
 

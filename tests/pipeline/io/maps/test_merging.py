@@ -13,7 +13,7 @@ import xarray as xr
 from fields import cloudy_dataset
 from oceanfill.pipeline.errors import InputError
 from oceanfill.pipeline.io.field import open_field
-from oceanfill.pipeline.io.merging import find_absent, plan_dates
+from oceanfill.pipeline.io.maps.merging import find_absent, plan_dates
 from oceanfill.pipeline.io.opening import Opening
 from oceanfill.pipeline.records.prepare import prepare
 from product_l3m import DAYS, write_l3m

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-from oceanfill.pipeline.io.dates import (
+from oceanfill.pipeline.io.layout.dates import (
     days_since_first,
     find_time_oddities,
     format_date,

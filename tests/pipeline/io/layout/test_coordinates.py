@@ -6,18 +6,15 @@ import numpy as np
 import pytest
 import xarray as xr
 from oceanfill.pipeline.errors import InputError
-from oceanfill.pipeline.io.coordinates import (
-    EARTH_RADIUS,
+from oceanfill.pipeline.io.layout.coordinates import (
     Layout,
     find_fillable,
     find_layout,
     find_map,
     find_track_layouts,
     list_names,
-    read_grid,
-    unit_vectors,
-    unwrap_longitude,
 )
+from oceanfill.pipeline.io.layout.positions import EARTH_RADIUS, read_grid, unit_vectors, unwrap_longitude
 from series import series
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import xarray as xr
 from oceanfill.pipeline.errors import InputError
-from oceanfill.pipeline.io.coordinates import find_layout
-from oceanfill.pipeline.io.roles import is_describing
+from oceanfill.pipeline.io.layout.coordinates import find_layout
+from oceanfill.pipeline.io.layout.roles import is_describing
 from product_ghrsst import make_ghrsst
 from product_hfr import make_totals
 

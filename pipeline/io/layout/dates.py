@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ..errors import InputError
+from ...errors import InputError
 from .coordinates import list_names
 
 _PLAUSIBLE = 1950, 2100  # years of satellite and model fields
@@ -42,6 +42,8 @@ def find_time_oddities(dates: pd.Index) -> list[str]:
 
     Calendar months count as regular.
     """
+    if len(dates) < 2:
+        return _find_doubtful(dates, np.inf)
     steps = np.diff(days_since_first(dates))
     step = float(np.median(steps))
     doubts = _find_doubtful(dates, step)
@@ -71,8 +73,16 @@ def _find_doubtful(dates: pd.Index, step: float) -> list[str]:
 
 
 def parse_period(period: Period) -> tuple[str | None, str | None]:
-    """Return the two ends of a period, None where open. Raises `InputError` for anything else."""
+    """Return the two ends of a period, None where open; "2017-05" is the whole month.
+
+    Raises `InputError` for anything else.
+    """
     pair = period.split("/") if isinstance(period, str) else list(period)
+    if len(pair) == 1 and pair[0]:
+        pair *= 2
+    start, end = (str(bound or "") for bound in (pair[0], pair[-1]))
+    if len(pair) == 2 and start[:1].isdigit() and start[: len(end)] > end[: len(start)] and end[:1].isdigit():
+        raise InputError(f"the period {period!r} ends before it starts; write it as {pair[1]}/{pair[0]}")
     if len(pair) != 2:
         raise InputError(f"the period {period!r} has no start and end; write it as 2017-05-01/2017-05-31")
     return pair[0] or None, pair[1] or None

@@ -1,0 +1,87 @@
+"""Positions on the sphere: reading latitudes and longitudes of a grid, and vectors to them."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+from numpy.typing import ArrayLike, NDArray
+
+from ...errors import InputError
+from .coordinates import Layout
+
+EARTH_RADIUS = 6371.0  # km
+
+
+def unwrap_longitude(longitude: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return longitudes (y, x) without jumps of 360 degrees along x or down the first column."""
+    unwrapped = np.unwrap(longitude, period=360, axis=1)
+    first = np.unwrap(unwrapped[:, 0], period=360)
+    return unwrapped + (first - unwrapped[:, 0])[:, None]
+
+
+def read_grid(
+    file: str, dataset: xr.Dataset, layout: Layout
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return latitude and longitude (y, x) in degrees, the longitude without a jump.
+
+    Raises `InputError` for coordinates that are not numeric, in degrees, complete and monotonic.
+    """
+    shape = (dataset.sizes[layout.y], dataset.sizes[layout.x])
+    if 0 in shape:
+        raise InputError(f"{file}: the grid of {layout.variable} has the shape {shape}; give one with pixels")
+    axes = []
+    for name, dim in ((layout.lat, layout.y), (layout.lon, layout.x)):
+        array = dataset[name].compute()
+        if array.dtype.kind not in "iuf":
+            raise InputError(f"{file}: the coordinate {name} is not numeric; write it in degrees")
+        values = (
+            array.transpose(*((layout.y, layout.x) if array.ndim == 2 else (dim,))).to_numpy().astype(float)
+        )
+        finite = np.isfinite(values)
+        if values.ndim == 2 and finite.any() and not finite.all():
+            from scipy.ndimage import distance_transform_edt  # a third of a second, for few files
+
+            # Off the Earth's disk, where nothing is observed (`check_positions`): any position will do.
+            nearest = distance_transform_edt(~finite, return_distances=False, return_indices=True)
+            values = values[tuple(nearest)]
+        elif not finite.all():
+            count = np.count_nonzero(~finite)
+            raise InputError(f"{file}: the coordinate {name} has {count} missing values; complete it")
+        axes.append(values)
+    lat, lon = axes
+    if np.abs(lat).max() > 90.01 or np.abs(lon).max() > 720:
+        name = layout.lat if np.abs(lat).max() > 90.01 else layout.lon
+        raise InputError(
+            f"{file}: the values of {name} are not in degrees; give latitude and longitude in degrees"
+        )
+    lon = unwrap_longitude(lon[None, :] if lon.ndim == 1 else lon)
+    for name, values in (
+        (layout.lat, lat),
+        (layout.lon, lon[0] if dataset[layout.lon].ndim == 1 else lon[0, :0]),
+    ):
+        steps = np.diff(values) if values.ndim == 1 else np.zeros(0)
+        if steps.size and not ((steps > 0).all() or (steps < 0).all()):
+            raise InputError(f"{file}: the coordinate {name} is not monotonic; sort the grid along it")
+    return (
+        np.broadcast_to(lat[:, None] if lat.ndim == 1 else lat, shape),
+        np.broadcast_to(lon, shape),
+    )
+
+
+def check_positions(file: str, dataset: xr.Dataset, layout: Layout, seen: NDArray[np.bool_]) -> None:
+    """Raise `InputError` where a value is observed (``seen``, lat x lon) at a cell without a position."""
+    for name in (layout.lat, layout.lon):
+        array = dataset[name]
+        if array.ndim == 2:
+            lost = np.isnan(array.transpose(layout.y, layout.x).to_numpy()) & seen
+            if lost.any():
+                raise InputError(
+                    f"{file}: {np.count_nonzero(lost)} values of {layout.variable} have no {name}; "
+                    "complete it, or set them to missing"
+                )
+
+
+def unit_vectors(lat: ArrayLike, lon: ArrayLike) -> NDArray[np.float64]:
+    """Return the unit vectors (..., 3) from the Earth's centre to positions in degrees."""
+    y, x = np.radians(np.asarray(lat, np.float64)), np.radians(np.asarray(lon, np.float64))
+    return np.stack([np.cos(y) * np.cos(x), np.cos(y) * np.sin(x), np.sin(y)], axis=-1)
