@@ -252,14 +252,14 @@ def make_curvilinear() -> tuple[Any, Any]:
 
 
 def write_roms(folder: Path) -> Product:
-    """ROMS: the surface of s_rho, mask_rho, 1e37 on land, other variables on other points of the grid."""
+    """ROMS: s_rho from bottom to surface, mask_rho, 1e37 on land, other variables at other points."""
     truth, clouds = make_truth(), make_clouds()
     lat, lon = make_curvilinear()
     mask = np.ones(SHAPE[1:])
     mask[:3, :4] = 0
     dims = ("ocean_time", "s_rho", "eta_rho", "xi_rho")
     at = {"time": "ocean_time", "location": "face", "grid": "grid"}
-    place = {"coordinates": "lon_rho lat_rho s_rho ocean_time"}
+    s_rho = np.array([-0.5, -0.2, -0.05])
     seconds = 86400.0 * np.arange(DATES) + 43200
     value = np.where(clouds | (mask == 0), np.nan, truth)
     data = xr.Dataset(
@@ -271,15 +271,19 @@ def write_roms(folder: Path) -> Product:
             ),
             "u": (
                 ("ocean_time", "s_rho", "eta_u", "xi_u"),
-                np.full((DATES, 1, ROWS, COLUMNS - 1), 0.1),
+                np.full((DATES, 3, ROWS, COLUMNS - 1), 0.1),
                 at | {"long_name": "time-averaged u-momentum component", "units": "meter second-1"},
             ),
             "temp": (
                 dims,
-                value[:, None],
+                value[:, None] + 20 * (s_rho - s_rho[-1])[:, None, None],
                 at | {"long_name": "time-averaged potential temperature", "units": "Celsius"},
             ),
-            "salt": (dims, value[:, None] + 20, at | {"long_name": "time-averaged salinity"}),
+            "salt": (
+                dims,
+                value[:, None] - s_rho[:, None, None],
+                at | {"long_name": "time-averaged salinity"},
+            ),
             "h": (
                 dims[2:],
                 500 * np.ones(SHAPE[1:]),
@@ -308,7 +312,7 @@ def write_roms(folder: Path) -> Product:
                     "long_name": "averaged time since initialization",
                 },
             ),
-            "s_rho": ("s_rho", [-0.0125], {"standard_name": "ocean_s_coordinate_g2", "positive": "up"}),
+            "s_rho": ("s_rho", s_rho, {"standard_name": "ocean_s_coordinate_g2", "positive": "up"}),
             "lat_rho": (dims[2:], lat, {"units": "degree_north", "standard_name": "latitude"}),
             "lon_rho": (dims[2:], lon, {"units": "degree_east", "standard_name": "longitude"}),
             "lat_u": (("eta_u", "xi_u"), lat[:, 1:], {"units": "degree_north", "standard_name": "latitude"}),
@@ -316,15 +320,13 @@ def write_roms(folder: Path) -> Product:
         },
         {"type": "ROMS/TOMS averages file", "title": "made up"},
     )
-    for name in ("temp", "salt"):
-        data[name].encoding = place
     path = folder / "roms_avg.nc"
     data.to_netcdf(path, encoding={name: {"_FillValue": 1e37} for name in ("temp", "salt", "zeta", "u")})
     return Product([path], "temp", truth, ~clouds & (mask == 1), DAYS + _NOON, 0.3, (), mask == 1)
 
 
 def write_nemo(folder: Path) -> Product:
-    """NEMO: nav_lat, nav_lon, time_counter with time_centered, a depth of one; the land is missing."""
+    """NEMO: nav_lat, nav_lon, time_counter with time_centered, depths; the land is missing."""
     truth, clouds = make_truth(), make_clouds()
     lat, lon = make_curvilinear()
     land = np.zeros(SHAPE[1:], bool)
@@ -336,12 +338,13 @@ def write_nemo(folder: Path) -> Product:
         + (pd.Timestamp("2019-06-01") - pd.Timestamp("1900-01-01")).total_seconds()
     )
     since = {"units": "seconds since 1900-01-01 00:00:00", "calendar": "gregorian"}
+    value = np.where(clouds | land, np.nan, truth)
     ends = np.stack([seconds - 43200, seconds + 43200], 1)
     data = xr.Dataset(
         {
             "thetao": (
                 dims,
-                np.where(clouds | land, np.nan, truth)[:, None].astype(np.float32),
+                (value[:, None] - 2 * np.arange(3)[:, None, None]).astype(np.float32),
                 {
                     "standard_name": "sea_water_potential_temperature",
                     "long_name": "temperature",
@@ -351,7 +354,10 @@ def write_nemo(folder: Path) -> Product:
                     "cell_methods": "time: mean (interval: 360 s)",
                 },
             ),
-            "deptht_bounds": (("deptht", "axis_nbounds"), np.float32([[0, 1.02]])),
+            "deptht_bounds": (
+                ("deptht", "axis_nbounds"),
+                np.float32([[0, 1.02], [1.02, 2.08], [2.08, 3.22]]),
+            ),
             "time_counter_bounds": (("time_counter", "axis_nbounds"), ends),
             "time_centered_bounds": (("time_counter", "axis_nbounds"), ends),
         },
@@ -368,7 +374,7 @@ def write_nemo(folder: Path) -> Product:
             ),
             "deptht": (
                 "deptht",
-                np.float32([0.51]),
+                np.float32([0.51, 1.56, 2.67]),
                 {"units": "m", "positive": "down", "bounds": "deptht_bounds"},
             ),
             "nav_lat": (dims[2:], lat.astype("f4"), {"units": "degrees_north", "standard_name": "latitude"}),
