@@ -31,7 +31,22 @@ _DESCRIBING = frozenset(
 # (Corgnati et al. 2018, JERICO-NEXT D5.13): deviations and covariance of the velocities, codes of sites.
 _DESCRIBING_NAMES = frozenset(
     (
-        *("ewcs", "nscs", "ccov", "narx", "natx", "sltr", "slnr", "slta", "slna", "scdr", "scdt", "etmp"),
+        *(
+            "ewcs",
+            "nscs",
+            "ccov",
+            "narx",
+            "natx",
+            "sltr",
+            "uacc",
+            "vacc",
+            "slnr",
+            "slta",
+            "slna",
+            "scdr",
+            "scdt",
+            "etmp",
+        ),
         *("maxv", "minv", "ersc", "ertc", "xdst", "ydst", "rnge", "sprc"),
     )
 )
@@ -40,7 +55,7 @@ _DESCRIBING_STANDARD = re.compile(
 )
 _DESCRIBING_TITLE = re.compile(
     r"^((formal|estimated|mapping|standard|total|relative|absolute|random|systematic) )*"
-    r"(errors?|uncertainty|bias|quality|number|count|standard deviation|dilution)\b"
+    r"(errors?|uncertainty|bias|quality|number|count|standard deviation|dilution|accuracy)\b"
     r"|\b(uncertainty|standard error|standard deviation)$"
     r"|\b(standard deviation|standard error|uncertainty|bias|number|covariance|dilution) (of|in|estimate)\b",
     re.IGNORECASE,
