@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from oceanfill.pipeline.io.field import open_field
+from oceanfill.pipeline.io.points.tracks import read_tracks
 from product_colour import write_globcolour, write_l3m_chlorophyll, write_mediterranean, write_occci
 from product_currents import make_current, write_hfrnet, write_radials
 from product_hfr import make_totals
@@ -24,7 +25,7 @@ from product_other import (
     write_smap,
 )
 from product_sealevel import write_along_track, write_duacs, write_nasa_ssh
-from product_swot import write_swot
+from product_swot import write_swot, write_swot_l2
 from product_temperature import (
     write_cci,
     write_l3c,
@@ -73,6 +74,7 @@ POINTS = {
     "Copernicus Marine along-track": (write_along_track, "sla_filtered", ""),
     "SWOT L3 (expert)": (write_swot, "ssha_filtered", "flagged by quality_flag"),
     "SWOT L3 (basic)": (partial(write_swot, expert=False), "ssha_filtered", ""),
+    "SWOT L2": (write_swot_l2, "ssha_karin_2", "flagged by ssha_karin_2_qual"),
     "NASA-SSH (smoothed)": (write_nasa_ssh, "ssha_smoothed", ""),
     "NASA-SSH (not smoothed)": (partial(write_nasa_ssh, smoothed=False), "ssha", "flagged by nasa_flag"),
 }
@@ -131,9 +133,11 @@ def test_a_gridded_product(run: Run, name: str) -> None:
 @pytest.mark.parametrize("name", POINTS)
 def test_sea_level_at_points(run: Run, name: str) -> None:
     write, variable, said = POINTS[name]
-    write(Path())
+    paths = write(Path())
     out = fill(run, name)
     assert said in out.attrs.get("input_treatment", "")
+    mission = "SWOT" if "SWOT" in name else "Jason-3"
+    assert read_tracks(paths[:2]).missions == (mission,)
     days = (out.time - np.datetime64("2020-01-01", "ns")) / np.timedelta64(1, "D")
     np.testing.assert_array_equal(days[:10], np.arange(10))
     truth = level(*(array.to_numpy() for array in xr.broadcast(days, out.latitude, out.longitude)))
