@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 from importlib.metadata import version
-from typing import Any
+from typing import Any, NoReturn
 
+from ..errors import InputError
 from ..jobs.methods import find_methods
 from ..settings import FLOWS, PACKS
 from .options import HOLDOUTS, add_opening, add_training, add_workers, levels, positive
@@ -19,9 +20,19 @@ LIGHTNING = {
 _HELP = argparse.RawDescriptionHelpFormatter
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are sentences, without all options before them."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message}; see `{self.prog} --help`")
+
+
 def parser() -> argparse.ArgumentParser:
-    """Return the parser of all commands; it stores the name of the command in ``command``."""
-    root = argparse.ArgumentParser(
+    """Return the parser of all commands; it stores the name of the command in ``command``.
+
+    It raises `InputError` for words that it does not understand.
+    """
+    root = _Parser(
         prog="oceanfill",
         description="Fills the gaps of satellite ocean fields, with an honest error for each pixel.",
         epilog="`oceanfill COMMAND --help` explains a command. The last four are Lightning's:\n"

@@ -22,14 +22,11 @@ _log = logging.getLogger("oceanfill")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command. 0: done; 1: an internal error; 2: the input or the options; 130: interrupted."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    if words and words[0] in LIGHTNING:
-        options = argparse.Namespace(command=words[0], debug="--debug" in words, quiet=False)
-    else:
-        options, others = parser().parse_known_args(with_negative_regions(words))
-        if others and options.command != "reproduce":
-            parser().error(f"unrecognized arguments: {' '.join(others)}")
-        options.others = others
-    options.words = words
+    try:
+        options = parse(words)
+    except InputError as error:
+        print(f"oceanfill: {error}", file=sys.stderr)
+        return 2
     with _logging(getattr(options, "quiet", False)):
         try:
             COMMANDS[options.command](options)
@@ -56,6 +53,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
             )
             return 1
     return 0
+
+
+def parse(words: list[str]) -> argparse.Namespace:
+    """Return the options of a command line. Raises `InputError` where it is not understood."""
+    if words and words[0] in LIGHTNING:
+        options = argparse.Namespace(command=words[0], debug="--debug" in words, quiet=False)
+    else:
+        options, others = parser().parse_known_args(with_negative_regions(words))
+        if others and options.command != "reproduce":
+            raise InputError(
+                f"unrecognized arguments: {' '.join(others)}; see `oceanfill {options.command} --help`"
+            )
+        options.others = others
+    options.words = words
+    return options
 
 
 @contextmanager

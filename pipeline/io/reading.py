@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import stat
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from .alignment import concatenate, straighten_longitude
+from .classic import measure_classic
 from .layout.coordinates import Layout, list_names
 from .layout.dates import in_period
 from .layout.positions import read_grid
@@ -27,6 +29,7 @@ from .opening import Opening, Region, swap_corners
 from .providers.flags import SSES
 from .providers.groups import merge_groups
 from .providers.missing import (
+    WRONG_PACKING,
     Extent,
     declare_numbers,
     find_undeclared,
@@ -45,6 +48,7 @@ Inputs = str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | xr.Dataset 
 TREATMENT = "input_treatment"  # global attribute: what was done to the values of the input
 UNDATED = "undated"  # the dimension, and coordinate, of a map without a time
 LEVEL = "selected_level"  # global attribute: the level that was selected, in words
+_LONG_NAME = 200  # characters that are shown of a path
 READERS = "oceanfill.readers"  # entry points of other packages: from a path to a dataset, named by suffix
 
 
@@ -88,18 +92,34 @@ def list_inputs(inputs: Inputs) -> list[str | xr.Dataset]:
     paths: list[str | xr.Dataset] = []
     for entry in entries:
         path = find_sample(entry)
-        if Path(path).exists():
+        if _exists(path):
             paths.append(path)
         elif glob.has_magic(path):
             found = sorted(glob.glob(path, recursive=True))  # noqa: PTH207  (Path.glob takes no absolute patterns)
             if not found:
                 raise InputError(f"{path}: no file matches; check the pattern and the folder")
             paths.extend(found)
+        elif "://" in path:
+            raise InputError(f"{path}: files are not read over a network; download it, and name the copy")
         else:
             raise InputError(f"{path}: no such file; check the path")
     if not paths:
         raise InputError("no input was given; name at least one file")
     return paths
+
+
+def _exists(path: str) -> bool:
+    """Whether there is a file or a folder. Raises `InputError` where that cannot be seen or read as one."""
+    try:
+        kind = Path(path).stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except (OSError, ValueError) as error:  # no permission, a name that is too long, a link to itself
+        shown = path if len(path) < _LONG_NAME else f"{path[:_LONG_NAME]}..."
+        raise InputError(f"{shown}: cannot be opened ({_shorten_error(error)}); check the path") from error
+    if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
+        raise InputError(f"{path}: this is a device, a pipe or a socket, not a file; name a file")
+    return True
 
 
 @contextmanager
@@ -162,12 +182,13 @@ def read_part(
     if opening.period is not None and layout.t != UNDATED:
         data = data.isel({layout.t: np.flatnonzero(in_period(dates, opening.period))})
     data = data.compute() if opening.region is None else _cut_region(file, data, layout, opening.region)
+    _check_numbers(file, data)
     for key, array in data.data_vars.items():
         if array.dtype.kind == "f" and key not in flags and key != layout.variable:
             data[key] = array.copy(data=mask_default_fill(mask_invalid(array)[0]))
     array = data[layout.variable]
     values, invalid = mask_invalid(
-        array, opening.missing_value or (), opening.ignore_valid_range, opening.bounds_of_values
+        array, opening.missing_value, opening.ignore_valid_range, opening.bounds_of_values
     )
     data[layout.variable] = array.copy(data=values)
     data[layout.variable], lost, treatment = apply_rules(data, layout.variable, rules)
@@ -185,6 +206,17 @@ def read_part(
     level = data.attrs.pop(LEVEL, None)
     before = filter(None, (str(dataset.attrs.get(TREATMENT, "")), layout.why + only, dated_by, level))
     return Part(file, data, dates, invalid | lost, (*before, *treatment))
+
+
+def _check_numbers(file: str, data: xr.Dataset) -> None:
+    """Raise `InputError` where a variable in memory holds no numbers, or such as cannot be unpacked."""
+    for name, array in data.data_vars.items():
+        if array.to_numpy().dtype.kind == "O":  # of types that a user defined, which xarray takes for numbers
+            raise InputError(f"{file}: {name} holds no plain numbers; write it as float or as integers")
+        if WRONG_PACKING in array.attrs:
+            raise InputError(
+                f"{file}: {name} cannot be unpacked ({array.attrs[WRONG_PACKING]}); repair that attribute"
+            )
 
 
 def drop_undeclared(parts: Sequence[Part], layout: Layout, opening: Opening) -> tuple[list[Part], list[str]]:
@@ -237,7 +269,9 @@ def read_dates(file: str, dataset: xr.Dataset, layout: Layout) -> pd.Index:
             f"{attrs.get('calendar', 'standard')!r}); add units such as 'days since 2000-01-01'"
         )
     if dates.hasnans:
-        raise InputError(f"{file}: {int(dates.isna().sum())} of the dates are missing; repair {layout.time}")
+        raise InputError(
+            f"{file}: {int(dates.isna().sum())} of the dates are missing or infinite; repair {layout.time}"
+        )
     return dates
 
 
@@ -260,6 +294,8 @@ def _open_dataset(path: str, group: str | None) -> xr.Dataset:
         raise InputError(
             f"{path}: this folder is not a Zarr store; name the files in it, for example '{path}/*.nc'"
         )
+    if not folder:
+        _check_size(path)
     how: dict[str, Any] = {"engine": "zarr", "consolidated": False} if folder else {"engine": "netcdf4"}
 
     def read_group(name: str | None = None) -> xr.Dataset:
@@ -273,18 +309,21 @@ def _open_dataset(path: str, group: str | None) -> xr.Dataset:
         raise
     except Exception as error:  # each library raises its own
         raise InputError(_explain_failure(path, error)) from error
-    if not folder and _read_first_bytes(path).startswith(b"CDF"):
-        # The netCDF library reads a truncated classic file without an error, as zeros or worse.
-        needed = sum(
-            v.size * np.dtype(v.encoding.get("dtype", v.dtype)).itemsize for v in dataset.variables.values()
-        )
-        size = Path(path).stat().st_size
-        if size < needed:
-            dataset.close()
-            raise InputError(
-                f"{path}: the file is truncated ({size} bytes of at least {needed}); fetch it again"
-            )
     return dataset
+
+
+def _check_size(path: str) -> None:
+    """Raise `InputError` for a truncated classic file, whose lost values the netCDF library reads as zeros."""
+    try:
+        with Path(path).open("rb") as file:
+            needed = measure_classic(file)
+    except (EOFError, ValueError):
+        raise InputError(f"{path}: the file is truncated or damaged; fetch it again") from None
+    except OSError:
+        return  # the library says why
+    size = Path(path).stat().st_size
+    if needed is not None and size < needed:
+        raise InputError(f"{path}: the file is truncated ({size} bytes of at least {needed}); fetch it again")
 
 
 def _explain_failure(path: str, error: Exception) -> str:
@@ -308,7 +347,8 @@ def _read_first_bytes(path: str) -> bytes:
 
 
 def _shorten_error(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+    text = getattr(error, "strerror", None) or str(error)
+    return (text.splitlines() or [type(error).__name__])[0]
 
 
 def _read_on_grid(file: str, dataset: xr.Dataset, layout: Layout, name: str) -> xr.Variable:

@@ -24,6 +24,7 @@ from ..seamask import sea_of_dates
 
 COUNTS = "merged_maps"  # name of the variable with the number of maps in each mean
 
+MOST_DATES = 1_000_000  # a century of hours
 _NEARLY_ALL = 0.9  # of the steps are equal in a regular record
 _JITTER = 0.1  # of a step
 _TINY = 1e-6  # of the median error: the least error by which a value is weighted
@@ -94,6 +95,11 @@ def plan_dates(dates: pd.Index, files: Sequence[str], opening: Opening) -> Plan:
         step = timedelta(days=opening.time_step)
         slots = np.rint(days_since_first(ordered) / opening.time_step).astype(np.int64)
         first = ordered[0]
+        if slots[-1] >= MOST_DATES:
+            raise InputError(
+                f"{files[0]}: a time step of {opening.time_step:g} days makes {slots[-1] + 1} dates; give a "
+                "longer --time-step or a shorter --period"
+            )
         made = _make_index([first + number * step for number in range(int(slots[-1]) + 1)], dates)
         maps: list[tuple[int, ...]] = [() for _ in made]
     else:
@@ -160,7 +166,8 @@ def find_absent(dates: pd.Index) -> tuple[dict[int, list[Any]], str]:
             absent[int(place)] = [_add_months(start, end, k) for k in range(1, number)]
         else:
             gap = end - start
-            absent[int(place)] = [_round_second(start + k * gap / number) for k in range(1, number)]
+            # A multiple of a long gap is beyond 64 bits of nanoseconds.
+            absent[int(place)] = [_round_second(start + (k / number) * gap) for k in range(1, number)]
     return absent, "a calendar month" if monthly else _describe_step(step)
 
 
