@@ -123,7 +123,7 @@ def _outline_parts(
     together = len({getattr(part.dates, "calendar", "standard") for part in parts}) == 1
     for chosen in (parts, parts[:1]) if together else (parts[:1],):
         try:
-            data = combine_parts(chosen, layout).sortby(layout.time)
+            data = combine_parts(chosen, layout, mask).sortby(layout.time)
             lat, lon = read_grid(chosen[0].file, data, layout)
             given = None if mask is None else sea_from_mask(chosen[0].file, data[mask], layout)
         except InputError:

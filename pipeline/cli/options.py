@@ -161,7 +161,7 @@ def add_training(command: argparse.ArgumentParser) -> Any:
     training = command.add_argument_group("training")
     training.add_argument(
         "--time-budget",
-        type=positive(float),
+        type=positive(float, most=525_600),
         metavar="MINUTES",
         help="train each network for at most this long",
     )
@@ -213,13 +213,13 @@ def step(text: str) -> float | str:
 
 
 def degrees(text: str) -> tuple[float, ...]:
-    parts = tuple(positive(float)(part) for part in text.split(","))
+    parts = tuple(positive(float, most=180)(part) for part in text.split(","))
     if len(parts) > 2:
         raise argparse.ArgumentTypeError(f"{text!r} is not one step in degrees, or two, as 0.25,0.5")
     return parts
 
 
-def positive(kind: type) -> Any:
+def positive(kind: type, most: float = 1e15) -> Any:
     def convert(text: str) -> Any:
         try:
             value = kind(text)
@@ -227,6 +227,8 @@ def positive(kind: type) -> Any:
             value = 0
         if not value > 0:
             raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
+        if value > most:
+            raise argparse.ArgumentTypeError(f"{text!r} is more than {most:g}; give a smaller number")
         return value
 
     return convert

@@ -140,9 +140,9 @@ def open_input(source: str | xr.Dataset, group: str | None = None) -> Iterator[t
             try:
                 yield source, convert_radians(decode_dates(source, dataset))
             except (OSError, RuntimeError) as error:
+                what = "a chunk is damaged" if Path(source).is_dir() else "the file is truncated or damaged"
                 raise InputError(
-                    f"{source}: its values cannot be read ({_shorten_error(error)}), so the file is "
-                    "truncated or damaged; fetch it again"
+                    f"{source}: its values cannot be read ({_shorten_error(error)}), so {what}; fetch it again"
                 ) from error
 
 
@@ -302,7 +302,14 @@ def _open_dataset(path: str, group: str | None) -> xr.Dataset:
         return _decode_values(xr.open_dataset(path, group=name, decode_cf=False, **how))
 
     try:
-        dataset = read_group()
+        dataset = read_group(group if folder else None)
+        if folder and not dataset.data_vars:
+            names = sorted(str(one.parent.relative_to(path)) for one in Path(path).glob("*/**/zarr.json"))
+            inner = [name for name in names if read_group(name).data_vars] if group is None else []
+            if inner:
+                raise InputError(
+                    f"{path}: its variables are in groups; choose among {list_names(inner)} with --group"
+                )
         if not folder:
             dataset = merge_groups(path, dataset, group, read_group)
     except InputError:
@@ -334,6 +341,8 @@ def _explain_failure(path: str, error: Exception) -> str:
     start = _read_first_bytes(path)
     if not start:
         return f"{path}: the file is empty; fetch it again"
+    if start.startswith((b"\x1f\x8b", b"PK\3\4", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd", b"7z\xbc\xaf")):
+        return f"{path}: the file is compressed or an archive; unpack it first (gunzip, unzip, tar)"
     if start.startswith((b"CDF", b"\x89HDF")):
         return f"{path}: the file is truncated or damaged ({_shorten_error(error)}); fetch it again"
     if start.lstrip().startswith(b"<"):

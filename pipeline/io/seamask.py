@@ -17,6 +17,7 @@ from .layout.coordinates import Layout, find_fillable, find_map, is_mask, list_n
 from .layout.positions import read_grid, unit_vectors
 from .reading import list_inputs, open_input
 
+UNITED = "united"  # attribute of a mask: how those of several files became one, in words
 _SEA_WORDS = frozenset(("sea", "water", "ocean", "marine", "wet"))
 _FAR = 1.0  # degree, the largest distance from which a mask is used
 _RARELY = 0.3  # share of observed land over that of the sea, below which a coastline holds
@@ -49,7 +50,8 @@ def sea_from_mask(file: str, mask: xr.DataArray, layout: Layout) -> tuple[NDArra
     array, how = _read_sea(file, mask, layout)
     if layout.t in array.dims:
         array = array.any(layout.t)
-    return array.transpose(layout.y, layout.x).values, f"{mask.name} ({how})"
+    words = "; ".join(filter(None, (how, mask.attrs.get(UNITED))))
+    return array.transpose(layout.y, layout.x).values, f"{mask.name} ({words})"
 
 
 def sea_of_dates(file: str, mask: xr.DataArray, layout: Layout) -> NDArray[np.bool_]:

@@ -57,6 +57,11 @@ def read_grid(
         raise InputError(
             f"{file}: the values of {name} are not in degrees; give latitude and longitude in degrees"
         )
+    for name, values in ((layout.lat, lat), (layout.lon, lon)):
+        if values.ndim == 2 and values.size > 1 and np.ptp(values) == 0 and 1 not in shape:
+            raise InputError(
+                f"{file}: all positions in {name} are {values.flat[0]:g}; give the file with its positions"
+            )
     lon = unwrap_longitude(lon[None, :] if lon.ndim == 1 else lon)
     for name, values in (
         (layout.lat, lat),

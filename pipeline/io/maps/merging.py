@@ -20,7 +20,7 @@ from ..layout.coordinates import Layout
 from ..layout.dates import Period, days_since_first, format_date, format_dates, parse_period
 from ..opening import Opening
 from ..reading import Part
-from ..seamask import sea_of_dates
+from ..seamask import UNITED, sea_from_mask, sea_of_dates
 
 COUNTS = "merged_maps"  # name of the variable with the number of maps in each mean
 
@@ -171,10 +171,12 @@ def find_absent(dates: pd.Index) -> tuple[dict[int, list[Any]], str]:
     return absent, "a calendar month" if monthly else _describe_step(step)
 
 
-def combine_parts(parts: Sequence[Part], layout: Layout, reference: Part | None = None) -> xr.Dataset:
+def combine_parts(
+    parts: Sequence[Part], layout: Layout, mask: str | None = None, reference: Part | None = None
+) -> xr.Dataset:
     """Return all maps, in the order of the parts, on the grid of the first part or of the ``reference``.
 
-    Raises `InputError` where grids differ.
+    Sea is where the ``mask`` of any part has it. Raises `InputError` where grids differ.
     """
     first = reference or parts[0]
     aligned = [
@@ -182,7 +184,19 @@ def combine_parts(parts: Sequence[Part], layout: Layout, reference: Part | None 
         for part in parts
     ]
     full = [data for data in aligned if data.sizes[layout.t]] or aligned[:1]
-    return full[0] if len(full) == 1 else concatenate(full, layout.t)
+    made = full[0] if len(full) == 1 else concatenate(full, layout.t)
+    if mask is None or layout.t in made[mask].dims or len(aligned) == 1:
+        return made
+    seas = np.stack(
+        [sea_from_mask(part.file, data[mask], layout)[0] for part, data in zip(parts, aligned, strict=True)]
+    )
+    differ = int(np.count_nonzero((seas != seas[0]).any(axis=0)))
+    if not differ:
+        return made
+    attrs = {"flag_values": np.array([0, 1], np.int8), "flag_meanings": "land sea"}
+    attrs[UNITED] = f"of any file, for their masks differ at {differ} pixels"
+    sea = seas.any(axis=0).astype(np.int8)
+    return made.assign({mask: xr.Variable((layout.y, layout.x), sea, attrs)})
 
 
 def merge_parts(
@@ -193,7 +207,7 @@ def merge_parts(
     Raises `InputError` where grids or calendars differ, no date lies in the period, or merging is refused.
     """
     check_dates(parts, layout, opening.period)
-    data = combine_parts(parts, layout)
+    data = combine_parts(parts, layout, mask)
     files = [part.file for part in parts for _ in range(part.data.sizes[layout.t])]
     plan = plan_dates(data[layout.time].to_index() if files else parts[0].dates[:0], files, opening)
     return merge_maps(parts[0].file, data, plan.dates, plan.maps, layout, mask, opening), plan
