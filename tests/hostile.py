@@ -38,6 +38,7 @@ class Case:
     words: str = FILL
     means: Callable[[], xr.Dataset] | None = None  # `sst` as it has to be understood; None: `plain`
     reference: bool = True  # the values in the gaps are those of `interpolate`, not only between the others
+    against: bool = True  # the output is compared with what it has to be
     step: float = 0.0  # to whose multiples the output is rounded, as its input is
     within: float = 2e-6  # of the range of the values
     also: tuple[str, ...] = ()  # what may be left next to the output
@@ -117,7 +118,8 @@ def check(case: Case, folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any)
         assert not left
         return
     assert left == {"out.nc"}
-    check_filled(case)
+    if case.against:
+        check_filled(case)
 
 
 def check_filled(case: Case) -> None:

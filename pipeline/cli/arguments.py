@@ -148,7 +148,7 @@ def _add_fill(commands: Any) -> None:
         help="also write prediction intervals at these levels (percent)",
     )
     fill.add_argument(
-        "--samples", type=positive(int), default=0, metavar="N", help="also write N posterior draws"
+        "--samples", type=positive(int, most=10_000), default=0, metavar="N", help="also write N posterior draws"
     )
     fill.add_argument(
         "--no-holdout", action="store_true", help="use every value for the filling; there is no score then"
@@ -178,7 +178,7 @@ def _add_fill(commands: Any) -> None:
     training = add_training(fill)
     training.add_argument(
         "--window",
-        type=positive(int),
+        type=positive(int, most=999),
         metavar="DATES",
         help="number of dates that a network uses at once (default: 5, or 3 for a short record)",
     )
@@ -217,7 +217,7 @@ def _add_fill(commands: Any) -> None:
     )
     training.add_argument(
         "--ensemble",
-        type=positive(int),
+        type=positive(int, most=100),
         metavar="N",
         help="average N networks trained with different seeds and validation dates. They share "
         "--time-budget; "

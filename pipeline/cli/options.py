@@ -141,7 +141,7 @@ def add_workers(command: argparse.ArgumentParser) -> Any:
     large = command.add_argument_group("large records")
     large.add_argument(
         "--workers",
-        type=positive(int),
+        type=positive(int, most=10_000),
         default=1,
         metavar="N",
         help="number of processes, or of jobs on a cluster (default: 1)",

@@ -92,6 +92,8 @@ def list_inputs(inputs: Inputs) -> list[str | xr.Dataset]:
     paths: list[str | xr.Dataset] = []
     for entry in entries:
         path = find_sample(entry)
+        if not path:
+            raise InputError("the name of an input is empty; name a file")
         if _exists(path):
             paths.append(path)
         elif glob.has_magic(path):

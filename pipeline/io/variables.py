@@ -218,7 +218,8 @@ def _open_near(files: Inputs, opening: Opening) -> Field:
 
 def _widen_region(first: Field) -> Region:
     lat, lon = first.lat, first.lon
-    return lat.min() - _MARGIN, lat.max() + _MARGIN, lon.min() - _MARGIN, lon.max() + _MARGIN
+    south, north = max(lat.min() - _MARGIN, -90.0), min(lat.max() + _MARGIN, 90.0)
+    return south, north, lon.min() - _MARGIN, lon.max() + _MARGIN
 
 
 def _format_range(field: Field) -> str:
