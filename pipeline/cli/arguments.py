@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 from importlib.metadata import version
-from typing import Any, NoReturn
+from typing import Any
 
-from ..errors import InputError
 from ..jobs.methods import find_methods
 from ..settings import FLOWS, PACKS
-from .options import HOLDOUTS, add_opening, add_training, add_workers, levels, positive
+from .options import HOLDOUTS, Parser, add_opening, add_training, add_workers, levels, positive
 
 LIGHTNING = {
     "fit": "train a network from a configuration",
@@ -20,19 +19,12 @@ LIGHTNING = {
 _HELP = argparse.RawDescriptionHelpFormatter
 
 
-class _Parser(argparse.ArgumentParser):
-    """A parser whose errors are sentences, without all options before them."""
-
-    def error(self, message: str) -> NoReturn:
-        raise InputError(f"{message}; see `{self.prog} --help`")
-
-
 def parser() -> argparse.ArgumentParser:
     """Return the parser of all commands; it stores the name of the command in ``command``.
 
     It raises `InputError` for words that it does not understand.
     """
-    root = _Parser(
+    root = Parser(
         prog="oceanfill",
         description="Fills the gaps of satellite ocean fields, with an honest error for each pixel.",
         epilog="`oceanfill COMMAND --help` explains a command. The last four are Lightning's:\n"
@@ -148,7 +140,11 @@ def _add_fill(commands: Any) -> None:
         help="also write prediction intervals at these levels (percent)",
     )
     fill.add_argument(
-        "--samples", type=positive(int, most=10_000), default=0, metavar="N", help="also write N posterior draws"
+        "--samples",
+        type=positive(int, most=10_000),
+        default=0,
+        metavar="N",
+        help="also write N posterior draws",
     )
     fill.add_argument(
         "--no-holdout", action="store_true", help="use every value for the filling; there is no score then"

@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 return 0
             if not isinstance(cause, KeyboardInterrupt):
                 raise
-            print("oceanfill: interrupted; no unfinished file is left", file=sys.stderr)
+            print(f"oceanfill: interrupted; {_describe_rest(options)}", file=sys.stderr)
             return 130
         except Exception as error:
             if options.debug:
@@ -68,6 +68,16 @@ def parse(words: list[str]) -> argparse.Namespace:
         options.others = others
     options.words = words
     return options
+
+
+def _describe_rest(options: argparse.Namespace) -> str:
+    """Return in words what an interrupted command leaves."""
+    from ..io.writing import find_unfinished
+
+    output = getattr(options, "output", None)
+    if output is not None and find_unfinished(output).exists():
+        return f"{find_unfinished(output)} is kept, from which the same command goes on"
+    return "no unfinished file is left"
 
 
 @contextmanager

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import Any, NoReturn
 
+from ..errors import InputError
 from ..io.opening import MERGES
 
 _NEGATIVE = ("--region", "--bounds", "--missing-value", "--bounds-of-values", "--level")
@@ -15,6 +16,13 @@ HOLDOUTS = {
     "dates": "whole dates",
     "altimeters": "ground tracks of simulated altimeters",
 }
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are sentences, without all options before them."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message}; see `{self.prog} --help`")
 
 
 def add_opening(command: argparse.ArgumentParser, prepared: bool = False) -> None:

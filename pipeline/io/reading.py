@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import glob
 import os
-import stat
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,7 +20,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from .alignment import concatenate, straighten_longitude
-from .classic import measure_classic
+from .files import check_size, exists, explain_failure, shorten_error
 from .layout.coordinates import Layout, list_names
 from .layout.dates import in_period
 from .layout.positions import read_grid
@@ -48,7 +47,6 @@ Inputs = str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | xr.Dataset 
 TREATMENT = "input_treatment"  # global attribute: what was done to the values of the input
 UNDATED = "undated"  # the dimension, and coordinate, of a map without a time
 LEVEL = "selected_level"  # global attribute: the level that was selected, in words
-_LONG_NAME = 200  # characters that are shown of a path
 READERS = "oceanfill.readers"  # entry points of other packages: from a path to a dataset, named by suffix
 
 
@@ -94,7 +92,7 @@ def list_inputs(inputs: Inputs) -> list[str | xr.Dataset]:
         path = find_sample(entry)
         if not path:
             raise InputError("the name of an input is empty; name a file")
-        if _exists(path):
+        if exists(path):
             paths.append(path)
         elif glob.has_magic(path):
             found = sorted(glob.glob(path, recursive=True))  # noqa: PTH207  (Path.glob takes no absolute patterns)
@@ -108,20 +106,6 @@ def list_inputs(inputs: Inputs) -> list[str | xr.Dataset]:
     if not paths:
         raise InputError("no input was given; name at least one file")
     return paths
-
-
-def _exists(path: str) -> bool:
-    """Whether there is a file or a folder. Raises `InputError` where that cannot be seen or read as one."""
-    try:
-        kind = Path(path).stat().st_mode
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    except (OSError, ValueError) as error:  # no permission, a name that is too long, a link to itself
-        shown = path if len(path) < _LONG_NAME else f"{path[:_LONG_NAME]}..."
-        raise InputError(f"{shown}: cannot be opened ({_shorten_error(error)}); check the path") from error
-    if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
-        raise InputError(f"{path}: this is a device, a pipe or a socket, not a file; name a file")
-    return True
 
 
 @contextmanager
@@ -144,7 +128,7 @@ def open_input(source: str | xr.Dataset, group: str | None = None) -> Iterator[t
             except (OSError, RuntimeError) as error:
                 what = "a chunk is damaged" if Path(source).is_dir() else "the file is truncated or damaged"
                 raise InputError(
-                    f"{source}: its values cannot be read ({_shorten_error(error)}), so {what}; fetch it again"
+                    f"{source}: its values cannot be read ({shorten_error(error)}), so {what}; fetch it again"
                 ) from error
 
 
@@ -287,7 +271,7 @@ def _open_dataset(path: str, group: str | None) -> xr.Dataset:
             read: xr.Dataset = entry.load()(path)
         except Exception as error:  # a package of somebody else
             raise InputError(
-                f"{path}: the reader {entry.value} failed ({_shorten_error(error)}); check the file, or "
+                f"{path}: the reader {entry.value} failed ({shorten_error(error)}); check the file, or "
                 "remove the reader's package"
             ) from error
         return read
@@ -297,7 +281,7 @@ def _open_dataset(path: str, group: str | None) -> xr.Dataset:
             f"{path}: this folder is not a Zarr store; name the files in it, for example '{path}/*.nc'"
         )
     if not folder:
-        _check_size(path)
+        check_size(path)
     how: dict[str, Any] = {"engine": "zarr", "consolidated": False} if folder else {"engine": "netcdf4"}
 
     def read_group(name: str | None = None) -> xr.Dataset:
@@ -306,8 +290,8 @@ def _open_dataset(path: str, group: str | None) -> xr.Dataset:
     try:
         dataset = read_group(group if folder else None)
         if folder and not dataset.data_vars:
-            names = sorted(str(one.parent.relative_to(path)) for one in Path(path).glob("*/**/zarr.json"))
-            inner = [name for name in names if read_group(name).data_vars] if group is None else []
+            arrays = Path(path).glob("*/*/**/zarr.json") if group is None else []
+            inner = sorted({str(one.parent.parent.relative_to(path)) for one in arrays})
             if inner:
                 raise InputError(
                     f"{path}: its variables are in groups; choose among {list_names(inner)} with --group"
@@ -317,49 +301,8 @@ def _open_dataset(path: str, group: str | None) -> xr.Dataset:
     except InputError:
         raise
     except Exception as error:  # each library raises its own
-        raise InputError(_explain_failure(path, error)) from error
+        raise InputError(explain_failure(path, error)) from error
     return dataset
-
-
-def _check_size(path: str) -> None:
-    """Raise `InputError` for a truncated classic file, whose lost values the netCDF library reads as zeros."""
-    try:
-        with Path(path).open("rb") as file:
-            needed = measure_classic(file)
-    except (EOFError, ValueError):
-        raise InputError(f"{path}: the file is truncated or damaged; fetch it again") from None
-    except OSError:
-        return  # the library says why
-    size = Path(path).stat().st_size
-    if needed is not None and size < needed:
-        raise InputError(f"{path}: the file is truncated ({size} bytes of at least {needed}); fetch it again")
-
-
-def _explain_failure(path: str, error: Exception) -> str:
-    if isinstance(error, PermissionError):
-        return f"{path}: reading is not permitted; ask for permission (chmod +r)"
-    if Path(path).is_dir():
-        return f"{path}: the Zarr store cannot be read ({_shorten_error(error)}); write it again"
-    start = _read_first_bytes(path)
-    if not start:
-        return f"{path}: the file is empty; fetch it again"
-    if start.startswith((b"\x1f\x8b", b"PK\3\4", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd", b"7z\xbc\xaf")):
-        return f"{path}: the file is compressed or an archive; unpack it first (gunzip, unzip, tar)"
-    if start.startswith((b"CDF", b"\x89HDF")):
-        return f"{path}: the file is truncated or damaged ({_shorten_error(error)}); fetch it again"
-    if start.lstrip().startswith(b"<"):
-        return f"{path}: this is a web page, perhaps a login, and not a NetCDF file; fetch the data again"
-    return f"{path}: this is not a NetCDF file (it starts with {start!r}); convert it to NetCDF or Zarr"
-
-
-def _read_first_bytes(path: str) -> bytes:
-    with Path(path).open("rb") as stream:
-        return stream.read(8)
-
-
-def _shorten_error(error: Exception) -> str:
-    text = getattr(error, "strerror", None) or str(error)
-    return (text.splitlines() or [type(error).__name__])[0]
 
 
 def _read_on_grid(file: str, dataset: xr.Dataset, layout: Layout, name: str) -> xr.Variable:

@@ -45,9 +45,7 @@ def check_folder(path: str | os.PathLike[str]) -> None:
         kind = target.stat().st_mode if folder.exists() and target.exists() else None
     except OSError as reason:  # a name that is too long, a folder that cannot be entered
         shown = str(target)[:_LONG_NAME]
-        raise InputError(
-            f"{shown}: cannot be written ({reason.strerror}); choose another output"
-        ) from reason
+        raise InputError(f"{shown}: cannot be written ({reason.strerror}); choose another output") from reason
     if kind is not None and not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
         raise InputError(f"{target}: this is a device, a pipe or a socket, not a file; choose another output")
     if not folder.exists():
@@ -87,6 +85,12 @@ def replace_atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
         _remove(temporary)
 
 
+def find_unfinished(path: str | os.PathLike[str]) -> Path:
+    """Return the folder in which an interrupted run leaves what the next one goes on from."""
+    name = Path(path).name.encode()[:_MOST_STEM].decode(errors="ignore")
+    return Path(path).with_name(f".{name}.unfinished")
+
+
 @contextmanager
 def resume_store(
     path: str | os.PathLike[str],
@@ -104,7 +108,7 @@ def resume_store(
     Raises `InputError` where the path cannot be written or the disk is full.
     """
     target = Path(path)
-    folder = target.with_name(f".{target.name}.unfinished")
+    folder = find_unfinished(target)
     store, held = folder / "store.zarr", folder / "plan.json"
     text = json.dumps(plan, sort_keys=True, default=str)
     try:

@@ -41,7 +41,9 @@ def write(data: xr.Dataset, kind: str) -> None:
             made.createDimension(dim, None if held.isunlimited() else len(held))
         for name, held in given.variables.items():
             attrs = {key: held.getncattr(key) for key in held.ncattrs()}
-            copy = made.createVariable(name, held.dtype, held.dimensions, fill_value=attrs.pop("_FillValue", None))
+            copy = made.createVariable(
+                name, held.dtype, held.dimensions, fill_value=attrs.pop("_FillValue", None)
+            )
             copy.setncatts(attrs)
             copy[:] = held[:]
     Path("a.nc").unlink()
@@ -59,7 +61,9 @@ def in_bytes() -> xr.Dataset:
     """A single variable of an odd number of bytes on an unlimited dimension."""
     data = plain()
     raw = np.where(data.sst.isnull(), -1, np.round(np.nan_to_num(data.sst.values))).astype("i1")
-    data = data.assign(sst=(data.sst.dims, raw, {"_FillValue": np.int8(-1)})).isel(lon=slice(1, 6), lat=slice(1, 4))
+    data = data.assign(sst=(data.sst.dims, raw, {"_FillValue": np.int8(-1)})).isel(
+        lon=slice(1, 6), lat=slice(1, 4)
+    )
     data.encoding["unlimited_dims"] = ["time"]
     return data
 
@@ -167,7 +171,8 @@ CASES = {
     "GRIB": Case(lambda: written(b"GRIB\0\0\0\2" + bytes(100)), "not a NetCDF file"),
     "HDF4": Case(lambda: written(b"\x0e\x03\x13\x01" + bytes(100)), "not a NetCDF file"),
     "gzip": Case(
-        lambda: packed(lambda: IN.write_bytes(gzip.compress(Path("a.nc").read_bytes())) and None), "compressed"
+        lambda: packed(lambda: IN.write_bytes(gzip.compress(Path("a.nc").read_bytes())) and None),
+        "compressed",
     ),
     "zip": Case(lambda: packed(zipped), "compressed"),
     "tar": Case(lambda: packed(in_tar), "compressed"),
@@ -186,7 +191,8 @@ CASES = {
         lambda: plain().to_netcdf("a[1].nc") and None, words=FILL.replace("in.nc", "'a[1].nc'")
     ),
     "a name in Greek with spaces": Case(
-        lambda: plain().to_netcdf("θερμο κρασία.nc") and None, words=FILL.replace("in.nc", "'θερμο κρασία.nc'")
+        lambda: plain().to_netcdf("θερμο κρασία.nc") and None,
+        words=FILL.replace("in.nc", "'θερμο κρασία.nc'"),
     ),
     "a name with a line break": Case(
         lambda: plain().to_netcdf("a\nb.nc") and None, words=FILL.replace("in.nc", "'a\nb.nc'")
@@ -200,7 +206,9 @@ CASES = {
     "one deep group": Case(in_one_group),
     "a group that is not there": Case(in_groups, "no group 'c'", f"{FILL} --group c"),
     "a Zarr store of groups": Case(
-        lambda: plain().to_zarr("in.zarr", group="a", consolidated=False) and None, "choose among a with", STORE
+        lambda: plain().to_zarr("in.zarr", group="a", consolidated=False) and None,
+        "choose among a with",
+        STORE,
     ),
     "a group of a Zarr store": Case(
         lambda: plain().to_zarr("in.zarr", group="a", consolidated=False) and None, words=f"{STORE} --group a"
@@ -240,7 +248,9 @@ for kind in ("NETCDF4", "NETCDF3_CLASSIC", "NETCDF3_64BIT", "NETCDF3_64BIT_DATA"
         CASES[f"{name} of {kind}"] = Case(lambda kept=kept, kind=kind: cut(kept, kind), "truncated")
         if kind != "NETCDF4":
             CASES[f"{name} of {kind} in records"] = Case(
-                lambda kept=kept, kind=kind: cut(kept, kind, in_records), "truncated", f"{FILL} --variable sst"
+                lambda kept=kept, kind=kind: cut(kept, kind, in_records),
+                "truncated",
+                f"{FILL} --variable sst",
             )
             CASES[f"{name} of {kind} in bytes"] = Case(
                 lambda kept=kept, kind=kind: cut(kept, kind, in_bytes), "truncated"

@@ -137,7 +137,9 @@ CASES = {
     "dates as objects": Case(lambda: numbers([f"day {k}" for k in range(9)], None, kind=str), "time"),
     "dates as YYYYMMDD": Case(lambda: numbers(20200101 + DAYS, "day as %Y%m%d.%f")),
     "the year 3000": Case(lambda: numbers(DAYS, "days since 3000-01-01"), reference=False),
-    "the year 500": Case(lambda: numbers(DAYS, "days since 0500-01-01", "proleptic_gregorian"), reference=False),
+    "the year 500": Case(
+        lambda: numbers(DAYS, "days since 0500-01-01", "proleptic_gregorian"), reference=False
+    ),
     "one date": Case(lambda: plain().isel(time=[0]), "needs several dates"),
     "a date without a dimension": Case(scalar_time, "needs several dates"),
     "no date": Case(lambda: plain().isel(time=[]), "no dates"),

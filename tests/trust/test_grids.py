@@ -93,9 +93,7 @@ CASES = {
     "latitudes in no order": Case(lambda: on(lat=[35, 35.3, 35.1, 35.2, 35.4]), "not monotonic"),
     "latitudes beyond the pole": Case(lambda: on(lat=[88, 89, 90, 91, 92]), "not in degrees"),
     "latitudes in thousandths": Case(lambda: on(lat=1000 * (35 + 0.1 * np.arange(5))), "not in degrees"),
-    "latitudes in radians": Case(
-        lambda: on(lat=np.radians(35 + 0.1 * np.arange(5))), reference=True
-    ),
+    "latitudes in radians": Case(lambda: on(lat=np.radians(35 + 0.1 * np.arange(5))), reference=True),
     "latitudes as text": Case(lambda: on(lat=["a", "b", "c", "d", "e"]), "lat"),
     "latitudes as whole numbers": Case(lambda: on(lat=np.arange(35, 40))),
     "latitudes downwards": Case(lambda: on(lat=35.4 - 0.1 * np.arange(5))),

@@ -84,7 +84,10 @@ CASES = {
     "the second without its units": case(lambda: halves(lambda data: data.assign(sst=data.sst.drop_attrs()))),
     "masks that contradict each other": case(contradicting, means=united),
     "masks that contradict each other, in blocks": case(
-        contradicting, words=f"{FILL} --memory 1 --workers 1 --cache cache.zarr", means=united, also=("cache.zarr",)
+        contradicting,
+        words=f"{FILL} --memory 1 --workers 1 --cache cache.zarr",
+        means=united,
+        also=("cache.zarr",),
     ),
     "masks that contradict each other, described": case(contradicting, words="info 'in_*.nc'"),
     "a mask in the first file only": case(
@@ -98,17 +101,25 @@ CASES = {
         "mask has the shape (2, 3)",
     ),
     "the second upside down": case(lambda: halves(lambda data: data.isel(lat=slice(None, None, -1)))),
-    "the second with its longitudes backwards": case(lambda: halves(lambda data: data.isel(lon=slice(None, None, -1)))),
-    "the second turned by 360 degrees": case(lambda: halves(lambda data: data.assign_coords(lon=data.lon + 360))),
+    "the second with its longitudes backwards": case(
+        lambda: halves(lambda data: data.isel(lon=slice(None, None, -1)))
+    ),
+    "the second turned by 360 degrees": case(
+        lambda: halves(lambda data: data.assign_coords(lon=data.lon + 360))
+    ),
     "the second in another order": case(lambda: halves(lambda data: data.transpose("lon", "time", "lat"))),
     "the second with other names": case(
         lambda: halves(lambda data: data.rename(lat="latitude", lon="longitude")), "there is no lat, lon"
     ),
-    "the second with another variable": case(lambda: halves(lambda data: data.rename(sst="tos")), "there is no sst"),
+    "the second with another variable": case(
+        lambda: halves(lambda data: data.rename(sst="tos")), "there is no sst"
+    ),
     "the second shifted by half a cell": case(
         lambda: halves(lambda data: data.assign_coords(lat=data.lat + 0.05)), "its grid differs"
     ),
-    "the second without a column": case(lambda: halves(lambda data: data.isel(lon=slice(1, None))), "its grid differs"),
+    "the second without a column": case(
+        lambda: halves(lambda data: data.isel(lon=slice(1, None))), "its grid differs"
+    ),
     "the second in another calendar": case(
         lambda: halves(lambda data: data.convert_calendar("noleap")), "calendar"
     ),

@@ -134,7 +134,9 @@ CASES = {
     "text": Case(lambda: own_type("text"), "sst holds text"),
     "characters": Case(lambda: own_type("characters"), "sst"),
     "scale_factor as text": Case(
-        lambda: edited("scale_factor", "0.01"), means=lambda: hundredths().astype(np.float64) * 0.01, step=0.01
+        lambda: edited("scale_factor", "0.01"),
+        means=lambda: hundredths().astype(np.float64) * 0.01,
+        step=0.01,
     ),
     "scale_factor as words": Case(lambda: edited("scale_factor", "small"), "its scale_factor is 'small'"),
     "scale_factor of two numbers": Case(lambda: edited("scale_factor", [0.01, 0.02]), "scale_factor"),
@@ -232,7 +234,7 @@ CASES |= {
     for method in ("linear-time", "oi")
 }
 CASES |= {
-    "an observation error of 1e30": Case(plain, "observation error", f"{FILL} --observation-error 1e30"),
+    "an observation error of 1e30": Case(plain, "--observation-error", f"{FILL} --observation-error 1e30"),
 }
 
 

@@ -20,7 +20,7 @@ from ..layout.coordinates import Layout
 from ..layout.dates import Period, days_since_first, format_date, format_dates, parse_period
 from ..opening import Opening
 from ..reading import Part
-from ..seamask import UNITED, sea_from_mask, sea_of_dates
+from ..seamask import sea_of_dates, unite_masks
 
 COUNTS = "merged_maps"  # name of the variable with the number of maps in each mean
 
@@ -187,16 +187,8 @@ def combine_parts(
     made = full[0] if len(full) == 1 else concatenate(full, layout.t)
     if mask is None or layout.t in made[mask].dims or len(aligned) == 1:
         return made
-    seas = np.stack(
-        [sea_from_mask(part.file, data[mask], layout)[0] for part, data in zip(parts, aligned, strict=True)]
-    )
-    differ = int(np.count_nonzero((seas != seas[0]).any(axis=0)))
-    if not differ:
-        return made
-    attrs = {"flag_values": np.array([0, 1], np.int8), "flag_meanings": "land sea"}
-    attrs[UNITED] = f"of any file, for their masks differ at {differ} pixels"
-    sea = seas.any(axis=0).astype(np.int8)
-    return made.assign({mask: xr.Variable((layout.y, layout.x), sea, attrs)})
+    masks = [(part.file, data[mask]) for part, data in zip(parts, aligned, strict=True)]
+    return made.assign({mask: unite_masks(masks, layout)})
 
 
 def merge_parts(
