@@ -8,7 +8,7 @@ from typing import Any
 
 from ..jobs.methods import find_methods
 from ..settings import FLOWS, PACKS
-from .options import HOLDOUTS, add_opening, add_training, add_workers, levels, positive
+from .options import HOLDOUTS, Parser, add_opening, add_training, add_workers, levels, positive
 
 LIGHTNING = {
     "fit": "train a network from a configuration",
@@ -20,8 +20,11 @@ _HELP = argparse.RawDescriptionHelpFormatter
 
 
 def parser() -> argparse.ArgumentParser:
-    """Return the parser of all commands; it stores the name of the command in ``command``."""
-    root = argparse.ArgumentParser(
+    """Return the parser of all commands; it stores the name of the command in ``command``.
+
+    It raises `InputError` for words that it does not understand.
+    """
+    root = Parser(
         prog="oceanfill",
         description="Fills the gaps of satellite ocean fields, with an honest error for each pixel.",
         epilog="`oceanfill COMMAND --help` explains a command. The last four are Lightning's:\n"
@@ -137,7 +140,11 @@ def _add_fill(commands: Any) -> None:
         help="also write prediction intervals at these levels (percent)",
     )
     fill.add_argument(
-        "--samples", type=positive(int), default=0, metavar="N", help="also write N posterior draws"
+        "--samples",
+        type=positive(int, most=10_000),
+        default=0,
+        metavar="N",
+        help="also write N posterior draws",
     )
     fill.add_argument(
         "--no-holdout", action="store_true", help="use every value for the filling; there is no score then"
@@ -167,7 +174,7 @@ def _add_fill(commands: Any) -> None:
     training = add_training(fill)
     training.add_argument(
         "--window",
-        type=positive(int),
+        type=positive(int, most=999),
         metavar="DATES",
         help="number of dates that a network uses at once (default: 5, or 3 for a short record)",
     )
@@ -206,7 +213,7 @@ def _add_fill(commands: Any) -> None:
     )
     training.add_argument(
         "--ensemble",
-        type=positive(int),
+        type=positive(int, most=100),
         metavar="N",
         help="average N networks trained with different seeds and validation dates. They share "
         "--time-budget; "

@@ -32,6 +32,9 @@ def check_targets(options: argparse.Namespace, inputs: Sequence[Any]) -> None:
     if options.save_eofs is not None:
         check_writable(options.save_eofs)
     taken = {Path(str(path)).resolve() for files in inputs for path in list_inputs(files)}
+    within = next((one for one in taken if one in Path(options.output).resolve().parents), None)
+    if within is not None:
+        raise InputError(f"{options.output}: lies in the input {within}; choose another folder")
     for path in filter(None, (options.output, options.plot, options.save_checkpoint, options.save_eofs)):
         if Path(path).resolve() in taken:
             raise InputError(f"{path}: is an input or another output; choose another name")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import logging
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from ..io.opening import Opening
+    from ..jobs.batch import Row
     from ..settings import FillSettings
 
 _log = logging.getLogger("oceanfill")
@@ -55,7 +57,11 @@ def _info(options: argparse.Namespace) -> None:
             raise refusal
 
 
-def _fill(options: argparse.Namespace) -> None:
+def _understand(options: argparse.Namespace) -> tuple[Any, str]:
+    """Return the keywords of the call of `fill`, and the kind of its input.
+
+    Raises `InputError` for what can be known to fail before torch is imported.
+    """
     from ..io.variables import parse_inputs, parse_spec, separate
     from ..jobs.checks import check_settings, find_kind
     from ..jobs.methods import find_method
@@ -65,17 +71,20 @@ def _fill(options: argparse.Namespace) -> None:
     opening, settings = make_opening(options), make_fill_settings(options)
     files, own = separate(first, opening)
     kind = find_kind(files, settings, own.group)
-    check_settings(find_method(settings.method), settings, own, kind)  # before torch is imported
+    check_settings(find_method(settings.method), settings, own, kind)
     check_targets(options, [files, *(spec.files for spec in (*others, *auxiliary))])
+    call = {"source": first, "others": others, "auxiliary": auxiliary}
+    return call | {"opening": opening, "settings": settings}, kind
+
+
+def _fill(options: argparse.Namespace) -> None:
+    call, kind = _understand(options)
     from ..jobs.fill import fill
 
+    settings = call["settings"]
     dataset = fill(
-        first,
-        options.output,
-        others=others,
-        auxiliary=auxiliary,
-        opening=opening,
-        settings=settings,
+        output=options.output,
+        **call,
         report=lambda rows: None if options.quiet else show_held_out(rows, settings.method, kind),
         attributes={"command": shlex.join(["oceanfill", *options.words])},
     )
@@ -120,13 +129,32 @@ def _batch(options: argparse.Namespace) -> None:
 
     if options.output is not None:
         check_folder(options.output)
-    lines = run(read(options.table), n_workers=options.workers, quiet=options.quiet, only=options.row)
+    rows = read(options.table)
+    _check_rows(options.table, rows if options.row is None else rows[max(options.row, 0) :][:1], rows)
+    lines = run(rows, n_workers=options.workers, quiet=options.quiet, only=options.row)
     print_table(batch_table(lines))
     if options.output is not None:
         write(lines, options.output)
     failed = [line["job"] for line in lines if line["state"].startswith("failed")]
     if failed:
         raise InputError(f"{options.table}: {len(failed)} of {len(lines)} jobs failed ({', '.join(failed)})")
+
+
+def _check_rows(table: str, chosen: Sequence[Row], rows: Sequence[Row]) -> None:
+    """Raise `InputError` with the mistakes of all rows that would fail before they compute anything."""
+    from .main import parse
+
+    made = {row.output.resolve() for row in rows}
+    wrong = []
+    for row in chosen:
+        try:
+            options = parse(list(row.words))
+            if not any(Path(entry).resolve() in made for entry in row.inputs):  # these come later
+                _understand(options)
+        except InputError as error:
+            wrong.append(f"{row.name} ({error})")
+    if wrong:
+        raise InputError(f"{table}: nothing was started, because of {len(wrong)} jobs: {'; '.join(wrong)}")
 
 
 def _score(options: argparse.Namespace) -> None:

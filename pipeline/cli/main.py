@@ -22,14 +22,11 @@ _log = logging.getLogger("oceanfill")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command. 0: done; 1: an internal error; 2: the input or the options; 130: interrupted."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    if words and words[0] in LIGHTNING:
-        options = argparse.Namespace(command=words[0], debug="--debug" in words, quiet=False)
-    else:
-        options, others = parser().parse_known_args(with_negative_regions(words))
-        if others and options.command != "reproduce":
-            parser().error(f"unrecognized arguments: {' '.join(others)}")
-        options.others = others
-    options.words = words
+    try:
+        options = parse(words)
+    except InputError as error:
+        print(f"oceanfill: {error}", file=sys.stderr)
+        return 2
     with _logging(getattr(options, "quiet", False)):
         try:
             COMMANDS[options.command](options)
@@ -43,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 return 0
             if not isinstance(cause, KeyboardInterrupt):
                 raise
-            print("oceanfill: interrupted; no unfinished file is left", file=sys.stderr)
+            print(f"oceanfill: interrupted; {_describe_rest(options)}", file=sys.stderr)
             return 130
         except Exception as error:
             if options.debug:
@@ -56,6 +53,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
             )
             return 1
     return 0
+
+
+def parse(words: list[str]) -> argparse.Namespace:
+    """Return the options of a command line. Raises `InputError` where it is not understood."""
+    if words and words[0] in LIGHTNING:
+        options = argparse.Namespace(command=words[0], debug="--debug" in words, quiet=False)
+    else:
+        options, others = parser().parse_known_args(with_negative_regions(words))
+        if others and options.command != "reproduce":
+            raise InputError(
+                f"unrecognized arguments: {' '.join(others)}; see `oceanfill {options.command} --help`"
+            )
+        options.others = others
+    options.words = words
+    return options
+
+
+def _describe_rest(options: argparse.Namespace) -> str:
+    """Return in words what an interrupted command leaves."""
+    from ..io.writing import find_unfinished
+
+    output = getattr(options, "output", None)
+    if output is not None and find_unfinished(output).exists():
+        return f"{find_unfinished(output)} is kept, from which the same command goes on"
+    return "no unfinished file is left"
 
 
 @contextmanager

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import Any, NoReturn
 
+from ..errors import InputError
 from ..io.opening import MERGES
 
 _NEGATIVE = ("--region", "--bounds", "--missing-value", "--bounds-of-values", "--level")
@@ -15,6 +16,13 @@ HOLDOUTS = {
     "dates": "whole dates",
     "altimeters": "ground tracks of simulated altimeters",
 }
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are sentences, without all options before them."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message}; see `{self.prog} --help`")
 
 
 def add_opening(command: argparse.ArgumentParser, prepared: bool = False) -> None:
@@ -141,7 +149,7 @@ def add_workers(command: argparse.ArgumentParser) -> Any:
     large = command.add_argument_group("large records")
     large.add_argument(
         "--workers",
-        type=positive(int),
+        type=positive(int, most=10_000),
         default=1,
         metavar="N",
         help="number of processes, or of jobs on a cluster (default: 1)",
@@ -161,7 +169,7 @@ def add_training(command: argparse.ArgumentParser) -> Any:
     training = command.add_argument_group("training")
     training.add_argument(
         "--time-budget",
-        type=positive(float),
+        type=positive(float, most=525_600),
         metavar="MINUTES",
         help="train each network for at most this long",
     )
@@ -213,13 +221,13 @@ def step(text: str) -> float | str:
 
 
 def degrees(text: str) -> tuple[float, ...]:
-    parts = tuple(positive(float)(part) for part in text.split(","))
+    parts = tuple(positive(float, most=180)(part) for part in text.split(","))
     if len(parts) > 2:
         raise argparse.ArgumentTypeError(f"{text!r} is not one step in degrees, or two, as 0.25,0.5")
     return parts
 
 
-def positive(kind: type) -> Any:
+def positive(kind: type, most: float = 1e15) -> Any:
     def convert(text: str) -> Any:
         try:
             value = kind(text)
@@ -227,6 +235,8 @@ def positive(kind: type) -> Any:
             value = 0
         if not value > 0:
             raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
+        if value > most:
+            raise argparse.ArgumentTypeError(f"{text!r} is more than {most:g}; give a smaller number")
         return value
 
     return convert

@@ -61,6 +61,10 @@ def collect_in_order(submit: Callable[[Any], Any], items: Iterable[Any], ahead: 
         yield waiting.popleft().result()
 
 
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(":, ")
+
+
 @contextmanager
 def _connect(cluster: str, n_workers: int) -> Iterator[Any]:
     try:
@@ -79,10 +83,18 @@ def _connect(cluster: str, n_workers: int) -> Iterator[Any]:
         raise InputError(
             f"--cluster {cluster} needs {error.name}; install it with: pip install 'oceanfill[hpc]'"
         ) from error
+    except Exception as error:  # each cluster raises its own
+        remedy = {
+            "slurm": "configure dask-jobqueue (cores, memory, queue) in ~/.config/dask/jobqueue.yaml",
+            "local": "free memory, or ask for fewer --workers",
+        }.get(cluster, "check the address")
+        raise InputError(f"--cluster {cluster} cannot be started ({_first_line(error)}); {remedy}") from error
     try:
         # As the default client it would receive all other work of dask, even after it failed to connect.
         client = Client(cluster if made is None else made, timeout=30, set_as_default=False)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
+        if made is not None:
+            made.close()
         raise InputError(
             f"--cluster {cluster}: no dask scheduler answers there ({error}); give its address, such "
             "as tcp://host:8786, or choose local or slurm"

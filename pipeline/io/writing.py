@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import stat
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -21,6 +22,7 @@ from .layout.coordinates import is_time
 
 _ZARR_MARKERS = ("zarr.json", ".zgroup", ".zmetadata")
 _OF_VALUES = ("dtype", "scale_factor", "add_offset", "_FillValue", "_Unsigned")  # parts of an encoding
+_LONG_NAME, _MOST_STEM = 200, 200  # characters that are shown, bytes that a temporary name keeps
 _FULL_DISK = ("NetCDF: ", "[enforce fail", "PytorchStreamWriter")  # beginnings of the libraries' messages
 
 
@@ -39,6 +41,13 @@ def check_folder(path: str | os.PathLike[str]) -> None:
     """Raise `InputError` unless a file of any kind (or a Zarr store) can be written there."""
     target = Path(path)
     folder = target.parent
+    try:
+        kind = target.stat().st_mode if folder.exists() and target.exists() else None
+    except OSError as reason:  # a name that is too long, a folder that cannot be entered
+        shown = str(target)[:_LONG_NAME]
+        raise InputError(f"{shown}: cannot be written ({reason.strerror}); choose another output") from reason
+    if kind is not None and not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
+        raise InputError(f"{target}: this is a device, a pipe or a socket, not a file; choose another output")
     if not folder.exists():
         raise InputError(f"{target}: there is no folder {folder}; create it or choose another output")
     if not folder.is_dir():
@@ -61,7 +70,8 @@ def replace_atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     target = Path(path)
     # mkstemp would deny others permission to read.
-    temporary = target.with_name(f".{target.stem}.{os.getpid()}.{os.urandom(4).hex()}{target.suffix}")
+    stem = target.stem.encode()[:_MOST_STEM].decode(errors="ignore")  # a name has 255 bytes
+    temporary = target.with_name(f".{stem}.{os.getpid()}.{os.urandom(4).hex()}{target.suffix}")
     try:
         yield temporary
         _synchronise(temporary)
@@ -73,6 +83,12 @@ def replace_atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise
     finally:
         _remove(temporary)
+
+
+def find_unfinished(path: str | os.PathLike[str]) -> Path:
+    """Return the folder in which an interrupted run leaves what the next one goes on from."""
+    name = Path(path).name.encode()[:_MOST_STEM].decode(errors="ignore")
+    return Path(path).with_name(f".{name}.unfinished")
 
 
 @contextmanager
@@ -92,7 +108,7 @@ def resume_store(
     Raises `InputError` where the path cannot be written or the disk is full.
     """
     target = Path(path)
-    folder = target.with_name(f".{target.name}.unfinished")
+    folder = find_unfinished(target)
     store, held = folder / "store.zarr", folder / "plan.json"
     text = json.dumps(plan, sort_keys=True, default=str)
     try:
@@ -141,6 +157,8 @@ def write_dataset(dataset: xr.Dataset, path: str | os.PathLike[str]) -> None:
 
 
 def _explain_unwritable(target: Path, reason: str) -> str:
+    if target.parent.is_dir():
+        reason += f", {shutil.disk_usage(target.parent).free / 1e6:.0f} MB free"
     return f"{target}: cannot be written ({reason}); free disk space or choose another folder"
 
 

@@ -173,9 +173,36 @@ def _run_function(
 ) -> list[Candidates]:
     made = []
     for part in data.filled_variables:
-        trial = function(part.field.hide(part.held_out)) if part.is_judged else None
-        made.append({name: Candidate(name, function(part.field), trial)})
+        trial = _call(name, function, part.field.hide(part.held_out)) if part.is_judged else None
+        made.append({name: Candidate(name, _call(name, function, part.field), trial)})
     return made
+
+
+def _call(name: str, function: Callable[[Field], Estimate], field: Field) -> Estimate:
+    """Call a function of a field. Raises `InputError` where somebody else's fails or returns no estimate."""
+    import numpy as np
+
+    if str(getattr(function, "__module__", "")).startswith(__package__.partition(".")[0]):
+        return function(field)
+    try:
+        mean, error = (np.asarray(part, np.float32) for part in function(field))
+    except Exception as reason:  # the code of the user, or of another package
+        raise InputError(
+            f"the method {name} failed ({type(reason).__name__}: {reason}); repair it"
+        ) from reason
+    for part, what in ((mean, "estimate"), (error, "standard error")):
+        if part.shape != field.values.shape:
+            raise InputError(
+                f"the method {name} returned an {what} of the shape {part.shape}, not "
+                f"{field.values.shape} (time, lat, lon); repair it".replace("an standard", "a standard")
+            )
+    wrong = np.count_nonzero(~(np.isfinite(mean) & (error > 0))[:, field.sea])
+    if wrong:
+        raise InputError(
+            f"the method {name} returned no finite estimate with a positive standard error at {wrong} sea "
+            "values; repair it"
+        )
+    return mean, error
 
 
 def _run_library(

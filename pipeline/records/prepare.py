@@ -247,7 +247,7 @@ def _read_chunk(
     maps = [[position[piece] for piece in found if piece in position] for found in planned.maps]
     file = parts[0].file
     reference = reference or replace(parts[0], data=parts[0].data.isel({layout.t: slice(0, 0)}))
-    together = combine_parts(parts, layout, reference)
+    together = combine_parts(parts, layout, mask, reference)
     data = merge_maps(file, together, planned.dates, maps, layout, mask, opening)
     notes = *add_up_treatment(parts), sum(extents[1:], extents[0])
     return _Chunk(file, data, layout, mask, reference, stored, notes), bad
@@ -442,7 +442,9 @@ def _write_statistics(
         sea, origin = derive_sea(share, len(plan.dates), minimum_coverage, *grid)
     else:
         sea, origin = first.read_sea()
-        sea = total.sea if first.mask_varies else sea
+        if not np.array_equal(sea, total.sea) and not first.mask_varies:
+            origin = f"{first.mask} (of any file, for their masks differ)"
+        sea = total.sea
     if not (sea & (total.number[0] > 0)).any():
         raise InputError(
             f"{name}: no sea pixel ({origin}) is ever observed; check the mask, the fill value and "
