@@ -19,8 +19,10 @@ from pytorch_lightning.plugins.environments import LightningEnvironment, SLURMEn
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from ..errors import InputError
-from ..training.checkpoints import Checkpoint, list_foreign, read_checkpoint
+from ..training.checkpoints import Checkpoint, read_checkpoint
 from ..training.datamodules import DataModule, FieldModule
+from ..training.files.loading import PlainCheckpoints
+from ..training.files.options import list_foreign
 from ..training.tasks import Correction
 from ..training.trainer import silence_lightning
 
@@ -63,6 +65,8 @@ class CommandLine(LightningCLI):
         """Parse, and check a checkpoint before anything that it names is imported."""
         super().parse_arguments(parser, args)
         stage, config = self.config.subcommand, self.config[self.config.subcommand]
+        if config.get("weights_only") is False:
+            raise InputError(f"{stage} reads checkpoints as plain data only; leave --weights_only out")
         path = config.ckpt_path
         if path is None and stage != "fit":
             raise InputError(f"{stage} needs a trained network; give its checkpoint with --ckpt_path")
@@ -77,10 +81,11 @@ class CommandLine(LightningCLI):
     def instantiate_trainer(self, **options: Any) -> pl.Trainer:
         """Make the trainer. Only a fit is distributed and follows a job scheduler."""
         given = self.config_init[self.subcommand].trainer
+        options["plugins"] = [*_as_list(given.plugins), PlainCheckpoints()]
         if self.subcommand != "fit":
             # Of several processes each would score some samples twice and write a part of a file.
-            plugins = [*_as_list(given.plugins), LightningEnvironment()]
-            options |= {"devices": 1, "num_nodes": 1, "strategy": "auto", "logger": False, "plugins": plugins}
+            options["plugins"].append(LightningEnvironment())
+            options |= {"devices": 1, "num_nodes": 1, "strategy": "auto", "logger": False}
         elif given.logger is None:
             options["logger"] = _make_loggers(given.default_root_dir or ".")
         try:

@@ -214,7 +214,7 @@ def test_other_packages_are_not_imported_without_trust(tmp_path, monkeypatch, op
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.chdir(tmp_path)
     torch.save({"state_dict": {}, "hyper_parameters": options}, "net.ckpt")
-    refusal = f"net.ckpt: names {names}, which is not oceanfill's and would be imported; add --trust if"
+    refusal = f"net.ckpt: names {names}, which is no network or loss of oceanfill's and would be imported"
     with pytest.raises(InputError, match=refusal):
         load("net.ckpt")
     assert not (tmp_path / "sprung").exists()
