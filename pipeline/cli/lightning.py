@@ -24,7 +24,7 @@ from ..training.datamodules import DataModule, FieldModule
 from ..training.files.loading import PlainCheckpoints
 from ..training.files.options import list_foreign
 from ..training.tasks import Correction
-from ..training.trainer import silence_lightning
+from ..training.trainer import Recovery, StopOnSignal, silence_lightning
 
 _log = logging.getLogger(__name__)
 
@@ -190,7 +190,11 @@ def run(words: Sequence[str]) -> None:
                 save_config_kwargs={"save_to_log_dir": False},
                 seed_everything_default=0,
                 # 4DVarNet takes gradients when it predicts, which inference mode forbids.
-                trainer_defaults={"inference_mode": False, "log_every_n_steps": 10},
+                trainer_defaults={
+                    "inference_mode": False,
+                    "log_every_n_steps": 10,
+                    "callbacks": [Recovery(), StopOnSignal(_find_last)],
+                },
                 auto_configure_optimizers=False,
             )
         except ArgumentError as error:
@@ -202,6 +206,11 @@ def run(words: Sequence[str]) -> None:
             if found is None:
                 raise
             raise InputError(str(found)) from error
+
+
+def _find_last(trainer: pl.Trainer) -> Path:
+    """Return where a fit that is terminated leaves the checkpoint from which it is taken up again."""
+    return Path(trainer.default_root_dir) / _CHECKPOINTS / "last.ckpt"
 
 
 def _describe(kind: type) -> dict[str, str]:

@@ -164,14 +164,15 @@ def test_a_network_of_one_grid_is_refused_on_a_larger_one(tmp_path):
         load(tmp_path / "net.ckpt")
 
 
+def test_a_network_of_two_variables_is_refused_for_one(tmp_path):
+    save_checkpoint(Correction(SMALL, window=3, variables=2), tmp_path / "net.ckpt")
+    with pytest.raises(InputError, match="trained to fill 1 of 2 variables, not 1 of 1; give the variables"):
+        load(tmp_path / "net.ckpt")
+
+
 @pytest.mark.parametrize(
     ("key", "change", "finding"),
     [
-        (
-            "hyper_parameters",
-            {"network": SMALL, "variables": 2},
-            "trained to fill 1 of 2 variables, not 1 of 1; give the variables that it",
-        ),
         ("state_dict", {}, "weights and configuration do not belong together; train another network"),
         ("hyper_parameters", {"network": SMALL, "depth": 3}, "do not belong together; train another network"),
         ("hyper_parameters", {}, "names no network; give a checkpoint of"),
