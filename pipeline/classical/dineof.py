@@ -79,6 +79,7 @@ class Eofs:
         data.attrs = {
             "Conventions": "CF-1.11",
             "title": f"Empirical orthogonal functions of {name}",
+            "source": "oceanfill",
             "comment": "analysis = mean + sum over the modes of temporal_eof * singular_value * spatial_eof"
             + ("" if field.cycle is None else ", to which the seasonal cycle is added"),
         }

@@ -30,6 +30,7 @@ _log = logging.getLogger(__name__)
 
 _WORDS = ("best", "last", "hpc")  # that Lightning takes for a checkpoint's path
 _CHECKPOINTS, _CURVES, _CONFIG = "checkpoints", "curves", "config.yaml"  # in the trainer's default_root_dir
+_SAVED = "# pytorch_lightning=="  # first words of a configuration that a fit saved
 _ON = {"validate": "validation", "test": "test"}
 
 
@@ -59,6 +60,9 @@ class CommandLine(LightningCLI):
             type=str | None,
             help="NetCDF file or Zarr store of `predict` (default: filled.nc in the "
             "trainer's default_root_dir)",
+        )
+        parser.add_argument(
+            "--overwrite", action="store_true", help="replace the output of an earlier `predict`"
         )
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
@@ -146,12 +150,14 @@ class CommandLine(LightningCLI):
         if not isinstance(self.datamodule, DataModule):
             self.trainer.predict(**options)
             return
+        from ..io.targets import check_targets, list_paths
         from ..io.writing import check_writable, write_dataset
         from ..jobs.predictions import fill_with
 
         config = self.config.predict
         output = config.output or str(_make_folder(self.trainer.default_root_dir) / "filled.nc")
         check_writable(output)
+        check_targets([output], list_paths([self.datamodule.source]), overwrite=config.overwrite)
         self.datamodule.prepare(self.model, "test")
 
         def predict(dates: Any) -> Any:
@@ -286,6 +292,10 @@ def _set_aside(root: Path, resumed: str | None) -> None:
     else:
         resumes = Path(resumed).resolve().is_relative_to(root.resolve())
     earlier = [root / _CHECKPOINTS, root / _CONFIG, root / _CURVES, *left_by_scheduler]
+    if earlier[1].exists() and not earlier[1].read_text(encoding="utf-8").startswith(_SAVED):
+        raise InputError(
+            f"{earlier[1]}: would be replaced, and no fit wrote it; choose another --trainer.default_root_dir"
+        )
     if resumes or not earlier[0].exists():
         return
     number = next(k for k in range(len(list(root.iterdir())) + 1) if not (root / f"earlier_{k}").exists())
