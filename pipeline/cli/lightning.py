@@ -19,6 +19,7 @@ from pytorch_lightning.plugins.environments import LightningEnvironment, SLURMEn
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from ..errors import InputError
+from ..settings import check_seed
 from ..training.checkpoints import Checkpoint, read_checkpoint
 from ..training.datamodules import DataModule, FieldModule
 from ..training.files.loading import PlainCheckpoints
@@ -69,6 +70,9 @@ class CommandLine(LightningCLI):
         """Parse, and check a checkpoint before anything that it names is imported."""
         super().parse_arguments(parser, args)
         stage, config = self.config.subcommand, self.config[self.config.subcommand]
+        seed = config.get("seed_everything", 0)
+        if isinstance(seed, int) and not isinstance(seed, bool):
+            check_seed(seed)
         if config.get("weights_only") is False:
             raise InputError(f"{stage} reads checkpoints as plain data only; leave --weights_only out")
         path = config.ckpt_path

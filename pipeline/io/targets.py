@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import time
 import zipfile
@@ -39,14 +40,21 @@ def list_paths(inputs: Iterable[Inputs | None]) -> list[Path]:
     return paths
 
 
-def check_targets(targets: Iterable[Target], inputs: Iterable[Path] = (), *, overwrite: bool = False) -> None:
+def check_targets(
+    targets: Iterable[Target],
+    inputs: Iterable[Path] = (),
+    others: Iterable[Target] = (),
+    *,
+    overwrite: bool = False,
+) -> None:
     """Raise `InputError` where a file that is to be written would replace something.
 
-    None is an input or holds one, none is given twice, and none exists, unless ``overwrite`` allows to
+    None is an input or holds one, none is given twice or among the ``others`` that are written, and none exists, unless ``overwrite`` allows to
     replace what oceanfill wrote, or a run that was allowed to left its unfinished state. What others wrote is
     never replaced.
     """
     taken = {path.resolve(): "an input" for path in inputs}
+    taken |= {Path(other).resolve(): "also another output" for other in others if other is not None}
     for target in targets:
         if target is None:
             continue
@@ -68,6 +76,17 @@ def check_replaceable(target: str | os.PathLike[str], overwrite: bool) -> None:
         raise InputError(f"{target}: exists; add --overwrite (overwrite=True) or choose another name")
     if not is_ours(target):
         raise InputError(f"{target}: exists and is not oceanfill's; choose another name")
+
+
+def check_space(target: Target, least: float) -> None:
+    """Raise `InputError` where fewer than ``least`` bytes are free for a file."""
+    if target is not None:
+        free = shutil.disk_usage(Path(target).resolve().parent).free
+        if free < least:
+            raise InputError(
+                f"{target}: needs {least / 1e9:.3g} GB or more, and {free / 1e9:.3g} GB of the disk are free; "
+                "free disk space or choose another folder"
+            )
 
 
 def is_ours(path: str | os.PathLike[str]) -> bool:

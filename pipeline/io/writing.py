@@ -43,6 +43,8 @@ def check_writable(path: str | os.PathLike[str]) -> None:
 def check_folder(path: str | os.PathLike[str]) -> None:
     """Raise `InputError` unless a file of any kind (or a Zarr store) can be written there."""
     target = Path(path)
+    if len(os.fsencode(target.name)) > _LONGEST:
+        raise InputError(f"{target}: the name is longer than {_LONGEST} bytes; choose a shorter one")
     folder = target.parent
     if not folder.exists():
         raise InputError(f"{target}: there is no folder {folder}; create it or choose another output")
@@ -50,8 +52,6 @@ def check_folder(path: str | os.PathLike[str]) -> None:
         raise InputError(f"{target}: {folder} is a file and not a folder; choose another output")
     if target.suffix != ".zarr" and target.is_dir():
         raise InputError(f"{target}: this is a folder; name the output file in it")
-    if len(os.fsencode(target.name)) > _LONGEST:
-        raise InputError(f"{target}: the name is longer than {_LONGEST} bytes; choose a shorter one")
     stores = [parent for parent in target.resolve().parents if is_zarr(parent)]
     if stores:
         raise InputError(f"{target}: lies in the Zarr store {stores[0]}; choose another folder")

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 import torch
 from numpy.typing import NDArray
 
@@ -37,7 +36,7 @@ from ..io.reading import TREATMENT
 from ..io.side_products import write_at_once, write_side_product
 from ..io.storage import Span, is_packed
 from ..io.writing import check_writable, has_state, hide, replace_atomically, resume_store, write_bytes
-from ..records.blocks import BASE, Block, Box, cut_blocks
+from ..records.blocks import Block, Box
 from ..records.filled import (
     create_store,
     encode_store,
@@ -50,7 +49,7 @@ from ..records.filled import (
 )
 from ..records.prepare import prepare
 from ..records.record import Record, read_digest
-from ..records.subset import LEARNING, select_subset
+from ..records.subset import select_subset
 from ..settings import HELD_OUT, FillSettings, Packing, choose_device
 from ..training.data import GapData
 from ..training.features import StaticFeatures, make_static_features
@@ -58,17 +57,15 @@ from ..training.firstguess import Guess, PixelMeans, measure_spread
 from ..training.heldout import DataSettings
 from .deliver import Report, warn_of_unknown_error
 from .evaluate import ErrorScale, evaluate_candidates
+from .memory import LEAST_REACH, MOST_REACH, default_memory, prepare_cut
 from .methods import Candidate, Method, find_method_for, find_methods, make_method
 
 _log = logging.getLogger(__name__)
 
 Floats = NDArray[np.float32]
 
-BYTES_TO_START, BYTES_TO_LEARN = BASE, LEARNING  # of the process, and for each value of a field
-
-FILLING, _FILLING_SIMPLY = 120, 85  # bytes a value of a block, with and without a first guess
 _LENGTHS = 2  # of the covariance's shortest component, in the margin of a block
-_LEAST_REACH, _USUAL_REACH, _MOST_REACH = 12, 36, 96  # cells in the margin
+_USUAL_REACH = 36  # cells in the margin
 _YEAR = 365  # days
 _COPY = "copy"  # name of the method for a record without gaps
 _LEARNED, _NETWORK = "learned.json", "network.ckpt"  # next to the unfinished store
@@ -121,11 +118,6 @@ class Job:
     store: Path
     device: str
     threads: int | None
-
-
-def default_memory() -> float:
-    """Return half of the machine's memory in GB."""
-    return psutil.virtual_memory().total / 2e9
 
 
 def fill_inputs(
@@ -196,11 +188,6 @@ def fill_record(
     Raises `InputError` for settings that do not fit.
     """
     method, resources = find_method_for(record.shape[0], settings.method), settings.resources
-    if settings.eofs.cv_points is not None or settings.eofs.save_eofs is not None:
-        raise InputError(
-            f"{record.path}: each block has its own EOFs; leave out --cv-points and --save-eofs, or allow "
-            "more --memory"
-        )
     check_writable(output)
     found = describe_run(method.name, settings.seed, settings.described()) | dict(attributes or {})
     found["method"] = method.name
@@ -211,18 +198,7 @@ def fill_record(
             warn_of_unknown_error(record.layout.variable)
     device = choose_device(settings.device)
     memory = (resources.memory or default_memory()) * 1e9
-    cut = partial(
-        cut_blocks,
-        record.shape,
-        memory,
-        FILLING if method.needs_first_guess else _FILLING_SIMPLY,
-        n_workers=resources.n_workers,
-        cells=max(record.chunks[1:]),
-        cyclic=record.cyclic and method.wraps,
-        whole_maps=method.whole_maps,
-    )
-    # Refused before the training, which decides the reach, where the memory is too little for the largest.
-    cut(_LEAST_REACH if method.pointwise else _MOST_REACH)
+    cut = prepare_cut(record.shape, method, settings, cyclic=record.cyclic, chunk=max(record.chunks[1:]))
     plan = {
         "record": _identify(record),
         "opening": repr(record.opening),
@@ -327,11 +303,11 @@ def _find_reach(candidate: Candidate, method: Method, guess: Guess | None, subse
     """Return how many cells away from a pixel an observation still matters."""
     chosen = find_methods().get(candidate.method or candidate.name, method)
     if chosen.pointwise or candidate.name == "pixel-means":
-        return _LEAST_REACH
+        return LEAST_REACH
     if not isinstance(guess, Kriging):
         return _USUAL_REACH
     length = min(float(part.length) for part in guess.scales.components)
-    return int(np.clip(_LENGTHS * length / min(grid_spacing(subset)[1:]), _USUAL_REACH, _MOST_REACH))
+    return int(np.clip(_LENGTHS * length / min(grid_spacing(subset)[1:]), _USUAL_REACH, MOST_REACH))
 
 
 def _fill_block(job: Job, numbered: tuple[int, Block]) -> tuple[int, dict[str, Span]]:

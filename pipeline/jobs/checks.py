@@ -95,10 +95,10 @@ def check_outputs(
     if cache is not None:
         if Path(cache).suffix != ".zarr":
             raise InputError(f"{cache}: a cache is a Zarr store; name it .zarr")
-        check_targets([cache], inputs, overwrite=True)  # whether it may be replaced depends on its content
-        inputs.append(Path(cache))
+        # Whether it may be replaced depends on its content.
+        check_targets([cache], inputs, overwrite=True)
     targets = [output, plot, training.save_checkpoint, eofs.save_eofs]
-    check_targets(targets, inputs, overwrite=overwrite)
+    check_targets(targets, inputs, [cache], overwrite=overwrite)
 
 
 def _refuse(given: dict[str, object], names: Sequence[str], why: str) -> None:

@@ -36,7 +36,7 @@ from ..records.filled import create_store, fill_store, write_attributes, write_b
 from ..records.radials import RadialRecord, prepare_radials
 from ..settings import FillSettings, choose_device
 from ..training.vector_data import RadialData, RadialSettings
-from .blockwise import FILLING, default_memory, share_threads
+from .blockwise import share_threads
 from .currents import (
     choose_method,
     evaluate_currents,
@@ -47,6 +47,7 @@ from .currents import (
     summarise_current,
 )
 from .deliver import Report
+from .memory import FILLING, default_memory
 from .methods import find_method
 
 _log = logging.getLogger(__name__)

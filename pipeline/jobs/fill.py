@@ -24,7 +24,7 @@ from ..io.opening import Opening, check_names, make_opening
 from ..io.output import describe_run, to_dataset
 from ..io.reading import Inputs, list_inputs, open_input
 from ..io.side_products import postpone_side_products
-from ..io.targets import lock
+from ..io.targets import check_space, lock
 from ..io.variables import (
     Source,
     Spec,
@@ -40,18 +40,16 @@ from ..records.survey import count_values, survey_file
 from ..settings import HELD_OUT, FillSettings, choose_device, make_settings, names_of_settings
 from ..training.data import GapData
 from ..training.heldout import DataSettings
-from .blockwise import (
-    BYTES_TO_LEARN,
-    BYTES_TO_START,
-    default_memory,
-    fill_inputs,
-)
+from .blockwise import fill_inputs
 from .checks import check_outputs, check_settings, find_kind
 from .current_blocks import fill_radial_inputs
 from .currents import fill_radials
 from .deliver import Report, deliver, log_input, warn_of_unknown_error
+from .memory import BYTES_TO_LEARN, BYTES_TO_START, default_memory, prepare_cut
 from .methods import Method, find_method, find_method_for
 from .tracks import fill_tracks
+
+_LEAST_BYTES, _BYTES_OF_DRAW = 0.1, 3  # a value in the output, compressed; noise hardly is
 
 _log = logging.getLogger(__name__)
 
@@ -91,19 +89,18 @@ def fill(
     opening = make_opening(opening, {name: value for name, value in options.items() if name in known})
     settings = make_settings(settings, {name: options[name] for name in options.keys() - known.keys()})
     method = find_method(settings.method)
-    job = _Job(opening, method, settings, report, dict(attributes or {}))
+    job = _Job(opening, method, settings, report, dict(attributes or {}), output)
     if isinstance(source, str):
         source, more = parse_inputs([source])
         others = [*more, *others]
     check_outputs(output, [source, *others, *auxiliary], opening, settings, overwrite=overwrite)
     with lock(output), postpone_side_products():
-        return _fill(job, source, output, others, auxiliary, overwrite)
+        return _fill(job, source, others, auxiliary, overwrite)
 
 
 def _fill(
     job: _Job,
     source: Inputs | Spec | Field,
-    output: str | os.PathLike[str] | None,
     others: Sequence[Source],
     auxiliary: Sequence[Source],
     overwrite: bool,
@@ -122,15 +119,15 @@ def _fill(
         if kind != "field" and further:
             raise InputError("further variables go with a field on a grid; leave them out")
         if kind != "tracks" and job.needs_blocks(files, own, further):
-            return job.fill_blocks(files, own, output, overwrite)
+            return job.fill_blocks(files, own, overwrite)
         if kind != "field":
             run = fill_tracks if kind == "tracks" else fill_radials
             dataset = run(files, own, settings, report, job.provenance(own))
         else:
             dataset = job.fill_variables(source, others, auxiliary)
     dataset = drop_missing_date(dataset)
-    if output is not None:
-        write_dataset(dataset, output)
+    if job.output is not None:
+        write_dataset(dataset, job.output)
     return dataset
 
 
@@ -143,6 +140,7 @@ class _Job:
     settings: FillSettings
     report: Report
     attributes: dict[str, Any]
+    output: str | os.PathLike[str] | None
 
     def provenance(self, opening: Opening, **more: Any) -> dict[str, Any]:
         configuration = self.settings.described() | opening.given() | more
@@ -156,6 +154,8 @@ class _Job:
         fields, helpers = open_variables(source, others, auxiliary, self.opening)
         method = find_method_for(len(fields[0].days), settings.method)
         check_settings(method, settings, self.opening, "field")
+        values = sum(field.values.size for field in fields)
+        check_space(self.output, values * (_LEAST_BYTES + _BYTES_OF_DRAW * settings.samples))
         self = replace(self, method=method)
         where = choose_device(settings.device)
         for number, field in enumerate((*fields, *helpers)):
@@ -210,7 +210,7 @@ class _Job:
         """
         where = self.settings.resources
         asked = where.n_workers > 1 or where.cluster is not None or where.cache is not None
-        direction, cyclic = self.settings.currents.radial_direction, False
+        direction, cyclic, surveys = self.settings.currents.radial_direction, False, []
         if direction is not None:
             values = count_radials(files, direction, opening)
         else:
@@ -235,13 +235,16 @@ class _Job:
                 "--workers, "
                 "--cluster and --cache, choose a smaller --region or --period, or allow more --memory"
             )
+        if needed and direction is None and opening.grid is None and opening.like is None:
+            dates = len({date for one in surveys for date in one.dates})
+            method, shape = find_method_for(dates, self.settings.method), surveys[0].shape
+            if dates and shape:  # refused before the inputs are prepared
+                prepare_cut((dates, shape[0], shape[1]), method, self.settings, cyclic=cyclic)
         return needed
 
-    def fill_blocks(
-        self, files: Inputs, opening: Opening, output: str | os.PathLike[str] | None, overwrite: bool
-    ) -> xr.Dataset:
+    def fill_blocks(self, files: Inputs, opening: Opening, overwrite: bool) -> xr.Dataset:
         """Fill block by block, in a temporary folder where no output is named."""
-        settings = self.settings
+        settings, output = self.settings, self.output
         with tempfile.TemporaryDirectory() as folder:
             target = Path(folder) / "filled.zarr" if output is None else Path(output)
             entries = [_on_disk(entry, Path(folder), k) for k, entry in enumerate(list_inputs(files))]
