@@ -49,9 +49,9 @@ def check_targets(
 ) -> None:
     """Raise `InputError` where a file that is to be written would replace something.
 
-    None is an input or holds one, none is given twice or among the ``others`` that are written, and none exists, unless ``overwrite`` allows to
-    replace what oceanfill wrote, or a run that was allowed to left its unfinished state. What others wrote is
-    never replaced.
+    None is an input or holds one, none is given twice or among the ``others`` that are written, and none
+    exists, unless ``overwrite`` allows to replace what oceanfill wrote, or a run that was allowed to left its
+    unfinished state. What others wrote is never replaced.
     """
     taken = {path.resolve(): "an input" for path in inputs}
     taken |= {Path(other).resolve(): "also another output" for other in others if other is not None}
@@ -84,7 +84,7 @@ def check_space(target: Target, least: float) -> None:
         free = shutil.disk_usage(Path(target).resolve().parent).free
         if free < least:
             raise InputError(
-                f"{target}: needs {least / 1e9:.3g} GB or more, and {free / 1e9:.3g} GB of the disk are free; "
+                f"{target}: needs {least / 1e9:.3g} GB or more, and {free / 1e9:.3g} GB are free; "
                 "free disk space or choose another folder"
             )
 
