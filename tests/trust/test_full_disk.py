@@ -31,11 +31,10 @@ def full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.chdir(tmp_path)
     cloudy_dataset(dates=8, rows=12, columns=14).drop_vars("truth").to_netcdf("in.nc")
     try:
-        with (disk / "ballast").open("wb") as file:
+        with (disk / "ballast").open("wb", buffering=0) as file:
             while True:
                 try:
                     file.write(bytes(4096))
-                    file.flush()
                 except OSError:
                     break
         yield disk
