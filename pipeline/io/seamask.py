@@ -167,7 +167,11 @@ def _read_flags(mask: xr.DataArray) -> tuple[NDArray[np.bool_] | None, str]:
 
     CF 3.5: meaning i holds where (mask & flag_masks[i]) == flag_values[i]; either attribute may be absent.
     """
-    meanings = str(mask.attrs.get("flag_meanings", "")).replace(",", " ").split()
+    text = str(mask.attrs.get("flag_meanings", ""))
+    # MUR's until 2018 hold blanks: "9=open-sea with ice in the grid, 13=...".
+    sizes = {np.size(mask.attrs[key]) for key in ("flag_masks", "flag_values") if key in mask.attrs}
+    phrases = [phrase.strip() for phrase in text.split(",")]
+    meanings = phrases if len(phrases) > 1 and len(phrases) in sizes else text.replace(",", " ").split()
     masks = _read_integers(mask.attrs.get("flag_masks"), len(meanings))
     values = _read_integers(mask.attrs.get("flag_values"), len(meanings))
     if not meanings or (masks is None and values is None):

@@ -306,7 +306,7 @@ def make_current_dataset(
         del made[name].attrs["comment"]
         made[f"{name}_error"].attrs["long_name"] = f"standard error of {name}"
         parts.append(made)
-    data = parts[0].merge(parts[1], combine_attrs="override")
+    data = parts[0].merge(parts[1], compat="no_conflicts", combine_attrs="override")
     data["uv_covariance"] = data.u.copy(
         data=xr.Variable(first.dims, current[4]).transpose(*data.u.dims).to_numpy()
     )

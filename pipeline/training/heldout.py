@@ -143,8 +143,8 @@ class HeldOut:
             with progress("fitting the first guess", None, self.quiet):
                 neighbours = self.settings.neighbours
                 guess = fit_kriging(known, neighbours=neighbours, seed=self.seed, device=self.device)
-            scales = (f"{part.length:.3g} km, {part.duration:.3g} days" for part in guess.scales.components)
-            _log.info("first guess: %s", " and ".join(scales))
+            own = str(self.field.source.attrs.get("units", "")) if self.field.transform == "none" else ""
+            _log.info("fitted covariance: %s", guess.scales.describe(own))
         self.kriging = guess
         where = np.broadcast_to(self.field.sea, missing.shape) if self.filled else missing
         with progress("first guess", int(where.sum()), self.quiet) as advance:

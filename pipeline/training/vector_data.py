@@ -214,11 +214,9 @@ class RadialData:
                 seed=settings.seed,
                 device=settings.device,
             )
-        scales = (f"{part.length:.3g} km / {part.duration:.3g} d" for part in kriging.scales.components)
         _log.info(
-            "fitted covariance: %s, noise %.3g; %.0f%% of the variance is non-divergent",
-            ", ".join(scales),
-            float(kriging.scales.nugget) ** 0.5,
+            "fitted covariance: %s; %.0f%% of the variance is non-divergent",
+            kriging.scales.describe(str(known.stations[0].source.attrs.get("units", ""))),
             100 * kriging.share,
         )
         return kriging

@@ -77,7 +77,7 @@ def _words(data: xr.Dataset) -> xr.Dataset:
 @pytest.mark.parametrize(
     ("spoil", "finding"),
     [
-        (lambda data: data[["mask"]], "no variable"),
+        (lambda data: data[["mask"]], "mask only describes a field"),
         (_without_time, "several levels (depth"),
         (lambda data: data.drop_vars("time"), "time"),
         (lambda data: data.assign(sst=data.sst * np.nan), "every value of sst is missing"),

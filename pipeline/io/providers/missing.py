@@ -15,6 +15,7 @@ from .quantities import can_be_zero
 
 VALID_RANGE = "outside the valid range of the file"
 INFINITE = "infinite"
+SPECIAL = "special values that the file lists"
 OUT_OF_BOUNDS = "outside the bounds of values"
 GIVEN = "given as missing"
 ROUNDING = 1e-4  # excess over the bounds, relative to their distance
@@ -248,10 +249,10 @@ def mask_invalid(
 ) -> tuple[NDArray[np.floating], dict[str, int]]:
     """Return the values, NaN where they cannot be used, and how many were lost for which reason.
 
-    These are infinite values, those listed as ``missing``, those outside valid_min, valid_max or valid_range
-    unless that is ignored, and those outside the ``bounds`` by more than rounding. CF 2.5.1 and the NetCDF
-    Users' Guide, appendix B: for packed integers the limits refer to the packed values, unless they are
-    written as real numbers.
+    These are infinite values, special ones that the file lists, those given as ``missing``, those outside
+    valid_min, valid_max or valid_range unless that is ignored, and those outside the ``bounds`` by more than
+    rounding. CF 2.5.1 and the NetCDF Users' Guide, appendix B: for packed integers the limits refer to the
+    packed values, unless they are written as real numbers.
     """
     values = array.to_numpy().astype(np.result_type(array.dtype, np.float32))
     lost: dict[str, int] = {}
@@ -263,6 +264,7 @@ def mask_invalid(
             lost[reason] = lost.get(reason, 0) + count
 
     lose(INFINITE, np.isinf(values))
+    lose(SPECIAL, _find_special(array, values))
     for value in missing:
         lose(GIVEN, np.isclose(values, value, rtol=1e-6, atol=0))
     if not ignore_valid_range:
@@ -278,6 +280,15 @@ def mask_invalid(
 def mask_default_fill(values: NDArray[np.floating]) -> NDArray[np.floating]:
     """Return the values, NaN at netCDF's default fill value."""
     return np.where(np.abs(values) > _DEFAULT_FILL, values.dtype.type(np.nan), values)
+
+
+def _find_special(array: xr.DataArray, values: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """Return where packed values are among the variable's own flags, as 254 for land (NSIDC, RSS)."""
+    flags, scale = array.attrs.get("flag_values"), array.encoding.get("scale_factor", 1)
+    if flags is None or isinstance(flags, str) or scale == 1:
+        return np.zeros(values.shape, bool)
+    packed = np.rint((values - float(array.encoding.get("add_offset", 0))) / float(scale))
+    return np.isin(packed, np.ravel(flags))
 
 
 def _exceeds_valid_range(array: xr.DataArray, values: NDArray[np.floating]) -> NDArray[np.bool_]:
