@@ -19,13 +19,14 @@ import xarray as xr
 import yaml
 
 from ..errors import InputError
-from ..io.reading import list_inputs
+from ..io.reading import check_file, list_inputs
 from ..io.writing import check_folder, replace_atomically
 from ..progress import progress
 
 _log = logging.getLogger(__name__)
 
 _FILL = [sys.executable, "-m", "oceanfill.pipeline.cli"]
+_LARGEST, _MOST_PARTS = 1e7, 100_000  # bytes and entries of a table
 _SCORES = ("delivered", "held_out_n", "held_out_rmse", "held_out_bias", "held_out_coverage_1sigma")
 
 
@@ -63,6 +64,8 @@ def read(path: str | os.PathLike[str]) -> list[Row]:
     ``observation-error``); true and false switch options without a value. Relative paths start at the file.
     Raises `InputError` for any other file and for outputs that two rows share.
     """
+    if Path(path).exists():
+        check_file(path, _LARGEST)
     try:
         table = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
@@ -70,6 +73,8 @@ def read(path: str | os.PathLike[str]) -> list[Row]:
         raise InputError(
             f"{path}: cannot be read as YAML ({reason}); see `oceanfill batch --help`"
         ) from error
+    if _count(table) > _MOST_PARTS:  # a few lines of YAML may repeat each other for ever
+        raise InputError(f"{path}: has more than {_MOST_PARTS} entries; split it")
     if not isinstance(table, dict) or not isinstance(table.get("jobs"), list) or not table["jobs"]:
         raise InputError(f"{path}: has no list of jobs; see `oceanfill batch --help` for an example")
     unknown = set(table) - {"jobs", "defaults"}
@@ -83,6 +88,16 @@ def read(path: str | os.PathLike[str]) -> list[Row]:
         if outputs.count(output) > 1:
             raise InputError(f"{path}: {outputs.count(output)} jobs write {output}; give each its own output")
     return rows
+
+
+def _count(table: Any) -> int:
+    """Count the entries of nested lists and mappings, up to the first above the most that are allowed."""
+    waiting, number = [table], 0
+    while waiting and number <= _MOST_PARTS:
+        part = waiting.pop()
+        number += 1
+        waiting += part.values() if isinstance(part, dict) else part if isinstance(part, list) else ()
+    return number
 
 
 def run(
