@@ -13,7 +13,7 @@ from rich.console import Console
 
 from ..errors import InputError
 from .arguments import LIGHTNING
-from .checks import check_targets, refuse
+from .checks import refuse
 from .tables import (
     batch_table,
     challenge_table,
@@ -57,13 +57,13 @@ def _info(options: argparse.Namespace) -> None:
             raise refusal
 
 
-def _understand(options: argparse.Namespace) -> tuple[Any, str]:
+def _understand(options: argparse.Namespace, overwrite: bool) -> tuple[Any, str]:
     """Return the keywords of the call of `fill`, and the kind of its input.
 
     Raises `InputError` for what can be known to fail before torch is imported.
     """
     from ..io.variables import parse_inputs, parse_spec, separate
-    from ..jobs.checks import check_settings, find_kind
+    from ..jobs.checks import check_outputs, check_settings, find_kind
     from ..jobs.methods import find_method
 
     first, others = parse_inputs(options.inputs)
@@ -72,25 +72,37 @@ def _understand(options: argparse.Namespace) -> tuple[Any, str]:
     files, own = separate(first, opening)
     kind = find_kind(files, settings, own.group)
     check_settings(find_method(settings.method), settings, own, kind)
-    check_targets(options, [files, *(spec.files for spec in (*others, *auxiliary))])
+    if options.plot is not None:
+        from ..plots.maps import check_drawable
+
+        check_drawable(options.plot)
+    sources = [first, *others, *auxiliary]
+    check_outputs(options.output, sources, opening, settings, plot=options.plot, overwrite=overwrite)
     call = {"source": first, "others": others, "auxiliary": auxiliary}
     return call | {"opening": opening, "settings": settings}, kind
 
 
 def _fill(options: argparse.Namespace) -> None:
-    call, kind = _understand(options)
+    from ..io.side_products import postpone_side_products
+
+    call, kind = _understand(options, options.overwrite)
     from ..jobs.fill import fill
 
     settings = call["settings"]
-    dataset = fill(
-        output=options.output,
-        **call,
-        report=lambda rows: None if options.quiet else show_held_out(rows, settings.method, kind),
-        attributes={"command": shlex.join(["oceanfill", *options.words])},
-    )
-    _log.info("wrote %s (%s)", options.output, ", ".join(map(str, dataset.data_vars)))
+    words = [word for word in options.words if word != "--overwrite"]  # the values are the same without it
+    with postpone_side_products() as failed:
+        dataset = fill(
+            output=options.output,
+            **call,
+            report=lambda rows: None if options.quiet else show_held_out(rows, settings.method, kind),
+            attributes={"command": shlex.join(["oceanfill", *words])},
+            overwrite=options.overwrite,
+        )
+        _log.info("wrote %s (%s)", options.output, ", ".join(map(str, dataset.data_vars)))
     if options.plot is not None:
         _plot(dataset, options)
+    if failed:
+        raise InputError(f"{options.output} is complete, but not all that was to be written next to it")
 
 
 def _plot(dataset: xr.Dataset, options: argparse.Namespace) -> None:
@@ -116,6 +128,7 @@ def _prepare(options: argparse.Namespace) -> None:
         options.output,
         make_opening(options),
         skip_bad=options.skip_bad,
+        overwrite=options.overwrite,
         cluster=options.cluster,
         n_workers=options.workers,
         quiet=options.quiet,
@@ -124,14 +137,14 @@ def _prepare(options: argparse.Namespace) -> None:
 
 
 def _batch(options: argparse.Namespace) -> None:
-    from ..io.writing import check_folder
+    from ..io.targets import check_targets
     from ..jobs.batch import read, run, write
 
-    if options.output is not None:
-        check_folder(options.output)
     rows = read(options.table)
+    check_targets([options.output], [Path(options.table)], overwrite=options.overwrite)
     _check_rows(options.table, rows if options.row is None else rows[max(options.row, 0) :][:1], rows)
-    lines = run(rows, n_workers=options.workers, quiet=options.quiet, only=options.row)
+    how = {"n_workers": options.workers, "only": options.row, "overwrite": options.overwrite}
+    lines = run(rows, quiet=options.quiet, **how)
     print_table(batch_table(lines))
     if options.output is not None:
         write(lines, options.output)
@@ -150,7 +163,7 @@ def _check_rows(table: str, chosen: Sequence[Row], rows: Sequence[Row]) -> None:
         try:
             options = parse(list(row.words))
             if not any(Path(entry).resolve() in made for entry in row.inputs):  # these come later
-                _understand(options)
+                _understand(options, overwrite=True)  # whether a row is up to date is known later
         except InputError as error:
             wrong.append(f"{row.name} ({error})")
     if wrong:
@@ -170,12 +183,13 @@ def _score(options: argparse.Namespace) -> None:
 def _compare(options: argparse.Namespace) -> None:
     from ..holdout.score_files import read_truth
     from ..io.field import open_field
-    from ..io.writing import check_folder
-    from ..jobs.compare import compare, usual_methods, write
+    from ..io.targets import check_targets, list_paths
+    from ..jobs.compare import compare, name_files, usual_methods, write
     from ..jobs.methods import list_methods
 
-    if options.output is not None:
-        check_folder(options.output)
+    tables = [] if options.output is None else name_files(Path(options.output))
+    inputs = list_paths([options.inputs, options.like, options.truth])
+    check_targets([*tables, options.plot], inputs, overwrite=options.overwrite)
     if options.plot is not None:
         from ..plots.maps import check_drawable
 
@@ -215,6 +229,7 @@ def _challenge(options: argparse.Namespace) -> None:
         step=options.step,
         settings=make_fill_settings(options),
         output=None if options.output is None else Path(options.output),
+        overwrite=options.overwrite,
     )
     print_table(challenge_table(options.name, rows))
 
@@ -226,7 +241,8 @@ def _reproduce(options: argparse.Namespace) -> None:
         print_table(experiments_table())
         return
     folder = Path(options.output or f"runs/{Path(options.name).stem}")
-    findings = reproduce(options.name, folder, options.others, quick=options.quick, quiet=options.quiet)
+    how = {"quick": options.quick, "quiet": options.quiet, "overwrite": options.overwrite}
+    findings = reproduce(options.name, folder, options.others, **how)
     print_table(findings_table(findings, options.name))
     _log.info("wrote figures, checkpoints, table.md and config.yaml to %s", folder)
 
