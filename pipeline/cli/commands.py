@@ -7,12 +7,12 @@ import logging
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from ..errors import InputError
-from .arguments import LIGHTNING
+from .arguments import LIGHTNING, parse
 from .checks import check_targets, refuse
 from .tables import (
     batch_table,
@@ -57,11 +57,7 @@ def _info(options: argparse.Namespace) -> None:
             raise refusal
 
 
-def _understand(options: argparse.Namespace) -> tuple[Any, str]:
-    """Return the keywords of the call of `fill`, and the kind of its input.
-
-    Raises `InputError` for what can be known to fail before torch is imported.
-    """
+def _fill(options: argparse.Namespace) -> None:
     from ..io.variables import parse_inputs, parse_spec, separate
     from ..jobs.checks import check_settings, find_kind
     from ..jobs.methods import find_method
@@ -71,20 +67,17 @@ def _understand(options: argparse.Namespace) -> tuple[Any, str]:
     opening, settings = make_opening(options), make_fill_settings(options)
     files, own = separate(first, opening)
     kind = find_kind(files, settings, own.group)
-    check_settings(find_method(settings.method), settings, own, kind)
+    check_settings(find_method(settings.method), settings, own, kind)  # before torch is imported
     check_targets(options, [files, *(spec.files for spec in (*others, *auxiliary))])
-    call = {"source": first, "others": others, "auxiliary": auxiliary}
-    return call | {"opening": opening, "settings": settings}, kind
-
-
-def _fill(options: argparse.Namespace) -> None:
-    call, kind = _understand(options)
     from ..jobs.fill import fill
 
-    settings = call["settings"]
     dataset = fill(
-        output=options.output,
-        **call,
+        first,
+        options.output,
+        others=others,
+        auxiliary=auxiliary,
+        opening=opening,
+        settings=settings,
         report=lambda rows: None if options.quiet else show_held_out(rows, settings.method, kind),
         attributes={"command": shlex.join(["oceanfill", *options.words])},
     )
@@ -130,7 +123,7 @@ def _batch(options: argparse.Namespace) -> None:
     if options.output is not None:
         check_folder(options.output)
     rows = read(options.table)
-    _check_rows(options.table, rows if options.row is None else rows[max(options.row, 0) :][:1], rows)
+    _check_rows(options.table, rows if options.row is None else rows[max(options.row, 0) :][:1])
     lines = run(rows, n_workers=options.workers, quiet=options.quiet, only=options.row)
     print_table(batch_table(lines))
     if options.output is not None:
@@ -140,17 +133,16 @@ def _batch(options: argparse.Namespace) -> None:
         raise InputError(f"{options.table}: {len(failed)} of {len(lines)} jobs failed ({', '.join(failed)})")
 
 
-def _check_rows(table: str, chosen: Sequence[Row], rows: Sequence[Row]) -> None:
-    """Raise `InputError` with the mistakes of all rows that would fail before they compute anything."""
-    from .main import parse
+def _check_rows(table: str, rows: Sequence[Row]) -> None:
+    """Raise `InputError` with the mistakes in the options of all rows; their files are another matter."""
+    from ..jobs.methods import find_method
 
-    made = {row.output.resolve() for row in rows}
     wrong = []
-    for row in chosen:
+    for row in rows:
         try:
             options = parse(list(row.words))
-            if not any(Path(entry).resolve() in made for entry in row.inputs):  # these come later
-                _understand(options)
+            make_opening(options)
+            find_method(make_fill_settings(options).method)
         except InputError as error:
             wrong.append(f"{row.name} ({error})")
     if wrong:
