@@ -2,10 +2,10 @@
 
     python benchmarks/fuzz.py [FILES] [SEED]
 
-Each file (200 by default) is a small field in one of six formats, of which bytes are changed, zeroed, cut off,
-inserted or exchanged, half of the time among its first 2 kB, where the headers are. A run that ends with a
-traceback, exit code 1, no end within a minute, something left behind or a changed input is a fault; so is an
-output whose observed values are others than those that xarray reads from the damaged file. Formats without
+Each file (200 by default) is a small field in one of six formats, whose bytes are changed, zeroed, cut off,
+inserted or exchanged, half of them among its first 2 kB, where the headers are. A run that ends with a
+traceback, exit code 1, no end within a minute, something left behind or a changed input is a fault; so is
+an output whose observed values are others than those that xarray reads from the damaged file. Formats without
 checksums cannot tell a changed value from a measured one: how many outputs have such values is counted.
 Exits with 1 where there is a fault, after the seeds of all faults.
 """
@@ -67,9 +67,9 @@ def make_field() -> xr.Dataset:
 
 
 def damage(content: bytes, rng: np.random.Generator) -> bytes:
-    """Return the content with one to four faults."""
+    """Return the content with one or two faults."""
     made = bytearray(content)
-    for _ in range(int(rng.integers(1, 5))):
+    for _ in range(int(rng.integers(1, 3))):
         most = min(HEADER, len(made)) if rng.random() < 0.5 else len(made)
         place = int(rng.integers(0, max(1, most)))
         length = int(2 ** rng.uniform(0, 8))
@@ -113,7 +113,7 @@ def fill() -> tuple[int, str]:
 
 def judge(content: bytes, code: int, said: str) -> tuple[str, str]:
     """Return what came of a file, and the fault or nothing."""
-    left = set(os.listdir()) - {"in.nc"}
+    left = {path.name for path in Path().iterdir()} - {"in.nc"}
     if Path("in.nc").read_bytes() != content:
         return "fault", "the input has changed"
     if code == 2:
@@ -150,6 +150,12 @@ def run() -> bool:
     start, faults = time.perf_counter(), []
     counts: dict[str, Counter[str]] = {name: Counter() for name in FORMATS}
     home = Path.cwd()
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        make_field().to_netcdf("in.nc")
+        # Undisturbed, and before there is a time limit: the first run imports torch.
+        main(["fill", "in.nc", "-o", "out.nc", "--method", "linear-time", "--quiet"])
+        os.chdir(home)
     for seed in range(first, first + number):
         name = list(FORMATS)[seed % len(FORMATS)]
         with tempfile.TemporaryDirectory() as folder:

@@ -6,17 +6,20 @@ import argparse
 from importlib.metadata import version
 from typing import Any
 
+from ..errors import InputError
 from ..jobs.methods import find_methods
-from ..settings import FLOWS, PACKS
 from .options import (
     HOLDOUTS,
     Parser,
     add_opening,
     add_overwrite,
+    add_storage,
     add_training,
+    add_vectors,
     add_workers,
     levels,
     positive,
+    with_negative_regions,
 )
 
 LIGHTNING = {
@@ -54,6 +57,21 @@ def parser() -> argparse.ArgumentParser:
     for name, what in LIGHTNING.items():
         commands.add_parser(name, help=what, add_help=False)
     return root
+
+
+def parse(words: list[str]) -> argparse.Namespace:
+    """Return the options of a command line. Raises `InputError` where it is not understood."""
+    if words and words[0] in LIGHTNING:
+        options = argparse.Namespace(command=words[0], debug="--debug" in words, quiet=False)
+    else:
+        options, others = parser().parse_known_args(with_negative_regions(words))
+        if others and options.command != "reproduce":
+            raise InputError(
+                f"unrecognized arguments: {' '.join(others)}; see `oceanfill {options.command} --help`"
+            )
+        options.others = others
+    options.words = words
+    return options
 
 
 def _command(commands: Any, name: str, **about: str) -> argparse.ArgumentParser:
@@ -160,7 +178,7 @@ def _add_fill(commands: Any) -> None:
     fill.add_argument(
         "--no-holdout", action="store_true", help="use every value for the filling; there is no score then"
     )
-    _add_storage(fill)
+    add_storage(fill)
     tracks = fill.add_argument_group("along-track files (altimeters, any points)")
     tracks.add_argument(
         "--mask", metavar="FILE", help="file with a sea mask on any grid (default: a coarse coastline)"
@@ -237,37 +255,7 @@ def _add_fill(commands: Any) -> None:
         help="CSV file with date,row,column (from zero) of the values that select the number of modes",
     )
     modes.add_argument("--save-eofs", metavar="EOFS.nc", help="write the EOFs to this file")
-    _add_vectors(fill)
-
-
-def _add_storage(fill: argparse.ArgumentParser) -> None:
-    storage = fill.add_argument_group("the output file")
-    storage.add_argument(
-        "--pack",
-        choices=PACKS,
-        help="store values as packed integers: auto (as in the input, where the filled values fit; the "
-        "default) or none",
-    )
-    storage.add_argument(
-        "--complevel", type=int, metavar="N", help="level of compression, 0 (none) to 9 (default: 4)"
-    )
-
-
-def _add_vectors(fill: argparse.ArgumentParser) -> None:
-    vectors = fill.add_argument_group("currents from radial velocities (methods oi and unet)")
-    vectors.add_argument(
-        "--radial-direction",
-        metavar="NAME",
-        help="variable with the direction of positive velocities, in degrees clockwise from north. Each "
-        "file, or "
-        "each index of a dimension `station`, is a station; the output has u and v",
-    )
-    vectors.add_argument(
-        "--flow",
-        choices=FLOWS,
-        metavar="FLOW",
-        help="constraint on the current: " + ", ".join(f"{name} ({what})" for name, what in FLOWS.items()),
-    )
+    add_vectors(fill)
 
 
 def _add_batch(commands: Any) -> None:

@@ -7,12 +7,12 @@ import logging
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from ..errors import InputError
-from .arguments import LIGHTNING
+from .arguments import LIGHTNING, parse
 from .checks import refuse
 from .tables import (
     batch_table,
@@ -57,11 +57,8 @@ def _info(options: argparse.Namespace) -> None:
             raise refusal
 
 
-def _understand(options: argparse.Namespace, overwrite: bool) -> tuple[Any, str]:
-    """Return the keywords of the call of `fill`, and the kind of its input.
-
-    Raises `InputError` for what can be known to fail before torch is imported.
-    """
+def _fill(options: argparse.Namespace) -> None:
+    from ..io.side_products import postpone_side_products
     from ..io.variables import parse_inputs, parse_spec, separate
     from ..jobs.checks import check_outputs, check_settings, find_kind
     from ..jobs.methods import find_method
@@ -71,35 +68,31 @@ def _understand(options: argparse.Namespace, overwrite: bool) -> tuple[Any, str]
     opening, settings = make_opening(options), make_fill_settings(options)
     files, own = separate(first, opening)
     kind = find_kind(files, settings, own.group)
-    check_settings(find_method(settings.method), settings, own, kind)
-    if options.plot is not None:
+    check_settings(find_method(settings.method), settings, own, kind)  # before torch is imported
+    plot, overwrite = options.plot, options.overwrite
+    if plot is not None:
         from ..plots.maps import check_drawable
 
-        check_drawable(options.plot)
+        check_drawable(plot)
     sources = [first, *others, *auxiliary]
-    check_outputs(options.output, sources, opening, settings, plot=options.plot, overwrite=overwrite)
-    call = {"source": first, "others": others, "auxiliary": auxiliary}
-    return call | {"opening": opening, "settings": settings}, kind
-
-
-def _fill(options: argparse.Namespace) -> None:
-    from ..io.side_products import postpone_side_products
-
-    call, kind = _understand(options, options.overwrite)
+    check_outputs(options.output, sources, opening, settings, plot=plot, overwrite=overwrite)
     from ..jobs.fill import fill
 
-    settings = call["settings"]
     words = [word for word in options.words if word != "--overwrite"]  # the values are the same without it
     with postpone_side_products() as failed:
         dataset = fill(
-            output=options.output,
-            **call,
+            first,
+            options.output,
+            others=others,
+            auxiliary=auxiliary,
+            opening=opening,
+            settings=settings,
             report=lambda rows: None if options.quiet else show_held_out(rows, settings.method, kind),
             attributes={"command": shlex.join(["oceanfill", *words])},
-            overwrite=options.overwrite,
+            overwrite=overwrite,
         )
         _log.info("wrote %s (%s)", options.output, ", ".join(map(str, dataset.data_vars)))
-    if options.plot is not None:
+    if plot is not None:
         _plot(dataset, options)
     if failed:
         raise InputError(f"{options.output} is complete, but not all that was to be written next to it")
@@ -142,7 +135,7 @@ def _batch(options: argparse.Namespace) -> None:
 
     rows = read(options.table)
     check_targets([options.output], [Path(options.table)], overwrite=options.overwrite)
-    _check_rows(options.table, rows if options.row is None else rows[max(options.row, 0) :][:1], rows)
+    _check_rows(options.table, rows if options.row is None else rows[max(options.row, 0) :][:1])
     how = {"n_workers": options.workers, "only": options.row, "overwrite": options.overwrite}
     lines = run(rows, quiet=options.quiet, **how)
     print_table(batch_table(lines))
@@ -153,17 +146,16 @@ def _batch(options: argparse.Namespace) -> None:
         raise InputError(f"{options.table}: {len(failed)} of {len(lines)} jobs failed ({', '.join(failed)})")
 
 
-def _check_rows(table: str, chosen: Sequence[Row], rows: Sequence[Row]) -> None:
-    """Raise `InputError` with the mistakes of all rows that would fail before they compute anything."""
-    from .main import parse
+def _check_rows(table: str, rows: Sequence[Row]) -> None:
+    """Raise `InputError` with the mistakes in the options of all rows; their files are another matter."""
+    from ..jobs.methods import find_method
 
-    made = {row.output.resolve() for row in rows}
     wrong = []
-    for row in chosen:
+    for row in rows:
         try:
             options = parse(list(row.words))
-            if not any(Path(entry).resolve() in made for entry in row.inputs):  # these come later
-                _understand(options, overwrite=True)  # whether a row is up to date is known later
+            make_opening(options)
+            find_method(make_fill_settings(options).method)
         except InputError as error:
             wrong.append(f"{row.name} ({error})")
     if wrong:

@@ -15,9 +15,8 @@ from rich.logging import RichHandler
 
 from ..errors import InputError
 from ..interrupts import TERMINATED, exit_on_sigterm
-from .arguments import LIGHTNING, parser
+from .arguments import parse
 from .commands import COMMANDS
-from .options import with_negative_regions
 
 _log = logging.getLogger("oceanfill")
 
@@ -62,21 +61,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             )
             return 1
     return 0
-
-
-def parse(words: list[str]) -> argparse.Namespace:
-    """Return the options of a command line. Raises `InputError` where it is not understood."""
-    if words and words[0] in LIGHTNING:
-        options = argparse.Namespace(command=words[0], debug="--debug" in words, quiet=False)
-    else:
-        options, others = parser().parse_known_args(with_negative_regions(words))
-        if others and options.command != "reproduce":
-            raise InputError(
-                f"unrecognized arguments: {' '.join(others)}; see `oceanfill {options.command} --help`"
-            )
-        options.others = others
-    options.words = words
-    return options
 
 
 def _describe_rest(options: argparse.Namespace) -> str:

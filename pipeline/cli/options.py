@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 
 from ..errors import InputError
 from ..io.opening import MERGES
+from ..settings import FLOWS, PACKS
 
 _NEGATIVE = ("--region", "--bounds", "--missing-value", "--bounds-of-values", "--level")
 HOLDOUTS = {
@@ -195,6 +196,38 @@ def add_training(command: argparse.ArgumentParser) -> Any:
         "--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to compute (default: auto)"
     )
     return training
+
+
+def add_storage(fill: argparse.ArgumentParser) -> None:
+    """Add the options of how the output is stored."""
+    storage = fill.add_argument_group("the output file")
+    storage.add_argument(
+        "--pack",
+        choices=PACKS,
+        help="store values as packed integers: auto (as in the input, where the filled values fit; the "
+        "default) or none",
+    )
+    storage.add_argument(
+        "--complevel", type=int, metavar="N", help="level of compression, 0 (none) to 9 (default: 4)"
+    )
+
+
+def add_vectors(fill: argparse.ArgumentParser) -> None:
+    """Add the options of radial velocities."""
+    vectors = fill.add_argument_group("currents from radial velocities (methods oi and unet)")
+    vectors.add_argument(
+        "--radial-direction",
+        metavar="NAME",
+        help="variable with the direction of positive velocities, in degrees clockwise from north. Each "
+        "file, or "
+        "each index of a dimension `station`, is a station; the output has u and v",
+    )
+    vectors.add_argument(
+        "--flow",
+        choices=FLOWS,
+        metavar="FLOW",
+        help="constraint on the current: " + ", ".join(f"{name} ({what})" for name, what in FLOWS.items()),
+    )
 
 
 def region(text: str) -> tuple[float, ...]:

@@ -77,7 +77,8 @@ def measure_classic(file: BinaryIO) -> int | None:
 
     The netCDF library reads what is missing at its end as zeros, without an error. The format is that of the
     NetCDF Users' Guide, "File Format Specifications": CDF-1, CDF-2 and CDF-5. The padding after the last
-    value is not counted. Raises `EOFError` where the header itself is cut off, and `ValueError` where it makes no sense.
+    value is not counted. Raises `EOFError` where the header itself is cut off, and `ValueError` where it
+    makes no sense.
     """
     magic = file.read(4)
     if magic[:3] != b"CDF" or magic[3:] not in (b"\1", b"\2", b"\5"):

@@ -206,7 +206,7 @@ def _chunk_by_chunk() -> Iterator[None]:
 
 
 def _explain_unwritable(target: Path, reason: str) -> str:
-    if target.parent.is_dir():
+    if target.parent.is_dir() and reason.startswith(_FULL_DISK):  # the libraries do not say why
         reason += f", {shutil.disk_usage(target.parent).free / 1e6:.0f} MB free"
     return f"{target}: cannot be written ({reason}); free disk space or choose another folder"
 

@@ -162,7 +162,9 @@ CASES = {
         "because of 2 jobs: b (",
         BATCH,
     ),
-    "a job whose input is not there": Case(table(GOOD | {"inputs": "x.nc"}), "x.nc", BATCH),
+    "a job whose input is not there": Case(
+        table(GOOD | {"inputs": "x.nc"}), "1 of 1 jobs failed (out)", BATCH, also=("out.nc.log",)
+    ),
     "two jobs with one output": Case(table(GOOD, GOOD), "2 jobs write", BATCH),
     "a job with a nested option": Case(table(GOOD | {"seed": {"a": 1}}), "seed", BATCH),
     "a row that is not there": Case(table(GOOD), "no row 7", f"{BATCH} --row 7"),

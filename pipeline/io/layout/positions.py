@@ -99,7 +99,7 @@ def space_axes(
         raise InputError(
             f"{what} has {len(lat)} rows and {len(lon)} columns {where}; give a smaller step or wider bounds"
         )
-    return lat, lon
+    return lat.astype(np.float64), lon.astype(np.float64)
 
 
 def check_positions(file: str, dataset: xr.Dataset, layout: Layout, seen: NDArray[np.bool_]) -> None:
