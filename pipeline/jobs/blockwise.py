@@ -28,7 +28,7 @@ from ..classical.neighbours import Component, Scales
 from ..classical.season import remove_season
 from ..errors import InputError
 from ..holdout.calibration import Calibration
-from ..io.field import Field, RecordStatistics, grid_spacing
+from ..io.field import Field, RecordStatistics, check_range, grid_spacing
 from ..io.layout.coordinates import list_names
 from ..io.layout.dates import days_since_first
 from ..io.opening import Opening
@@ -211,6 +211,9 @@ def fill_record(
         cyclic=record.cyclic and method.wraps,
         whole_maps=method.whole_maps,
     )
+    name = record.layout.variable
+    mean, deviation = (record.dataset[f"{name}_{part}"].to_numpy() for part in ("mean", "std"))
+    check_range(record.path, name, float(np.nanmin(mean - deviation)), float(np.nanmax(mean + deviation)))
     # Refused before the training, which decides the reach, where the memory is too little for the largest.
     cut(_LEAST_REACH if method.pointwise else _MOST_REACH)
     plan = {
