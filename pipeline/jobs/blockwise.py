@@ -27,7 +27,7 @@ from ..classical.neighbours import Component, Scales
 from ..classical.season import remove_season
 from ..errors import InputError
 from ..holdout.calibration import Calibration
-from ..io.field import Field, RecordStatistics, grid_spacing
+from ..io.field import Field, RecordStatistics, check_range, grid_spacing
 from ..io.layout.coordinates import list_names
 from ..io.layout.dates import days_since_first
 from ..io.opening import Opening
@@ -199,6 +199,9 @@ def fill_record(
     device = choose_device(settings.device)
     memory = (resources.memory or default_memory()) * 1e9
     cut = prepare_cut(record.shape, method, settings, cyclic=record.cyclic, chunk=max(record.chunks[1:]))
+    name = record.layout.variable
+    mean, deviation = (record.dataset[f"{name}_{part}"].to_numpy() for part in ("mean", "std"))
+    check_range(record.path, name, float(np.nanmin(mean - deviation)), float(np.nanmax(mean + deviation)))
     plan = {
         "record": _identify(record),
         "opening": repr(record.opening),

@@ -204,6 +204,30 @@ CASES = {
 }
 
 
+IN_BLOCKS = f"{FILL} --cache cache.zarr"
+MARKUP = r"m [/C] [red]$x_$ $\frac{ {0} %s"
+CASES |= {
+    "constant, in blocks": Case(lambda: holding(4), "is constant (4", IN_BLOCKS, also=("cache.zarr",)),
+    "1e17, in blocks": Case(lambda: times(1e16), "too large", IN_BLOCKS, also=("cache.zarr",)),
+    "two values, in blocks": Case(
+        lambda: holding((DAY + CELL) % 2),
+        words=IN_BLOCKS,
+        means=lambda: holding((DAY + CELL) % 2),
+        also=("cache.zarr",),
+    ),
+    "markup, described": Case(lambda: with_attrs(units=MARKUP, long_name=MARKUP), words="info in.nc"),
+    "markup, drawn": Case(
+        lambda: with_attrs(units=MARKUP, long_name=MARKUP), words=f"{FILL} --plot a.png", also=("a.png",)
+    ),
+    "markup, compared": Case(
+        lambda: with_attrs(units=MARKUP),
+        words="compare in.nc --methods nearest --plot a.png",
+        also=("a.png",),
+    ),
+    "markup, scored": Case(lambda: with_attrs(units=MARKUP), words="score in.nc in.nc"),
+}
+
+
 def errors(values: Any, **more: Any) -> xr.Dataset:
     data = plain()
     return data.assign(e=(data.sst.dims, np.broadcast_to(np.float32(values), data.sst.shape), more))

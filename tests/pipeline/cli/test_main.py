@@ -142,6 +142,24 @@ def test_a_reader_that_has_seen_enough(field_file: Path) -> None:
     assert info.returncode == 0
 
 
+def test_interrupted_with_something_left(
+    field_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Only what is true is said."""
+
+    def interrupt(*args: Any, **options: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(field_file.parent)
+    monkeypatch.setattr("oceanfill.pipeline.jobs.fill.fill", interrupt)
+    assert cli.main(["fill", "in.nc", "-o", "out.nc"]) == 130
+    assert capsys.readouterr().err == "oceanfill: interrupted; no unfinished file is left\n"
+    Path(".out.nc.unfinished").mkdir()
+    assert cli.main(["fill", "in.nc", "-o", "out.nc"]) == 130
+    kept = ".out.nc.unfinished is kept, from which the same command goes on"
+    assert capsys.readouterr().err == f"oceanfill: interrupted; {kept}\n"
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="no signals to send")
 @pytest.mark.parametrize(
     ("signals", "code", "said"),
