@@ -44,6 +44,8 @@ def make_totals(dates: int = 12, rows: int = 6, columns: int = 7) -> xr.Dataset:
             "NSCT": component(v, "northward"),
             "EWCS": level(0.05 * ones, units="m s-1"),
             "NSCS": level(0.05 * ones, units="m s-1"),
+            "UACC": level(0.05 * ones, units="m s-1", long_name="Accuracy of eastward velocity"),
+            "VACC": level(0.05 * ones, units="m s-1", long_name="Accuracy of northward velocity"),
             "CCOV": level(0.05 * ones, units="m2 s-2", long_name="covariance of surface velocity"),
             "GDOP": level(1.5 * ones, units="1", long_name="geometrical dilution of precision"),
             "QCflag": level(quality, long_name="overall quality flags", **FLAG),

@@ -23,6 +23,7 @@ StructureFunction = Callable[[Any], NDArray[np.float32]]
 
 _HARMONICS = (1, 2)  # of the year
 _DIGITS = 6  # of positions in degrees: a tenth of a metre
+_LEAST_VARIANCE = 1e-8  # of a difference, over that of the field
 _NO_INFORMATION = 1e30  # error variance of an estimate from an observation that does not exist
 
 
@@ -100,9 +101,10 @@ def linear_in_time(field: Field) -> Estimate:
     mean, variance = np.empty_like(field.values), np.empty_like(field.values)
     in_time = _build_temporal_structure(field)
     least = in_time(0.0) / 2
-    days = np.append(field.days, np.nan).astype(np.float32)
+    days = np.append(field.days, np.nan)
     for date, (growth, before, after) in enumerate(_scan_dates(field)):
-        earlier, between = days[date] - days[before.date], days[after.date] - days[before.date]
+        # Single precision holds the steps of a record of minutes, but not its days.
+        earlier, between = ((days[end] - days[before.date]).astype(np.float32) for end in (date, after.date))
         inside = between > 0
         weight = np.divide(earlier, between, out=(before.date < 0).astype(np.float32), where=inside)
         first, second = np.where(before.date >= 0, before.value, 0), np.where(after.date >= 0, after.value, 0)
@@ -214,11 +216,13 @@ def _tabulate_structure(series: list[tuple[Floats, NDArray[Any]]]) -> Table:
         if number:
             distance.append(float(np.mean(gaps)))
             variance.append(squares / number)
+    whole = float(np.nanvar(np.concatenate([values.ravel() for values, _ in series]), dtype=np.float64))
     if len(distance) == 1:
-        return distance, [float(np.nanvar(np.concatenate([values.ravel() for values, _ in series])))]
+        return distance, [whole]
     one, two = variance[1], variance[min(2, len(variance) - 1)]
     variance[0] = float(np.clip(2 * one - two, one / 20, one))
-    return distance, variance
+    # A field that does not change along an axis is not known without any error.
+    return distance, [max(part, _LEAST_VARIANCE * whole) for part in variance]
 
 
 class _NearestDate(NamedTuple):

@@ -43,6 +43,15 @@ class Scales(NamedTuple):
         """The variance of the field."""
         return sum(part.sill for part in self.components)
 
+    def describe(self, units: str = "") -> str:
+        """Return the scales in words; ``units`` are those of the field, empty for those of a transform."""
+        names = ("eddies", "large-scale") if len(self.components) == 2 else ("",) * len(self.components)
+        parts = [
+            f"{name} {float(part.length):.3g} km / {float(part.duration):.3g} d".strip()
+            for name, part in zip(names, self.components, strict=True)
+        ]
+        return ", ".join([*parts, f"noise {float(self.nugget) ** 0.5:.2g} {units}".strip()])
+
 
 class _Matern(torch.autograd.Function):
     """sill (1 + r) exp(-r), r^2 = 3 (distance2 / length^2 + lag2 / duration^2), with its own gradient."""

@@ -26,6 +26,7 @@ _TOLERANCE = 1e-4  # relative improvement of the loss at which the fit stops
 _FEWEST_TARGETS = 20
 _COARSE = 0.1  # steps of the logarithms of the scales by which targets and neighbours are chosen
 _BATCH = 256
+_MOST_NOISE = 1e6  # error variance of an observation, over that of the field
 
 _log = logging.getLogger(__name__)
 
@@ -49,7 +50,8 @@ def fit_covariance(
     anomaly = field.values - reference_mean(field)
     unit = float(np.nanstd(anomaly))  # single precision needs numbers of order one
     anomaly = anomaly / unit
-    scaled = replace(field, error_variance=field.error_variance / unit**2)
+    # Nothing is learned from values with larger errors, and their squares would not be finite.
+    scaled = replace(field, error_variance=(field.error_variance / unit**2).clip(max=_MOST_NOISE))
     step, *cells = grid_spacing(field)
     cell = float(np.mean(cells))
     log = torch.tensor([0.03, 1, 5 * cell, 5 * step], device=device).log()

@@ -6,9 +6,21 @@ import argparse
 from importlib.metadata import version
 from typing import Any
 
+from ..errors import InputError
 from ..jobs.methods import find_methods
-from ..settings import FLOWS, PACKS
-from .options import HOLDOUTS, add_opening, add_training, add_workers, levels, positive
+from .options import (
+    HOLDOUTS,
+    Parser,
+    add_opening,
+    add_overwrite,
+    add_storage,
+    add_training,
+    add_vectors,
+    add_workers,
+    levels,
+    positive,
+    with_negative_regions,
+)
 
 LIGHTNING = {
     "fit": "train a network from a configuration",
@@ -20,8 +32,11 @@ _HELP = argparse.RawDescriptionHelpFormatter
 
 
 def parser() -> argparse.ArgumentParser:
-    """Return the parser of all commands; it stores the name of the command in ``command``."""
-    root = argparse.ArgumentParser(
+    """Return the parser of all commands; it stores the name of the command in ``command``.
+
+    It raises `InputError` for words that it does not understand.
+    """
+    root = Parser(
         prog="oceanfill",
         description="Fills the gaps of satellite ocean fields, with an honest error for each pixel.",
         epilog="`oceanfill COMMAND --help` explains a command. The last four are Lightning's:\n"
@@ -42,6 +57,21 @@ def parser() -> argparse.ArgumentParser:
     for name, what in LIGHTNING.items():
         commands.add_parser(name, help=what, add_help=False)
     return root
+
+
+def parse(words: list[str]) -> argparse.Namespace:
+    """Return the options of a command line. Raises `InputError` where it is not understood."""
+    if words and words[0] in LIGHTNING:
+        options = argparse.Namespace(command=words[0], debug="--debug" in words, quiet=False)
+    else:
+        options, others = parser().parse_known_args(with_negative_regions(words))
+        if others and options.command != "reproduce":
+            raise InputError(
+                f"unrecognized arguments: {' '.join(others)}; see `oceanfill {options.command} --help`"
+            )
+        options.others = others
+    options.words = words
+    return options
 
 
 def _command(commands: Any, name: str, **about: str) -> argparse.ArgumentParser:
@@ -78,6 +108,7 @@ def _add_prepare(commands: Any) -> None:
     )
     add_opening(prepare, prepared=True)
     prepare.add_argument("-o", "--output", required=True, metavar="CACHE.zarr", help="Zarr store to write")
+    add_overwrite(prepare)
     prepare.add_argument("--skip-bad", action="store_true", help="skip files that cannot be read")
     add_workers(prepare)
 
@@ -108,6 +139,7 @@ def _add_fill(commands: Any) -> None:
     )
     add_opening(fill)
     fill.add_argument("-o", "--output", required=True, metavar="OUT.nc", help="file or Zarr store to write")
+    add_overwrite(fill)
     fill.add_argument(
         "--auxiliary",
         nargs="+",
@@ -137,12 +169,16 @@ def _add_fill(commands: Any) -> None:
         help="also write prediction intervals at these levels (percent)",
     )
     fill.add_argument(
-        "--samples", type=positive(int), default=0, metavar="N", help="also write N posterior draws"
+        "--samples",
+        type=positive(int, most=10_000),
+        default=0,
+        metavar="N",
+        help="also write N posterior draws",
     )
     fill.add_argument(
         "--no-holdout", action="store_true", help="use every value for the filling; there is no score then"
     )
-    _add_storage(fill)
+    add_storage(fill)
     tracks = fill.add_argument_group("along-track files (altimeters, any points)")
     tracks.add_argument(
         "--mask", metavar="FILE", help="file with a sea mask on any grid (default: a coarse coastline)"
@@ -167,7 +203,7 @@ def _add_fill(commands: Any) -> None:
     training = add_training(fill)
     training.add_argument(
         "--window",
-        type=positive(int),
+        type=positive(int, most=999),
         metavar="DATES",
         help="number of dates that a network uses at once (default: 5, or 3 for a short record)",
     )
@@ -206,7 +242,7 @@ def _add_fill(commands: Any) -> None:
     )
     training.add_argument(
         "--ensemble",
-        type=positive(int),
+        type=positive(int, most=100),
         metavar="N",
         help="average N networks trained with different seeds and validation dates. They share "
         "--time-budget; "
@@ -219,37 +255,7 @@ def _add_fill(commands: Any) -> None:
         help="CSV file with date,row,column (from zero) of the values that select the number of modes",
     )
     modes.add_argument("--save-eofs", metavar="EOFS.nc", help="write the EOFs to this file")
-    _add_vectors(fill)
-
-
-def _add_storage(fill: argparse.ArgumentParser) -> None:
-    storage = fill.add_argument_group("the output file")
-    storage.add_argument(
-        "--pack",
-        choices=PACKS,
-        help="store values as packed integers: auto (as in the input, where the filled values fit; the "
-        "default) or none",
-    )
-    storage.add_argument(
-        "--complevel", type=int, metavar="N", help="level of compression, 0 (none) to 9 (default: 4)"
-    )
-
-
-def _add_vectors(fill: argparse.ArgumentParser) -> None:
-    vectors = fill.add_argument_group("currents from radial velocities (methods oi and unet)")
-    vectors.add_argument(
-        "--radial-direction",
-        metavar="NAME",
-        help="variable with the direction of positive velocities, in degrees clockwise from north. Each "
-        "file, or "
-        "each index of a dimension `station`, is a station; the output has u and v",
-    )
-    vectors.add_argument(
-        "--flow",
-        choices=FLOWS,
-        metavar="FLOW",
-        help="constraint on the current: " + ", ".join(f"{name} ({what})" for name, what in FLOWS.items()),
-    )
+    add_vectors(fill)
 
 
 def _add_batch(commands: Any) -> None:
@@ -271,6 +277,7 @@ def _add_batch(commands: Any) -> None:
     )
     batch.add_argument("table", metavar="JOBS.yaml")
     batch.add_argument("-o", "--output", metavar="SCORES.csv", help="also write the scores to this file")
+    add_overwrite(batch)
     batch.add_argument("--row", type=int, metavar="K", help="run only row K, counted from 0")
     batch.add_argument(
         "--workers",
@@ -339,6 +346,7 @@ def _add_compare(commands: Any) -> None:
         "--truth", metavar="FILE", help="score the gaps themselves against the truth in this file"
     )
     compare.add_argument("-o", "--output", metavar="OUT", help="write the table to OUT.csv and OUT.md")
+    add_overwrite(compare)
     compare.add_argument(
         "--plot", metavar="OUT.png", help="draw errors by date, distance and age of the gap, and their maps"
     )
@@ -380,6 +388,7 @@ def _add_challenge(commands: Any) -> None:
     challenge.add_argument(
         "-o", "--output", metavar="FOLDER", help="write the maps of each method to this folder"
     )
+    add_overwrite(challenge)
     challenge.add_argument("--quiet", action="store_true", help="log only warnings and errors")
     challenge.add_argument("--debug", action="store_true", help="show the traceback of an internal error")
     add_training(challenge)
@@ -401,5 +410,6 @@ def _add_reproduce(commands: Any) -> None:
         "--quick", action="store_true", help="run a small version in seconds, too short to reach the figures"
     )
     again.add_argument("-o", "--output", metavar="FOLDER", help="folder for the results (default: runs/NAME)")
+    add_overwrite(again)
     again.add_argument("--quiet", action="store_true", help="log only warnings and errors")
     again.add_argument("--debug", action="store_true", help="show the traceback of an internal error")

@@ -125,7 +125,7 @@ def _outline_parts(
     together = len({getattr(part.dates, "calendar", "standard") for part in parts}) == 1
     for chosen in (parts, parts[:1]) if together else (parts[:1],):
         try:
-            data = combine_parts(chosen, layout).sortby(layout.time)
+            data = combine_parts(chosen, layout, mask).sortby(layout.time)
             lat, lon = read_grid(chosen[0].file, data, layout)
             given = None if mask is None else sea_from_mask(chosen[0].file, data[mask], layout)
         except InputError:
@@ -234,12 +234,12 @@ def _tabulate_facts(outline: _Outline) -> Table:
     table.add_row("Dates", _describe_dates(outline.dates))
     pixels, sea = outline.sea.size, np.count_nonzero(outline.sea)
     share = f"{sea:,} of {pixels:,} pixels ({100 * sea / pixels:.1f}%)"
-    table.add_row("Sea", f"{share}; mask: {outline.mask_origin}")
+    table.add_row("Sea", escape(f"{share}; mask: {outline.mask_origin}"))
     observed = outline.observed[:, outline.sea]
     seen = np.isfinite(observed)
     if seen.any():
         low, middle, high = np.nanpercentile(observed, [0, 50, 100])
-        table.add_row("Values", f"{low:.4g} to {high:.4g} {outline.units}, median {middle:.4g}")
+        table.add_row("Values", escape(f"{low:.4g} to {high:.4g} {outline.units}, median {middle:.4g}"))
     missing = seen.size - np.count_nonzero(seen)
     if seen.size:
         never = np.count_nonzero(~seen.any(axis=0))

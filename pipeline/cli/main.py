@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import logging
+import signal
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -12,25 +14,25 @@ from rich.console import Console
 from rich.logging import RichHandler
 
 from ..errors import InputError
-from .arguments import LIGHTNING, parser
+from ..interrupts import TERMINATED, exit_on_sigterm
+from .arguments import parse
 from .commands import COMMANDS
-from .options import with_negative_regions
 
 _log = logging.getLogger("oceanfill")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command. 0: done; 1: an internal error; 2: the input or the options; 130: interrupted."""
+    """Run a command and return its exit code.
+
+    0: done; 1: an internal error; 2: the input or the options; 130: interrupted; 143: terminated.
+    """
     words = list(sys.argv[1:] if arguments is None else arguments)
-    if words and words[0] in LIGHTNING:
-        options = argparse.Namespace(command=words[0], debug="--debug" in words, quiet=False)
-    else:
-        options, others = parser().parse_known_args(with_negative_regions(words))
-        if others and options.command != "reproduce":
-            parser().error(f"unrecognized arguments: {' '.join(others)}")
-        options.others = others
-    options.words = words
-    with _logging(getattr(options, "quiet", False)):
+    try:
+        options = parse(words)
+    except InputError as error:
+        print(f"oceanfill: {error}", file=sys.stderr)
+        return 2
+    with _logging(getattr(options, "quiet", False)), _termination():
         try:
             COMMANDS[options.command](options)
         except InputError as error:
@@ -41,9 +43,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             cause = stop.__context__ if isinstance(stop, SystemExit) else stop
             if isinstance(cause, BrokenPipeError):
                 return 0
+            if isinstance(stop, SystemExit) and stop.code == TERMINATED:
+                print("oceanfill: terminated; no unfinished file is left", file=sys.stderr)
+                return TERMINATED
             if not isinstance(cause, KeyboardInterrupt):
                 raise
-            print("oceanfill: interrupted; no unfinished file is left", file=sys.stderr)
+            print(f"oceanfill: interrupted; {_describe_rest(options)}", file=sys.stderr)
             return 130
         except Exception as error:
             if options.debug:
@@ -56,6 +61,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
             )
             return 1
     return 0
+
+
+def _describe_rest(options: argparse.Namespace) -> str:
+    """Return in words what an interrupted command leaves."""
+    from ..io.writing import find_unfinished
+
+    output = getattr(options, "output", None)
+    if output is not None and find_unfinished(output).exists():
+        return f"{find_unfinished(output)} is kept, from which the same command goes on"
+    return "no unfinished file is left"
+
+
+@contextmanager
+def _termination() -> Iterator[None]:
+    """End at a SIGTERM as at an exception, unless the caller handles it already."""
+    own = threading.current_thread() is threading.main_thread()
+    own = own and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    if own:
+        signal.signal(signal.SIGTERM, exit_on_sigterm)
+    try:
+        yield
+    finally:
+        if own:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 @contextmanager

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import Any, NoReturn
 
+from ..errors import InputError
 from ..io.opening import MERGES, OUTLIERS
+from ..settings import FLOWS, PACKS
 
 _NEGATIVE = ("--region", "--bounds", "--missing-value", "--bounds-of-values", "--level")
 HOLDOUTS = {
@@ -15,6 +17,13 @@ HOLDOUTS = {
     "dates": "whole dates",
     "altimeters": "ground tracks of simulated altimeters",
 }
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are sentences, without all options before them."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message}; see `{self.prog} --help`")
 
 
 def add_opening(command: argparse.ArgumentParser, prepared: bool = False) -> None:
@@ -149,7 +158,7 @@ def add_workers(command: argparse.ArgumentParser) -> Any:
     large = command.add_argument_group("large records")
     large.add_argument(
         "--workers",
-        type=positive(int),
+        type=positive(int, most=10_000),
         default=1,
         metavar="N",
         help="number of processes, or of jobs on a cluster (default: 1)",
@@ -164,12 +173,21 @@ def add_workers(command: argparse.ArgumentParser) -> Any:
     return large
 
 
+def add_overwrite(command: argparse.ArgumentParser) -> None:
+    """Add the option of every command that writes files."""
+    command.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="replace outputs of earlier runs; inputs and what oceanfill did not write are never replaced",
+    )
+
+
 def add_training(command: argparse.ArgumentParser) -> Any:
     """Add the options of every command that trains, and return their group."""
     training = command.add_argument_group("training")
     training.add_argument(
         "--time-budget",
-        type=positive(float),
+        type=positive(float, most=525_600),
         metavar="MINUTES",
         help="train each network for at most this long",
     )
@@ -186,6 +204,38 @@ def add_training(command: argparse.ArgumentParser) -> Any:
         "--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to compute (default: auto)"
     )
     return training
+
+
+def add_storage(fill: argparse.ArgumentParser) -> None:
+    """Add the options of how the output is stored."""
+    storage = fill.add_argument_group("the output file")
+    storage.add_argument(
+        "--pack",
+        choices=PACKS,
+        help="store values as packed integers: auto (as in the input, where the filled values fit; the "
+        "default) or none",
+    )
+    storage.add_argument(
+        "--complevel", type=int, metavar="N", help="level of compression, 0 (none) to 9 (default: 4)"
+    )
+
+
+def add_vectors(fill: argparse.ArgumentParser) -> None:
+    """Add the options of radial velocities."""
+    vectors = fill.add_argument_group("currents from radial velocities (methods oi and unet)")
+    vectors.add_argument(
+        "--radial-direction",
+        metavar="NAME",
+        help="variable with the direction of positive velocities, in degrees clockwise from north. Each "
+        "file, or "
+        "each index of a dimension `station`, is a station; the output has u and v",
+    )
+    vectors.add_argument(
+        "--flow",
+        choices=FLOWS,
+        metavar="FLOW",
+        help="constraint on the current: " + ", ".join(f"{name} ({what})" for name, what in FLOWS.items()),
+    )
 
 
 def region(text: str) -> tuple[float, ...]:
@@ -221,13 +271,13 @@ def step(text: str) -> float | str:
 
 
 def degrees(text: str) -> tuple[float, ...]:
-    parts = tuple(positive(float)(part) for part in text.split(","))
+    parts = tuple(positive(float, most=180)(part) for part in text.split(","))
     if len(parts) > 2:
         raise argparse.ArgumentTypeError(f"{text!r} is not one step in degrees, or two, as 0.25,0.5")
     return parts
 
 
-def positive(kind: type) -> Any:
+def positive(kind: type, most: float = 1e15) -> Any:
     def convert(text: str) -> Any:
         try:
             value = kind(text)
@@ -235,6 +285,8 @@ def positive(kind: type) -> Any:
             value = 0
         if not value > 0:
             raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
+        if value > most:
+            raise argparse.ArgumentTypeError(f"{text!r} is more than {most:g}; give a smaller number")
         return value
 
     return convert

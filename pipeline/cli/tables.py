@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, RenderableType
+from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def show_held_out(rows: Sequence[Mapping[str, Any]], method: Any, kind: str) -> 
         table.add_column(heading, justify="right")
     for row in rows:
         shares = (f"{100 * row[key]:.1f}%" for key in ("coverage_1sigma", "coverage_2sigma"))
-        names = (row[key] for key in ("variable", "method") if key in row)
+        names = (escape(row[key]) for key in ("variable", "method") if key in row)
         figures = str(row["n"]), f"{row['rmse']:.4g}", f"{row['bias']:+.2g}", *shares
         table.add_row(*names, *figures, style="bold" if row.get("choice") else None)
     table.caption = "hidden with cloud masks from other dates"
@@ -61,7 +62,7 @@ def batch_table(lines: Sequence[Mapping[str, Any]]) -> Table:
                 f"{line['held_out_bias']:+.2g}",
                 f"{100 * line['held_out_coverage_1sigma']:.1f} %",
             ]
-        shown.add_row(*cells)
+        shown.add_row(*map(escape, cells))
     return shown
 
 
@@ -69,7 +70,7 @@ def comparison_table(comparison: Comparison) -> Table:
     """Return the rows; the best is marked, with those that are statistically indistinguishable from it."""
     from ..jobs.compare import comparison_cells
 
-    title = f"{comparison.field.name} ({comparison.field.source.attrs.get('units', '1')})"
+    title = escape(f"{comparison.field.name} ({comparison.field.source.attrs.get('units', '1')})")
     shown = Table(title=title, collapse_padding=True, pad_edge=False)  # all columns in 120 characters
     shown.title_justify = shown.caption_justify = "left"
     shown.add_column("method")
@@ -77,7 +78,7 @@ def comparison_table(comparison: Comparison) -> Table:
     for heading in headings[1:]:
         shown.add_column(heading, justify="right")
     for line in lines:
-        shown.add_row(*line, style="bold" if line[-1] == "best" else None)
+        shown.add_row(*map(escape, line), style="bold" if line[-1] == "best" else None)
     shown.caption = "RMSE with its 95 % interval over dates; a tie: that of the difference has zero in it"
     if comparison.weighted:
         shown.caption += ";\nhidden values weighted to be as hard as the real gaps"
@@ -138,12 +139,13 @@ def score_table(rows: Sequence[Mapping[str, Any]], title: str = "") -> Table:
     if any("crps" in row for row in rows):
         headings += ["CRPS", "within ±1σ", "within ±2σ"]
     table = Table(title=title or None)
-    table.add_column(" in ".join(filter(None, (rows[-1]["variable"], rows[-1]["units"]))), overflow="fold")
+    heading = " in ".join(filter(None, (rows[-1]["variable"], rows[-1]["units"])))
+    table.add_column(escape(heading), overflow="fold")
     for heading in headings:
         table.add_column(heading, justify="right")
     for row in rows:
         cells = [
-            row["label"],
+            escape(row["label"]),
             str(row["n"]),
             *(f"{row[key]:.{decimals}f}" for key in ("rmse", "bias", "mae")),
         ]

@@ -48,7 +48,7 @@ def describe_tracks(inputs: Inputs, opening: Opening) -> Group:
     )
     shown: list[RenderableType] = [facts, Text(), table, Text()]
     if tracks.treatment:
-        shown.append(make_list("Treatment", tracks.treatment))
+        shown += [make_list("Treatment", tracks.treatment), Text()]
     return Group(*shown, make_list("Oddities", tracks.oddities))
 
 

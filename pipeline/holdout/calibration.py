@@ -175,6 +175,8 @@ def calibrate(found: Residuals) -> Calibration:
     scaled = found.residual * np.exp(-(found.covariates - centre) @ slopes)
     levels = np.append(np.array(LEVELS) / 100, _ONE_SIGMA)
     *half_widths, one = _weighted_quantiles(scaled, found.weight, levels).tolist()
+    if not one > 0:  # two thirds of the values are met exactly, which says nothing of the others
+        return Calibration()
     return Calibration(
         slopes.tolist(),
         centre.tolist(),

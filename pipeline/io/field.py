@@ -24,7 +24,7 @@ from .maps.regridding import fix_grid, regrid_part
 from .maps.selection import check_undated, open_maps
 from .opening import Opening, make_opening
 from .outliers import NO_SCREEN, describe_outliers, learn_screen
-from .providers.missing import OUT_OF_BOUNDS, VALID_RANGE, warn_of_losses
+from .providers.missing import IMPOSSIBLE, OUT_OF_BOUNDS, VALID_RANGE, warn_of_losses
 from .providers.quality import took_all
 from .reading import Inputs, Part, convert_part, drop_undeclared, list_inputs, read_part
 from .seamask import derive_sea, find_mask, sea_from_mask
@@ -37,6 +37,9 @@ from .transforms import (
     find_transform,
     transform_values,
 )
+
+_LARGEST, _SMALLEST = 1e16, 1e-15  # of values and of their range, whose squares are added up
+_IMPOSSIBLE_ERROR = 1e19  # stands for a missing one
 
 Table = tuple[list[float], list[float]]  # distances, and the statistic at each
 
@@ -225,7 +228,7 @@ def build_field(parts: Sequence[Part], layout: Layout, mask_name: str | None, op
     negative = np.count_nonzero(np.nan_to_num(raw) < 0) / left
     transform, why = choose_transform(opening, layout.variable, source.attrs, negative)
     values, error = transform_values(file, layout.variable, transform, values, error, oddities)
-    _check_constant(file, layout.variable, values)
+    check_range(file, layout.variable, float(np.nanmin(values)), float(np.nanmax(values)))
     offset = find_offset(values)
     values, variance = centre_values(values, offset), np.where(np.isfinite(values), error, np.float32(0)) ** 2
     screen = NO_SCREEN if opening.outliers == "keep" else learn_screen([(values, variance)])
@@ -286,6 +289,8 @@ def check_lost(file: str, name: str, lost: Mapping[str, int], treatment: Sequenc
         remedy = "the valid range may be wrong: keep the values with --ignore-valid-range"
     if 2 * lost.get(OUT_OF_BOUNDS, 0) > sum(lost.values()):
         remedy = "give other --bounds-of-values"
+    if 2 * lost.get(IMPOSSIBLE, 0) > sum(lost.values()):
+        remedy = "check its _FillValue, or give it in other units"
     if remedy:
         raise InputError(f"{file}: no value of {name} is left ({'; '.join(treatment)}); {remedy}")
 
@@ -336,11 +341,17 @@ def _check_sea(file: str, name: str, seen: NDArray[np.bool_], sea: NDArray[np.bo
         )
 
 
-def _check_constant(file: str, name: str, values: NDArray[np.floating]) -> None:
-    low, high = np.nanmin(values), np.nanmax(values)
+def check_range(file: str, name: str, low: float, high: float) -> None:
+    """Raise `InputError` where values between ``low`` and ``high`` are constant or lose their precision."""
     if low == high:
         raise InputError(
             f"{file}: {name} is constant ({low:g} wherever it is observed at sea); choose another variable"
+        )
+    size = "too large" if max(-low, high) > _LARGEST else "too small" if high - low < _SMALLEST else ""
+    if size:
+        raise InputError(
+            f"{file}: the values of {name}, {low:g} to {high:g}, are {size} for single precision; give them "
+            "in other units"
         )
 
 
@@ -370,7 +381,7 @@ def read_standard_error(
     sizes = {dim: 1 for dim in dims if dim not in array.dims}
     full = array.variable.set_dims({**sizes, **array.sizes}).transpose(*dims)
     error = np.broadcast_to(full.to_numpy().astype(np.float32), observed.shape)
-    unusable = observed & ~((error >= 0) & np.isfinite(error))
+    unusable = observed & ~((error >= 0) & (error < _IMPOSSIBLE_ERROR))
     usable = error[observed & ~unusable]
     if not usable.size:
         raise InputError(

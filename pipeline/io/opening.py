@@ -16,6 +16,8 @@ from .layout.dates import Period, parse_period
 _log = logging.getLogger(__name__)
 
 Region = Sequence[float]  # lat0, lat1, lon0, lon1 in degrees
+_SHORTEST_STEP, _LONGEST_STEP = 1 / 86400, 36525.0  # days
+_LARGEST_ERROR = 1e15  # whose square is a number in single precision
 
 TRANSFORMS = ("auto", "none", "log")
 OUTLIERS = ("drop", "flag", "keep")
@@ -82,7 +84,7 @@ class Opening:
             object.__setattr__(self, "error_variable", "sses_standard_deviation")
         if self.error_variable is not None and error is not None:
             raise InputError("both an error variable and an observation error were given; give one of them")
-        if error is not None and not (error >= 0 and np.isfinite(error)):
+        if error is not None and not (error >= 0 and error <= _LARGEST_ERROR):
             raise InputError(f"the observation error {error} is not a standard error; give a positive number")
         if self.transform not in TRANSFORMS:
             raise InputError(f"there is no transform {self.transform!r}; choose none or log")
@@ -110,6 +112,11 @@ class Opening:
         step = self.time_step
         if not (step is None or step == "none" or (isinstance(step, int | float) and 0 < step < np.inf)):
             raise InputError(f"the time step {step!r} is not a number of days; give one, or none")
+        if isinstance(step, int | float) and not _SHORTEST_STEP <= step <= _LONGEST_STEP:
+            raise InputError(
+                f"the time step of {step:g} days is not between a second and a century; give another "
+                "--time-step"
+            )
         if self.grid is not None and self.like is not None:
             raise InputError("both a grid and a file like which to grid were given; give --grid or --like")
         if self.bounds is not None and (len(self.bounds) != 4 or not np.isfinite(self.bounds).all()):

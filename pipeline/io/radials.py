@@ -13,13 +13,16 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from .field import Field, build_field
-from .layout.coordinates import Layout, find_layout, list_names
+from .layout.coordinates import Layout, find_fillable, find_layout, list_names
+from .layout.roles import is_radial
 from .opening import Opening, make_opening
 from .reading import Inputs, Part, convert_part, list_inputs, open_input, read_part
 from .seamask import find_mask
 
 Axes = tuple[NDArray[np.float64], NDArray[np.float64]]  # latitude and longitude (lat, lon)
 
+_SAME_DIRECTION = 0.5  # degrees, the rounding of packed directions
+_DATES_AT_ONCE = 100
 STATION_NAMES = ("station", "stations", "site", "sites", "radar", "radars", "instrument", "antenna")
 
 
@@ -78,6 +81,7 @@ def open_radials(
         with open_input(entry, opening.group) as (file, dataset):
             for one, name, bearing in split_stations(file, dataset, opening.variable, direction):
                 layout = find_layout(file, one, name, others=(*opening.names, bearing))
+                one = keep_one_direction(one, layout, bearing)
                 mask = find_mask(file, one, layout, opening.mask_variable)
                 others = [other for other in (mask, opening.error_variable, bearing) if other is not None]
                 part = read_part(file, one, layout, others, opening)
@@ -126,7 +130,7 @@ def split_stations(
     Raises `InputError` for a direction that is absent, or another number of directions than of variables.
     """
     bearings = direction.split(",")
-    names: Sequence[str | None] = [None] if variable is None else variable.split(",")
+    names: Sequence[str | None] = [_find_velocity(dataset)] if variable is None else variable.split(",")
     if len(names) != len(bearings):
         raise InputError(
             f"{file}: {len(bearings)} directions ({direction}) were given for {len(names)} variables; name "
@@ -140,6 +144,32 @@ def split_stations(
         along = [dim for dim in dataset[bearing].dims if str(dim).lower() in STATION_NAMES]
         for number in range(dataset.sizes[along[0]] if along else 1):
             yield dataset.isel(dict.fromkeys(along, number), drop=True), name, bearing
+
+
+def _find_velocity(dataset: xr.Dataset) -> str | None:
+    """Return the radial velocity next to its components, as in European files, where its name says so."""
+    found = [name for name in find_fillable(dataset) if is_radial(name, dataset[name].attrs)]
+    return found[0] if len(found) == 1 else None
+
+
+def keep_one_direction(dataset: xr.Dataset, layout: Layout, bearing: str) -> xr.Dataset:
+    """Return the dataset with a direction that is repeated on all dates, as in European files, only once.
+
+    It is read some dates at a time. A direction that changes stays as it is.
+    """
+    array = dataset[bearing]
+    if layout.t not in array.dims:
+        return dataset
+    array = array.transpose(layout.t, ...)
+    found = np.full(array.shape[1:], np.nan)
+    for start in range(0, len(array), _DATES_AT_ONCE):
+        values = array[start : start + _DATES_AT_ONCE].to_numpy().astype(np.float64)
+        first = np.take_along_axis(values, np.isfinite(values).argmax(axis=0)[None], axis=0)[0]
+        found = np.where(np.isfinite(found), found, first)
+        turn = np.abs((values - found + 180) % 360 - 180)
+        if np.nan_to_num(turn).max(initial=0) > _SAME_DIRECTION:
+            return dataset
+    return dataset.assign({bearing: (array.dims[1:], found, array.attrs)})
 
 
 def align_dates(parts: Sequence[tuple[Part, Layout]]) -> list[xr.Dataset]:

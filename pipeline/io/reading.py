@@ -19,6 +19,7 @@ import xarray as xr
 
 from ..errors import InputError
 from .alignment import concatenate, straighten_grid, turn_globe
+from .files import check_size, exists, explain_failure, shorten_error
 from .layout.coordinates import Layout, list_names
 from .layout.dates import in_period
 from .layout.positions import is_cyclic, read_grid
@@ -26,6 +27,7 @@ from .opening import Opening, Region, swap_corners
 from .providers.flags import SSES
 from .providers.groups import merge_groups
 from .providers.missing import (
+    WRONG_PACKING,
     Extent,
     declare_numbers,
     find_undeclared,
@@ -77,6 +79,15 @@ def find_sample(path: str | os.PathLike[str]) -> str:
     return found[0]
 
 
+def check_file(path: str | os.PathLike[str], most: float = np.inf, *, folder: bool = False) -> None:
+    """Raise `InputError` for a pipe or a device, which may never end, and for more than ``most`` bytes."""
+    place = Path(path)
+    if not (place.is_file() or (folder and place.is_dir())):
+        raise InputError(f"{path}: is no file; check the path")
+    if place.is_file() and place.stat().st_size > most:
+        raise InputError(f"{path}: is larger than {most:g} bytes; check the path")
+
+
 def list_inputs(inputs: Inputs) -> list[str | xr.Dataset]:
     """Return the paths, with globs expanded, or the dataset. Raises `InputError` where no file is found."""
     if isinstance(inputs, xr.DataArray):
@@ -87,13 +98,17 @@ def list_inputs(inputs: Inputs) -> list[str | xr.Dataset]:
     paths: list[str | xr.Dataset] = []
     for entry in entries:
         path = find_sample(entry)
-        if Path(path).exists():
+        if not path:
+            raise InputError("the name of an input is empty; name a file")
+        if exists(path):
             paths.append(path)
         elif glob.has_magic(path):
             found = sorted(glob.glob(path, recursive=True))  # noqa: PTH207  (Path.glob takes no absolute patterns)
             if not found:
                 raise InputError(f"{path}: no file matches; check the pattern and the folder")
             paths.extend(found)
+        elif "://" in path:
+            raise InputError(f"{path}: files are not read over a network; download it, and name the copy")
         else:
             raise InputError(f"{path}: no such file; check the path")
     if not paths:
@@ -119,9 +134,9 @@ def open_input(source: str | xr.Dataset, group: str | None = None) -> Iterator[t
             try:
                 yield source, convert_radians(decode_dates(source, dataset))
             except (OSError, RuntimeError) as error:
+                what = "a chunk is damaged" if Path(source).is_dir() else "the file is truncated or damaged"
                 raise InputError(
-                    f"{source}: its values cannot be read ({_shorten_error(error)}), so the file is "
-                    "truncated or damaged; fetch it again"
+                    f"{source}: its values cannot be read ({shorten_error(error)}), so {what}; fetch it again"
                 ) from error
 
 
@@ -161,13 +176,14 @@ def read_part(
     if opening.period is not None and layout.t != UNDATED:
         data = data.isel({layout.t: np.flatnonzero(in_period(dates, opening.period))})
     data = data.compute() if opening.region is None else _cut_region(file, data, layout, opening.region)
+    _check_numbers(file, data)
     data = turn_globe(data, layout)
     for key, array in data.data_vars.items():
         if array.dtype.kind == "f" and key not in flags and key != layout.variable:
             data[key] = array.copy(data=mask_default_fill(mask_invalid(array)[0]))
     array = data[layout.variable]
     values, invalid = mask_invalid(
-        array, opening.missing_value or (), opening.ignore_valid_range, opening.bounds_of_values
+        array, opening.missing_value, opening.ignore_valid_range, opening.bounds_of_values
     )
     data[layout.variable] = array.copy(data=values)
     data[layout.variable], lost, treatment = apply_rules(data, layout.variable, rules)
@@ -185,6 +201,17 @@ def read_part(
     level = data.attrs.pop(LEVEL, None)
     before = filter(None, (str(dataset.attrs.get(TREATMENT, "")), layout.why + only, dated_by, level))
     return Part(file, data, dates, invalid | lost, (*before, *treatment))
+
+
+def _check_numbers(file: str, data: xr.Dataset) -> None:
+    """Raise `InputError` where a variable in memory holds no numbers, or such as cannot be unpacked."""
+    for name, array in data.data_vars.items():
+        if array.to_numpy().dtype.kind == "O":  # of types that a user defined, which xarray takes for numbers
+            raise InputError(f"{file}: {name} holds no plain numbers; write it as float or as integers")
+        if WRONG_PACKING in array.attrs:
+            raise InputError(
+                f"{file}: {name} cannot be unpacked ({array.attrs[WRONG_PACKING]}); repair that attribute"
+            )
 
 
 def drop_undeclared(parts: Sequence[Part], layout: Layout, opening: Opening) -> tuple[list[Part], list[str]]:
@@ -237,7 +264,9 @@ def read_dates(file: str, dataset: xr.Dataset, layout: Layout) -> pd.Index:
             f"{attrs.get('calendar', 'standard')!r}); add units such as 'days since 2000-01-01'"
         )
     if dates.hasnans:
-        raise InputError(f"{file}: {int(dates.isna().sum())} of the dates are missing; repair {layout.time}")
+        raise InputError(
+            f"{file}: {int(dates.isna().sum())} of the dates are missing or infinite; repair {layout.time}"
+        )
     return dates
 
 
@@ -251,7 +280,7 @@ def _open_dataset(path: str, group: str | None) -> xr.Dataset:
             read: xr.Dataset = entry.load()(path)
         except Exception as error:  # a package of somebody else
             raise InputError(
-                f"{path}: the reader {entry.value} failed ({_shorten_error(error)}); check the file, or "
+                f"{path}: the reader {entry.value} failed ({shorten_error(error)}); check the file, or "
                 "remove the reader's package"
             ) from error
         return read
@@ -260,55 +289,29 @@ def _open_dataset(path: str, group: str | None) -> xr.Dataset:
         raise InputError(
             f"{path}: this folder is not a Zarr store; name the files in it, for example '{path}/*.nc'"
         )
+    if not folder:
+        check_size(path)
     how: dict[str, Any] = {"engine": "zarr", "consolidated": False} if folder else {"engine": "netcdf4"}
 
     def read_group(name: str | None = None) -> xr.Dataset:
         return _decode_values(xr.open_dataset(path, group=name, decode_cf=False, **how))
 
     try:
-        dataset = read_group()
+        dataset = read_group(group if folder else None)
+        if folder and not dataset.data_vars:
+            arrays = Path(path).glob("*/*/**/zarr.json") if group is None else []
+            inner = sorted({str(one.parent.parent.relative_to(path)) for one in arrays})
+            if inner:
+                raise InputError(
+                    f"{path}: its variables are in groups; choose among {list_names(inner)} with --group"
+                )
         if not folder:
             dataset = merge_groups(path, dataset, group, read_group)
     except InputError:
         raise
     except Exception as error:  # each library raises its own
-        raise InputError(_explain_failure(path, error)) from error
-    if not folder and _read_first_bytes(path).startswith(b"CDF"):
-        # The netCDF library reads a truncated classic file without an error, as zeros or worse.
-        needed = sum(
-            v.size * np.dtype(v.encoding.get("dtype", v.dtype)).itemsize for v in dataset.variables.values()
-        )
-        size = Path(path).stat().st_size
-        if size < needed:
-            dataset.close()
-            raise InputError(
-                f"{path}: the file is truncated ({size} bytes of at least {needed}); fetch it again"
-            )
+        raise InputError(explain_failure(path, error)) from error
     return dataset
-
-
-def _explain_failure(path: str, error: Exception) -> str:
-    if isinstance(error, PermissionError):
-        return f"{path}: reading is not permitted; ask for permission (chmod +r)"
-    if Path(path).is_dir():
-        return f"{path}: the Zarr store cannot be read ({_shorten_error(error)}); write it again"
-    start = _read_first_bytes(path)
-    if not start:
-        return f"{path}: the file is empty; fetch it again"
-    if start.startswith((b"CDF", b"\x89HDF")):
-        return f"{path}: the file is truncated or damaged ({_shorten_error(error)}); fetch it again"
-    if start.lstrip().startswith(b"<"):
-        return f"{path}: this is a web page, perhaps a login, and not a NetCDF file; fetch the data again"
-    return f"{path}: this is not a NetCDF file (it starts with {start!r}); convert it to NetCDF or Zarr"
-
-
-def _read_first_bytes(path: str) -> bytes:
-    with Path(path).open("rb") as stream:
-        return stream.read(8)
-
-
-def _shorten_error(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _read_on_grid(file: str, dataset: xr.Dataset, layout: Layout, name: str) -> xr.Variable:

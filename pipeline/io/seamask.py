@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import cache
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -17,6 +18,7 @@ from .layout.coordinates import Layout, find_fillable, find_map, is_mask, list_n
 from .layout.positions import read_grid, unit_vectors
 from .reading import list_inputs, open_input
 
+_UNITED = "united"  # attribute of a mask: how those of several files became one, in words
 _SEA_WORDS = frozenset(("sea", "water", "ocean", "marine", "wet"))
 _FAR = 1.0  # degree, the largest distance from which a mask is used
 _RARELY = 0.3  # share of observed land over that of the sea, below which a coastline holds
@@ -49,7 +51,22 @@ def sea_from_mask(file: str, mask: xr.DataArray, layout: Layout) -> tuple[NDArra
     array, how = _read_sea(file, mask, layout)
     if layout.t in array.dims:
         array = array.any(layout.t)
-    return array.transpose(layout.y, layout.x).values, f"{mask.name} ({how})"
+    words = "; ".join(filter(None, (how, mask.attrs.get(_UNITED))))
+    return array.transpose(layout.y, layout.x).values, f"{mask.name} ({words})"
+
+
+def unite_masks(masks: Sequence[tuple[str, xr.DataArray]], layout: Layout) -> xr.Variable:
+    """Return one mask (lat, lon) of several, each with its file: sea is where any of them has it.
+
+    Where they agree it is the first. Raises `InputError` as `sea_from_mask`.
+    """
+    seas = np.stack([sea_from_mask(file, mask, layout)[0] for file, mask in masks])
+    differ = np.count_nonzero((seas != seas[0]).any(axis=0))
+    if not differ:
+        return masks[0][1].variable
+    attrs = {"flag_values": np.array([0, 1], np.int8), "flag_meanings": "land sea"}
+    united = {_UNITED: f"of any file, for their masks differ at {differ} pixels"}
+    return xr.Variable((layout.y, layout.x), seas.any(axis=0).astype(np.int8), attrs | united)
 
 
 def sea_of_dates(file: str, mask: xr.DataArray, layout: Layout) -> NDArray[np.bool_]:
@@ -167,7 +184,11 @@ def _read_flags(mask: xr.DataArray) -> tuple[NDArray[np.bool_] | None, str]:
 
     CF 3.5: meaning i holds where (mask & flag_masks[i]) == flag_values[i]; either attribute may be absent.
     """
-    meanings = str(mask.attrs.get("flag_meanings", "")).replace(",", " ").split()
+    text = str(mask.attrs.get("flag_meanings", ""))
+    # MUR's until 2018 hold blanks: "9=open-sea with ice in the grid, 13=...".
+    sizes = {np.size(mask.attrs[key]) for key in ("flag_masks", "flag_values") if key in mask.attrs}
+    phrases = [phrase.strip() for phrase in text.split(",")]
+    meanings = phrases if len(phrases) > 1 and len(phrases) in sizes else text.replace(",", " ").split()
     masks = _read_integers(mask.attrs.get("flag_masks"), len(meanings))
     values = _read_integers(mask.attrs.get("flag_values"), len(meanings))
     if not meanings or (masks is None and values is None):

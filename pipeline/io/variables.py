@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import glob
 import logging
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -76,7 +76,9 @@ Source = str | Spec | xr.Dataset | xr.DataArray | Field
 def is_plain(text: str) -> bool:
     """Whether a text is only a path or a pattern, without variables or options."""
     bare = text.removeprefix("sample:")
-    return not set(":,").intersection(bare) or Path(text).exists() or bool(glob.glob(text))  # noqa: PTH207
+    if not set(":,").intersection(bare) or "://" in bare:
+        return True
+    return os.path.exists(text) or bool(glob.glob(text))  # noqa: PTH110, PTH207  (no error for a long name)
 
 
 def parse_spec(text: str) -> list[Spec]:
@@ -215,7 +217,8 @@ def _open_near(files: Inputs, opening: Opening) -> Field:
 
 def _widen_region(first: Field) -> Region:
     lat, lon = first.lat, first.lon
-    return lat.min() - _MARGIN, lat.max() + _MARGIN, lon.min() - _MARGIN, lon.max() + _MARGIN
+    south, north = max(lat.min() - _MARGIN, -90.0), min(lat.max() + _MARGIN, 90.0)
+    return south, north, lon.min() - _MARGIN, lon.max() + _MARGIN
 
 
 def _format_range(field: Field) -> str:

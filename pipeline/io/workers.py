@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -61,6 +63,10 @@ def collect_in_order(submit: Callable[[Any], Any], items: Iterable[Any], ahead: 
         yield waiting.popleft().result()
 
 
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(":, ")
+
+
 @contextmanager
 def _connect(cluster: str, n_workers: int) -> Iterator[Any]:
     try:
@@ -69,7 +75,12 @@ def _connect(cluster: str, n_workers: int) -> Iterator[Any]:
         if cluster == "local":
             made: Any = LocalCluster(n_workers=n_workers, threads_per_worker=1, dashboard_address=None)
         elif cluster == "slurm":
-            from dask_jobqueue import SLURMCluster
+            handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+            from dask_jobqueue import SLURMCluster  # it replaces the handlers of the process
+
+            if threading.current_thread() is threading.main_thread():
+                for number, handler in handlers.items():
+                    signal.signal(number, handler)
 
             made = SLURMCluster()
             made.scale(jobs=n_workers)
@@ -79,10 +90,18 @@ def _connect(cluster: str, n_workers: int) -> Iterator[Any]:
         raise InputError(
             f"--cluster {cluster} needs {error.name}; install it with: pip install 'oceanfill[hpc]'"
         ) from error
+    except Exception as error:  # each cluster raises its own
+        remedy = {
+            "slurm": "configure dask-jobqueue (cores, memory, queue) in ~/.config/dask/jobqueue.yaml",
+            "local": "free memory, or ask for fewer --workers",
+        }.get(cluster, "check the address")
+        raise InputError(f"--cluster {cluster} cannot be started ({_first_line(error)}); {remedy}") from error
     try:
         # As the default client it would receive all other work of dask, even after it failed to connect.
         client = Client(cluster if made is None else made, timeout=30, set_as_default=False)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
+        if made is not None:
+            made.close()
         raise InputError(
             f"--cluster {cluster}: no dask scheduler answers there ({error}); give its address, such "
             "as tcp://host:8786, or choose local or slurm"

@@ -23,6 +23,7 @@ from ..io.opening import Opening
 from ..io.output import to_dataset
 from ..io.radials import Radials, open_radials
 from ..io.reading import Inputs
+from ..io.side_products import write_side_product
 from ..settings import HELD_OUT, FillSettings, Packing, choose_device
 from ..training.heldout import Pairs
 from ..training.networks import NETWORKS
@@ -182,7 +183,7 @@ def make_candidates(data: RadialData, method: Method, settings: FillSettings) ->
             ),
         )
     if how.save_checkpoint:
-        save_checkpoint(task, how.save_checkpoint)
+        write_side_product(partial(save_checkpoint, task, how.save_checkpoint))
     task = task.to(data.settings.device)
 
     def predict(dates: DataLoader[Any]) -> list[Any]:
@@ -307,7 +308,7 @@ def make_current_dataset(
         del made[name].attrs["comment"]
         made[f"{name}_error"].attrs["long_name"] = f"standard error of {name}"
         parts.append(made)
-    data = parts[0].merge(parts[1], combine_attrs="override")
+    data = parts[0].merge(parts[1], compat="no_conflicts", combine_attrs="override")
     data["uv_covariance"] = data.u.copy(
         data=xr.Variable(first.dims, current[4]).transpose(*data.u.dims).to_numpy()
     )

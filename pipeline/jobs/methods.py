@@ -16,6 +16,7 @@ from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
+from ..io.side_products import write_side_product
 from ..settings import FillSettings
 from ..training.networks import FIXED_GRID, NETWORKS
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch.utils.data import DataLoader
 
+    from ..classical.dineof import Eofs
     from ..holdout.calibration import Residuals
     from ..io.field import Field
     from ..training.data import GapData
@@ -185,9 +187,37 @@ def _run_function(
 ) -> list[Candidates]:
     made = []
     for part in data.filled_variables:
-        trial = function(part.field.hide(part.held_out)) if part.is_judged else None
-        made.append({name: Candidate(name, function(part.field), trial)})
+        trial = _call(name, function, part.field.hide(part.held_out)) if part.is_judged else None
+        made.append({name: Candidate(name, _call(name, function, part.field), trial)})
     return made
+
+
+def _call(name: str, function: Callable[[Field], Estimate], field: Field) -> Estimate:
+    """Call a function of a field. Raises `InputError` where somebody else's fails or returns no estimate."""
+    import numpy as np
+
+    if str(getattr(function, "__module__", "")).startswith(__package__.partition(".")[0]):
+        return function(field)
+    try:
+        mean, error = (np.asarray(part, np.float32) for part in function(field))
+    except Exception as reason:  # the code of the user, or of another package
+        first = next(iter(str(reason).splitlines()), "")
+        raise InputError(
+            f"the method {name} failed ({type(reason).__name__}: {first}); repair it"
+        ) from reason
+    for part, what in ((mean, "estimate"), (error, "standard error")):
+        if part.shape != field.values.shape:
+            raise InputError(
+                f"the method {name} returned an {what} of the shape {part.shape}, not "
+                f"{field.values.shape} (time, lat, lon); repair it".replace("an standard", "a standard")
+            )
+    wrong = np.count_nonzero(~(np.isfinite(mean) & (error > 0))[:, field.sea])
+    if wrong:
+        raise InputError(
+            f"the method {name} returned no finite estimate with a positive standard error at {wrong} sea "
+            "values; repair it"
+        )
+    return mean, error
 
 
 def _run_library(
@@ -242,7 +272,7 @@ def _correct_first_guess(name: str, data: GapData, settings: FillSettings) -> li
         _log.info(message, name, parameters, task.window, data.patch)
         task = train_correction(task, data, how)
     if how.save_checkpoint:
-        save_checkpoint(task, how.save_checkpoint)
+        write_side_product(partial(save_checkpoint, task, how.save_checkpoint))
 
     def correct(dates: DataLoader[Any], guesses: Sequence[Estimate]) -> list[Estimate]:
         return apply_correction(task, dates, guesses, data.device)
@@ -282,7 +312,6 @@ def run_dineof(data: GapData, settings: FillSettings) -> list[Candidates]:
     """
     from ..classical.dineof import decompose, dineof, estimate_from_eofs, read_points
     from ..classical.season import remove_season
-    from ..io.writing import write_dataset
 
     files, made = settings.eofs, []
     for part in data.filled_variables:
@@ -294,8 +323,7 @@ def run_dineof(data: GapData, settings: FillSettings) -> list[Candidates]:
         fields, cycles = zip(*(remove_season(one.field) for one in (part, *others)), strict=True)
         eofs = decompose(fields, held_out=points)
         if files.save_eofs is not None and is_first:
-            write_dataset(eofs.to_dataset(fields[0]), files.save_eofs)
-            _log.info("wrote %s (%d modes)", files.save_eofs, len(eofs.singular))
+            write_side_product(partial(_save_eofs, eofs, fields[0], files.save_eofs))
         trial = None
         if part.is_judged:
             seen, *rest = (one.field.hide(one.held_out) for one in (part, *others))
@@ -303,6 +331,13 @@ def run_dineof(data: GapData, settings: FillSettings) -> list[Candidates]:
         mean, error = estimate_from_eofs(fields[0], eofs)
         made.append({"dineof": Candidate("dineof", (mean + cycles[0], error), trial)})
     return made
+
+
+def _save_eofs(eofs: Eofs, field: Field, path: str) -> None:
+    from ..io.writing import write_dataset
+
+    write_dataset(eofs.to_dataset(field), path)
+    _log.info("wrote %s (%d modes)", path, len(eofs.singular))
 
 
 def run_automatic(data: GapData, settings: FillSettings) -> list[Candidates]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..holdout.scores import reliability
 from ..jobs.compare import Comparison
-from .maps import check_drawable, save_figure
+from .maps import check_drawable, escape_math, save_figure
 
 _LINES = 8  # methods drawn
 _APART = 1.01  # least ratio of RMSE between methods with separate lines
@@ -37,7 +37,7 @@ def draw_comparison(comparison: Comparison) -> Figure:
     """Draw the RMSE by date, distance and age of the gap, the reliability, and maps of the RMSE."""
     field, scored = comparison.field, comparison.scored
     names = _choose_methods([row for row in comparison.rows if "failed" not in row])
-    units = str(field.source.attrs.get("units", "1"))
+    units = escape_math(str(field.source.attrs.get("units", "1")))
     figure = Figure(figsize=(16, 8), layout="constrained")
     FigureCanvasAgg(figure)
     grid = figure.add_gridspec(2, 1)

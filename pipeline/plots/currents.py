@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..io.layout.coordinates import find_layout
 from ..io.layout.positions import read_grid
-from .maps import MESH, check_drawable, make_maps, save_figure
+from .maps import MESH, check_drawable, escape_math, make_maps, save_figure
 
 _ARROWS = 20  # along the longer side of the map
 _LONG = 1.6  # length of the longest arrow, in distances between arrows
@@ -48,7 +48,7 @@ def draw_current(dataset: xr.Dataset) -> Figure:
     speed = np.hypot(u[date], v[date])
     fastest, largest = (float(np.percentile(part[sea], 99)) for part in (speed, longer))
 
-    units = str(dataset.u.attrs.get("units", "m s-1"))
+    units = escape_math(str(dataset.u.attrs.get("units", "m s-1")))
     lat, lon = read_grid("dataset", dataset, layout)
     figure, (flow, error), x = make_maps(2, lat, lon, sea)
     for axes, values, colours, highest, title in (

@@ -111,7 +111,7 @@ def draw_fill(dataset: xr.Dataset, name: str, date: str | None = None) -> Figure
         ).minorticks_off()
     median = ", the median of the dates" if date is None else ""
     figure.suptitle(
-        f"{attrs.get('long_name', name)}, {str(dates[chosen])[:10]} "
+        f"{escape_math(str(attrs.get('long_name', name)))}, {str(dates[chosen])[:10]} "
         f"({100 * missing[chosen]:.0f}% of the sea missing{median})",
         fontsize=12,
     )
@@ -132,7 +132,12 @@ def _find_date(name: str, dates: pd.Index, date: str) -> int:
 def _format_units(units: str) -> str:
     if _CELSIUS.fullmatch(units):
         return "°C"
-    return "K" if _KELVIN.fullmatch(units) else units
+    return "K" if _KELVIN.fullmatch(units) else escape_math(units)
+
+
+def escape_math(text: str) -> str:
+    """Return the text of a file so that Matplotlib draws its dollars instead of reading mathematics."""
+    return text.replace("$", r"\$")
 
 
 def choose_colours(

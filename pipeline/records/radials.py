@@ -16,17 +16,19 @@ from numpy.typing import NDArray
 from ..io.layout.coordinates import find_layout
 from ..io.layout.dates import days_since_first
 from ..io.opening import Opening
+from ..io.providers.quality import find_rules
 from ..io.radials import (
     Radials,
     align_dates,
     check_grid,
     complete_directions,
+    keep_one_direction,
     read_directions,
     split_stations,
 )
 from ..io.reading import Inputs, Part, list_inputs, open_input, read_part
 from ..io.seamask import find_mask
-from ..io.writing import replace_atomically
+from ..io.writing import replace_atomically, write_netcdf
 from ..settings import Resources
 from .blocks import BASE, DATES
 from .prepare import prepare
@@ -103,7 +105,7 @@ def count_radials(inputs: Inputs, direction: str, opening: Opening) -> int:
     """Count the cells and dates of all stations."""
     total = 0
     for entry in list_inputs(inputs):
-        with open_input(entry) as (file, dataset):
+        with open_input(entry, opening.group) as (file, dataset):
             for one, name, _ in split_stations(file, dataset, opening.variable, direction):
                 survey = survey_file(one, replace(opening, variable=name))
                 total += len(survey.dates) * int(np.prod(survey.shape))
@@ -138,9 +140,11 @@ def prepare_radials(
     stores = []
     for number, name in enumerate(names):
         path = folder / f"{number}.nc"
-        kept_opening = replace(opening, variable=name, observation_error=None)
+        kept_opening = replace(opening, variable=name, observation_error=None, group=None)
         how: dict[str, Any] = {"cluster": resources.cluster, "n_workers": resources.n_workers}
-        store = prepare(str(path), folder / f"{number}.zarr", kept_opening, quiet=quiet, **how)
+        store = prepare(
+            str(path), folder / f"{number}.zarr", kept_opening, quiet=quiet, overwrite=True, **how
+        )
         stores.append(Record(str(store), of_values))
         check_grid(files[0][0], stores[0].grid, stores[-1].grid)
     for number in range(len(names)):
@@ -159,19 +163,22 @@ def _split_files(
     found, towards = [], []
     with ExitStack() as stack:
         for entry in list_inputs(inputs):
-            file, dataset = stack.enter_context(open_input(entry))
+            file, dataset = stack.enter_context(open_input(entry, opening.group))
             for one, name, bearing in split_stations(file, dataset, opening.variable, direction):
                 layout = find_layout(file, one, name, others=(*opening.names, bearing))
+                one = keep_one_direction(one, layout, bearing)
                 mask = find_mask(file, one, layout, opening.mask_variable)
                 others = [other for other in (mask, opening.error_variable, bearing) if other is not None]
                 first = one.isel({layout.t: slice(0, 1)}, missing_dims="ignore")
                 part = read_part(file, first, layout, others, Opening(region=opening.region))
                 towards.append(read_directions(file, part.data, layout, bearing))
-                lazy = one.set_coords([layout.time, layout.lat, layout.lon])[[layout.variable, *others]]
+                flags = {rule.flag for rule in find_rules(file, one, layout.variable, opening)}
+                held = list(dict.fromkeys([layout.variable, *others, *sorted(flags)]))
+                lazy = one.set_coords([layout.time, layout.lat, layout.lon])[held]
                 dates = one[layout.time].to_index()
                 found.append((Part(file, lazy.chunk({layout.t: DATES}), dates), layout))
         for number, data in enumerate(align_dates(found)):
             for array in data.variables.values():
                 array.encoding = {key: array.encoding[key] for key in _KEPT if key in array.encoding}
-            data.to_netcdf(folder / f"{number}.nc")
+            write_netcdf(data, folder / f"{number}.nc")
     return [layout.variable for _, layout in found], np.stack(towards)

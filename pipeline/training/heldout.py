@@ -17,7 +17,7 @@ from ..holdout.patterns import Mask, hide_clouds
 from ..holdout.splits import difficulty_weights, error_groups
 from ..io.field import Field
 from ..progress import progress
-from ..settings import FIRST_GUESSES
+from ..settings import FIRST_GUESSES, check_seed
 from .features import NetworkInputs
 from .firstguess import Advance, Floats, Guess, PixelMeans, make_guess, make_masked_copy, measure_spread
 
@@ -47,6 +47,7 @@ class DataSettings:
             raise InputError(
                 f"no first guess is called {self.first_guess!r}; choose one of {', '.join(FIRST_GUESSES)}"
             )
+        check_seed(self.seed)
 
 
 class Pairs(NamedTuple):
@@ -142,8 +143,8 @@ class HeldOut:
             with progress("fitting the first guess", None, self.quiet):
                 neighbours = self.settings.neighbours
                 guess = fit_kriging(known, neighbours=neighbours, seed=self.seed, device=self.device)
-            scales = (f"{part.length:.3g} km, {part.duration:.3g} days" for part in guess.scales.components)
-            _log.info("first guess: %s", " and ".join(scales))
+            own = str(self.field.source.attrs.get("units", "")) if self.field.transform == "none" else ""
+            _log.info("fitted covariance: %s", guess.scales.describe(own))
         self.kriging = guess
         where = np.broadcast_to(self.field.sea, missing.shape) if self.filled else missing
         with progress("first guess", int(where.sum()), self.quiet) as advance:

@@ -21,6 +21,7 @@ from ..errors import InputError
 from ..holdout.splits import difficulty_weights, split_hidden
 from ..io.radials import Radials
 from ..progress import progress
+from ..settings import check_seed
 from .data import choose_window
 
 _log = logging.getLogger(__name__)
@@ -42,6 +43,9 @@ class RadialSettings:
     seed: int = 0
     device: str = "cpu"  # of the first guess
     quiet: bool = True
+
+    def __post_init__(self) -> None:
+        check_seed(self.seed)
 
 
 @dataclass(frozen=True)
@@ -210,11 +214,9 @@ class RadialData:
                 seed=settings.seed,
                 device=settings.device,
             )
-        scales = (f"{part.length:.3g} km / {part.duration:.3g} d" for part in kriging.scales.components)
         _log.info(
-            "fitted covariance: %s, noise %.3g; %.0f%% of the variance is non-divergent",
-            ", ".join(scales),
-            float(kriging.scales.nugget) ** 0.5,
+            "fitted covariance: %s; %.0f%% of the variance is non-divergent",
+            kriging.scales.describe(str(known.stations[0].source.attrs.get("units", ""))),
             100 * kriging.share,
         )
         return kriging

@@ -77,7 +77,7 @@ def _words(data: xr.Dataset) -> xr.Dataset:
 @pytest.mark.parametrize(
     ("spoil", "finding"),
     [
-        (lambda data: data[["mask"]], "no variable"),
+        (lambda data: data[["mask"]], "mask only describes a field"),
         (_without_time, "several levels (depth"),
         (lambda data: data.drop_vars("time"), "time"),
         (lambda data: data.assign(sst=data.sst * np.nan), "every value of sst is missing"),
@@ -144,7 +144,7 @@ def test_a_checkpoint_that_does_not_fit(run: Run, small: xr.Dataset) -> None:
         (("--checkpoint", "empty.ckpt"), "do not belong together"),
         (("--checkpoint", "cut.ckpt"), "not a checkpoint"),
         (("--checkpoint", "text.ckpt"), "not a checkpoint"),
-        (("--checkpoint", "foreign.ckpt"), "not oceanfill's"),
+        (("--checkpoint", "foreign.ckpt"), "no network or loss of oceanfill's"),
         (("--checkpoint", "nowhere.ckpt"), "no such checkpoint"),
     ):
         refused(run, "in.nc", "-o", "out.nc", *words, names=words[-1], finding=finding)

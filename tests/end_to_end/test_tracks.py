@@ -51,7 +51,7 @@ def test_info_says_what_is_in_them(run: Run, files: list[str]) -> None:
     result = run("info", *files)
     assert result.code == 0, result.err
     shown = [" ".join(line.split()) for line in result.out.splitlines()]
-    assert any(line.startswith("alpha 600 20 1 s 2020-01-01 2020-01-10 0.01") for line in shown)
+    assert any(line.startswith("alpha 600 20 1 s 2020-01-01 2020-01-10 0.02") for line in shown)
     assert any("--bounds 40,43,178,182" in line for line in shown)
 
 

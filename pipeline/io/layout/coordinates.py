@@ -95,8 +95,9 @@ def find_layout(
         raise reason
     describing = [name for name, array in dataset.data_vars.items() if array.ndim >= 3]
     if describing:
+        verb = "describes" if len(describing) == 1 else "describe"
         raise InputError(
-            f"{file}: {list_names(describing)} only describe a field, as flags, errors and masks do; give "
+            f"{file}: {list_names(describing)} only {verb} a field, as flags, errors and masks do; give "
             "the file of the field, or choose one with --variable"
         )
     shapes = ", ".join(
@@ -181,8 +182,10 @@ def find_fillable(dataset: xr.Dataset, others: Iterable[str | None] = ()) -> lis
 
 
 def is_flag(array: xr.DataArray) -> bool:
-    """Whether the variable has the attributes of a flag (CF 3.5)."""
-    return any(attribute in array.attrs for attribute in ("flag_values", "flag_masks", "flag_meanings"))
+    """Whether the variable has the attributes of a flag (CF 3.5), which packed values may have as well."""
+    return array.encoding.get("scale_factor", 1) == 1 and any(
+        attribute in array.attrs for attribute in ("flag_values", "flag_masks", "flag_meanings")
+    )
 
 
 def is_mask(name: str, array: xr.DataArray) -> bool:

@@ -14,6 +14,7 @@ from ...errors import InputError
 from .coordinates import list_names
 
 _PLAUSIBLE = 1950, 2100  # years of satellite and model fields
+_NAMED = 3  # dates that are named where there are many
 
 Period = str | Sequence[str | None]  # "start/end" or (start, end), ISO 8601, either end may be open
 
@@ -53,11 +54,15 @@ def find_time_oddities(dates: pd.Index) -> list[str]:
     if months or np.abs(steps - step).max() <= 0.1 * step:
         return []
     text = f"irregular time step: mostly {step:.3g}, from {steps.min():.3g} to {steps.max():.3g} days"
-    absent = []
+    absent: list[Any] = []
+    number = 0
     for i in np.flatnonzero(steps > 1.5 * step):
         n = round(steps[i] / step)
-        absent += [dates[i] + k * (dates[i + 1] - dates[i]) / n for k in range(1, n)]
-    return [f"{text} (absent: {format_dates(absent)})" if absent else text]
+        number += n - 1
+        # A multiple of a long gap is beyond 64 bits of nanoseconds.
+        gap = dates[i + 1] - dates[i]
+        absent += [dates[i] + (k / n) * gap for k in range(1, min(n, _NAMED + 1))]
+    return [f"{text} (absent: {format_dates(absent, number)})" if absent else text]
 
 
 def _find_doubtful(dates: pd.Index, step: float) -> list[str]:
@@ -110,6 +115,9 @@ def format_date(date: Any) -> str:
     return text.removesuffix("T00:00:00")
 
 
-def format_dates(dates: Any) -> str:
-    """Return the first dates as text, and how many more there are."""
-    return list_names((format_date(date) for date in dates), most=3)
+def format_dates(dates: Any, number: int | None = None) -> str:
+    """Return the first dates as text, and how many more there are, of a ``number`` (default: of these)."""
+    more = (len(dates) if number is None else number) - _NAMED
+    return list_names(format_date(date) for date in dates[:_NAMED]) + (
+        f" and {more} more" if more > 0 else ""
+    )

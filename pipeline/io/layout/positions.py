@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
@@ -10,6 +12,7 @@ from ...errors import InputError
 from .coordinates import Layout
 
 EARTH_RADIUS = 6371.0  # km
+_MOST_CELLS = 2e9  # of a map: the whole Earth every 600 m
 
 
 def unwrap_longitude(longitude: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -54,6 +57,11 @@ def read_grid(
         raise InputError(
             f"{file}: the values of {name} are not in degrees; give latitude and longitude in degrees"
         )
+    for name, values in ((layout.lat, lat), (layout.lon, lon)):
+        if values.ndim == 2 and values.size > 1 and np.ptp(values) == 0 and 1 not in shape:
+            raise InputError(
+                f"{file}: all positions in {name} are {values.flat[0]:g}; give the file with its positions"
+            )
     lon = unwrap_longitude(lon[None, :] if lon.ndim == 1 else lon)
     for name, values in (
         (layout.lat, lat),
@@ -72,6 +80,32 @@ def is_cyclic(lon: NDArray[np.float64]) -> bool:
     """Whether the first and the last column of ``lon`` (y, x) are neighbours."""
     step = np.median(np.abs(np.diff(lon, axis=1)))
     return bool(np.median(np.abs((lon[:, 0] - lon[:, -1] + 180) % 360 - 180)) < 2 * step)
+
+
+def space_axes(
+    spacing: ArrayLike, bounds: Sequence[float]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return latitudes (lat,) and longitudes (lon,) of cell centres every ``spacing`` degrees in the bounds.
+
+    ``spacing`` is one number, or one each for latitude and longitude; the bounds are lat0, lat1, lon0, lon1.
+    Raises `InputError` for a grid without two rows and two columns, and for one of too many cells.
+    """
+    down, across = (float(step) for step in np.broadcast_to(np.asarray(spacing, np.float64), 2))
+    lat0, lat1, lon0, lon1 = bounds
+    width = 360.0 if lon1 - lon0 >= 360 else (lon1 - lon0) % 360
+    rows, columns = abs(lat1 - lat0) / down + 1, width / across + 1
+    what = f"a grid of {down:g} x {across:g} degrees"
+    where = f"within {', '.join(f'{bound:g}' for bound in bounds)}"
+    if rows * columns > _MOST_CELLS:
+        raise InputError(f"{what} has {rows * columns:.2g} cells {where}; give a larger --grid")
+    lat = min(lat0, lat1) + down * np.arange(int(rows + 1e-6))
+    lon = lon0 + across * np.arange(int(columns + 1e-6))
+    lon = lon[lon < lon0 + 360 - across / 2]
+    if len(lat) < 2 or len(lon) < 2:
+        raise InputError(
+            f"{what} has {len(lat)} rows and {len(lon)} columns {where}; give a smaller step or wider bounds"
+        )
+    return lat.astype(np.float64), lon.astype(np.float64)
 
 
 def check_positions(file: str, dataset: xr.Dataset, layout: Layout, seen: NDArray[np.bool_]) -> None:

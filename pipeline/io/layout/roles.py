@@ -31,7 +31,22 @@ _DESCRIBING = frozenset(
 # (Corgnati et al. 2018, JERICO-NEXT D5.13): deviations and covariance of the velocities, codes of sites.
 _DESCRIBING_NAMES = frozenset(
     (
-        *("ewcs", "nscs", "ccov", "narx", "natx", "sltr", "slnr", "slta", "slna", "scdr", "scdt", "etmp"),
+        *(
+            "ewcs",
+            "nscs",
+            "ccov",
+            "narx",
+            "natx",
+            "sltr",
+            "uacc",
+            "vacc",
+            "slnr",
+            "slta",
+            "slna",
+            "scdr",
+            "scdt",
+            "etmp",
+        ),
         *("maxv", "minv", "ersc", "ertc", "xdst", "ydst", "rnge", "sprc"),
     )
 )
@@ -40,7 +55,7 @@ _DESCRIBING_STANDARD = re.compile(
 )
 _DESCRIBING_TITLE = re.compile(
     r"^((formal|estimated|mapping|standard|total|relative|absolute|random|systematic) )*"
-    r"(errors?|uncertainty|bias|quality|number|count|standard deviation|dilution)\b"
+    r"(errors?|uncertainty|bias|quality|number|count|standard deviation|dilution|accuracy)\b"
     r"|\b(uncertainty|standard error|standard deviation)$"
     r"|\b(standard deviation|standard error|uncertainty|bias|number|covariance|dilution) (of|in|estimate)\b",
     re.IGNORECASE,
@@ -50,7 +65,7 @@ _DESCRIBING_UNITS = re.compile(r"^(counts?|degrees?|deg|rad|radians?)$", re.IGNO
 # Fields next to which the product carries its own subject. GHRSST Data Specification 2.0 and the data models
 # of ACSPO and MODIS L2P; OISST; DUACS L3 and L4; SMAP; HF radar.
 _SECONDARY = re.compile(
-    r"dt_analysis|wind_speed(_.*)?|sea_ice_(area_)?fraction.*|ice|siconc|ice_conc.*|aerosol_.*"
+    r"dt_analysis|wind_speed(_.*)?|sea_ice_(area_)?fraction.*|ice|siconc|.*ice_conc.*|aerosol_.*"
     r"|brightness_temperature.*|.*(gradient_magnitude|front_position).*|sources_of_.*|or_latitude|or_longitude"
     r"|chlorophyll_a|k_490|surface_solar_irradiance|dt_1km_data|anom|.*_anom(aly)?|ssta|anc_.*|.*climatology.*"
     r"|[uv]gosa?(_.*)?|mdt|mss|mean_sea_surface.*|dac|lwe|ocean_tide|internal_tide|tpa_.*"
@@ -106,6 +121,13 @@ KINDS = {
     "salinity": Kind(
         ("sos", "sss", "sss_smap", "smap_sss", "sss_.*", "so", "salinity|psal"),
         ("sea_surface_salinity", "sea_water_(practical_|absolute_)?salinity"),
+    ),
+    "sea ice": Kind(
+        (
+            *("ice_conc", "cdr_seaice_conc", "siconc|sic|ice_concentration", "sea_ice_(area_)?fraction"),
+            *("ice_conc_unfiltered", "raw_ice_conc_values", "(nsidc_)?(nt|bt)_seaice_conc", "ice"),
+        ),
+        ("sea_ice_area_fraction",),
     ),
     "radial velocity": Kind(("rdva",), ("radial_sea_water_velocity_.*",)),
     "eastward current": Kind(
@@ -171,6 +193,12 @@ def is_secondary(name: str, attrs: Mapping[Any, Any]) -> bool:
     """Whether a product carries this field along with its own subject."""
     standard_name = str(attrs.get("standard_name", ""))
     return bool(_SECONDARY.fullmatch(name) or "geostrophic" in standard_name or "wind" in standard_name)
+
+
+def is_radial(name: str, attrs: Mapping[Any, Any]) -> bool:
+    """Whether a variable is the velocity along the beam of a radar."""
+    found = _find_kind(name, attrs)
+    return found is not None and found[0] == "radial velocity"
 
 
 def split_names(text: Any) -> Sequence[str]:

@@ -20,10 +20,11 @@ from ..layout.coordinates import Layout
 from ..layout.dates import Period, days_since_first, format_date, format_dates, parse_period
 from ..opening import Opening
 from ..reading import Part
-from ..seamask import sea_of_dates
+from ..seamask import sea_of_dates, unite_masks
 
 COUNTS = "merged_maps"  # name of the variable with the number of maps in each mean
 
+MOST_DATES = 1_000_000  # a century of hours
 _NEARLY_ALL = 0.9  # of the steps are equal in a regular record
 _JITTER = 0.1  # of a step
 _TINY = 1e-6  # of the median error: the least error by which a value is weighted
@@ -94,6 +95,11 @@ def plan_dates(dates: pd.Index, files: Sequence[str], opening: Opening) -> Plan:
         step = timedelta(days=opening.time_step)
         slots = np.rint(days_since_first(ordered) / opening.time_step).astype(np.int64)
         first = ordered[0]
+        if slots[-1] >= MOST_DATES:
+            raise InputError(
+                f"{files[0]}: a time step of {opening.time_step:g} days makes {slots[-1] + 1} dates; give a "
+                "longer --time-step or a shorter --period"
+            )
         made = _make_index([first + number * step for number in range(int(slots[-1]) + 1)], dates)
         maps: list[tuple[int, ...]] = [() for _ in made]
     else:
@@ -160,14 +166,17 @@ def find_absent(dates: pd.Index) -> tuple[dict[int, list[Any]], str]:
             absent[int(place)] = [_add_months(start, end, k) for k in range(1, number)]
         else:
             gap = end - start
-            absent[int(place)] = [_round_second(start + k * gap / number) for k in range(1, number)]
+            # A multiple of a long gap is beyond 64 bits of nanoseconds.
+            absent[int(place)] = [_round_second(start + (k / number) * gap) for k in range(1, number)]
     return absent, "a calendar month" if monthly else _describe_step(step)
 
 
-def combine_parts(parts: Sequence[Part], layout: Layout, reference: Part | None = None) -> xr.Dataset:
+def combine_parts(
+    parts: Sequence[Part], layout: Layout, mask: str | None = None, reference: Part | None = None
+) -> xr.Dataset:
     """Return all maps, in the order of the parts, on the grid of the first part or of the ``reference``.
 
-    Raises `InputError` where grids differ.
+    Sea is where the ``mask`` of any part has it. Raises `InputError` where grids differ.
     """
     first = reference or parts[0]
     aligned = [
@@ -175,7 +184,11 @@ def combine_parts(parts: Sequence[Part], layout: Layout, reference: Part | None 
         for part in parts
     ]
     full = [data for data in aligned if data.sizes[layout.t]] or aligned[:1]
-    return full[0] if len(full) == 1 else concatenate(full, layout.t)
+    made = full[0] if len(full) == 1 else concatenate(full, layout.t)
+    if mask is None or layout.t in made[mask].dims or len(aligned) == 1:
+        return made
+    masks = [(part.file, data[mask]) for part, data in zip(parts, aligned, strict=True)]
+    return made.assign({mask: unite_masks(masks, layout)})
 
 
 def merge_parts(
@@ -186,7 +199,7 @@ def merge_parts(
     Raises `InputError` where grids or calendars differ, no date lies in the period, or merging is refused.
     """
     check_dates(parts, layout, opening.period)
-    data = combine_parts(parts, layout)
+    data = combine_parts(parts, layout, mask)
     files = [part.file for part in parts for _ in range(part.data.sizes[layout.t])]
     plan = plan_dates(data[layout.time].to_index() if files else parts[0].dates[:0], files, opening)
     return merge_maps(parts[0].file, data, plan.dates, plan.maps, layout, mask, opening), plan

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ...errors import InputError
 from ..alignment import MARKS, match_grids, read_axes, straighten_grid
 from ..layout.coordinates import Layout, find_map
-from ..layout.positions import is_cyclic
+from ..layout.positions import is_cyclic, space_axes
 from ..opening import Opening, Region
 from ..reading import Part, list_inputs, open_input
 from ..seamask import sea_of_dates
@@ -72,18 +72,7 @@ def find_axes(opening: Opening) -> tuple[Floats, Floats]:
         return _read_like(opening.like)[:2]
     assert opening.grid is not None
     assert opening.bounds is not None
-    down, across = np.broadcast_to(np.asarray(opening.grid, np.float64), 2)
-    lat0, lat1, lon0, lon1 = opening.bounds
-    width = 360.0 if lon1 - lon0 >= 360 else (lon1 - lon0) % 360
-    lat = min(lat0, lat1) + down * np.arange(int(abs(lat1 - lat0) / down + 1e-6) + 1)
-    lon = lon0 + across * np.arange(int(width / across + 1e-6) + 1)
-    lon = lon[lon < lon0 + 360 - across / 2]
-    if len(lat) < 2 or len(lon) < 2:
-        raise InputError(
-            f"a grid of {down:g} x {across:g} degrees has {len(lat)} rows and {len(lon)} columns within "
-            f"{', '.join(f'{bound:g}' for bound in opening.bounds)}; give a smaller step or wider bounds"
-        )
-    return lat, lon
+    return space_axes(opening.grid, opening.bounds)
 
 
 def regrid_part(part: Part, layout: Layout, mask: str | None, opening: Opening) -> Part:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
+import psutil
 import torch
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
@@ -14,13 +15,14 @@ from ....models.points import Corners, find_corners, to_cells
 from ...errors import InputError
 from ..alignment import TURNED
 from ..field import Field, open_field
-from ..layout.positions import EARTH_RADIUS, unit_vectors
+from ..layout.positions import EARTH_RADIUS, space_axes, unit_vectors
 from ..reading import Region
 from ..seamask import sea_from_coastline, sea_from_file
 from .tracks import Tracks
 
 _LEAST = 0.1  # precision of a cell below which it stays missing, relative to the median point
 _NEAR = 1e-6  # degrees
+_BYTES = 50  # of memory for each cell and date, at least
 
 
 @dataclass(frozen=True)
@@ -81,19 +83,15 @@ def make_grid(
     position in the ``mask`` file, or without one that of `seamask.sea_from_coastline`. Raises `InputError`
     for a grid with fewer than two rows or columns, or without sea.
     """
-    lat0, lat1, lon0, lon1 = bounds
-    width = 360.0 if lon1 - lon0 >= 360 else (lon1 - lon0) % 360
-    down, across = np.broadcast_to(np.asarray(spacing, np.float64), 2)
-    lat = lat0 + down * np.arange(int((lat1 - lat0) / down + 1e-6) + 1)
-    lon = lon0 + across * np.arange(int(width / across + 1e-6) + 1)
-    lon = lon[lon < lon0 + 360 - across / 2]
-    if len(lat) < 2 or len(lon) < 2:
-        raise InputError(
-            f"a grid of {down:g} x {across:g} degrees has {len(lat)} rows and {len(lon)} columns within "
-            f"{', '.join(f'{bound:g}' for bound in bounds)}; give bounds that hold at least two of each"
-        )
+    lat, lon = space_axes(spacing, bounds)
     every = pd.Timedelta(days=step)
     first, last = (pd.Timestamp(time).round(every) for time in (tracks.time.min(), tracks.time.max()))
+    cells = ((last - first) / every + 1) * len(lat) * len(lon)
+    if cells * _BYTES > psutil.virtual_memory().total:
+        raise InputError(
+            f"a grid of {len(lat)} x {len(lon)} cells every {step:g} days has {cells:.2g} values, more than "
+            "the memory holds; give a larger --grid or --time-step, or smaller --bounds"
+        )
     dates = pd.date_range(first, last, freq=every)
     places = np.meshgrid(lat, lon, indexing="ij")
     sea, origin = sea_from_coastline(*places) if mask is None else sea_from_file(mask, mask_variable, *places)

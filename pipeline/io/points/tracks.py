@@ -96,12 +96,12 @@ def read_tracks(
     """Read along-track files (paths, globs) or a dataset with ``n_workers`` processes or a dask ``cluster``.
 
     The mission is named by a variable ``mission``, ``platform`` or ``satellite`` on the points, or else by
-    the global attribute ``platform`` or ``mission``, or else by the file name. A new track begins after a gap
-    of more than 10 sampling intervals of the mission. Values that are missing, invalid, outside region or
-    period, or repeated are left out and counted in ``oddities``; what their quality flags exclude, as on
-    grids, is counted in ``treatment``. ``error_variable`` and ``observation_error`` are standard errors; with
-    neither, the noise of each mission is estimated from second differences along its tracks, and is at
-    least that of `providers.altimetry.FILTERED`. The ``options`` are those of `Opening`.
+    the global attribute ``platform``, ``mission`` or ``mission_name``, or else by the file name. A new track
+    begins after a gap of more than 10 sampling intervals of the mission. Values that are missing, invalid,
+    outside region or period, or repeated are left out and counted in ``oddities``; what their quality flags
+    exclude, as on grids, is counted in ``treatment``. ``error_variable`` and ``observation_error`` are
+    standard errors; with neither, the noise of each mission is estimated from second differences along its
+    tracks, and is at least that of `providers.altimetry.FILTERED`. The ``options`` are those of `Opening`.
 
     Raises `InputError` for files without usable points.
     """
@@ -329,7 +329,7 @@ def _read_missions(
             texts = [text.decode() if isinstance(text, bytes) else str(text) for text in array.to_numpy()]
             names, index = np.unique(np.array(texts, dtype=object), return_inverse=True)
             return tuple(names), index.astype(np.int64)
-    written = (dataset.attrs.get(name) for name in ("platform", "mission"))
+    written = (dataset.attrs.get(name) for name in ("platform", "mission", "mission_name"))
     named = next((text.strip() for text in written if isinstance(text, str) and text.strip()), None)
     stem = Path(file).stem
     matched = _COPERNICUS.match(stem)

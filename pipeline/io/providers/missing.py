@@ -15,7 +15,9 @@ from .quantities import can_be_zero
 
 VALID_RANGE = "outside the valid range of the file"
 INFINITE = "infinite"
+SPECIAL = "special values that the file lists"
 OUT_OF_BOUNDS = "outside the bounds of values"
+IMPOSSIBLE = "beyond 1e+19"
 GIVEN = "given as missing"
 ROUNDING = 1e-4  # excess over the bounds, relative to their distance
 _UNDECLARED = "the undeclared missing value"  # followed by the value
@@ -48,6 +50,9 @@ _REPEATED = 3  # times that a value must occur that no provider is known to use
 # Distance from all others, in units of their whole range, from which a value is no measurement.
 _FAR, _FAR_IF_USUAL, _FAR_IF_OBVIOUS = 10.0, 2.0, 0.5
 _IMPOSSIBLE = 1e19  # beyond all quantities of the sea
+_FEW = 6  # distinct ones of these that are counted one by one
+
+WRONG_PACKING = "wrong_packing"  # attribute: why the numbers of a variable cannot be unpacked
 
 
 @dataclass(frozen=True)
@@ -177,6 +182,10 @@ def warn_of_losses(lost: Mapping[str, int], left: int) -> list[str]:
                 f"the value {value} occurs {count} times, far from all others, so it is taken as missing; "
                 f"say so with --missing-value {value}, or keep it with --missing-value none"
             )
+        elif reason == IMPOSSIBLE:
+            warnings.append(
+                f"values beyond 1e+19, taken as missing: {count}; keep them with --missing-value none"
+            )
         elif reason == INFINITE:
             warnings.append(f"infinite values, taken as missing: {count}")
         elif reason == OUT_OF_BOUNDS:
@@ -198,9 +207,11 @@ def warn_of_kept(values: Sequence[float]) -> list[str]:
 
 
 def declare_numbers(dataset: xr.Dataset) -> xr.Dataset:
-    """Return a raw dataset whose ``missing_value`` and ``_FillValue`` are numbers where they are text.
+    """Return a raw dataset whose missing values and packing are numbers where they are text.
 
-    They also get the type of their variable, because -999.9 is another number in double precision.
+    ``missing_value`` and ``_FillValue`` also get the type of their variable, because -999.9 is another number
+    in double precision. A ``scale_factor`` or ``add_offset`` by which nothing can be unpacked becomes the
+    attribute `WRONG_PACKING`.
     """
     raw, dataset = dataset, dataset.copy()
     dataset.set_close(raw.close)
@@ -216,6 +227,17 @@ def declare_numbers(dataset: xr.Dataset) -> xr.Dataset:
                 array.attrs[key] = typed if len(typed) > 1 and key == "missing_value" else typed[0]
             else:
                 del array.attrs[key]
+        for key in ("scale_factor", "add_offset"):
+            given = array.attrs.get(key)
+            if given is None or array.dtype.kind not in "iuf":
+                continue
+            found = _parse_numbers(given)
+            if len(found) == 1 and np.isfinite(found[0]) and (found[0] or key == "add_offset"):
+                # xarray unpacks with the precision of the number.
+                array.attrs[key] = found[0] if isinstance(given, str | bytes) else given
+            else:
+                del array.attrs[key]
+                array.attrs[WRONG_PACKING] = f"its {key} is {given!r}"
     return dataset
 
 
@@ -242,16 +264,17 @@ def _fits(number: float, dtype: np.dtype[Any]) -> bool:
 
 def mask_invalid(
     array: xr.DataArray,
-    missing: Sequence[float] = (),
+    missing: Sequence[float] | None = None,
     ignore_valid_range: bool = False,
     bounds: Sequence[float] | None = None,
 ) -> tuple[NDArray[np.floating], dict[str, int]]:
     """Return the values, NaN where they cannot be used, and how many were lost for which reason.
 
-    These are infinite values, those listed as ``missing``, those outside valid_min, valid_max or valid_range
-    unless that is ignored, and those outside the ``bounds`` by more than rounding. CF 2.5.1 and the NetCDF
-    Users' Guide, appendix B: for packed integers the limits refer to the packed values, unless they are
-    written as real numbers.
+    These are infinite values, special ones that the file lists, those given as ``missing`` (where none are
+    listed, those beyond all quantities of the sea), those outside valid_min, valid_max or valid_range unless
+    that is ignored, and those outside the ``bounds`` by more than rounding. CF 2.5.1 and the NetCDF Users'
+    Guide, appendix B: for packed integers the limits refer to the packed values, unless they are written as
+    real numbers.
     """
     values = array.to_numpy().astype(np.result_type(array.dtype, np.float32))
     lost: dict[str, int] = {}
@@ -263,8 +286,15 @@ def mask_invalid(
             lost[reason] = lost.get(reason, 0) + count
 
     lose(INFINITE, np.isinf(values))
-    for value in missing:
+    lose(SPECIAL, _find_special(array, values))
+    for value in missing or ():
         lose(GIVEN, np.isclose(values, value, rtol=1e-6, atol=0))
+    if missing is None:
+        impossible = np.abs(values) > _IMPOSSIBLE
+        distinct = np.unique(values[impossible])
+        for value in distinct[:_FEW] if len(distinct) <= _FEW else ():
+            lose(name_undeclared(float(value)), values == value)
+        lose(IMPOSSIBLE, np.abs(values) > _IMPOSSIBLE)
     if not ignore_valid_range:
         # What is not declared is recognised later, and is not the fault of the valid range.
         impossible = np.abs(values) > _IMPOSSIBLE
@@ -278,6 +308,15 @@ def mask_invalid(
 def mask_default_fill(values: NDArray[np.floating]) -> NDArray[np.floating]:
     """Return the values, NaN at netCDF's default fill value."""
     return np.where(np.abs(values) > _DEFAULT_FILL, values.dtype.type(np.nan), values)
+
+
+def _find_special(array: xr.DataArray, values: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """Return where packed values are among the variable's own flags, as 254 for land (NSIDC, RSS)."""
+    flags, scale = array.attrs.get("flag_values"), array.encoding.get("scale_factor", 1)
+    if flags is None or isinstance(flags, str) or scale == 1:
+        return np.zeros(values.shape, bool)
+    packed = np.rint((values - float(array.encoding.get("add_offset", 0))) / float(scale))
+    return np.isin(packed, np.ravel(flags))
 
 
 def _exceeds_valid_range(array: xr.DataArray, values: NDArray[np.floating]) -> NDArray[np.bool_]:

@@ -36,6 +36,7 @@ _GENERAL = re.compile(
 _LOOKS_LIKE_FLAG = re.compile(
     r"(^|_)(qc|qcflag|qual|quality_(level|flag)|l2p?_flags|flags?)($|_)", re.IGNORECASE
 )
+_PAIRS = re.compile(r"(-?\d+)\s*[=:]\s*([A-Za-z][A-Za-z _]*)")
 _REASON = "flagged by "
 
 
@@ -190,7 +191,7 @@ def _find_linked(dataset: xr.Dataset, variable: str, flags: Sequence[str]) -> li
 
 def _find_rule(dataset: xr.Dataset, variable: str, name: str, linked: Sequence[str]) -> list[Rule]:
     """Return the rules of a flag: that of its product, or else of its meanings, or none."""
-    attrs = dataset[name].attrs
+    attrs = _complete_meanings(dataset[name].attrs)
     meanings = list(split_names(attrs.get("flag_meanings")))
     overall = any(_OVERALL.fullmatch(other) for other in linked if other != name)
     only_bad = overall and not _OVERALL.fullmatch(name)
@@ -208,6 +209,15 @@ def _find_rule(dataset: xr.Dataset, variable: str, name: str, linked: Sequence[s
             said = _read_meanings(name, attrs, meanings, only_bad or known.compare == "not in")
         return said or [_from_table(known, name, attrs, meanings)]
     return _read_meanings(name, attrs, meanings, only_bad) if name in linked and meanings else []
+
+
+def _complete_meanings(attrs: dict[Any, Any]) -> dict[Any, Any]:
+    """Return the attributes with the meanings that only a title such as "quality, 0=Good; 1=Bad" gives."""
+    pairs = _PAIRS.findall(str(attrs.get("long_name", "")))
+    if "flag_meanings" in attrs or len(pairs) < 2:
+        return attrs
+    meanings = " ".join(meaning.strip().replace(" ", "_") for _, meaning in pairs)
+    return attrs | {"flag_values": [int(value) for value, _ in pairs], "flag_meanings": meanings}
 
 
 def _from_table(known: KnownFlag, name: str, attrs: dict[Any, Any], meanings: list[str]) -> Rule:

@@ -137,8 +137,12 @@ def _decode_since(dataset: xr.Dataset, name: str) -> xr.Dataset:
             return _assign(
                 dataset, name, array.dims, dates, array.attrs, f"dates in calendar {units.strip()}"
             )
+    if array.dtype.kind == "f":
+        values = array.to_numpy()
+        # An infinite number would be decoded as the reference date itself.
+        array = array.copy(data=np.where(np.isfinite(values), values, values.dtype.type(np.nan)))
     try:
-        decoded = xr.coders.CFDatetimeCoder().decode(array.load() if array.dtype.kind == "f" else array, name)
+        decoded = xr.coders.CFDatetimeCoder().decode(array, name)
         return dataset.assign({name: decoded.load()})
     except (ValueError, OverflowError, OSError):
         return dataset

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import xarray as xr
 from fields import cloudy_dataset
 from oceanfill.pipeline.cli import main as cli
 from oceanfill.pipeline.cli.arguments import parser
@@ -86,10 +87,12 @@ def test_every_opening_option_reaches_open_field() -> None:
     ],
 )
 def test_wrong_options(words: tuple[str, ...], finding: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as end:
-        cli.main(["fill", "in.nc", "-o", "out.nc", *words])
-    assert end.value.code == 2
-    assert finding in capsys.readouterr().err.splitlines()[-1]
+    assert cli.main(["fill", "in.nc", "-o", "out.nc", *words]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("oceanfill: ")
+    assert finding in said
+    assert said.endswith("; see `oceanfill fill --help`\n")
+    assert said.count("\n") == 1
 
 
 def test_a_fault_of_ours(
@@ -139,13 +142,42 @@ def test_a_reader_that_has_seen_enough(field_file: Path) -> None:
     assert info.returncode == 0
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT to send")
-def test_interrupted_in_training(field_file: Path) -> None:
+def test_interrupted_with_something_left(
+    field_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Only what is true is said."""
+
+    def interrupt(*args: Any, **options: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(field_file.parent)
+    monkeypatch.setattr("oceanfill.pipeline.jobs.fill.fill", interrupt)
+    assert cli.main(["fill", "in.nc", "-o", "out.nc"]) == 130
+    assert capsys.readouterr().err == "oceanfill: interrupted; no unfinished file is left\n"
+    Path(".out.nc.unfinished").mkdir()
+    assert cli.main(["fill", "in.nc", "-o", "out.nc"]) == 130
+    kept = ".out.nc.unfinished is kept, from which the same command goes on"
+    assert capsys.readouterr().err == f"oceanfill: interrupted; {kept}\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no signals to send")
+@pytest.mark.parametrize(
+    ("signals", "code", "said"),
+    [
+        ((signal.SIGINT,), 0, "the best network so far is used"),
+        ((signal.SIGINT, signal.SIGINT), 130, "oceanfill: interrupted; no unfinished file is left"),
+        ((signal.SIGTERM,), 143, "oceanfill: terminated; no unfinished file is left"),
+    ],
+    ids=["one interrupt delivers", "two abandon", "termination"],
+)
+def test_signals_in_training(
+    field_file: Path, signals: tuple[signal.Signals, ...], code: int, said: str
+) -> None:
     """Lightning turns Ctrl-C into an exit of its own."""
     folder = field_file.parent
     before = sorted(folder.iterdir())
     fill = subprocess.Popen(
-        [*COMMAND, "fill", "in.nc", "-o", "out.nc", "--epochs", "1000", "--save-checkpoint", "net.ckpt"],
+        [*COMMAND, "fill", "in.nc", "-o", "out.nc", "--epochs", "1000000", "--save-checkpoint", "net.ckpt"],
         cwd=folder,
         env={**os.environ, "TMPDIR": str(folder / "..")},
         stdout=subprocess.DEVNULL,
@@ -155,18 +187,25 @@ def test_interrupted_in_training(field_file: Path) -> None:
     seen = ""
     for line in iter(fill.stderr.readline, ""):  # type: ignore[union-attr]
         seen += line
-        if "masked copies" in line:  # the last thing before the training
-            time.sleep(1)
-            fill.send_signal(signal.SIGINT)
+        if "parameters, a window" in line:  # the last thing before the training
+            time.sleep(3)
+            for number in signals:  # a second one while the first is pending is one signal to the system
+                fill.send_signal(number)
+                time.sleep(0.005)
             break
     try:
         seen += fill.communicate(timeout=120)[1]
     finally:
         fill.kill()
-    assert fill.returncode == 130, seen
-    assert "oceanfill: interrupted" in seen
+    assert fill.returncode == code, seen
+    assert said in " ".join(seen.split())
     assert "Traceback" not in seen
-    assert sorted(folder.iterdir()) == before
+    made = sorted(set(folder.iterdir()) - set(before))
+    if code:
+        assert made == []
+        return
+    assert [path.name for path in made] == ["net.ckpt", "out.nc"]
+    assert "held_out_rmse" in xr.open_dataset(folder / "out.nc").attrs
 
 
 def test_the_public_face() -> None:

@@ -66,6 +66,14 @@ def test_a_direction_towards_the_instrument_is_turned_about():
     )
 
 
+def test_a_direction_may_be_repeated_on_the_dates():
+    repeated = (SEEN.direction * xr.ones_like(SEEN.time, float)).where(SEEN.radial.notnull())
+    found, once = open_radials(SEEN.assign(direction=repeated), "direction"), open_radials(SEEN, "direction")
+    np.testing.assert_array_equal(found.values, once.values)
+    seen = np.isfinite(found.values).any(axis=0)[:, None]
+    np.testing.assert_allclose(found.towards, np.where(seen, once.towards, 0), atol=1e-6)
+
+
 def test_a_mask_says_where_the_sea_is():
     mask = xr.DataArray(
         np.ones((18, 20), np.int8), dims=("lat", "lon"), attrs={"standard_name": "sea_binary_mask"}
@@ -90,7 +98,7 @@ def test_a_mask_says_where_the_sea_is():
             "velocities have no direction",
         ),
         (
-            lambda seen: seen.assign(direction=seen.direction * xr.ones_like(seen.time, float)),
+            lambda seen: seen.assign(direction=seen.direction + 2 * xr.ones_like(seen.time, float).cumsum()),
             "one direction per cell",
         ),
     ],

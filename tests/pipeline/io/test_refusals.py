@@ -43,7 +43,9 @@ BAD = {
     ),
     "grid of sst has the shape (3, 0)": lambda d: d.isel(lon=[]),
     "mask has the shape (2, 2) but the grid of sst (3, 5)": spoil_shape,
-    "1 of the dates are missing": lambda d: d.assign_coords(time=d.time.where(d.time != d.time[1])),
+    "1 of the dates are missing or infinite": lambda d: d.assign_coords(
+        time=d.time.where(d.time != d.time[1])
+    ),
     "sst is constant (3 ": lambda d: d.where(d.sst.isnull(), 3.0),
     "sst holds text": lambda d: d.assign(sst=d.sst.astype(str)),
     "lat are not in degrees": lambda d: d.assign_coords(lat=d.lat * 1000),

@@ -14,6 +14,7 @@ from oceanfill.pipeline.io.points.tracks import read_tracks
 from oceanfill.pipeline.io.providers.missing import Extent, find_undeclared
 from oceanfill.pipeline.records.prepare import prepare
 from scipy.io import netcdf_file
+from series import series
 
 RNG = np.random.default_rng(0)
 SST = (15 + 10 * RNG.random((6, 20, 20))).astype(np.float32)
@@ -243,3 +244,17 @@ def test_a_valid_range_that_removes_most_is_odd():
     field = open_field(data)
     count = int((data.sst < middle).sum())
     assert f"most values ({count}) lie outside the valid range" in " ".join(field.oddities)
+
+
+def test_special_values_among_packed_ones_are_missing(tmp_path):
+    data = series()
+    data["sst"] = data.sst.dims, np.full(data.sst.shape, 50, np.uint8), data.sst.attrs
+    data.sst[0, 0, :3] = [251, 254, 100]
+    data.sst[1:, 1] = 60
+    special = {"flag_values": np.array([251, 254], np.uint8), "flag_meanings": "pole_hole land"}
+    data.sst.attrs |= {"scale_factor": 0.01} | special
+    data.to_netcdf(tmp_path / "a.nc")
+    field = open_field(tmp_path / "a.nc")
+    assert field.observed[0, 0].tolist() == [False, False, True, True, True]
+    assert field.values[0, 0, 2] == np.float32(1)
+    assert "special values that the file lists: 2 (3.3% of the values)" in field.treatment

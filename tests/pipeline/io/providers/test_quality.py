@@ -34,6 +34,11 @@ def find_kept(data: xr.Dataset, variable: str = "sst", **options: Any) -> list[b
 
 
 LEVELS = {"flag_values": [0, 1, 2, 3], "flag_meanings": "ok a b bad"}
+CONFIDENCE = {
+    "flag_values": [0, 1, 2, 3, 4, 5],
+    "flag_meanings": "unprocessed erroneous unreliable acceptable good excellent",
+}
+ICE_BITS = {"flag_masks": [1, 2, 4, 8], "flag_meanings": "land lake open_water_filter land_spill_over_filter"}
 SUSPECT = {"flag_values": [0, 1, 2], "flag_meanings": "a suspect b"}
 BITS = {"flag_masks": [1, 2], "flag_meanings": "LAND INTERPOLATED"}
 DENIED = {"flag_masks": [1, 2], "flag_meanings": "not_good shallow"}
@@ -62,6 +67,11 @@ QC = {"flag_values": [0, 1, 2, 3, 4], "flag_meanings": "no_qc good probably_good
         ("nasa_flag", "ssha", [0, 1, 0], {"flag_meanings": "good bad"}, [1, 0, 1]),
         ("nasa_flag", "ssha", [0, 1, 0], {}, [1, 0, 1]),
         ("quality_flag", "ssha_filtered", [0, 5, 102, 0], {}, [1, 0, 0, 1]),
+        ("sst_qc", "sst", [0, 1, 2, 0], {"long_name": "Quality, 0=Good; 1=Bad; 2=not checked"}, [1, 0, 0, 1]),
+        ("lsc_qc", "sss", [0, 1, 0], {}, [1, 0, 1]),
+        ("lsc_qc", "sst", [0, 1, 0], {}, [1, 1, 1]),
+        ("confidence_level", "ice_conc", [1, 2, 3, 4, 5], CONFIDENCE, [0, 0, 1, 1, 1]),
+        ("status_flag", "ice_conc", [1, 2, 4, 8, 0], ICE_BITS, [0, 0, 1, 1, 1]),
         ("sst_flag", "sst", [0, 1, 2, 0], SUSPECT, [1, 0, 1, 1]),
         ("flags", "sst", [1, 2, 3, 0], BITS, [0, 1, 0, 1]),
         ("sst_qual", "sst", [0, 1, 2, 3], DENIED, [1, 0, 1, 0]),
