@@ -55,3 +55,19 @@ def test_sound_estimates_are_not_warned_of(method, blocks, tmp_path, caplog):
     with caplog.at_level(logging.WARNING, "oceanfill"):
         fill(tmp_path / "in.nc", variable="sst", method=method, **how)
     assert not warnings_of(caplog)
+
+
+def test_components_of_a_current_beyond_twice_the_radial_velocities_are_warned_of(caplog):
+    current = eddies(dates=6, rows=10, columns=12)
+    radials = open_radials(seen_by_radars(current), "direction")
+    speed = find_bearable_speed(radials)
+    largest = max(np.nanmax(np.abs(one.values)) for one in radials.stations)
+    assert 2 * largest < speed < 6 * largest
+    absurd = current.copy(deep=True)
+    absurd.u[2, 5, 5:7] = -3 * speed
+    warn_of_speeds(measure_components(current, speed), speed)
+    assert not caplog.messages
+    warn_of_speeds(measure_components(absurd, speed), speed)
+    (said,) = caplog.messages
+    assert said.startswith("u: 2 delivered values lie far outside the observed ones")
+    assert f"all reach from {-3 * speed:.4g}" in said
