@@ -6,9 +6,11 @@ import logging
 
 import numpy as np
 import pytest
-from fields import cloudy_dataset
+from fields import cloudy_dataset, eddies, seen_by_radars
 
 from oceanfill import fill
+from oceanfill.pipeline.io.radials import open_radials
+from oceanfill.pipeline.jobs.currents import find_bearable_speed, measure_components, warn_of_speeds
 
 AT = 3, 10, 12  # a cell that is hidden by clouds
 
