@@ -15,7 +15,7 @@ venv: .venv/.ready
 
 demo: venv
 	mkdir -p out
-	$(BIN)/oceanfill fill sample_data/sst_clouds.nc -o out/sst_filled.nc --plot out/sst_filled.png
+	$(BIN)/oceanfill fill sample_data/sst_clouds.nc -o out/sst_filled.nc --plot out/sst_filled.png --overwrite
 	$(BIN)/oceanfill score out/sst_filled.nc sample_data/sst_clouds_truth.nc
 
 test: venv

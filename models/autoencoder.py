@@ -224,7 +224,7 @@ class LinearAutoEncoder(nn.Module):
             raise ValueError(
                 f"tied weights need as many outputs as inputs, not {inputs} inputs and {outputs} outputs"
             )
-        weight = torch.ones(shape) if weight is None else weight
+        weight = torch.ones(shape, device="cpu") if weight is None else weight  # its zeros decide on shapes
         if weight.shape != tuple(shape):
             raise ValueError(
                 f"weights of shape {tuple(weight.shape)} do not match images of shape {tuple(shape)}"

@@ -23,6 +23,7 @@ FLOWS = {
 LEVELS = range(1, 100)  # percent, of the prediction intervals that can be asked for
 HELD_OUT = 0.1  # share of the observed values that a fill keeps for validation and test
 _MOST_SEED = 2**32 - 1 - 10_000  # numpy's largest, with room for the seeds that are derived from it
+_MOST_SAMPLES = 10_000
 
 
 @dataclass(frozen=True)
@@ -129,8 +130,9 @@ class FillSettings:
         if wrong:
             found = ", ".join(map(str, wrong))
             raise InputError(f"intervals of {found} percent; ask for levels of 1 to 99 percent, as 50,90")
-        if not 0 <= self.seed <= _MOST_SEED:
-            raise InputError(f"the seed {self.seed} is not between 0 and {_MOST_SEED}; choose another")
+        check_seed(self.seed)
+        if not 0 <= self.samples <= _MOST_SAMPLES:
+            raise InputError(f"{self.samples} samples are not between 0 and {_MOST_SAMPLES}; ask for fewer")
         if self.device != "auto":
             choose_device(self.device)
         object.__setattr__(self, "intervals", tuple(self.intervals))
@@ -138,6 +140,12 @@ class FillSettings:
     def described(self) -> dict[str, Any]:
         """Return the settings that differ from their defaults, flat, as plain data for the attributes."""
         return {name: value for name, value in _flat(self) if name not in ("method", "seed", "quiet")}
+
+
+def check_seed(seed: int) -> None:
+    """Raise `InputError` for a seed that a random number generator does not take."""
+    if not 0 <= seed <= _MOST_SEED:
+        raise InputError(f"the seed {seed} is not between 0 and {_MOST_SEED}; choose another")
 
 
 def names_of_settings() -> list[str]:

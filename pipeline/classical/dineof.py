@@ -11,6 +11,7 @@ import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import xarray as xr
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..holdout.patterns import hide_clouds
 from ..io.field import Field
+from ..io.reading import check_file
 from .baselines import Estimate, build_spatial_structure, fill_from_nearest, mask_land
 from .season import remove_season
 
@@ -27,6 +29,7 @@ _FEWEST_HELD_OUT = 20
 _BLOCK = 2048  # pixels filled at once, to fit into the cache
 _RELAXATION = 1.5  # of each update of the gaps; below 2 it converges to the same values, faster
 _ITERATIONS = 300  # at most, for each number of modes
+_LARGEST = 1e9  # bytes of a file of points
 _log = logging.getLogger(__name__)
 
 Floats = NDArray[np.float64]
@@ -79,6 +82,7 @@ class Eofs:
         data.attrs = {
             "Conventions": "CF-1.11",
             "title": f"Empirical orthogonal functions of {name}",
+            "source": "oceanfill",
             "comment": "analysis = mean + sum over the modes of temporal_eof * singular_value * spatial_eof"
             + ("" if field.cycle is None else ", to which the seasonal cycle is added"),
         }
@@ -120,6 +124,8 @@ def read_points(path: str | os.PathLike[str], field: Field) -> Indices:
     A header is skipped. A fourth column may hold the observed values; it reveals points of another file or
     order. Raises `InputError` for a malformed file and for points that are not observed.
     """
+    if Path(path).exists():
+        check_file(path, _LARGEST)
     try:
         table = np.atleast_2d(np.genfromtxt(path, delimiter=","))
     except (OSError, ValueError) as reason:

@@ -12,6 +12,7 @@ from .options import (
     HOLDOUTS,
     Parser,
     add_opening,
+    add_overwrite,
     add_storage,
     add_training,
     add_vectors,
@@ -107,6 +108,7 @@ def _add_prepare(commands: Any) -> None:
     )
     add_opening(prepare, prepared=True)
     prepare.add_argument("-o", "--output", required=True, metavar="CACHE.zarr", help="Zarr store to write")
+    add_overwrite(prepare)
     prepare.add_argument("--skip-bad", action="store_true", help="skip files that cannot be read")
     add_workers(prepare)
 
@@ -137,6 +139,7 @@ def _add_fill(commands: Any) -> None:
     )
     add_opening(fill)
     fill.add_argument("-o", "--output", required=True, metavar="OUT.nc", help="file or Zarr store to write")
+    add_overwrite(fill)
     fill.add_argument(
         "--auxiliary",
         nargs="+",
@@ -274,6 +277,7 @@ def _add_batch(commands: Any) -> None:
     )
     batch.add_argument("table", metavar="JOBS.yaml")
     batch.add_argument("-o", "--output", metavar="SCORES.csv", help="also write the scores to this file")
+    add_overwrite(batch)
     batch.add_argument("--row", type=int, metavar="K", help="run only row K, counted from 0")
     batch.add_argument(
         "--workers",
@@ -342,6 +346,7 @@ def _add_compare(commands: Any) -> None:
         "--truth", metavar="FILE", help="score the gaps themselves against the truth in this file"
     )
     compare.add_argument("-o", "--output", metavar="OUT", help="write the table to OUT.csv and OUT.md")
+    add_overwrite(compare)
     compare.add_argument(
         "--plot", metavar="OUT.png", help="draw errors by date, distance and age of the gap, and their maps"
     )
@@ -383,6 +388,7 @@ def _add_challenge(commands: Any) -> None:
     challenge.add_argument(
         "-o", "--output", metavar="FOLDER", help="write the maps of each method to this folder"
     )
+    add_overwrite(challenge)
     challenge.add_argument("--quiet", action="store_true", help="log only warnings and errors")
     challenge.add_argument("--debug", action="store_true", help="show the traceback of an internal error")
     add_training(challenge)
@@ -404,5 +410,6 @@ def _add_reproduce(commands: Any) -> None:
         "--quick", action="store_true", help="run a small version in seconds, too short to reach the figures"
     )
     again.add_argument("-o", "--output", metavar="FOLDER", help="folder for the results (default: runs/NAME)")
+    add_overwrite(again)
     again.add_argument("--quiet", action="store_true", help="log only warnings and errors")
     again.add_argument("--debug", action="store_true", help="show the traceback of an internal error")

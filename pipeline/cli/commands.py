@@ -13,7 +13,7 @@ from rich.console import Console
 
 from ..errors import InputError
 from .arguments import LIGHTNING, parse
-from .checks import check_targets, refuse
+from .checks import refuse
 from .tables import (
     batch_table,
     challenge_table,
@@ -58,8 +58,9 @@ def _info(options: argparse.Namespace) -> None:
 
 
 def _fill(options: argparse.Namespace) -> None:
+    from ..io.side_products import postpone_side_products
     from ..io.variables import parse_inputs, parse_spec, separate
-    from ..jobs.checks import check_settings, find_kind
+    from ..jobs.checks import check_outputs, check_settings, find_kind
     from ..jobs.methods import find_method
 
     first, others = parse_inputs(options.inputs)
@@ -68,22 +69,33 @@ def _fill(options: argparse.Namespace) -> None:
     files, own = separate(first, opening)
     kind = find_kind(files, settings, own.group)
     check_settings(find_method(settings.method), settings, own, kind)  # before torch is imported
-    check_targets(options, [files, *(spec.files for spec in (*others, *auxiliary))])
+    plot, overwrite = options.plot, options.overwrite
+    if plot is not None:
+        from ..plots.maps import check_drawable
+
+        check_drawable(plot)
+    sources = [first, *others, *auxiliary]
+    check_outputs(options.output, sources, opening, settings, plot=plot, overwrite=overwrite)
     from ..jobs.fill import fill
 
-    dataset = fill(
-        first,
-        options.output,
-        others=others,
-        auxiliary=auxiliary,
-        opening=opening,
-        settings=settings,
-        report=lambda rows: None if options.quiet else show_held_out(rows, settings.method, kind),
-        attributes={"command": shlex.join(["oceanfill", *options.words])},
-    )
-    _log.info("wrote %s (%s)", options.output, ", ".join(map(str, dataset.data_vars)))
-    if options.plot is not None:
+    words = [word for word in options.words if word != "--overwrite"]  # the values are the same without it
+    with postpone_side_products() as failed:
+        dataset = fill(
+            first,
+            options.output,
+            others=others,
+            auxiliary=auxiliary,
+            opening=opening,
+            settings=settings,
+            report=lambda rows: None if options.quiet else show_held_out(rows, settings.method, kind),
+            attributes={"command": shlex.join(["oceanfill", *words])},
+            overwrite=overwrite,
+        )
+        _log.info("wrote %s (%s)", options.output, ", ".join(map(str, dataset.data_vars)))
+    if plot is not None:
         _plot(dataset, options)
+    if failed:
+        raise InputError(f"{options.output} is complete, but not all that was to be written next to it")
 
 
 def _plot(dataset: xr.Dataset, options: argparse.Namespace) -> None:
@@ -109,6 +121,7 @@ def _prepare(options: argparse.Namespace) -> None:
         options.output,
         make_opening(options),
         skip_bad=options.skip_bad,
+        overwrite=options.overwrite,
         cluster=options.cluster,
         n_workers=options.workers,
         quiet=options.quiet,
@@ -117,14 +130,14 @@ def _prepare(options: argparse.Namespace) -> None:
 
 
 def _batch(options: argparse.Namespace) -> None:
-    from ..io.writing import check_folder
+    from ..io.targets import check_targets
     from ..jobs.batch import read, run, write
 
-    if options.output is not None:
-        check_folder(options.output)
     rows = read(options.table)
+    check_targets([options.output], [Path(options.table)], overwrite=options.overwrite)
     _check_rows(options.table, rows if options.row is None else rows[max(options.row, 0) :][:1])
-    lines = run(rows, n_workers=options.workers, quiet=options.quiet, only=options.row)
+    how = {"n_workers": options.workers, "only": options.row, "overwrite": options.overwrite}
+    lines = run(rows, quiet=options.quiet, **how)
     print_table(batch_table(lines))
     if options.output is not None:
         write(lines, options.output)
@@ -162,12 +175,13 @@ def _score(options: argparse.Namespace) -> None:
 def _compare(options: argparse.Namespace) -> None:
     from ..holdout.score_files import read_truth
     from ..io.field import open_field
-    from ..io.writing import check_folder
-    from ..jobs.compare import compare, usual_methods, write
+    from ..io.targets import check_targets, list_paths
+    from ..jobs.compare import compare, name_files, usual_methods, write
     from ..jobs.methods import list_methods
 
-    if options.output is not None:
-        check_folder(options.output)
+    tables = [] if options.output is None else name_files(Path(options.output))
+    inputs = list_paths([options.inputs, options.like, options.truth])
+    check_targets([*tables, options.plot], inputs, overwrite=options.overwrite)
     if options.plot is not None:
         from ..plots.maps import check_drawable
 
@@ -207,6 +221,7 @@ def _challenge(options: argparse.Namespace) -> None:
         step=options.step,
         settings=make_fill_settings(options),
         output=None if options.output is None else Path(options.output),
+        overwrite=options.overwrite,
     )
     print_table(challenge_table(options.name, rows))
 
@@ -218,7 +233,8 @@ def _reproduce(options: argparse.Namespace) -> None:
         print_table(experiments_table())
         return
     folder = Path(options.output or f"runs/{Path(options.name).stem}")
-    findings = reproduce(options.name, folder, options.others, quick=options.quick, quiet=options.quiet)
+    how = {"quick": options.quick, "quiet": options.quiet, "overwrite": options.overwrite}
+    findings = reproduce(options.name, folder, options.others, **how)
     print_table(findings_table(findings, options.name))
     _log.info("wrote figures, checkpoints, table.md and config.yaml to %s", folder)
 

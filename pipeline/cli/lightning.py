@@ -19,15 +19,19 @@ from pytorch_lightning.plugins.environments import LightningEnvironment, SLURMEn
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from ..errors import InputError
-from ..training.checkpoints import Checkpoint, list_foreign, read_checkpoint
+from ..settings import check_seed
+from ..training.checkpoints import Checkpoint, read_checkpoint
 from ..training.datamodules import DataModule, FieldModule
+from ..training.files.loading import PlainCheckpoints
+from ..training.files.options import list_foreign
 from ..training.tasks import Correction
-from ..training.trainer import silence_lightning
+from ..training.trainer import Recovery, StopOnSignal, silence_lightning
 
 _log = logging.getLogger(__name__)
 
 _WORDS = ("best", "last", "hpc")  # that Lightning takes for a checkpoint's path
 _CHECKPOINTS, _CURVES, _CONFIG = "checkpoints", "curves", "config.yaml"  # in the trainer's default_root_dir
+_SAVED = "# pytorch_lightning=="  # first words of a configuration that a fit saved
 _ON = {"validate": "validation", "test": "test"}
 
 
@@ -58,11 +62,19 @@ class CommandLine(LightningCLI):
             help="NetCDF file or Zarr store of `predict` (default: filled.nc in the "
             "trainer's default_root_dir)",
         )
+        parser.add_argument(
+            "--overwrite", action="store_true", help="replace the output of an earlier `predict`"
+        )
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse, and check a checkpoint before anything that it names is imported."""
         super().parse_arguments(parser, args)
         stage, config = self.config.subcommand, self.config[self.config.subcommand]
+        seed = config.get("seed_everything", 0)
+        if isinstance(seed, int) and not isinstance(seed, bool):
+            check_seed(seed)
+        if config.get("weights_only") is False:
+            raise InputError(f"{stage} reads checkpoints as plain data only; leave --weights_only out")
         path = config.ckpt_path
         if path is None and stage != "fit":
             raise InputError(f"{stage} needs a trained network; give its checkpoint with --ckpt_path")
@@ -77,10 +89,11 @@ class CommandLine(LightningCLI):
     def instantiate_trainer(self, **options: Any) -> pl.Trainer:
         """Make the trainer. Only a fit is distributed and follows a job scheduler."""
         given = self.config_init[self.subcommand].trainer
+        options["plugins"] = [*_as_list(given.plugins), PlainCheckpoints()]
         if self.subcommand != "fit":
             # Of several processes each would score some samples twice and write a part of a file.
-            plugins = [*_as_list(given.plugins), LightningEnvironment()]
-            options |= {"devices": 1, "num_nodes": 1, "strategy": "auto", "logger": False, "plugins": plugins}
+            options["plugins"].append(LightningEnvironment())
+            options |= {"devices": 1, "num_nodes": 1, "strategy": "auto", "logger": False}
         elif given.logger is None:
             options["logger"] = _make_loggers(given.default_root_dir or ".")
         try:
@@ -141,12 +154,14 @@ class CommandLine(LightningCLI):
         if not isinstance(self.datamodule, DataModule):
             self.trainer.predict(**options)
             return
+        from ..io.targets import check_targets, list_paths
         from ..io.writing import check_writable, write_dataset
         from ..jobs.predictions import fill_with
 
         config = self.config.predict
         output = config.output or str(_make_folder(self.trainer.default_root_dir) / "filled.nc")
         check_writable(output)
+        check_targets([output], list_paths([self.datamodule.source]), overwrite=config.overwrite)
         self.datamodule.prepare(self.model, "test")
 
         def predict(dates: Any) -> Any:
@@ -185,7 +200,11 @@ def run(words: Sequence[str]) -> None:
                 save_config_kwargs={"save_to_log_dir": False},
                 seed_everything_default=0,
                 # 4DVarNet takes gradients when it predicts, which inference mode forbids.
-                trainer_defaults={"inference_mode": False, "log_every_n_steps": 10},
+                trainer_defaults={
+                    "inference_mode": False,
+                    "log_every_n_steps": 10,
+                    "callbacks": [Recovery(), StopOnSignal(_find_last)],
+                },
                 auto_configure_optimizers=False,
             )
         except ArgumentError as error:
@@ -197,6 +216,11 @@ def run(words: Sequence[str]) -> None:
             if found is None:
                 raise
             raise InputError(str(found)) from error
+
+
+def _find_last(trainer: pl.Trainer) -> Path:
+    """Return where a fit that is terminated leaves the checkpoint from which it is taken up again."""
+    return Path(trainer.default_root_dir) / _CHECKPOINTS / "last.ckpt"
 
 
 def _describe(kind: type) -> dict[str, str]:
@@ -272,6 +296,10 @@ def _set_aside(root: Path, resumed: str | None) -> None:
     else:
         resumes = Path(resumed).resolve().is_relative_to(root.resolve())
     earlier = [root / _CHECKPOINTS, root / _CONFIG, root / _CURVES, *left_by_scheduler]
+    if earlier[1].exists() and not earlier[1].read_text(encoding="utf-8").startswith(_SAVED):
+        raise InputError(
+            f"{earlier[1]}: would be replaced, and no fit wrote it; choose another --trainer.default_root_dir"
+        )
     if resumes or not earlier[0].exists():
         return
     number = next(k for k in range(len(list(root.iterdir())) + 1) if not (root / f"earlier_{k}").exists())

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import logging
+import signal
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -12,6 +14,7 @@ from rich.console import Console
 from rich.logging import RichHandler
 
 from ..errors import InputError
+from ..interrupts import TERMINATED, exit_on_sigterm
 from .arguments import parse
 from .commands import COMMANDS
 
@@ -19,14 +22,17 @@ _log = logging.getLogger("oceanfill")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command. 0: done; 1: an internal error; 2: the input or the options; 130: interrupted."""
+    """Run a command and return its exit code.
+
+    0: done; 1: an internal error; 2: the input or the options; 130: interrupted; 143: terminated.
+    """
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         options = parse(words)
     except InputError as error:
         print(f"oceanfill: {error}", file=sys.stderr)
         return 2
-    with _logging(getattr(options, "quiet", False)):
+    with _logging(getattr(options, "quiet", False)), _termination():
         try:
             COMMANDS[options.command](options)
         except InputError as error:
@@ -37,6 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             cause = stop.__context__ if isinstance(stop, SystemExit) else stop
             if isinstance(cause, BrokenPipeError):
                 return 0
+            if isinstance(stop, SystemExit) and stop.code == TERMINATED:
+                print("oceanfill: terminated; no unfinished file is left", file=sys.stderr)
+                return TERMINATED
             if not isinstance(cause, KeyboardInterrupt):
                 raise
             print(f"oceanfill: interrupted; {_describe_rest(options)}", file=sys.stderr)
@@ -62,6 +71,20 @@ def _describe_rest(options: argparse.Namespace) -> str:
     if output is not None and find_unfinished(output).exists():
         return f"{find_unfinished(output)} is kept, from which the same command goes on"
     return "no unfinished file is left"
+
+
+@contextmanager
+def _termination() -> Iterator[None]:
+    """End at a SIGTERM as at an exception, unless the caller handles it already."""
+    own = threading.current_thread() is threading.main_thread()
+    own = own and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    if own:
+        signal.signal(signal.SIGTERM, exit_on_sigterm)
+    try:
+        yield
+    finally:
+        if own:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 @contextmanager

@@ -165,6 +165,15 @@ def add_workers(command: argparse.ArgumentParser) -> Any:
     return large
 
 
+def add_overwrite(command: argparse.ArgumentParser) -> None:
+    """Add the option of every command that writes files."""
+    command.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="replace outputs of earlier runs; inputs and what oceanfill did not write are never replaced",
+    )
+
+
 def add_training(command: argparse.ArgumentParser) -> Any:
     """Add the options of every command that trains, and return their group."""
     training = command.add_argument_group("training")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any
 
+from ..settings import check_seed
+
 Network = Annotated[dict[str, Any], "network"]  # its ``class_path`` and ``init_args``
 
 
@@ -25,6 +27,9 @@ class RunOptions:
     seed: int = 0
     device: str = "cpu"
     quiet: bool = True
+
+    def __post_init__(self) -> None:
+        check_seed(self.seed)
 
 
 @dataclass(frozen=True, kw_only=True)

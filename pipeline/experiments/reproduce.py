@@ -122,13 +122,19 @@ def _list_networks(options: type[RunOptions]) -> dict[str, Any]:
 
 
 def reproduce(
-    name: str, folder: Path, arguments: Sequence[str] = (), *, quick: bool = False, quiet: bool = True
+    name: str,
+    folder: Path,
+    arguments: Sequence[str] = (),
+    *,
+    quick: bool = False,
+    quiet: bool = True,
+    overwrite: bool = False,
 ) -> list[Finding]:
     """Run an experiment with command-line ``arguments`` and write its results into ``folder``.
 
     These are ``config.yaml``, which repeats the run when passed to ``--config``, ``table.md``, and the
-    figures and checkpoints of the experiment. Raises `InputError` for an unknown experiment or a folder that
-    cannot be created.
+    figures and checkpoints of the experiment. Raises `InputError` for an unknown experiment, for a folder
+    that cannot be created, and unless ``overwrite`` for one with the results of another run.
     """
     experiment = find_experiment(name)
     parser = build_parser(experiment, quick)
@@ -137,7 +143,11 @@ def reproduce(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{folder}: cannot be created ({error.strerror}); choose another folder") from error
-    parser.save(parsed, folder / "config.yaml", overwrite=True)
+    config, table = folder / "config.yaml", folder / "table.md"
+    other = config.exists() and config.read_text(encoding="utf-8") != parser.dump(parsed)
+    if (table.exists() or other) and not overwrite:
+        raise InputError(f"{folder}: holds other results; add --overwrite or choose another folder")
+    parser.save(parsed, config, overwrite=True)
     values = dict(parsed.as_dict())
     values.pop("config", None)
     values["device"] = choose_device(values["device"])
@@ -145,7 +155,7 @@ def reproduce(
     start = time.perf_counter()
     findings = experiment.function(folder, options)
     markdown = _format_markdown(name, findings, time.perf_counter() - start)
-    (folder / "table.md").write_text(markdown, encoding="utf-8")
+    table.write_text(markdown, encoding="utf-8")
     return findings
 
 

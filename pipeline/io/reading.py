@@ -80,6 +80,15 @@ def find_sample(path: str | os.PathLike[str]) -> str:
     return found[0]
 
 
+def check_file(path: str | os.PathLike[str], most: float = np.inf, *, folder: bool = False) -> None:
+    """Raise `InputError` for a pipe or a device, which may never end, and for more than ``most`` bytes."""
+    place = Path(path)
+    if not (place.is_file() or (folder and place.is_dir())):
+        raise InputError(f"{path}: is no file; check the path")
+    if place.is_file() and place.stat().st_size > most:
+        raise InputError(f"{path}: is larger than {most:g} bytes; check the path")
+
+
 def list_inputs(inputs: Inputs) -> list[str | xr.Dataset]:
     """Return the paths, with globs expanded, or the dataset. Raises `InputError` where no file is found."""
     if isinstance(inputs, xr.DataArray):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -16,13 +17,17 @@ from typing import Any
 import dask
 import numpy as np
 import xarray as xr
+from dask.callbacks import Callback
 
 from ..errors import InputError
+from ..interrupts import defer_signals
 from .layout.coordinates import is_time
 
 _ZARR_MARKERS = ("zarr.json", ".zgroup", ".zmetadata")
 _OF_VALUES = ("dtype", "scale_factor", "add_offset", "_FillValue", "_Unsigned")  # parts of an encoding
-_LONG_NAME, _MOST_STEM = 200, 200  # characters that are shown, bytes that a temporary name keeps
+_LONG_NAME = 200  # characters that are shown
+_STORE, _PLAN = "store.zarr", "plan.json"  # in the folder of an unfinished run
+_LONGEST = 255  # bytes of a file's name
 _FULL_DISK = ("NetCDF: ", "[enforce fail", "PytorchStreamWriter")  # beginnings of the libraries' messages
 
 
@@ -40,6 +45,8 @@ def check_writable(path: str | os.PathLike[str]) -> None:
 def check_folder(path: str | os.PathLike[str]) -> None:
     """Raise `InputError` unless a file of any kind (or a Zarr store) can be written there."""
     target = Path(path)
+    if len(os.fsencode(target.name)) > _LONGEST:
+        raise InputError(f"{target}: the name is longer than {_LONGEST} bytes; choose a shorter one")
     folder = target.parent
     try:
         kind = target.stat().st_mode if folder.exists() and target.exists() else None
@@ -54,11 +61,28 @@ def check_folder(path: str | os.PathLike[str]) -> None:
         raise InputError(f"{target}: {folder} is a file and not a folder; choose another output")
     if target.suffix != ".zarr" and target.is_dir():
         raise InputError(f"{target}: this is a folder; name the output file in it")
+    stores = [parent for parent in target.resolve().parents if is_zarr(parent)]
+    if stores:
+        raise InputError(f"{target}: lies in the Zarr store {stores[0]}; choose another folder")
     try:
         with tempfile.TemporaryFile(dir=folder):  # permission bits do not cover quotas and read-only disks
             pass
     except OSError as reason:
         raise InputError(_explain_unwritable(target, reason.strerror or str(reason))) from reason
+
+
+def hide(target: Path, ending: str) -> Path:
+    """Return the hidden name next to ``target`` that ends so; where it were too long, a shorter one."""
+    name = f".{target.name}.{ending}"
+    if len(os.fsencode(name)) > _LONGEST:
+        name = f".{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]}.{ending}"
+    return target.with_name(name)
+
+
+def has_state(path: str | os.PathLike[str]) -> bool:
+    """Whether a killed run left an unfinished store of ``path`` (`resume_store`)."""
+    folder = find_unfinished(path)
+    return (folder / _PLAN).is_file() and (folder / _STORE).is_dir()
 
 
 @contextmanager
@@ -70,8 +94,7 @@ def replace_atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     target = Path(path)
     # mkstemp would deny others permission to read.
-    stem = target.stem.encode()[:_MOST_STEM].decode(errors="ignore")  # a name has 255 bytes
-    temporary = target.with_name(f".{stem}.{os.getpid()}.{os.urandom(4).hex()}{target.suffix}")
+    temporary = hide(target, f"{os.getpid()}.{os.urandom(4).hex()}{target.suffix}")
     try:
         yield temporary
         _synchronise(temporary)
@@ -87,8 +110,13 @@ def replace_atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 def find_unfinished(path: str | os.PathLike[str]) -> Path:
     """Return the folder in which an interrupted run leaves what the next one goes on from."""
-    name = Path(path).name.encode()[:_MOST_STEM].decode(errors="ignore")
-    return Path(path).with_name(f".{name}.unfinished")
+    return hide(Path(path), "unfinished")
+
+
+def write_bytes(content: bytes, path: str | os.PathLike[str]) -> None:
+    """Write a file whole or not at all."""
+    with replace_atomically(path) as temporary:
+        temporary.write_bytes(content)
 
 
 @contextmanager
@@ -97,6 +125,7 @@ def resume_store(
     plan: Mapping[str, Any],
     make: Callable[[Path], None],
     finish: Callable[[Path], xr.Dataset] | None = None,
+    overwrite: bool = True,
 ) -> Iterator[Path]:
     """Yield the unfinished Zarr store of ``path`` for the block to complete; then move it to ``path``.
 
@@ -105,14 +134,17 @@ def resume_store(
     store and folder are left for the next run. A ``path`` that ends in .nc is converted from the store.
     ``finish`` is called with the path of the complete store and returns what is written instead of it.
 
-    Raises `InputError` where the path cannot be written or the disk is full.
+    Raises `InputError` where the path cannot be written or the disk is full, and where it exists, unless
+    ``overwrite`` or the state of the same run allows to replace it.
     """
     target = Path(path)
     folder = find_unfinished(target)
-    store, held = folder / "store.zarr", folder / "plan.json"
+    store, held = folder / _STORE, folder / _PLAN
     text = json.dumps(plan, sort_keys=True, default=str)
     try:
-        if not held.is_file() or held.read_text(encoding="utf-8") != text:
+        if not has_state(target) or held.read_text(encoding="utf-8") != text:
+            if target.exists() and not overwrite:
+                raise InputError(f"{target}: exists; add --overwrite (overwrite=True) or choose another name")
             _remove(folder)
             folder.mkdir()
             make(store)
@@ -142,18 +174,35 @@ def write_dataset(dataset: xr.Dataset, path: str | os.PathLike[str]) -> None:
     Raises as `replace_atomically`.
     """
     check_writable(path)
-    # One chunk after another, because lazy values may be larger than memory.
-    with (
-        replace_atomically(path) as temporary,
-        warnings.catch_warnings(),
-        dask.config.set(scheduler="synchronous"),
-    ):
+    with replace_atomically(path) as temporary, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about formats and dates, nothing that a user can act on
         if temporary.suffix == ".nc":
-            times = [dim for dim in dataset.dims if dim in dataset.coords and is_time(dataset[dim])]
-            dataset.to_netcdf(temporary, engine="netcdf4", format="NETCDF4", unlimited_dims=times)
+            write_netcdf(dataset, temporary)
         else:
-            _write_zarr(dataset, temporary)
+            with _chunk_by_chunk():
+                _write_zarr(dataset, temporary)
+
+
+def write_netcdf(dataset: xr.Dataset, path: str | os.PathLike[str], **how: Any) -> None:
+    """Write NetCDF-4, with unlimited time; signals wait for the end of a chunk."""
+    times = [dim for dim in dataset.dims if dim in dataset.coords and is_time(dataset[dim])]
+    with _chunk_by_chunk():
+        dataset.to_netcdf(path, engine="netcdf4", format="NETCDF4", unlimited_dims=times, **how)
+
+
+@contextmanager
+def _chunk_by_chunk() -> Iterator[None]:
+    """Write one chunk after another, because lazy values may be larger than memory.
+
+    A signal waits until a chunk is written: an exception in between would leave xarray's lock of the library
+    held, for which closing the file waits for ever.
+    """
+    with (
+        defer_signals() as release,
+        dask.config.set(scheduler="synchronous"),
+        Callback(pretask=lambda key, graph, state: release()),
+    ):
+        yield
 
 
 def _explain_unwritable(target: Path, reason: str) -> str:
@@ -185,7 +234,6 @@ def _convert_to_netcdf(store: Path, target: Path) -> None:
     """Convert a store chunk by chunk in one thread, because netCDF's library is not thread-safe."""
     with (
         replace_atomically(target) as temporary,
-        dask.config.set(scheduler="synchronous"),
         xr.open_zarr(store, consolidated=False, decode_times=False) as whole,
     ):
         whole = whole[sorted(map(str, whole.data_vars))]  # a store has no order
@@ -197,11 +245,7 @@ def _convert_to_netcdf(store: Path, target: Path) -> None:
             encoding[name] = {"_FillValue": fill, "dtype": array.dtype}
             if name in whole.data_vars and array.ndim:
                 encoding[name] |= {"zlib": True, "complevel": 4, "chunksizes": array.encoding["chunks"]}
-        times = [dim for dim in whole.dims if dim in whole.coords and is_time(whole[dim])]
-        whole = whole.drop_encoding()
-        whole.to_netcdf(
-            temporary, engine="netcdf4", format="NETCDF4", encoding=encoding, unlimited_dims=times
-        )
+        write_netcdf(whole.drop_encoding(), temporary, encoding=encoding)
 
 
 def _synchronise(path: Path) -> None:

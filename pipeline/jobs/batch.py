@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,14 @@ import xarray as xr
 import yaml
 
 from ..errors import InputError
-from ..io.reading import list_inputs
+from ..io.reading import check_file, list_inputs
 from ..io.writing import check_folder, replace_atomically
 from ..progress import progress
 
 _log = logging.getLogger(__name__)
 
 _FILL = [sys.executable, "-m", "oceanfill.pipeline.cli"]
+_LARGEST, _MOST_PARTS = 1e7, 100_000  # bytes and entries of a table
 _SCORES = ("delivered", "held_out_n", "held_out_rmse", "held_out_bias", "held_out_coverage_1sigma")
 
 
@@ -51,7 +53,7 @@ class Row:
             made = self.output.stat().st_mtime
         except (OSError, InputError):
             return False
-        command = shlex.join(["oceanfill", *self.words])
+        command = shlex.join(["oceanfill", *(word for word in self.words if word != "--overwrite")])
         return made > newest and str(_attributes(self.output).get("history", "")).endswith(command)
 
 
@@ -62,6 +64,8 @@ def read(path: str | os.PathLike[str]) -> list[Row]:
     ``observation-error``); true and false switch options without a value. Relative paths start at the file.
     Raises `InputError` for any other file and for outputs that two rows share.
     """
+    if Path(path).exists():
+        check_file(path, _LARGEST)
     try:
         table = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
@@ -69,6 +73,8 @@ def read(path: str | os.PathLike[str]) -> list[Row]:
         raise InputError(
             f"{path}: cannot be read as YAML ({reason}); see `oceanfill batch --help`"
         ) from error
+    if _count(table) > _MOST_PARTS:  # a few lines of YAML may repeat each other for ever
+        raise InputError(f"{path}: has more than {_MOST_PARTS} entries; split it")
     if not isinstance(table, dict) or not isinstance(table.get("jobs"), list) or not table["jobs"]:
         raise InputError(f"{path}: has no list of jobs; see `oceanfill batch --help` for an example")
     unknown = set(table) - {"jobs", "defaults"}
@@ -84,20 +90,44 @@ def read(path: str | os.PathLike[str]) -> list[Row]:
     return rows
 
 
+def _count(table: Any) -> int:
+    """Count the entries of nested lists and mappings, up to the first above the most that are allowed."""
+    waiting, number = [table], 0
+    while waiting and number <= _MOST_PARTS:
+        part = waiting.pop()
+        number += 1
+        waiting += part.values() if isinstance(part, dict) else part if isinstance(part, list) else ()
+    return number
+
+
 def run(
-    rows: Sequence[Row], *, n_workers: int = 1, quiet: bool = True, only: int | None = None
+    rows: Sequence[Row],
+    *,
+    n_workers: int = 1,
+    quiet: bool = True,
+    only: int | None = None,
+    overwrite: bool = False,
 ) -> list[dict[str, Any]]:
     """Run the rows, ``n_workers`` at a time, and return a line for each: name, state, score.
 
     A row whose output was made by the same command from inputs that have not changed since is skipped; one
     that was killed is resumed as `oceanfill fill` does. ``only`` runs one row, by its number from zero.
+    Other outputs that exist are replaced only if ``overwrite``.
     """
     if only is not None:
         if not 0 <= only < len(rows):
             raise InputError(f"there is no row {only}; the table has {len(rows)}, counted from 0")
         rows = rows[only : only + 1]
+    running: set[subprocess.Popen[Any]] = set()
     with ThreadPoolExecutor(n_workers) as pool, progress("filling", len(rows), quiet) as advance:
-        return list(_log_each(pool.map(_run, rows), advance))
+        try:
+            work = partial(_run, running=running, more=["--overwrite"] * overwrite)
+            return list(_log_each(pool.map(work, rows), advance))
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in list(running):
+                process.terminate()
+            raise
 
 
 def write(lines: Sequence[Mapping[str, Any]], path: str | os.PathLike[str]) -> None:
@@ -135,13 +165,16 @@ def _path(beside: Path, name: str) -> str:
     return name if name.startswith("sample:") else str(beside / name)
 
 
-def _run(row: Row) -> dict[str, Any]:
+def _run(row: Row, running: set[subprocess.Popen[Any]], more: Sequence[str]) -> dict[str, Any]:
     if row.is_done:
         return {"job": row.name, "state": "skipped (up to date)"} | _score(row)
     try:
         row.output.parent.mkdir(parents=True, exist_ok=True)
         with row.log.open("w", encoding="utf-8") as log:
-            status = subprocess.run([*_FILL, *row.words], stdout=log, stderr=log, check=False).returncode
+            process = subprocess.Popen([*_FILL, *row.words, *more], stdout=log, stderr=log)
+            running.add(process)
+            status = process.wait()
+            running.discard(process)
     except OSError as error:
         return {"job": row.name, "state": f"failed: {error}"}
     if status == 0:

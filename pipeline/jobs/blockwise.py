@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 import torch
 from numpy.typing import NDArray
 
@@ -34,9 +33,10 @@ from ..io.layout.dates import days_since_first
 from ..io.opening import Opening
 from ..io.output import describe_run, measure_spans, to_dataset
 from ..io.reading import TREATMENT
+from ..io.side_products import write_at_once, write_side_product
 from ..io.storage import Span, is_packed
-from ..io.writing import check_writable, replace_atomically, resume_store
-from ..records.blocks import BASE, Block, Box, cut_blocks
+from ..io.writing import check_writable, has_state, hide, replace_atomically, resume_store, write_bytes
+from ..records.blocks import Block, Box
 from ..records.filled import (
     create_store,
     encode_store,
@@ -49,25 +49,23 @@ from ..records.filled import (
 )
 from ..records.prepare import prepare
 from ..records.record import Record, read_digest
-from ..records.subset import LEARNING, select_subset
+from ..records.subset import select_subset
 from ..settings import HELD_OUT, FillSettings, Packing, choose_device
 from ..training.data import GapData
 from ..training.features import StaticFeatures, make_static_features
 from ..training.firstguess import Guess, PixelMeans, measure_spread
 from ..training.heldout import DataSettings
-from .deliver import Report
+from .deliver import Report, warn_of_unknown_error
 from .evaluate import ErrorScale, evaluate_candidates
+from .memory import LEAST_REACH, MOST_REACH, default_memory, prepare_cut
 from .methods import Candidate, Method, find_method_for, find_methods, make_method
 
 _log = logging.getLogger(__name__)
 
 Floats = NDArray[np.float32]
 
-BYTES_TO_START, BYTES_TO_LEARN = BASE, LEARNING  # of the process, and for each value of a field
-
-FILLING, _FILLING_SIMPLY = 120, 85  # bytes a value of a block, with and without a first guess
 _LENGTHS = 2  # of the covariance's shortest component, in the margin of a block
-_LEAST_REACH, _USUAL_REACH, _MOST_REACH = 12, 36, 96  # cells in the margin
+_USUAL_REACH = 36  # cells in the margin
 _YEAR = 365  # days
 _COPY = "copy"  # name of the method for a record without gaps
 _LEARNED, _NETWORK = "learned.json", "network.ckpt"  # next to the unfinished store
@@ -122,11 +120,6 @@ class Job:
     threads: int | None
 
 
-def default_memory() -> float:
-    """Return half of the machine's memory in GB."""
-    return psutil.virtual_memory().total / 2e9
-
-
 def fill_inputs(
     inputs: Sequence[str],
     output: str | os.PathLike[str],
@@ -134,15 +127,17 @@ def fill_inputs(
     settings: FillSettings,
     report: Report = lambda rows: None,
     attributes: Mapping[str, Any] | None = None,
+    overwrite: bool = False,
 ) -> None:
     """Prepare the inputs, unless they are a store of `prepare`, and fill them (`fill_record`).
 
-    Without a cache the store is next to the output and is removed when the output is complete.
+    Without a cache the store is next to the output and is removed when the output is complete, or when the
+    filling is refused.
     """
     resources = settings.resources
     names = {"input_files": list_names(Path(path).name for path in inputs)}
     given = {name: value for name, value in opening.given().items() if name not in _OF_FIELD}
-    place = Path(output).with_name(f".{Path(output).name}.cache.zarr")
+    place = hide(Path(output), "cache.zarr")
     store = Path(resources.cache or place)
     if len(inputs) == 1 and read_digest(inputs[0]) is not None:
         if given:
@@ -160,13 +155,19 @@ def fill_inputs(
             cluster=resources.cluster,
             n_workers=resources.n_workers,
             quiet=settings.quiet,
+            overwrite=overwrite or store == place,
         )
     values = {name: getattr(opening, name) for name in _OF_FIELD}
     record = Record(str(store), Opening(**values))
     if TREATMENT in record.dataset.attrs and str(store) == str(inputs[0]):
         _log.info("%s: %s", record.layout.variable, record.dataset.attrs[TREATMENT])
-    fill_record(record, output, settings, report, names | dict(attributes or {}))
-    if resources.cache is None and store == place:
+    try:
+        fill_record(record, output, settings, report, names | dict(attributes or {}), overwrite=overwrite)
+    except InputError:
+        if store == place and not has_state(output):  # there is nothing to resume
+            shutil.rmtree(store)
+        raise
+    if store == place:
         shutil.rmtree(store)
 
 
@@ -177,20 +178,16 @@ def fill_record(
     report: Report = lambda rows: None,
     attributes: Mapping[str, Any] | None = None,
     training_subset: Field | None = None,
+    overwrite: bool = True,
 ) -> None:
     """Fill the gaps of a record and write V, V_analysis, V_error and V_source (`output.to_dataset`).
 
     All workers share the memory of the settings. It decides how large a block is, and how much of the record
     is learned from where no ``training_subset`` is given. The same call after a kill resumes where that one
-    stopped, and gives the same values. ``report`` and ``attributes`` are those of `fill.fill`. Raises
-    `InputError` for settings that do not fit.
+    stopped, and gives the same values. ``report``, ``attributes`` and ``overwrite`` are those of `fill.fill`.
+    Raises `InputError` for settings that do not fit.
     """
     method, resources = find_method_for(record.shape[0], settings.method), settings.resources
-    if settings.eofs.cv_points is not None or settings.eofs.save_eofs is not None:
-        raise InputError(
-            f"{record.path}: each block has its own EOFs; leave out --cv-points and --save-eofs, or allow "
-            "more --memory"
-        )
     check_writable(output)
     found = describe_run(method.name, settings.seed, settings.described()) | dict(attributes or {})
     found["method"] = method.name
@@ -201,23 +198,12 @@ def fill_record(
             warn_of_unknown_error(record.layout.variable)
     device = choose_device(settings.device)
     memory = (resources.memory or default_memory()) * 1e9
-    cut = partial(
-        cut_blocks,
-        record.shape,
-        memory,
-        FILLING if method.needs_first_guess else _FILLING_SIMPLY,
-        n_workers=resources.n_workers,
-        cells=max(record.chunks[1:]),
-        cyclic=record.cyclic and method.wraps,
-        whole_maps=method.whole_maps,
-    )
+    cut = prepare_cut(record.shape, method, settings, cyclic=record.cyclic, chunk=max(record.chunks[1:]))
     name = record.layout.variable
     mean, deviation = (record.dataset[f"{name}_{part}"].to_numpy() for part in ("mean", "std"))
     check_range(record.path, name, float(np.nanmin(mean - deviation)), float(np.nanmax(mean + deviation)))
-    # Refused before the training, which decides the reach, where the memory is too little for the largest.
-    cut(_LEAST_REACH if method.pointwise else _MOST_REACH)
     plan = {
-        "record": [str(Path(record.path).resolve()), (Path(record.path) / "zarr.json").stat().st_mtime_ns],
+        "record": _identify(record),
         "opening": repr(record.opening),
         "settings": repr(replace(settings, method=method.name, quiet=True)),
         "memory": memory,
@@ -229,7 +215,7 @@ def fill_record(
     create = partial(create_store, record=record, make=partial(make_example, record, settings, found))
     finish = partial(encode_store, record=record, packing=settings.packing)
     encoded = is_packed(record.storage) or Path(output).suffix == ".nc"
-    with resume_store(output, plan, create, finish if encoded else None) as store:
+    with resume_store(output, plan, create, finish if encoded else None, overwrite) as store:
         held = store.parent / _LEARNED
         if not held.exists():
             subset = training_subset or select_subset(record, memory, whole_maps=method.whole_maps)
@@ -238,10 +224,13 @@ def fill_record(
                 temporary.write_text(json.dumps(asdict(learned)), encoding="utf-8")
         learned = Learned.read(held)
         report(learned.rows)
-        chosen = find_methods().get(learned.method, method)
+        chosen, network = find_methods().get(learned.method, method), store.parent / _NETWORK
+        if settings.training.save_checkpoint and network.exists():
+            kept = partial(write_bytes, network.read_bytes(), settings.training.save_checkpoint)
+            write_side_product(kept)
         if chosen.trains:
-            network = settings.training.checkpoint or str(store.parent / _NETWORK)
-            training = replace(settings.training, checkpoint=network, save_checkpoint=None)
+            path = settings.training.checkpoint or str(network)
+            training = replace(settings.training, checkpoint=path, save_checkpoint=None)
             settings = replace(settings, training=training)
         job = Job(record, learned, chosen, settings, store, device, share_threads(resources.n_workers))
         fill_store(store, cut(learned.reach), partial(_fill_block, job), resources, settings.quiet)
@@ -249,21 +238,18 @@ def fill_record(
         write_attributes(store, record.dates, summary | learned.attributes)
         if method.name == _COPY and not record.has_error:
             mark_unknown_error(store, record.layout.variable)
+        if _identify(record) != plan["record"]:
+            raise InputError(f"{record.path}: was replaced while it was filled; run the fill again")
+
+
+def _identify(record: Record) -> list[str | int]:
+    """Return which store a record is in, and the state of that store."""
+    return [str(Path(record.path).resolve()), (Path(record.path) / "zarr.json").stat().st_mtime_ns]
 
 
 def share_threads(n_workers: int) -> int | None:
     """Return how many threads each of several workers has on this machine; None for all."""
     return max(1, torch.get_num_threads() // n_workers) if n_workers > 1 else None
-
-
-def warn_of_unknown_error(name: str) -> None:
-    """Say that a field without gaps has no error that is known."""
-    _log.warning(
-        "%s: its error is unknown and %s_error is missing, because no error is given and no gap was filled; "
-        "give --observation-error or --error-variable",
-        name,
-        name,
-    )
 
 
 def _copy_values(field: Field) -> tuple[Floats, Floats]:
@@ -290,13 +276,9 @@ def _learn(record: Record, subset: Field, store: Path, method: Method, settings:
         ),
         static=_make_static_features(record, subset),
     )
-    training, network = settings.training, store.parent / _NETWORK
-    if training.checkpoint is None:
-        settings = replace(settings, training=replace(training, save_checkpoint=str(network)))
-    (candidates,) = method(data, settings)
-    if training.save_checkpoint and network.exists():
-        with replace_atomically(training.save_checkpoint) as temporary:
-            temporary.write_bytes(network.read_bytes())
+    training = replace(settings.training, save_checkpoint=str(store.parent / _NETWORK))
+    with write_at_once():
+        (candidates,) = method(data, replace(settings, training=training))
     evaluation = evaluate_candidates(data, candidates)
     best = evaluation.delivered
     guess = None if data.kriging is None else asdict(data.kriging)
@@ -324,11 +306,11 @@ def _find_reach(candidate: Candidate, method: Method, guess: Guess | None, subse
     """Return how many cells away from a pixel an observation still matters."""
     chosen = find_methods().get(candidate.method or candidate.name, method)
     if chosen.pointwise or candidate.name == "pixel-means":
-        return _LEAST_REACH
+        return LEAST_REACH
     if not isinstance(guess, Kriging):
         return _USUAL_REACH
     length = min(float(part.length) for part in guess.scales.components)
-    return int(np.clip(_LENGTHS * length / min(grid_spacing(subset)[1:]), _USUAL_REACH, _MOST_REACH))
+    return int(np.clip(_LENGTHS * length / min(grid_spacing(subset)[1:]), _USUAL_REACH, MOST_REACH))
 
 
 def _fill_block(job: Job, numbered: tuple[int, Block]) -> tuple[int, dict[str, Span]]:

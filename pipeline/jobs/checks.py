@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from ..errors import InputError
+from ..io.field import Field
 from ..io.opening import Opening
 from ..io.points.tracks import is_along_track
 from ..io.reading import Inputs
+from ..io.targets import check_targets, list_paths
+from ..io.variables import Spec, parse_spec
+from ..io.writing import check_writable
 from ..settings import FillSettings
 from .methods import Method
 
@@ -59,6 +65,40 @@ def check_settings(method: Method, settings: FillSettings, opening: Opening, kin
             )
     if kind == "radials":
         _refuse(given, _NOT_OF_RADIALS, "radial velocities are filled without these options")
+
+
+def check_outputs(
+    output: str | os.PathLike[str] | None,
+    sources: Iterable[Inputs | Spec | Field],
+    opening: Opening,
+    settings: FillSettings,
+    *,
+    plot: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Raise `InputError` where a file that a fill writes cannot be written or would replace something.
+
+    The ``sources`` are those of all variables (`targets.check_targets`).
+    """
+    found: list[Inputs] = []
+    for source in sources:
+        if isinstance(source, str):
+            found += [spec.files for spec in parse_spec(source)]
+        elif not isinstance(source, Field):
+            found.append(source.files if isinstance(source, Spec) else source)
+    training, eofs, cache = settings.training, settings.eofs, settings.resources.cache
+    others = settings.tracks.mask, opening.like, training.checkpoint, eofs.cv_points
+    inputs = [*list_paths(found), *(Path(path) for path in others if path is not None)]
+    for path in (output, cache, eofs.save_eofs):
+        if path is not None:
+            check_writable(path)
+    if cache is not None:
+        if Path(cache).suffix != ".zarr":
+            raise InputError(f"{cache}: a cache is a Zarr store; name it .zarr")
+        # Whether it may be replaced depends on its content.
+        check_targets([cache], inputs, overwrite=True)
+    targets = [output, plot, training.save_checkpoint, eofs.save_eofs]
+    check_targets(targets, inputs, [cache], overwrite=overwrite)
 
 
 def _refuse(given: dict[str, object], names: Sequence[str], why: str) -> None:

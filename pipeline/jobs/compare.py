@@ -193,9 +193,14 @@ def usual_methods(dates: int = 2) -> list[str]:
     return sorted(names, key=lambda name: find_method(name).trains)  # networks last
 
 
+def name_files(target: Path) -> list[Path]:
+    """Return the files that `write` writes."""
+    return [target.with_name(target.name + kind) for kind in (".csv", ".md")]
+
+
 def write(comparison: Comparison, target: Path) -> list[Path]:
     """Write the rows as CSV, with all digits, and as Markdown: ``target``.csv and ``target``.md."""
-    paths = [target.with_name(target.name + kind) for kind in (".csv", ".md")]
+    paths = name_files(target)
     with replace_atomically(paths[0]) as temporary:
         pd.DataFrame(comparison.rows).to_csv(temporary, index=False)
     headings, lines = comparison_cells(comparison)

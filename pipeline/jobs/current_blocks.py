@@ -22,19 +22,21 @@ import xarray as xr
 
 from ..classical.neighbours import MOST_DATES, Component, Scales
 from ..classical.vector_kriging import VectorKriging
+from ..errors import InputError
 from ..holdout.calibration import Calibration
 from ..io.layout.coordinates import list_names
 from ..io.opening import Opening
 from ..io.output import describe_run
 from ..io.radials import Radials
+from ..io.side_products import write_at_once, write_side_product
 from ..io.storage import Span
-from ..io.writing import check_writable, replace_atomically, resume_store
+from ..io.writing import check_writable, has_state, hide, replace_atomically, resume_store, write_bytes
 from ..records.blocks import Block, cut_dates
 from ..records.filled import create_store, fill_store, write_attributes, write_block
 from ..records.radials import RadialRecord, prepare_radials
 from ..settings import FillSettings, choose_device
 from ..training.vector_data import RadialData, RadialSettings
-from .blockwise import FILLING, default_memory, share_threads
+from .blockwise import share_threads
 from .currents import (
     choose_method,
     evaluate_currents,
@@ -45,6 +47,7 @@ from .currents import (
     summarise_current,
 )
 from .deliver import Report
+from .memory import FILLING, default_memory
 from .methods import find_method
 
 _log = logging.getLogger(__name__)
@@ -89,16 +92,25 @@ def fill_radial_inputs(
     settings: FillSettings,
     report: Report = lambda rows: None,
     attributes: Mapping[str, Any] | None = None,
+    overwrite: bool = False,
 ) -> None:
-    """Prepare the inputs in a folder next to the output, which is removed at the end, and fill them."""
-    place = Path(output).with_name(f".{Path(output).name}.stations")
+    """Prepare the inputs in a folder next to the output, and fill them.
+
+    The folder is removed at the end, or when the filling is refused.
+    """
+    place = hide(Path(output), "stations")
     direction = settings.currents.radial_direction
     assert direction is not None
     choose_method(settings)  # refuses before the hours that preparing may take
     _log.info("filling block by block; preparing %s", place)
     record = prepare_radials(inputs, place, direction, opening, settings.resources, settings.quiet)
-    names = {"input_files": list_names(Path(path).name for path in inputs)}
-    fill_radial_record(record, output, settings, report, names | dict(attributes or {}))
+    names = {"input_files": list_names(Path(path).name for path in inputs)} | dict(attributes or {})
+    try:
+        fill_radial_record(record, output, settings, report, names, overwrite=overwrite)
+    except InputError:
+        if not has_state(output):  # there is nothing to resume
+            shutil.rmtree(place)
+        raise
     shutil.rmtree(place)
 
 
@@ -109,6 +121,7 @@ def fill_radial_record(
     report: Report = lambda rows: None,
     attributes: Mapping[str, Any] | None = None,
     training_subset: Radials | None = None,
+    overwrite: bool = True,
 ) -> None:
     """Fill a record and write u and v, their errors and covariance, as `currents.fill_radials` returns them.
 
@@ -134,7 +147,8 @@ def fill_radial_record(
     cut(MOST_DATES)  # refused before the training, which decides the reach
     run = describe_run(method.name, settings.seed, settings.described(), attributes)
     example = partial(_make_example, record, settings, {"flow": flow} | run)
-    with resume_store(output, plan, partial(create_store, record=first, make=example)) as store:
+    create = partial(create_store, record=first, make=example)
+    with resume_store(output, plan, create, overwrite=overwrite) as store:
         held, network = store.parent / _LEARNED, store.parent / _NETWORK
         if not held.exists():
             subset = training_subset or record.select_subset(memory)
@@ -143,6 +157,9 @@ def fill_radial_record(
                 temporary.write_text(json.dumps(asdict(learned)), encoding="utf-8")
         learned = LearnedCurrent(**json.loads(held.read_text(encoding="utf-8")))
         report(learned.rows)
+        if settings.training.save_checkpoint and network.exists():
+            kept = partial(write_bytes, network.read_bytes(), settings.training.save_checkpoint)
+            write_side_product(kept)
         checkpoint = settings.training.checkpoint or str(network)
         training = replace(settings.training, checkpoint=checkpoint, save_checkpoint=None)
         job = _Job(
@@ -168,14 +185,12 @@ def _make_example(record: RadialRecord, settings: FillSettings, attributes: Mapp
 
 def _learn(subset: Radials, network: Path, settings: FillSettings, flow: str) -> LearnedCurrent:
     """Fit the covariance and the network to the subset, and select and calibrate the candidate to deliver."""
-    method, training = find_method(settings.method), settings.training
+    method = find_method(settings.method)
     data = RadialData(subset, make_radial_settings(settings, settings.device), flow)
-    if training.checkpoint is None:
-        settings = replace(settings, training=replace(training, save_checkpoint=str(network)))
-    evaluation = evaluate_currents(data, make_candidates(data, method, settings))
-    if training.save_checkpoint and network.exists():
-        with replace_atomically(training.save_checkpoint) as temporary:
-            temporary.write_bytes(network.read_bytes())
+    training = replace(settings.training, save_checkpoint=str(network))
+    with write_at_once():
+        made = make_candidates(data, method, replace(settings, training=training))
+    evaluation = evaluate_currents(data, made)
     reach, step = data.kriging.find_reach(subset)
     name = evaluation.delivered.name
     return LearnedCurrent(

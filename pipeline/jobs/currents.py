@@ -22,6 +22,7 @@ from ..io.opening import Opening
 from ..io.output import to_dataset
 from ..io.radials import Radials, open_radials
 from ..io.reading import Inputs
+from ..io.side_products import write_side_product
 from ..settings import HELD_OUT, FillSettings, Packing, choose_device
 from ..training.heldout import Pairs
 from ..training.networks import NETWORKS
@@ -180,7 +181,7 @@ def make_candidates(data: RadialData, method: Method, settings: FillSettings) ->
             ),
         )
     if how.save_checkpoint:
-        save_checkpoint(task, how.save_checkpoint)
+        write_side_product(partial(save_checkpoint, task, how.save_checkpoint))
     task = task.to(data.settings.device)
 
     def predict(dates: DataLoader[Any]) -> list[Any]:

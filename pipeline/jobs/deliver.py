@@ -29,6 +29,16 @@ def log_input(field: Field) -> None:
         _log.log(logging.WARNING if text in field.warnings else logging.INFO, "%s: %s", field.name, text)
 
 
+def warn_of_unknown_error(name: str) -> None:
+    """Say that a field without gaps has no error that is known."""
+    _log.warning(
+        "%s: its error is unknown and %s_error is missing, because no error is given and no gap was filled; "
+        "give --observation-error or --error-variable",
+        name,
+        name,
+    )
+
+
 def deliver(
     data: GapData, method: Method, settings: FillSettings, report: Report, attributes: Mapping[str, Any]
 ) -> list[xr.Dataset]:

@@ -23,6 +23,8 @@ from ..io.maps.selection import drop_missing_date
 from ..io.opening import Opening, check_names, make_opening
 from ..io.output import describe_run, to_dataset
 from ..io.reading import Inputs, list_inputs, open_input
+from ..io.side_products import postpone_side_products
+from ..io.targets import check_space, lock
 from ..io.variables import (
     Source,
     Spec,
@@ -32,25 +34,22 @@ from ..io.variables import (
     parse_inputs,
     separate,
 )
-from ..io.writing import check_writable, write_dataset
+from ..io.writing import write_dataset, write_netcdf
 from ..records.radials import count_radials
 from ..records.survey import count_values, survey_file
 from ..settings import HELD_OUT, FillSettings, choose_device, make_settings, names_of_settings
 from ..training.data import GapData
 from ..training.heldout import DataSettings
-from .blockwise import (
-    BYTES_TO_LEARN,
-    BYTES_TO_START,
-    default_memory,
-    fill_inputs,
-    warn_of_unknown_error,
-)
-from .checks import check_settings, find_kind
+from .blockwise import fill_inputs
+from .checks import check_outputs, check_settings, find_kind
 from .current_blocks import fill_radial_inputs
 from .currents import fill_radials
-from .deliver import Report, deliver, log_input
+from .deliver import Report, deliver, log_input, warn_of_unknown_error
+from .memory import BYTES_TO_LEARN, BYTES_TO_START, default_memory, prepare_cut
 from .methods import Method, find_method, find_method_for
 from .tracks import fill_tracks
+
+_LEAST_BYTES, _BYTES_OF_DRAW = 0.1, 3  # a value in the output, compressed; noise hardly is
 
 _log = logging.getLogger(__name__)
 
@@ -65,6 +64,7 @@ def fill(
     settings: FillSettings | None = None,
     report: Report = lambda rows: None,
     attributes: dict[str, Any] | None = None,
+    overwrite: bool = False,
     **options: Any,
 ) -> xr.Dataset:
     """Fill the gaps of a field, of along-track points or of radial velocities.
@@ -76,7 +76,8 @@ def fill(
     (variable, region, period, transform ...), of `FillSettings` (method, intervals, samples, seed ...) and of
     its parts (epochs, time_budget, checkpoint, memory, n_workers, grid, bounds, radial_direction ...); they
     replace those of ``opening`` and ``settings``. ``report`` is called with the rows of the score;
-    ``attributes`` become global attributes.
+    ``attributes`` become global attributes. Files that exist are replaced only if ``overwrite``, and inputs
+    and what oceanfill did not write never.
 
     Returns V, V_analysis, V_error and V_source (`output.to_dataset`) with the score on held-out values in the
     attributes, after writing them to ``output`` where that is given; then a field that was filled block by
@@ -88,12 +89,24 @@ def fill(
     opening = make_opening(opening, {name: value for name, value in options.items() if name in known})
     settings = make_settings(settings, {name: options[name] for name in options.keys() - known.keys()})
     method = find_method(settings.method)
-    if output is not None:
-        check_writable(output)
-    job = _Job(opening, method, settings, report, dict(attributes or {}))
+    job = _Job(opening, method, settings, report, dict(attributes or {}), output)
     if isinstance(source, str):
         source, more = parse_inputs([source])
         others = [*more, *others]
+    check_outputs(output, [source, *others, *auxiliary], opening, settings, overwrite=overwrite)
+    with lock(output), postpone_side_products():
+        return _fill(job, source, others, auxiliary, overwrite)
+
+
+def _fill(
+    job: _Job,
+    source: Inputs | Spec | Field,
+    others: Sequence[Source],
+    auxiliary: Sequence[Source],
+    overwrite: bool,
+) -> xr.Dataset:
+    """Fill as `fill` does, after what is to be written was checked."""
+    opening, method, settings, report = job.opening, job.method, job.settings, job.report
     if isinstance(source, Field):
         check_settings(method, settings, opening, "field")
         dataset = job.fill_variables(source, others, auxiliary)
@@ -106,15 +119,15 @@ def fill(
         if kind != "field" and further:
             raise InputError("further variables go with a field on a grid; leave them out")
         if kind != "tracks" and job.needs_blocks(files, own, further):
-            return job.fill_blocks(files, own, output)
+            return job.fill_blocks(files, own, overwrite)
         if kind != "field":
             run = fill_tracks if kind == "tracks" else fill_radials
             dataset = run(files, own, settings, report, job.provenance(own))
         else:
             dataset = job.fill_variables(source, others, auxiliary)
     dataset = drop_missing_date(dataset)
-    if output is not None:
-        write_dataset(dataset, output)
+    if job.output is not None:
+        write_dataset(dataset, job.output)
     return dataset
 
 
@@ -127,6 +140,7 @@ class _Job:
     settings: FillSettings
     report: Report
     attributes: dict[str, Any]
+    output: str | os.PathLike[str] | None
 
     def provenance(self, opening: Opening, **more: Any) -> dict[str, Any]:
         configuration = self.settings.described() | opening.given() | more
@@ -140,6 +154,8 @@ class _Job:
         fields, helpers = open_variables(source, others, auxiliary, self.opening)
         method = find_method_for(len(fields[0].days), settings.method)
         check_settings(method, settings, self.opening, "field")
+        values = sum(field.values.size for field in fields)
+        check_space(self.output, values * (_LEAST_BYTES + _BYTES_OF_DRAW * settings.samples))
         self = replace(self, method=method)
         where = choose_device(settings.device)
         for number, field in enumerate((*fields, *helpers)):
@@ -194,7 +210,7 @@ class _Job:
         """
         where = self.settings.resources
         asked = where.n_workers > 1 or where.cluster is not None or where.cache is not None
-        direction, cyclic = self.settings.currents.radial_direction, False
+        direction, cyclic, surveys = self.settings.currents.radial_direction, False, []
         if direction is not None:
             values = count_radials(files, direction, opening)
         else:
@@ -219,19 +235,23 @@ class _Job:
                 "--workers, "
                 "--cluster and --cache, choose a smaller --region or --period, or allow more --memory"
             )
+        if needed and direction is None and opening.grid is None and opening.like is None:
+            dates = len({date for one in surveys for date in one.dates})
+            method, shape = find_method_for(dates, self.settings.method), surveys[0].shape
+            if dates and shape:  # refused before the inputs are prepared
+                prepare_cut((dates, shape[0], shape[1]), method, self.settings, cyclic=cyclic)
         return needed
 
-    def fill_blocks(
-        self, files: Inputs, opening: Opening, output: str | os.PathLike[str] | None
-    ) -> xr.Dataset:
+    def fill_blocks(self, files: Inputs, opening: Opening, overwrite: bool) -> xr.Dataset:
         """Fill block by block, in a temporary folder where no output is named."""
-        settings = self.settings
+        settings, output = self.settings, self.output
         with tempfile.TemporaryDirectory() as folder:
             target = Path(folder) / "filled.zarr" if output is None else Path(output)
             entries = [_on_disk(entry, Path(folder), k) for k, entry in enumerate(list_inputs(files))]
             currents = settings.currents.radial_direction is not None
             run = fill_radial_inputs if currents else fill_inputs
-            run(entries, target, opening, settings, self.report, self.provenance(opening))
+            found = self.provenance(opening)
+            run(entries, target, opening, settings, self.report, found, overwrite=overwrite)
             engine: Any = "zarr" if target.suffix == ".zarr" else "netcdf4"
             dataset = xr.open_dataset(target, engine=engine, chunks={})
             # A store has no order of its own: the filled variable comes first, as from memory.
@@ -266,5 +286,5 @@ def _on_disk(entry: str | xr.Dataset, folder: Path, number: int) -> str:
         return entry
     path = folder / f"input{number}.nc"
     with open_input(entry) as (_, dataset):
-        dataset.drop_encoding().to_netcdf(path)
+        write_netcdf(dataset.drop_encoding(), path)
     return str(path)

@@ -16,6 +16,7 @@ from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
+from ..io.side_products import write_side_product
 from ..settings import FillSettings
 from ..training.networks import FIXED_GRID, NETWORKS
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch.utils.data import DataLoader
 
+    from ..classical.dineof import Eofs
     from ..holdout.calibration import Residuals
     from ..io.field import Field
     from ..training.data import GapData
@@ -257,7 +259,7 @@ def _correct_first_guess(name: str, data: GapData, settings: FillSettings) -> li
         _log.info(message, name, parameters, task.window, data.patch)
         task = train_correction(task, data, how)
     if how.save_checkpoint:
-        save_checkpoint(task, how.save_checkpoint)
+        write_side_product(partial(save_checkpoint, task, how.save_checkpoint))
 
     def correct(dates: DataLoader[Any], guesses: Sequence[Estimate]) -> list[Estimate]:
         return apply_correction(task, dates, guesses, data.device)
@@ -297,7 +299,6 @@ def run_dineof(data: GapData, settings: FillSettings) -> list[Candidates]:
     """
     from ..classical.dineof import decompose, dineof, estimate_from_eofs, read_points
     from ..classical.season import remove_season
-    from ..io.writing import write_dataset
 
     files, made = settings.eofs, []
     for part in data.filled_variables:
@@ -309,8 +310,7 @@ def run_dineof(data: GapData, settings: FillSettings) -> list[Candidates]:
         fields, cycles = zip(*(remove_season(one.field) for one in (part, *others)), strict=True)
         eofs = decompose(fields, held_out=points)
         if files.save_eofs is not None and is_first:
-            write_dataset(eofs.to_dataset(fields[0]), files.save_eofs)
-            _log.info("wrote %s (%d modes)", files.save_eofs, len(eofs.singular))
+            write_side_product(partial(_save_eofs, eofs, fields[0], files.save_eofs))
         trial = None
         if part.is_judged:
             seen, *rest = (one.field.hide(one.held_out) for one in (part, *others))
@@ -318,6 +318,13 @@ def run_dineof(data: GapData, settings: FillSettings) -> list[Candidates]:
         mean, error = estimate_from_eofs(fields[0], eofs)
         made.append({"dineof": Candidate("dineof", (mean + cycles[0], error), trial)})
     return made
+
+
+def _save_eofs(eofs: Eofs, field: Field, path: str) -> None:
+    from ..io.writing import write_dataset
+
+    write_dataset(eofs.to_dataset(field), path)
+    _log.info("wrote %s (%d modes)", path, len(eofs.singular))
 
 
 def run_automatic(data: GapData, settings: FillSettings) -> list[Candidates]:

@@ -46,6 +46,7 @@ from ..io.reading import (
 )
 from ..io.seamask import derive_sea, find_mask, sea_from_mask
 from ..io.storage import Storage, find_storage, needs_double, write_storage
+from ..io.targets import check_targets, list_paths, lock
 from ..io.workers import Mapper, start_workers
 from ..io.writing import check_writable, replace_atomically, resume_store
 from ..progress import progress
@@ -72,6 +73,7 @@ def prepare(
     cluster: str | None = None,
     n_workers: int = 1,
     quiet: bool = True,
+    overwrite: bool = False,
     cells: int = CELLS,
     **options: Any,
 ) -> Path:
@@ -83,8 +85,9 @@ def prepare(
     ``V_negative_seen`` of values below zero. The
     options are those of `Opening`, ``cluster`` and ``n_workers`` those of `start_workers`; chunks have
     ``cells`` to a side. Dates are merged and completed as in a field (`merging.plan_dates`). The same call
-    after a kill resumes. Raises `InputError` with all files that cannot be used, unless ``skip_bad`` leaves
-    them out; then dates whose values turn out to be unreadable stay missing.
+    after a kill resumes; a store of other inputs is replaced only if ``overwrite``. Raises `InputError` where
+    the store must not be written, and with all files that cannot be used, unless ``skip_bad`` leaves them
+    out; then dates whose values turn out to be unreadable stay missing.
     """
     opening = make_opening(opening, options)
     check_writable(cache)
@@ -106,7 +109,8 @@ def prepare(
     if target.exists() and read_digest(target) == digest:
         _log.info("%s: up to date", target)
         return target
-    with start_workers(cluster, n_workers) as run:
+    check_targets([target], list_paths([paths, opening.like]), overwrite=overwrite)
+    with lock(target), start_workers(cluster, n_workers) as run:
         opening = fix_grid_of_first(paths, opening)
         surveys = survey_files(run, paths, opening, skip_bad, quiet)
         plan_of_dates, chunks = _plan_chunks(surveys, opening)
@@ -116,7 +120,7 @@ def prepare(
         if first is None:
             raise InputError(f"{paths[0]}: no value of the {len(paths)} files can be read; check the files")
         create = partial(_create_store, first=first, plan=plan_of_dates, opening=opening, cells=cells)
-        with resume_store(target, plan, create) as store:
+        with resume_store(target, plan, create, overwrite=overwrite) as store:
             write = partial(_write_chunk, store=store, read=partial(read, reference=first.reference))
             total, (texts, lost, _) = _write_all(run, store, chunks, write, quiet, first, opening)
             left = int(total.number[0].sum())

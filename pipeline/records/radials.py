@@ -28,7 +28,7 @@ from ..io.radials import (
 )
 from ..io.reading import Inputs, Part, list_inputs, open_input, read_part
 from ..io.seamask import find_mask
-from ..io.writing import replace_atomically
+from ..io.writing import replace_atomically, write_netcdf
 from ..settings import Resources
 from .blocks import BASE, DATES
 from .prepare import prepare
@@ -138,7 +138,9 @@ def prepare_radials(
         path = folder / f"{number}.nc"
         kept_opening = replace(opening, variable=name, observation_error=None, group=None)
         how: dict[str, Any] = {"cluster": resources.cluster, "n_workers": resources.n_workers}
-        store = prepare(str(path), folder / f"{number}.zarr", kept_opening, quiet=quiet, **how)
+        store = prepare(
+            str(path), folder / f"{number}.zarr", kept_opening, quiet=quiet, overwrite=True, **how
+        )
         stores.append(Record(str(store), of_values))
         check_grid(files[0][0], stores[0].grid, stores[-1].grid)
     for number in range(len(names)):
@@ -174,5 +176,5 @@ def _split_files(
         for number, data in enumerate(align_dates(found)):
             for array in data.variables.values():
                 array.encoding = {key: array.encoding[key] for key in _KEPT if key in array.encoding}
-            data.to_netcdf(folder / f"{number}.nc")
+            write_netcdf(data, folder / f"{number}.nc")
     return [layout.variable for _, layout in found], np.stack(towards)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-import pickle
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
@@ -19,12 +17,15 @@ from ..io.transforms import name_option
 from ..io.writing import replace_atomically
 from ..settings import Training
 from .data import GapData
+from .files.loading import check_weights, load_plain
+from .files.options import check_numbers, check_options, check_plain, is_ours, list_foreign
 from .tasks import Correction
 from .trainer import Task
 from .vector_data import RadialData
+from .vector_tasks import VectorCorrection
 
 _log = logging.getLogger(__name__)
-_OURS = "oceanfill."  # nothing else is imported for a checkpoint that the user does not trust
+_MISMATCH = "weights and configuration do not belong together; train another network"
 
 
 class Checkpoint(NamedTuple):
@@ -36,7 +37,11 @@ class Checkpoint(NamedTuple):
 
 
 def save_checkpoint(task: pl.LightningModule, path: str | os.PathLike[str]) -> None:
-    """Write weights, configuration and a description of the training data as plain data. Atomic."""
+    """Write weights, configuration and a description of the training data as plain data. Atomic.
+
+    Raises `InputError` for weights that are not finite, and where the file cannot be written.
+    """
+    check_weights(path, task.state_dict())
     content = {
         "state_dict": task.state_dict(),
         "hyper_parameters": dict(task.hparams),
@@ -135,63 +140,48 @@ def read_checkpoint(
     trust: bool = False,
     trusted: Sequence[str] = (),
 ) -> Checkpoint:
-    """Return the content of a checkpoint; nothing that it names is imported.
+    """Return the content of a checkpoint; nothing of other packages that it names is imported.
 
-    Raises `InputError` for a file that is none, for another window, and without ``trust`` for one that names
-    classes or functions of other packages that are not among the ``trusted`` ones.
+    Raises `InputError` for a file that is none, for weights and options that no training leaves, for another
+    window, and without ``trust`` for one that names classes or functions of other packages that are not among
+    the ``trusted`` ones.
     """
-    if not Path(path).is_file():
-        raise InputError(f"{path}: no such checkpoint; check the path")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-        options, state = dict(content["hyper_parameters"]), content["state_dict"]
-        trained_on = dict(content.get("trained_on", {}))
-    except (
-        pickle.UnpicklingError,
-        RuntimeError,
-        LookupError,
-        TypeError,
-        ValueError,
-        EOFError,
-        OSError,
-    ) as error:
-        raise InputError(f"{path}: not a checkpoint of oceanfill; make one with --save-checkpoint") from error
-    foreign = [name for name in list_foreign(options) if name not in trusted]
-    if foreign and not trust:
-        raise InputError(
-            f"{path}: names {' and '.join(foreign)}, which is not oceanfill's and would be imported; "
-            "add --trust if you trust the file"
-        )
+    content = load_plain(path)
+    options, trained_on = content.get("hyper_parameters"), content.get("trained_on", {})
+    if not isinstance(options, Mapping) or not isinstance(trained_on, Mapping):
+        raise InputError(f"{path}: not a checkpoint of oceanfill; make one with --save-checkpoint")
+    check_plain(path, options)
+    check_plain(path, trained_on)
+    named = options
     options = {key: value for key, value in options.items() if not key.startswith("_")}
     network = options.get("network")
     if not isinstance(network, dict) or "class_path" not in network:
         raise InputError(f"{path}: names no network; give a checkpoint of oceanfill fit or --save-checkpoint")
+    check_options(path, options, trained_on)
+    foreign = [name for name in list_foreign(named) if name not in trusted]
+    if foreign and not trust:
+        raise InputError(
+            f"{path}: names {' and '.join(foreign)}, which is no network or loss of oceanfill's and would be "
+            "imported; add --trust if you trust the file"
+        )
     if window is not None and options.get("window") != window:
         raise InputError(
             f"{path}: trained on a window of {options.get('window')} dates, not {window}; "
             "leave --window out or train another network"
         )
-    return Checkpoint(options, state, trained_on)
+    if is_ours(named):
+        check_numbers(path, network)
+        _check_shapes(path, options, content["state_dict"])
+    return Checkpoint(options, content["state_dict"], dict(trained_on))
 
 
-def list_foreign(options: Mapping[str, Any]) -> list[str]:
-    """Return the classes and functions of other packages that the options of a task name."""
-    named = dict.fromkeys(str(name) for name in _list_named(options))
-    return [name for name in named if not name.startswith(_OURS)]
-
-
-def _list_named(options: Any) -> Iterator[Any]:
-    """List every class and function that would be imported, however deep in the options."""
-    if isinstance(options, Mapping):
-        for key, value in options.items():
-            if key in ("class_path", "_class_path", "loss"):
-                yield value
-            elif key == "penalties":
-                yield from value or ()
-            yield from _list_named(value)
-    elif isinstance(options, list | tuple):
-        for value in options:
-            yield from _list_named(value)
+def _check_shapes(path: str | os.PathLike[str], options: Mapping[str, Any], state: Mapping[str, Any]) -> None:
+    """Raise `InputError` where the options do not make the weights, before memory is taken for them."""
+    make = VectorCorrection if "flow" in options else Correction
+    with torch.device("meta"):
+        outline = _make_task(path, make, options).state_dict()
+    if {name: one.shape for name, one in outline.items()} != {n: one.shape for n, one in state.items()}:
+        raise InputError(f"{path}: {_MISMATCH}")
 
 
 def restore_task(
@@ -201,11 +191,18 @@ def restore_task(
     state: Mapping[str, Tensor],
 ) -> Task:
     """Return the task that is made with these options, with the weights of a checkpoint."""
+    task = _make_task(path, make, options)
     try:
-        task = make(**options)
         task.load_state_dict(state)
     except (RuntimeError, TypeError) as error:
-        raise InputError(
-            f"{path}: weights and configuration do not belong together; train another network"
-        ) from error
+        raise InputError(f"{path}: {_MISMATCH}") from error
     return task.eval()
+
+
+def _make_task(path: str | os.PathLike[str], make: Callable[..., Task], options: Mapping[str, Any]) -> Task:
+    try:
+        return make(**options)
+    except (RuntimeError, TypeError, ValueError, ArithmeticError, LookupError, AssertionError) as error:
+        if isinstance(error, InputError):
+            raise InputError(f"{path}: {error}") from error
+        raise InputError(f"{path}: {_MISMATCH}") from error

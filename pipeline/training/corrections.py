@@ -17,7 +17,7 @@ from ..settings import LOSSES, Training
 from .data import GapData
 from .networks import has_fixed_grid
 from .tasks import Correction
-from .trainer import Saves, TrainerSettings, train_task
+from .trainer import Saves, StopOnSignal, TrainerSettings, train_task
 
 Floats = NDArray[np.float32]
 EPOCHS = 10
@@ -47,13 +47,16 @@ def make_correction(network: Any, data: GapData, how: Training) -> Correction:
         )
 
 
-def train_correction(task: Correction, data: GapData, how: Training) -> Correction:
+def train_correction(
+    task: Correction, data: GapData, how: Training, stop: StopOnSignal | None = None
+) -> Correction:
     """Return the task with the averaged weights of its best epoch, chosen on the validation values.
 
     With saves it holds the networks of the last epochs, without averaging. With an ensemble it holds networks
     of different seeds, each with dates of its own that choose its epoch and that it is not trained on; no
-    member uses held-out values, and all share the time budget.
+    member uses held-out values, and all share the time budget. A training that is stopped is the last.
     """
+    stop = stop or StopOnSignal()
     task.trained_on = data.describe()
     if how.ensemble is not None:
         alone = replace(how, ensemble=None, time_budget=how.time_budget and how.time_budget / how.ensemble)
@@ -62,7 +65,9 @@ def train_correction(task: Correction, data: GapData, how: Training) -> Correcti
             with torch.random.fork_rng():
                 torch.manual_seed(data_of_one.seed)
                 begun = Correction(**task.hparams)
-            members.append(train_correction(begun, data_of_one, alone))
+            members.append(train_correction(begun, data_of_one, alone, stop))
+            if stop.asked:
+                break
         return _together(task, [network.state_dict() for member in members for network in member.networks])
     kept: deque[dict[str, Tensor]] = deque(maxlen=how.saves)
     epochs = how.epochs or EPOCHS
@@ -84,6 +89,7 @@ def train_correction(task: Correction, data: GapData, how: Training) -> Correcti
             quiet=data.quiet,
         ),
         saves=Saves(lambda task: kept.append(_copied(task.network))) if how.saves else None,
+        stop=stop,
     )
     if not how.saves:
         return trained

@@ -36,6 +36,7 @@ class DataModule(pl.LightningDataModule):
 
     def __init__(self, source: Sources, data: GapData | RadialData) -> None:
         super().__init__()
+        self.source = source
         self.name = source if isinstance(source, str) else ", ".join(source)  # in errors
         self.data = data
 

@@ -17,7 +17,7 @@ from ..holdout.patterns import Mask, hide_clouds
 from ..holdout.splits import difficulty_weights, error_groups
 from ..io.field import Field
 from ..progress import progress
-from ..settings import FIRST_GUESSES
+from ..settings import FIRST_GUESSES, check_seed
 from .features import NetworkInputs
 from .firstguess import Advance, Floats, Guess, PixelMeans, make_guess, make_masked_copy, measure_spread
 
@@ -47,6 +47,7 @@ class DataSettings:
             raise InputError(
                 f"no first guess is called {self.first_guess!r}; choose one of {', '.join(FIRST_GUESSES)}"
             )
+        check_seed(self.seed)
 
 
 class Pairs(NamedTuple):

@@ -95,4 +95,8 @@ def _remedy(path: str, remedy: str) -> str:
 
 def _import_attribute(path: str) -> Any:
     module, _, name = path.rpartition(".")
-    return getattr(import_module(module), name)
+    found = getattr(import_module(module), name)
+    # A checkpoint may name what is ours, but not what our modules import.
+    if path.startswith("oceanfill.") and getattr(found, "__module__", None) != module:
+        raise AttributeError(f"module {module!r} has no attribute {name!r} of its own")
+    return found

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import signal
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pytorch_lightning as pl
@@ -23,10 +25,15 @@ from pytorch_lightning.callbacks import (
     RichProgressBar,
 )
 from pytorch_lightning.plugins.environments import LightningEnvironment
+from torch import Tensor
 from torch.utils.data import DataLoader
+
+from ..interrupts import TERMINATED, handle_signals
 
 _log = logging.getLogger(__name__)
 _LIGHTNING = "pytorch_lightning", "lightning_fabric", "lightning.pytorch", "lightning.fabric"  # its loggers
+
+_MOST_RETURNS, _LOWER = 3, 0.3  # to the last good epoch in a training; factor of the learning rate each time
 
 Task = TypeVar("Task", bound=pl.LightningModule)
 Loader = DataLoader[Any]
@@ -71,6 +78,135 @@ class Saves(Callback):
             self.take(task)
 
 
+class Recovery(Callback):
+    """A way back to the last good epoch, with a lower learning rate, for a training that diverges.
+
+    A step whose loss or gradient is not finite is not taken, so weights that are not finite are never
+    validated or saved. After three ways back the training ends at the last good epoch.
+    """
+
+    def __init__(self) -> None:
+        self.good: dict[str, Tensor] = {}
+        self.epoch, self.returns, self.bad = 0, 0, False
+
+    def on_train_start(self, trainer: pl.Trainer, task: pl.LightningModule) -> None:
+        self._keep(trainer.current_epoch, task)
+
+    def on_before_optimizer_step(
+        self, trainer: pl.Trainer, task: pl.LightningModule, optimizer: torch.optim.Optimizer
+    ) -> None:
+        if getattr(trainer.precision_plugin, "scaler", None) is not None:
+            return  # of 16 bits, which looks for infinite gradients itself
+        gradients = [part.grad for part in task.parameters() if part.grad is not None]
+        if gradients and not bool(torch.isfinite(torch.stack(torch._foreach_norm(gradients))).all()):
+            self.bad = True
+            optimizer.zero_grad(set_to_none=True)  # an optimiser leaves weights without a gradient alone
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, task: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        loss = outputs.get("loss") if isinstance(outputs, dict) else outputs
+        bad = self.bad or (isinstance(loss, Tensor) and not bool(torch.isfinite(loss).all()))
+        if trainer.is_last_batch:
+            bad = bad or not all(bool(torch.isfinite(part).all()) for part in task.parameters())
+        if trainer.world_size > 1:
+            bad = trainer.strategy.reduce_boolean_decision(bad, all=False)
+        if bad:
+            self._return(trainer, task)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, task: pl.LightningModule) -> None:
+        self._keep(trainer.current_epoch + 1, task)
+
+    def _keep(self, epoch: int, task: pl.LightningModule) -> None:
+        self.epoch = epoch
+        self.good = {name: part.detach().clone() for name, part in task.state_dict().items()}
+
+    def _return(self, trainer: pl.Trainer, task: pl.LightningModule) -> None:
+        self.bad = False
+        self.returns += 1
+        task.load_state_dict(self.good)
+        where = f"epoch {self.epoch}" if self.epoch else "the start"
+        if self.returns > _MOST_RETURNS:
+            trainer.should_stop = True
+            _log.warning("the loss is not finite again; the training ends with the weights of %s", where)
+            return
+        for optimizer in trainer.optimizers:
+            optimizer.state.clear()  # its averages of gradients may be what diverged
+            for group in optimizer.param_groups:
+                group["lr"] *= _LOWER
+        for config in trainer.lr_scheduler_configs:
+            if hasattr(config.scheduler, "base_lrs"):
+                config.scheduler.base_lrs = [rate * _LOWER for rate in config.scheduler.base_lrs]
+        _log.warning(
+            "the loss is not finite in epoch %d; the training goes on from the weights of %s with %g of its "
+            "learning rate",
+            trainer.current_epoch + 1,
+            where,
+            _LOWER**self.returns,
+        )
+
+
+class StopOnSignal(Callback):
+    """The end of a training after the step in which a signal came.
+
+    The first SIGINT ends it as if it had run to its end; the second abandons it. With a path to ``resume``
+    from, a SIGTERM writes a checkpoint there and ends the process with 143. ``asked`` is the signal that
+    came, or 0.
+    """
+
+    def __init__(self, resume: Callable[[pl.Trainer], Path] | None = None) -> None:
+        self.resume = resume
+        self.asked: int = 0
+        self.told = False
+        self.handlers = ExitStack()
+
+    def on_train_start(self, trainer: pl.Trainer, task: pl.LightningModule) -> None:
+        numbers = [signal.SIGINT] if self.resume is None else [signal.SIGINT, signal.SIGTERM]
+        self.handlers.enter_context(handle_signals(numbers, self._ask))
+
+    def _ask(self, number: int, frame: Any) -> None:
+        if number == signal.SIGINT and self.asked == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.asked = number
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, task: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self._act(trainer)
+
+    def on_validation_batch_end(self, trainer: pl.Trainer, *others: Any, **more: Any) -> None:
+        self._act(trainer, may_save=False)
+
+    def _act(self, trainer: pl.Trainer, may_save: bool = True) -> None:
+        asked = self.asked
+        if trainer.world_size > 1:  # the processes must agree on the step
+            asked = next(
+                (
+                    number
+                    for number in (signal.SIGTERM, signal.SIGINT)
+                    if trainer.strategy.reduce_boolean_decision(self.asked == number, all=False)
+                ),
+                0,
+            )
+        if asked == signal.SIGTERM and may_save:
+            assert self.resume is not None
+            path = self.resume(trainer)
+            trainer.save_checkpoint(path)
+            _log.warning("terminated; wrote %s, from which --ckpt_path last goes on", path)
+            raise SystemExit(TERMINATED)
+        if asked == signal.SIGINT:
+            trainer.should_stop = True
+            if not self.told:
+                self.told = True
+                _log.warning("stopping now; the best network so far is used; press Ctrl-C again to abandon")
+
+    def on_train_end(self, trainer: pl.Trainer, task: pl.LightningModule) -> None:
+        self.handlers.close()
+
+    def on_exception(self, trainer: pl.Trainer, task: pl.LightningModule, exception: BaseException) -> None:
+        self.handlers.close()
+
+
 def train_task(
     task: Task,
     batches: Loader,
@@ -79,9 +215,11 @@ def train_task(
     settings: TrainerSettings,
     history: History | None = None,
     saves: Saves | None = None,
+    stop: StopOnSignal | None = None,
 ) -> Task:
     """Train a task on ``batches`` and return it with the weights of its best epoch, on the CPU.
 
+    A SIGINT ends the training early, of which ``stop`` then tells; a second one abandons it.
     The state of torch's random numbers is left as it was found.
     """
     monitor, averaged_over, minutes = settings.monitor, settings.averaged_over, settings.time_budget
@@ -90,9 +228,10 @@ def train_task(
         # Averaged weights are only put into checkpoints that hold more than weights.
         weights_only = averaged_over is None
         best = ModelCheckpoint(folder, monitor=monitor, mode=settings.mode, save_weights_only=weights_only)
-        callbacks: list[Callback] = [] if monitor is None else [best]  # weights of the last epoch stay
+        callbacks: list[Callback] = [Recovery(), stop or StopOnSignal()]
+        callbacks += [] if monitor is None else [best]  # weights of the last epoch stay
         if averaged_over is not None:
-            callbacks.insert(0, EMAWeightAveraging(decay=1 - 1 / averaged_over))
+            callbacks.insert(2, EMAWeightAveraging(decay=1 - 1 / averaged_over))
         if settings.patience is not None and monitor is not None:
             callbacks.append(EarlyStopping(monitor, patience=settings.patience, mode=settings.mode))
         callbacks += [callback for callback in (history, saves) if callback is not None]

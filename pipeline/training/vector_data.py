@@ -21,6 +21,7 @@ from ..errors import InputError
 from ..holdout.splits import difficulty_weights, split_hidden
 from ..io.radials import Radials
 from ..progress import progress
+from ..settings import check_seed
 from .data import choose_window
 
 _log = logging.getLogger(__name__)
@@ -42,6 +43,9 @@ class RadialSettings:
     seed: int = 0
     device: str = "cpu"  # of the first guess
     quiet: bool = True
+
+    def __post_init__(self) -> None:
+        check_seed(self.seed)
 
 
 @dataclass(frozen=True)

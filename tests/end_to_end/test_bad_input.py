@@ -144,7 +144,7 @@ def test_a_checkpoint_that_does_not_fit(run: Run, small: xr.Dataset) -> None:
         (("--checkpoint", "empty.ckpt"), "do not belong together"),
         (("--checkpoint", "cut.ckpt"), "not a checkpoint"),
         (("--checkpoint", "text.ckpt"), "not a checkpoint"),
-        (("--checkpoint", "foreign.ckpt"), "not oceanfill's"),
+        (("--checkpoint", "foreign.ckpt"), "no network or loss of oceanfill's"),
         (("--checkpoint", "nowhere.ckpt"), "no such checkpoint"),
     ):
         refused(run, "in.nc", "-o", "out.nc", *words, names=words[-1], finding=finding)

@@ -227,7 +227,7 @@ def test_a_network_and_a_loss_of_ones_own(run: Run, monkeypatch: pytest.MonkeyPa
     for command in (("test", *TINY, "--ckpt_path", "best"), fill):
         refused = run(*command)
         assert refused.code == 2
-        assert "names mine.Network and mine.absolute, which is not oceanfill's" in refused.err
+        assert "names mine.Network and mine.absolute, which is no network or loss of" in refused.err
         result = run(*command, "--trust")
         assert result.code == 0, result.err
     assert bool(np.isfinite(xr.load_dataset("out.nc").sst.where(xr.load_dataset("in.nc").mask == 1, 0)).all())

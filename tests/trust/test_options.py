@@ -142,7 +142,7 @@ CASES = {
     "an output that is a folder": to("out.nc", "this is a folder", lambda: Path("out.nc").mkdir()),
     "an output that is a pipe": to("out.nc", "not a file", lambda: os.mkfifo("out.nc")),
     "an output that is a full device": to("out.nc", "not a file", full),
-    "an output whose name is too long": to("x" * 300 + ".nc", "too long"),
+    "an output whose name is too long": to("x" * 300 + ".nc", "longer than 255 bytes"),
     "an output whose name leaves no room for a temporary one": Case(
         plain, words=f"fill in.nc -o {'x' * 250}.nc --method linear-time --quiet", also=("x" * 250 + ".nc",)
     ),

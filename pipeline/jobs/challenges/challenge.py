@@ -25,7 +25,8 @@ from scipy.spatial.distance import cdist
 from ...errors import InputError
 from ...holdout import spectra
 from ...io.opening import Opening
-from ...io.writing import check_writable, write_dataset
+from ...io.targets import check_targets
+from ...io.writing import write_dataset
 from ...progress import progress
 from ...settings import FillSettings
 from ..methods import find_method, find_methods
@@ -200,13 +201,14 @@ def challenge(
     step: float = 0.1,
     settings: FillSettings | None = None,
     output: Path | None = None,
+    overwrite: bool = False,
 ) -> list[Row]:
     """Map a challenge's observations with each method and score the maps by the challenge's definitions.
 
     ``methods`` are "baseline", the challenge's own optimal interpolation, and the names of
     `methods.find_methods`, with which `fill_tracks` fills a grid of ``step`` degrees; the row has the name of
     the candidate that was delivered, where that is another. The maps of each method are written to the folder
-    ``output``, as ``ssh`` (time, lat, lon).
+    ``output``, as ``ssh`` (time, lat, lon), in place of earlier ones only if ``overwrite``.
     Raises `InputError` for unknown names and for a folder that lacks files.
     """
     if name not in CHALLENGES:
@@ -218,7 +220,7 @@ def challenge(
         what, choice = (wrong, (BASELINE, *find_methods())) if wrong else ([chosen], tuple(missions))
         raise InputError(f"challenge {name} has no {', '.join(what)}; choose among {', '.join(choice)}")
     if output is not None:
-        check_writable(output / f"{name}.nc")
+        check_targets([output / f"{name}_{chosen}_{method}.nc" for method in methods], overwrite=overwrite)
     settings = settings or FillSettings()
     task = CHALLENGES[name](folder)
     rows = []
@@ -243,7 +245,8 @@ def challenge(
         seconds = time.perf_counter() - start
         if output is not None:
             kept = levels.drop_attrs().assign_attrs(units="m", long_name=f"sea level by {shown}")
-            write_dataset(kept.to_dataset(name="ssh"), output / f"{name}_{chosen}_{method}.nc")
+            whole = kept.to_dataset(name="ssh").assign_attrs(source=f"oceanfill, {shown}")
+            write_dataset(whole, output / f"{name}_{chosen}_{method}.nc")
         try:
             rows.append(Row(shown, chosen, **task.score(levels), seconds=seconds))
         except ValueError as error:

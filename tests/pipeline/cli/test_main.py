@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import xarray as xr
 from fields import cloudy_dataset
 from oceanfill.pipeline.cli import main as cli
 from oceanfill.pipeline.cli.arguments import parser
@@ -159,13 +160,24 @@ def test_interrupted_with_something_left(
     assert capsys.readouterr().err == f"oceanfill: interrupted; {kept}\n"
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT to send")
-def test_interrupted_in_training(field_file: Path) -> None:
+@pytest.mark.skipif(sys.platform == "win32", reason="no signals to send")
+@pytest.mark.parametrize(
+    ("signals", "code", "said"),
+    [
+        ((signal.SIGINT,), 0, "the best network so far is used"),
+        ((signal.SIGINT, signal.SIGINT), 130, "oceanfill: interrupted; no unfinished file is left"),
+        ((signal.SIGTERM,), 143, "oceanfill: terminated; no unfinished file is left"),
+    ],
+    ids=["one interrupt delivers", "two abandon", "termination"],
+)
+def test_signals_in_training(
+    field_file: Path, signals: tuple[signal.Signals, ...], code: int, said: str
+) -> None:
     """Lightning turns Ctrl-C into an exit of its own."""
     folder = field_file.parent
     before = sorted(folder.iterdir())
     fill = subprocess.Popen(
-        [*COMMAND, "fill", "in.nc", "-o", "out.nc", "--epochs", "1000", "--save-checkpoint", "net.ckpt"],
+        [*COMMAND, "fill", "in.nc", "-o", "out.nc", "--epochs", "1000000", "--save-checkpoint", "net.ckpt"],
         cwd=folder,
         env={**os.environ, "TMPDIR": str(folder / "..")},
         stdout=subprocess.DEVNULL,
@@ -175,18 +187,25 @@ def test_interrupted_in_training(field_file: Path) -> None:
     seen = ""
     for line in iter(fill.stderr.readline, ""):  # type: ignore[union-attr]
         seen += line
-        if "masked copies" in line:  # the last thing before the training
-            time.sleep(1)
-            fill.send_signal(signal.SIGINT)
+        if "parameters, a window" in line:  # the last thing before the training
+            time.sleep(3)
+            for number in signals:  # a second one while the first is pending is one signal to the system
+                fill.send_signal(number)
+                time.sleep(0.005)
             break
     try:
         seen += fill.communicate(timeout=120)[1]
     finally:
         fill.kill()
-    assert fill.returncode == 130, seen
-    assert "oceanfill: interrupted" in seen
+    assert fill.returncode == code, seen
+    assert said in " ".join(seen.split())
     assert "Traceback" not in seen
-    assert sorted(folder.iterdir()) == before
+    made = sorted(set(folder.iterdir()) - set(before))
+    if code:
+        assert made == []
+        return
+    assert [path.name for path in made] == ["net.ckpt", "out.nc"]
+    assert "held_out_rmse" in xr.open_dataset(folder / "out.nc").attrs
 
 
 def test_the_public_face() -> None:

@@ -126,7 +126,7 @@ def test_maps_of_a_repeated_date_are_merged_as_in_a_field(folder, caplog, merge,
     assert (error < 0.19).sum() == (np.isfinite(expected[[3, 20]]).sum() if merge == "mean" else 0)
     assert "dates with several maps: 2 (2020-01-04, 2020-01-21), 4 maps reduced to the" in caplog.text
     with pytest.raises(InputError, match=r"z\.nc: dates with several maps: 2"):
-        prepare(str(folder / "*.nc"), folder / "all.zarr", merge="refuse")
+        prepare(str(folder / "*.nc"), folder / "all.zarr", merge="refuse", overwrite=True)
 
 
 def test_the_same_is_refused_as_in_a_field(folder):
@@ -171,7 +171,7 @@ def test_a_stopped_run_resumes_where_it_stopped_and_gives_the_same(folder):
     prepare(str(folder / "*.nc"), folder / "all.zarr")  # nothing has changed, so nothing is read
     third.touch()
     with pytest.raises(InputError, match=r"f\.nc: its values cannot be read"):
-        prepare(str(folder / "*.nc"), folder / "all.zarr")
+        prepare(str(folder / "*.nc"), folder / "all.zarr", overwrite=True)
 
 
 def test_flags_are_applied_and_counted_over_the_whole_record_also_after_a_stop(tmp_path):

@@ -164,14 +164,15 @@ def test_a_network_of_one_grid_is_refused_on_a_larger_one(tmp_path):
         load(tmp_path / "net.ckpt")
 
 
+def test_a_network_of_two_variables_is_refused_for_one(tmp_path):
+    save_checkpoint(Correction(SMALL, window=3, variables=2), tmp_path / "net.ckpt")
+    with pytest.raises(InputError, match="trained to fill 1 of 2 variables, not 1 of 1; give the variables"):
+        load(tmp_path / "net.ckpt")
+
+
 @pytest.mark.parametrize(
     ("key", "change", "finding"),
     [
-        (
-            "hyper_parameters",
-            {"network": SMALL, "variables": 2},
-            "trained to fill 1 of 2 variables, not 1 of 1; give the variables that it",
-        ),
         ("state_dict", {}, "weights and configuration do not belong together; train another network"),
         ("hyper_parameters", {"network": SMALL, "depth": 3}, "do not belong together; train another network"),
         ("hyper_parameters", {}, "names no network; give a checkpoint of"),
@@ -214,7 +215,7 @@ def test_other_packages_are_not_imported_without_trust(tmp_path, monkeypatch, op
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.chdir(tmp_path)
     torch.save({"state_dict": {}, "hyper_parameters": options}, "net.ckpt")
-    refusal = f"net.ckpt: names {names}, which is not oceanfill's and would be imported; add --trust if"
+    refusal = f"net.ckpt: names {names}, which is no network or loss of oceanfill's and would be imported"
     with pytest.raises(InputError, match=refusal):
         load("net.ckpt")
     assert not (tmp_path / "sprung").exists()

@@ -2,13 +2,15 @@
 
 import logging
 import os
+import signal
+import sys
 import time
 
 import pytest
 import pytorch_lightning as pl
 import rich
 import torch
-from oceanfill.pipeline.training.trainer import History, Saves, TrainerSettings, train_task
+from oceanfill.pipeline.training.trainer import History, Saves, StopOnSignal, TrainerSettings, train_task
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -166,3 +168,90 @@ def test_a_progress_bar_leaves_the_console_of_the_process_as_it_was(capfd):
     train(Count(), batches(), epochs=1, quiet=False)
     rich.print("after")
     assert capfd.readouterr().out == "after\n"
+
+
+class Diverging(Count):
+    """Its loss is not a number in some steps, counted from one."""
+
+    def __init__(self, bad, constant=False, **options):
+        super().__init__(**options)
+        self.bad, self.constant, self.step = bad, constant, 0
+
+    def training_step(self, batch, index):
+        self.step += 1
+        wrong = float("nan") if self.step in self.bad else 0.0
+        loss = -self.value
+        return loss + wrong if self.constant else loss * (1 + wrong)
+
+
+@pytest.mark.parametrize("constant", [False, True], ids=["in the gradient", "in the loss alone"])
+def test_a_loss_that_is_not_a_number_leads_back_to_the_last_good_epoch(caplog, constant):
+    """Two steps an epoch: 2, 4, then one step more, back to 4 with a rate of 0.3, and 4.6 at the end."""
+    kept = []
+    saves = Saves(lambda task: kept.append(round(task.value.item(), 4)))
+    task = Diverging({6}, constant, goal=4.9)
+    with caplog.at_level(logging.INFO, "oceanfill"):
+        train(task, batches(2), batches(), epochs=4, monitor="distance", saves=saves)
+    assert kept == [2, 4, 4, 4.6]
+    assert task.value.item() == pytest.approx(4.6)
+    assert caplog.messages[0] == (
+        "the loss is not finite in epoch 3; the training goes on from the weights of epoch 2 with 0.3 of its "
+        "learning rate"
+    )
+
+
+def test_a_training_that_diverges_again_and_again_ends_at_the_last_good_epoch(caplog):
+    history = History()
+    task = train(
+        Diverging(set(range(3, 99))),
+        *(batches(2), batches()),
+        epochs=50,
+        monitor="distance",
+        averaged_over=2,
+        history=history,
+    )
+    assert len(history.epochs) == 3
+    assert task.value.item() == 2 - 0.5**5, "1 and 1.5, and then 2 in four steps that are not taken"
+    assert all(epoch["distance"] == epoch["distance"] for epoch in history.epochs)
+    assert caplog.messages[-1].startswith("the loss is not finite again; the training ends with the weights")
+
+
+class Interrupting(Count):
+    """It sends a signal in each of some steps, counted from one."""
+
+    def __init__(self, steps, **options):
+        super().__init__(**options)
+        self.steps, self.step = steps, 0
+
+    def training_step(self, batch, index):
+        self.step += 1
+        for _ in range(self.steps.count(self.step)):
+            os.kill(os.getpid(), signal.SIGINT)
+        return super().training_step(batch, index)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT to send")
+def test_an_interrupt_ends_the_training_after_the_step_and_the_best_epoch_is_used(caplog):
+    handler, stop = signal.getsignal(signal.SIGINT), StopOnSignal()
+    task = train_task(
+        Interrupting([8], goal=3.0),
+        *(batches(3), batches()),
+        settings=TrainerSettings(epochs=1000, monitor="distance"),
+        stop=stop,
+    )
+    assert task.step == 8
+    assert task.value.item() == 3, "the first epoch"
+    assert stop.asked == signal.SIGINT
+    assert caplog.messages == ["stopping now; the best network so far is used; press Ctrl-C again to abandon"]
+    assert signal.getsignal(signal.SIGINT) is handler
+    near = train(Interrupting([8], goal=8.0), batches(3), batches(), epochs=1000, monitor="distance")
+    assert near.value.item() == 8, "the steps of the epoch that was not finished are validated too"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT to send")
+def test_a_second_interrupt_abandons_the_training():
+    handler = signal.getsignal(signal.SIGINT)
+    with pytest.raises(SystemExit) as end:
+        train(Interrupting([2, 2]), batches(3), batches(), epochs=9, monitor="distance")
+    assert isinstance(end.value.__context__, KeyboardInterrupt)
+    assert signal.getsignal(signal.SIGINT) is handler
