@@ -81,6 +81,7 @@ def test_a_network(package: Path):
     with xr.open_dataset(package / "by_network.nc") as filled:
         assert filled.attrs["delivered"] in ("oi", "unet")
         assert '"trust": true' in filled.attrs["configuration"]
+    (package / "by_network.nc").unlink()
     without = command("oceanfill fill sample:sst_clouds.nc -o by_network.nc").removesuffix(" --trust")
     with pytest.raises(AssertionError, match=r"my_ocean\.networks.*--trust"):
         run(package, without)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -73,7 +75,12 @@ def _connect(cluster: str, n_workers: int) -> Iterator[Any]:
         if cluster == "local":
             made: Any = LocalCluster(n_workers=n_workers, threads_per_worker=1, dashboard_address=None)
         elif cluster == "slurm":
-            from dask_jobqueue import SLURMCluster
+            handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+            from dask_jobqueue import SLURMCluster  # it replaces the handlers of the process
+
+            if threading.current_thread() is threading.main_thread():
+                for number, handler in handlers.items():
+                    signal.signal(number, handler)
 
             made = SLURMCluster()
             made.scale(jobs=n_workers)

@@ -189,8 +189,9 @@ def _call(name: str, function: Callable[[Field], Estimate], field: Field) -> Est
     try:
         mean, error = (np.asarray(part, np.float32) for part in function(field))
     except Exception as reason:  # the code of the user, or of another package
+        first = next(iter(str(reason).splitlines()), "")
         raise InputError(
-            f"the method {name} failed ({type(reason).__name__}: {reason}); repair it"
+            f"the method {name} failed ({type(reason).__name__}: {first}); repair it"
         ) from reason
     for part, what in ((mean, "estimate"), (error, "standard error")):
         if part.shape != field.values.shape:

@@ -84,7 +84,7 @@ def cut_blocks(
         if largest <= most and cost < best:
             chosen, best = (spans, rows, columns), cost
     if chosen is None:
-        enough = n_workers * (BASE + needed * bytes_a_value) / 1e9
+        enough = np.ceil(n_workers * (BASE + needed * bytes_a_value) / 1e7) / 100
         workers = f" for {n_workers} workers" if n_workers > 1 else ""
         whole = " as a whole" if whole_maps else ""
         raise InputError(
@@ -114,7 +114,8 @@ def cut_dates(
     around = 2 * halo + step
     core = dates if dates <= most else DATES * ((most - around) // DATES)
     if core < 1:
-        enough = n_workers * (BASE + min(dates, DATES + around) * rows * columns * bytes_a_value) / 1e9
+        needed = min(dates, DATES + around) * rows * columns
+        enough = np.ceil(n_workers * (BASE + needed * bytes_a_value) / 1e7) / 100
         raise InputError(
             f"{memory / 1e9:.3g} GB for {n_workers} workers are too little to fill maps of {rows} x "
             f"{columns} pixels with {halo} dates before and after; allow {enough:.3g} GB with --memory"

@@ -73,7 +73,7 @@ def test_two_are_filled_with_the_help_of_two_more(run: Run, files: None) -> None
         (("sst.nc:sst", "--variable", "sst"), "the variable is given both with the file and by an option"),
         (("sst.nc:sst", "wind.nc:u", "--workers", "2"), "2 variables are filled together in memory"),
         (("sst.nc:sst", "wind.nc:u", "--memory", "0.1"), "or allow more --memory"),
-        (("sst.nc:sst", "wind.nc:u", "-o", "wind.nc"), "wind.nc: is an input or another output"),
+        (("sst.nc:sst", "wind.nc:u", "-o", "wind.nc"), "wind.nc: is an input; choose another name"),
     ],
 )
 def test_what_does_not_fit_is_a_sentence(run: Run, files: None, words: tuple[str, ...], finding: str) -> None:

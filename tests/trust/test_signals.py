@@ -61,11 +61,13 @@ def test_a_signal_between_two_chunks_ends_the_write(
 
     lazy = dask.array.ones((50, 20, 20), chunks=(1, 20, 20)).map_blocks(make, meta=np.empty((0, 0, 0)))
     before = signal.signal(signal.SIGTERM, exit_on_sigterm)
+    interrupt = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with pytest.raises(error):
             write_dataset(xr.Dataset({"v": (("t", "y", "x"), lazy)}), tmp_path / f"out{suffix}")
     finally:
         signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGINT, interrupt)
     assert len(made) < 10
     assert list(tmp_path.iterdir()) == []
 

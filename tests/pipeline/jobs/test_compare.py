@@ -125,10 +125,11 @@ def test_a_method_that_fails_is_a_row_with_the_reason(field, tmp_path):
         raise ValueError("singular matrix\nand more")
 
     found = compare(field, (fails, "nearest"))
-    assert found.rows[-1] == {"method": "fails", "failed": "singular matrix"}
+    why = "the method fails failed (ValueError: singular matrix); repair it"
+    assert found.rows[-1] == {"method": "fails", "failed": why}
     assert found.rows[0]["method"] == "nearest"
     write(found, tmp_path / "out")
-    assert "fails: singular matrix" in (tmp_path / "out.md").read_text()
+    assert f"fails: {why}" in (tmp_path / "out.md").read_text()
 
 
 def test_with_a_truth_the_gaps_are_scored_with_all_that_was_observed():
