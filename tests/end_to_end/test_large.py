@@ -24,7 +24,7 @@ def test_prepare_then_fill_then_draw(files, capsys):
     assert cli.main(words) == 0
     assert "fill it with: oceanfill fill" in " ".join(capsys.readouterr().err.split())
     assert (files / "sst.zarr").is_dir()
-    words = ["fill", str(files / "sst.zarr"), "-o", str(files / "out.nc"), "--workers", "2"]
+    words = ["fill", str(files / "sst.zarr"), "-o", str(files / "out.nc"), "--plot", str(files / "out.png")]
     assert cli.main([*words, "--method", "linear-time", "--memory", MEMORY]) == 0
     filled = xr.load_dataset(files / "out.nc")
     sea = cloudy_dataset(dates=2).mask.to_numpy() == 1

@@ -205,7 +205,7 @@ CASES = {
 
 
 IN_BLOCKS = f"{FILL} --cache cache.zarr"
-MARKUP = r"m [/C] [red]$x_$ $\frac{ {0} %s"
+MARKUP = r"m [/C] [red]$x_$ \frac{ {0} %s"
 CASES |= {
     "constant, in blocks": Case(lambda: holding(4), "is constant (4", IN_BLOCKS, also=("cache.zarr",)),
     "1e17, in blocks": Case(lambda: times(1e16), "too large", IN_BLOCKS, also=("cache.zarr",)),
