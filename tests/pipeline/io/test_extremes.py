@@ -7,10 +7,10 @@ import logging
 import numpy as np
 import pytest
 from fields import cloudy_dataset, eddies, seen_by_radars
-
-from oceanfill import fill
 from oceanfill.pipeline.io.radials import open_radials
 from oceanfill.pipeline.jobs.currents import find_bearable_speed, measure_components, warn_of_speeds
+
+from oceanfill import fill
 
 AT = 3, 10, 12  # a cell that is hidden by clouds
 
