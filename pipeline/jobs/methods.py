@@ -90,19 +90,7 @@ def make_method(function: Callable[[Field], Estimate], name: str | None = None, 
     name = name or getattr(function, "__name__", type(function).__name__).replace("_", "-")
     described = (getattr(function, "__doc__", None) or "").strip().splitlines()
     properties = {"describe": described[0] if described else "", "usual": False, "single": True} | properties
-    return Method(name, partial(_run_function, name, _give_plain_values(function)), **properties)
-
-
-def _give_plain_values(function: Callable[[Field], Estimate]) -> Callable[[Field], Estimate]:
-    """Return the function of a field that calls another one on values from which nothing was taken off."""
-
-    def estimate(field: Field) -> Estimate:
-        offset = field.offset * field.days.dtype.type(1)  # of double precision
-        plain = replace(field, values=(field.values + offset).astype(field.values.dtype), offset=0.0)
-        mean, error = function(plain)
-        return (mean - offset).astype(field.values.dtype), error
-
-    return estimate
+    return Method(name, partial(_run_function, name, function), **properties)
 
 
 def find_methods() -> Mapping[str, Method]:
@@ -193,13 +181,19 @@ def _run_function(
 
 
 def _call(name: str, function: Callable[[Field], Estimate], field: Field) -> Estimate:
-    """Call a function of a field. Raises `InputError` where somebody else's fails or returns no estimate."""
+    """Call a function of a field; somebody else's gets values from which nothing is taken off.
+
+    Raises `InputError` where somebody else's fails or returns no estimate.
+    """
     import numpy as np
 
     if str(getattr(function, "__module__", "")).startswith(__package__.partition(".")[0]):
         return function(field)
+    values = (field.values + np.float64(field.offset)).astype(np.float32)
     try:
-        mean, error = (np.asarray(part, np.float32) for part in function(field))
+        mean, error = function(replace(field, values=values, offset=0.0))
+        mean = (np.asarray(mean, np.float64) - field.offset).astype(np.float32)
+        error = np.asarray(error, np.float32)
     except Exception as reason:  # the code of the user, or of another package
         first = next(iter(str(reason).splitlines()), "")
         raise InputError(
