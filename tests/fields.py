@@ -39,6 +39,11 @@ def cloudy_field(**options: int) -> Field:
     return open_field(cloudy_dataset(**options), variable="sst")
 
 
+def plain_values(field: Field) -> np.ndarray:
+    """The values of a field with what was taken off them, in double precision."""
+    return field.values + np.float64(field.offset)
+
+
 def eddies(dates: int = 16, rows: int = 18, columns: int = 20, seed: int = 0) -> xr.Dataset:
     """A current ``u`` and ``v``, m/s, of a stream function of random eddies that drift; a coast in the south.
 

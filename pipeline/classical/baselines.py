@@ -22,6 +22,7 @@ Floats = NDArray[np.floating]
 StructureFunction = Callable[[Any], NDArray[np.float32]]
 
 _HARMONICS = (1, 2)  # of the year
+_DIGITS = 6  # of positions in degrees: a tenth of a metre
 _LEAST_VARIANCE = 1e-8  # of a difference, over that of the field
 _NO_INFORMATION = 1e30  # error variance of an estimate from an observation that does not exist
 
@@ -122,7 +123,9 @@ def linear_in_time(field: Field) -> Estimate:
 def linear_in_space(field: Field) -> Estimate:
     """Linear on Delaunay triangles date by date, the nearest value outside; empty dates linear in time."""
     columns = np.cos(np.radians(field.lat.mean()))
-    place = np.stack([field.lat, field.lon * columns], axis=-1)
+    # Rounded: the diagonal of a square must not depend on how longitudes are counted.
+    east = (field.lon - field.lon.min()).round(_DIGITS)
+    place = np.stack([field.lat.round(_DIGITS), east * columns], axis=-1)
     mean, error = (part.astype(np.float64) for part in linear_in_time(field))
     variance, growth = error**2, build_spatial_structure(field)
     for date, values in enumerate(field.values):

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..holdout.patterns import hide_clouds
+from ..io.alignment import find_columns, find_rows, restore_grid
 from ..io.field import Field
 from ..io.reading import check_file
 from .baselines import Estimate, build_spatial_structure, fill_from_nearest, mask_land
@@ -45,7 +46,7 @@ class Eofs:
     The analysis is mean + temporal @ (singular[:, None, None] * spatial), in the field's units.
     """
 
-    mean: float
+    mean: float  # less the offset of the field
     temporal: Floats  # (dates, modes), orthonormal
     singular: Floats  # (modes,) in units of the field
     spatial: Floats  # (modes, lat, lon) NaN where never observed; of norm one for a single field
@@ -64,7 +65,13 @@ class Eofs:
         name = field.name if field.transform == "none" else f"{field.transform}({field.name})"
         data = xr.Dataset(coords=field.source.coords).drop_encoding()
         for key, dims, values, unit, what in (
-            ("mean", (), self.mean, units, f"mean of {name}, removed before the decomposition"),
+            (
+                "mean",
+                (),
+                self.mean + field.offset,
+                units,
+                f"mean of {name}, removed before the decomposition",
+            ),
             ("singular_value", ("mode",), self.singular, units, "singular values"),
             ("temporal_eof", (time, "mode"), self.temporal, "1", "temporal EOFs, orthonormal"),
             ("spatial_eof", ("mode", *place), self.spatial, "1", "spatial EOFs"),
@@ -86,7 +93,7 @@ class Eofs:
             "comment": "analysis = mean + sum over the modes of temporal_eof * singular_value * spatial_eof"
             + ("" if field.cycle is None else ", to which the seasonal cycle is added"),
         }
-        return data
+        return restore_grid(data, field.source, field.layout)
 
 
 def dineof(field: Field, *others: Field) -> Estimate:
@@ -143,13 +150,18 @@ def read_points(path: str | os.PathLike[str], field: Field) -> Indices:
             f"{path}: {outside.sum()} points are outside of {field.name}, which has "
             f"{' x '.join(map(str, field.values.shape))} values; count from zero"
         )
+    layout = field.layout  # the file counts the rows and columns in its own order
+    points[:, 1] = np.argsort(find_rows(field.source[layout.lat], layout))[points[:, 1]]
+    points[:, 2] = np.argsort(find_columns(field.source[layout.lon], layout))[points[:, 2]]
     at = tuple(points.T)
     if not field.observed[at].all():
         raise InputError(
             f"{path}: {np.count_nonzero(~field.observed[at])} of {len(points)} points are not observed in "
             f"{field.name}; give points that are"
         )
-    if table.shape[1] > 3 and not np.allclose(table[:, 3], field.values[at], rtol=1e-3, atol=1e-3):
+    if table.shape[1] > 3 and not np.allclose(
+        table[:, 3], field.values[at] + np.float64(field.offset), rtol=1e-3, atol=1e-3
+    ):
         raise InputError(
             f"{path}: its fourth column is not what {field.name} has there; give the points of this field"
         )

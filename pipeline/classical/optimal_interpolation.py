@@ -24,6 +24,7 @@ _ROUNDS = ((0.3, 8), (0.3, 8), (0.4, 16))  # share of the neighbours and iterati
 _PRIOR = 1e-3  # relative growth of the loss if a scale changes by e: fixes scales that hardly matter
 _TOLERANCE = 1e-4  # relative improvement of the loss at which the fit stops
 _FEWEST_TARGETS = 20
+_COARSE = 0.1  # steps of the logarithms of the scales by which targets and neighbours are chosen
 _BATCH = 256
 _MOST_NOISE = 1e6  # error variance of an observation, over that of the field
 
@@ -75,7 +76,8 @@ def fit_covariance(
             # Add the large-scale, short-lived component; the eddies then last longer.
             log = torch.cat([log, log[1:]]) + torch.tensor([1, 0.7, 1, 2, 0.3, 5, 0.5], device=device).log()
         count = max(8, round(part * neighbours))
-        scales = make_scales(log.exp().tolist())
+        # Rounded, or the last digit of the values would decide which targets are chosen, and so the result.
+        scales = make_scales((log / _COARSE).round().mul(_COARSE).exp().tolist())
         data = gather_observations(scaled, anomaly, scales, device)
         chosen = _match_difficulty(scales, data, candidates, count, rng)
         target = data.cell(torch.as_tensor(candidates.target[chosen], device=device))

@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..errors import InputError
+from ..io.alignment import find_columns, find_rows
 from ..io.field import Field, build_field, describe_mask_oddities, read_parts
 from ..io.layout.coordinates import Layout, find_fillable, find_layout
 from ..io.layout.dates import find_time_oddities, format_date, format_dates
@@ -102,9 +103,10 @@ def describe(
 
 def _outline_field(field: Field, layout: Layout) -> _Outline:
     raw = field.source.transpose(*field.dims).to_numpy()
+    lat, lon = _order_as_in_file(field.lat, field.lon, field.source, layout)
     return _Outline(
-        lat=field.lat,
-        lon=field.lon,
+        lat=lat,
+        lon=lon,
         regular=field.source[layout.lat].ndim == 1,
         dates=field.source[layout.time].to_index(),
         observed=np.where(field.observed, raw, np.nan).astype(np.float32),
@@ -145,6 +147,7 @@ def _outline_parts(
             oddities.append(f"dates that occur more than once: {len(repeated)} ({format_dates(repeated)})")
         outside, never = np.count_nonzero(seen & ~sea), np.count_nonzero(sea & ~seen.any(axis=0))
         oddities += describe_mask_oddities(int(outside), int(never))
+        lat, lon = _order_as_in_file(lat, lon, data, layout)
         return _Outline(
             lat=lat,
             lon=lon,
@@ -157,6 +160,15 @@ def _outline_parts(
             oddities=tuple(oddities),
         )
     return None
+
+
+def _order_as_in_file(
+    lat: NDArray[np.float64], lon: NDArray[np.float64], source: xr.Dataset | xr.DataArray, layout: Layout
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return positions (lat, lon) of a straightened grid in the order of the file's rows and columns."""
+    rows = np.argsort(find_rows(source[layout.lat], layout))
+    columns = np.argsort(find_columns(source[layout.lon], layout))
+    return lat[np.ix_(rows, columns)], lon[np.ix_(rows, columns)]
 
 
 def _assign_roles(layout: Layout, mask: str | None, error_variable: str | None) -> dict[str, str]:

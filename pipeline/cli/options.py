@@ -6,7 +6,7 @@ import argparse
 from typing import Any, NoReturn
 
 from ..errors import InputError
-from ..io.opening import MERGES
+from ..io.opening import MERGES, OUTLIERS
 from ..settings import FLOWS, PACKS
 
 _NEGATIVE = ("--region", "--bounds", "--missing-value", "--bounds-of-values", "--level")
@@ -70,11 +70,11 @@ def add_opening(command: argparse.ArgumentParser, prepared: bool = False) -> Non
         "of dates "
         "(default: 0.05)",
     )
-    _add_values(command)
+    _add_values(command, prepared)
     _add_grid(command)
 
 
-def _add_values(command: argparse.ArgumentParser) -> None:
+def _add_values(command: argparse.ArgumentParser, prepared: bool) -> None:
     values = command.add_argument_group("quality and missing values")
     values.add_argument(
         "--quality",
@@ -103,6 +103,14 @@ def _add_values(command: argparse.ArgumentParser) -> None:
         metavar="LEAST,GREATEST",
         help="range of a bounded quantity, as 0,100 for percentages; the filled values stay inside",
     )
+    if not prepared:
+        values.add_argument(
+            "--outliers",
+            choices=OUTLIERS,
+            help="what to make of values that are unlike all values around them: drop (replaced by the "
+            "analysis; the default), flag (kept in the output and flagged, but not used) or keep (used as "
+            "they are); points along tracks are compared with those before and after them",
+        )
     values.add_argument(
         "--ignore-valid-range",
         action="store_true",

@@ -21,7 +21,6 @@ from ..io.layout.positions import read_grid
 from ..io.maps.selection import add_missing_date
 from ..io.opening import Opening
 from ..io.reading import drop_undeclared, find_sample, open_input, read_part
-from ..io.transforms import find_transform
 from .score_sums import ScoreSums
 
 _SUFFIXES = ("_analysis", "_error", "_source")
@@ -92,7 +91,7 @@ def read_truth(field: Field, path: str | os.PathLike[str]) -> NDArray[np.float32
     row, column = np.unravel_index(_match_points(field.name, own, name, expected, points), field.lat.shape)
     known = np.full(field.observed.shape, np.float32(np.nan))
     known[date, row[inverse], column[inverse]] = values[t, y, x]
-    transform = find_transform(field.transform)
+    transform = field.space
     usable = transform.can_take(known)
     known[~usable] = np.nan
     known[usable] = transform.forward(known[usable])

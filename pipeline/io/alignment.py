@@ -8,28 +8,65 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from .layout.coordinates import Layout
-from .layout.positions import read_grid, unwrap_longitude
+from .layout.positions import is_cyclic, read_grid, unwrap_longitude
 
 # Attributes of a longitude: its last column, a copy of the first, was left out; its columns were sorted by
-# numbers, rising (1) or falling (-1), that begin anew inside the region.
-CLOSED, SORTED = "_closed", "_sorted"
+# numbers, rising (1) or falling (-1), that begin anew inside the region; its columns were turned by so many.
+CLOSED, SORTED, TURNED = "_closed", "_sorted", "_turned"
+FLIPPED = "_flipped"  # of a latitude or a longitude: its rows or columns were reversed
+MARKS = (CLOSED, SORTED, TURNED, FLIPPED)
 
 _CLOSE = 1e-4  # degrees between positions that count as equal; coordinates are often float32
 
 Floats = NDArray[np.float64]
 
 
-def straighten_longitude(dataset: xr.Dataset, layout: Layout) -> xr.Dataset:
-    """Return the dataset with the columns in the order of their longitudes, each meridian once.
+def straighten_grid(dataset: xr.Dataset, layout: Layout) -> xr.Dataset:
+    """Return the dataset with rows from south to north and columns from west to east, each meridian once.
 
-    A region across Greenwich or the date line whose longitudes were sorted within one turn is put together
-    again, and `SORTED` set. Of a meridian that is both the first and the last column, the last is left out
-    and `CLOSED` set. `restore_longitude` undoes both. Curvilinear grids, and longitudes in any other order,
-    are returned as they are.
+    So a result does not depend on how a file happens to be written. A region across Greenwich or the date
+    line whose longitudes were sorted within one turn is put together again. Of a meridian that is both the
+    first and the last column, the last is left out. `MARKS` in the attributes of the coordinates say what was
+    done, and `restore_grid` undoes it. Longitudes in any other order are returned as they are.
     """
-    longitude = dataset[layout.lon]
     if layout.x in (layout.t, layout.y):  # along a track
         return dataset
+    dataset = _straighten_longitude(dataset, layout)
+    for name, dim, turn in ((layout.lat, layout.y, False), (layout.lon, layout.x, True)):
+        if _falls(dataset[name], dim, turn):
+            dataset = dataset.isel({dim: slice(None, None, -1)})
+            dataset = dataset.assign_coords({name: dataset[name].assign_attrs({FLIPPED: 1})})
+    return dataset
+
+
+def turn_globe(dataset: xr.Dataset, layout: Layout) -> xr.Dataset:
+    """Return the dataset of a `straighten_grid` with the columns of a whole globe from the date line on."""
+    longitude = dataset[layout.lon]
+    if longitude.ndim != 1 or longitude.size < 4 or TURNED in longitude.attrs:
+        return dataset
+    lon = longitude.to_numpy().astype(np.float64)
+    if not np.isfinite(lon).all() or not is_cyclic(unwrap_longitude(lon[None])):
+        return dataset
+    start = int(np.argmin((lon + 180 + _CLOSE) % 360))
+    if start == 0:
+        return dataset
+    turned = dataset.isel({layout.x: np.roll(np.arange(lon.size), -start)})
+    return turned.assign_coords({layout.lon: turned[layout.lon].assign_attrs({TURNED: start})})
+
+
+def _falls(coordinate: xr.DataArray, dim: str, turn: bool) -> bool:
+    """Whether most positions fall along a dimension; longitudes may ``turn``."""
+    if coordinate.dtype.kind not in "iuf" or dim not in coordinate.dims:
+        return False
+    steps = np.diff(coordinate.to_numpy().astype(np.float64), axis=coordinate.dims.index(dim))
+    if turn:
+        steps = (steps + 180) % 360 - 180
+    steps = steps[np.isfinite(steps)]
+    return bool(steps.size and np.median(steps) < 0)
+
+
+def _straighten_longitude(dataset: xr.Dataset, layout: Layout) -> xr.Dataset:
+    longitude = dataset[layout.lon]
     if longitude.ndim != 1 or longitude.dtype.kind not in "iuf" or longitude.size < 3:
         return dataset
     lon = longitude.to_numpy().astype(np.float64)
@@ -52,19 +89,18 @@ def straighten_longitude(dataset: xr.Dataset, layout: Layout) -> xr.Dataset:
     return dataset
 
 
-def restore_longitude(dataset: xr.Dataset, longitude: xr.DataArray, x: str) -> xr.Dataset:
-    """Return a filled dataset with the columns that the file had, by the attributes of its ``longitude``.
-
-    The dimension is ``x``; what `straighten_longitude` left out or moved is repeated or moved back.
-    """
-    lon = str(longitude.name)
-    if SORTED in longitude.attrs:
-        dataset = dataset.isel({x: np.argsort(find_columns(longitude))})
+def restore_grid(dataset: xr.Dataset, source: xr.Dataset | xr.DataArray, layout: Layout) -> xr.Dataset:
+    """Return a dataset on the straightened grid of the ``source`` with the rows and columns of the file."""
+    latitude, longitude = source[layout.lat], source[layout.lon]
+    for dim, places in ((layout.y, find_rows(latitude, layout)), (layout.x, find_columns(longitude, layout))):
+        if not (np.diff(places) == 1).all():
+            dataset = dataset.isel({dim: np.argsort(places)})
     if CLOSED not in longitude.attrs:
         return dataset
-    last = dataset.isel({x: slice(0, 1)})
-    turn = 360 if float(longitude[1] - longitude[0]) > 0 else -360
-    end = np.array([float(longitude[0]) + turn], longitude.dtype)
+    lon, x = layout.lon, layout.x
+    last, written = dataset.isel({x: slice(0, 1)}), dataset[lon].to_numpy()
+    turn = 360 if float(written[1] - written[0]) > 0 else -360
+    end = np.array([float(written[0]) + turn], written.dtype)
     last = last.assign_coords({lon: (last[lon].dims, end, last[lon].attrs)})
     whole = concatenate([dataset, last], x)
     for name in whole.variables:
@@ -72,12 +108,26 @@ def restore_longitude(dataset: xr.Dataset, longitude: xr.DataArray, x: str) -> x
     return whole
 
 
-def find_columns(longitude: xr.DataArray) -> NDArray[np.int64]:
-    """Return for each column (lon,) its place in the file, before `straighten_longitude`."""
+def is_moved(source: xr.Dataset | xr.DataArray, layout: Layout) -> bool:
+    """Whether the rows or columns of a source are not those of its file."""
+    return any(mark in source[name].attrs for name in (layout.lat, layout.lon) for mark in MARKS)
+
+
+def find_rows(latitude: xr.DataArray, layout: Layout) -> NDArray[np.int64]:
+    """Return for each row (lat,) its place in the file, before `straighten_grid`."""
+    rows = np.arange(latitude.sizes[layout.y])
+    return rows[::-1] if FLIPPED in latitude.attrs else rows
+
+
+def find_columns(longitude: xr.DataArray, layout: Layout) -> NDArray[np.int64]:
+    """Return for each column (lon,) its place in the file, before `straighten_grid`."""
     sign = longitude.attrs.get(SORTED)
-    if sign is None:
-        return np.arange(longitude.size)
-    return np.argsort(np.argsort(sign * longitude.to_numpy()))
+    if sign is not None:
+        return np.argsort(np.argsort(sign * longitude.to_numpy()))
+    columns = np.arange(longitude.sizes[layout.x])
+    if FLIPPED in longitude.attrs:
+        columns = columns[::-1]
+    return np.roll(columns, -int(longitude.attrs.get(TURNED, 0)))
 
 
 def concatenate(datasets: list[xr.Dataset], dim: str) -> xr.Dataset:

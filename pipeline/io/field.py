@@ -23,11 +23,20 @@ from .maps.merging import COUNTS, merge_parts
 from .maps.regridding import fix_grid, regrid_part
 from .maps.selection import check_undated, open_maps
 from .opening import Opening, make_opening
+from .outliers import NO_SCREEN, describe_outliers, learn_screen
 from .providers.missing import IMPOSSIBLE, OUT_OF_BOUNDS, VALID_RANGE, warn_of_losses
 from .providers.quality import took_all
 from .reading import Inputs, Part, convert_part, drop_undeclared, list_inputs, read_part
 from .seamask import derive_sea, find_mask, sea_from_mask
-from .transforms import choose_transform, transform_values
+from .transforms import (
+    Centred,
+    Transform,
+    centre_values,
+    choose_transform,
+    find_offset,
+    find_transform,
+    transform_values,
+)
 
 _LARGEST, _SMALLEST = 1e16, 1e-15  # of values and of their range, whose squares are added up
 _IMPOSSIBLE_ERROR = 1e19  # stands for a missing one
@@ -43,13 +52,14 @@ class RecordStatistics:
     in_time: Table  # variance of the difference between two dates at a pixel, by days
     in_space: Table  # variance of the difference between two pixels on a date, by cells
     cell: float  # km between the centres of neighbouring cells
+    bearable: tuple[float, float] = (np.inf, -np.inf)  # `extremes.find_bearable`
 
 
 @dataclass(frozen=True)
 class Field:
     """One variable on (time, lat, lon), with its sea mask, errors and coordinates.
 
-    ``values`` are in the space in which they are filled (`transforms`).
+    ``values`` are in the space in which they are filled: their ``transform`` less the ``offset`` (`space`).
     ``displacement`` is the Cartesian vector from the centre of each cell to the position of its value.
     """
 
@@ -63,6 +73,7 @@ class Field:
     lon: NDArray[np.float64]  # (lat, lon) degrees east, without a jump inside the domain
     source: xr.DataArray  # the variable as opened, in its own order of dimensions
     transform: str = "none"  # name of one of `transforms`
+    offset: float = 0.0  # taken off the transformed values, where these are large
     oddities: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()  # the oddities that change what is filled
     treatment: tuple[str, ...] = ()  # what was done to the values of the input, in words
@@ -75,6 +86,8 @@ class Field:
     displacement: NDArray[np.float32] | None = None  # (time, lat, lon, 3) km
     statistics: RecordStatistics | None = None  # of the whole record; None: of this field alone
     drift: NDArray[np.float32] | None = None  # (lat, lon) taken off ``values``, of maps without time
+    outliers: NDArray[np.bool_] | None = None  # (time, lat, lon) taken out of ``values`` (`io.outliers`)
+    keeps_outliers: bool = False  # whether the output has them as they were observed
     jitter: float = 0.0  # standard deviation of the noise that training adds to its network inputs
 
     @property
@@ -83,10 +96,19 @@ class Field:
         return np.isfinite(self.values)
 
     @property
+    def space(self) -> Transform:
+        """The way from the variable's units to ``values`` and back."""
+        return Centred(find_transform(self.transform), self.offset)
+
+    @property
     def dates(self) -> pd.Index:
         """(time,) as in the input: a `pandas.DatetimeIndex`, or a `CFTimeIndex` in another calendar."""
-        layout = find_layout(self.name, self.source.to_dataset(name=self.name), self.name)
-        return self.source[layout.time].to_index()
+        return self.source[self.layout.time].to_index()
+
+    @property
+    def layout(self) -> Layout:
+        """The names of the variable, its coordinates and its dimensions."""
+        return find_layout(self.name, self.source.to_dataset(name=self.name), self.name)
 
     @property
     def never_observed(self) -> NDArray[np.bool_]:
@@ -108,6 +130,7 @@ class Field:
             lon=self.lon[rows, columns],
             source=self.source.isel(dict(zip(self.dims, whole, strict=True))),
             displacement=None if self.displacement is None else self.displacement[whole],
+            outliers=None if self.outliers is None else self.outliers[whole],
             drift=None if self.drift is None else self.drift[rows, columns],
             ever_observed=None if self.ever_observed is None else self.ever_observed[rows, columns],
             cycle=None if self.cycle is None else self.cycle[:, rows, columns],
@@ -176,7 +199,8 @@ def build_field(parts: Sequence[Part], layout: Layout, mask_name: str | None, op
     dims = (layout.t, layout.y, layout.x)
     source = data[layout.variable]
     # One memory order, so sums and results are the same to the bit for any order of dimensions in the file.
-    raw = np.ascontiguousarray(source.transpose(*dims).to_numpy(), np.float32)
+    raw = np.ascontiguousarray(source.transpose(*dims).to_numpy())
+    raw = raw.astype(np.result_type(raw, np.float32), copy=False)
     dates = source[layout.time].to_index()
     lat, lon = read_grid(file, data, layout)
     texts, lost = add_up_treatment(parts)
@@ -205,22 +229,30 @@ def build_field(parts: Sequence[Part], layout: Layout, mask_name: str | None, op
     transform, why = choose_transform(opening, layout.variable, source.attrs, negative)
     values, error = transform_values(file, layout.variable, transform, values, error, oddities)
     check_range(file, layout.variable, float(np.nanmin(values)), float(np.nanmax(values)))
+    offset = find_offset(values)
+    values, variance = centre_values(values, offset), np.where(np.isfinite(values), error, np.float32(0)) ** 2
+    screen = NO_SCREEN if opening.outliers == "keep" else learn_screen([(values, variance)])
+    outliers = screen.find(values, variance)
+    treatment += describe_outliers(int(outliers.sum()), int(np.isfinite(values).sum()), opening.outliers)
     field = Field(
         name=layout.variable,
-        values=values,
+        values=np.where(outliers, np.float32(np.nan), values),
         sea=sea,
-        error_variance=np.where(np.isfinite(values), error, np.float32(0)) ** 2,
+        error_variance=variance,
         days=days_since_first(dates),
         season=season_phase(dates),
         lat=lat,
         lon=lon,
         source=source,
         transform=transform,
+        offset=offset,
         dims=dims,
         mask_origin=mask_origin,
         dataset_attrs=dict(data.attrs),
         inputs=tuple(Path(part.file).name for part in parts),
         treatment=(*treatment, *plan.notes, *([why] if why else [])),
+        outliers=outliers,
+        keeps_outliers=opening.outliers == "flag",
     )
     oddities += describe_mask_oddities(never_observed=int(np.count_nonzero(field.never_observed)))
     if field.observed[:, sea].all():
@@ -272,7 +304,7 @@ def describe_mask_oddities(outside: int = 0, never_observed: int = 0) -> list[st
     return [text for count, text in found if count]
 
 
-def _check_values(file: str, name: str, raw: NDArray[np.float32], dates: pd.Index) -> None:
+def _check_values(file: str, name: str, raw: NDArray[np.floating], dates: pd.Index) -> None:
     if len(dates) == 0:
         raise InputError(
             f"{file}: {name} has no dates (its time dimension has length 0); give a series of maps"

@@ -20,6 +20,7 @@ _SHORTEST_STEP, _LONGEST_STEP = 1 / 86400, 36525.0  # days
 _LARGEST_ERROR = 1e15  # whose square is a number in single precision
 
 TRANSFORMS = ("auto", "none", "log")
+OUTLIERS = ("drop", "flag", "keep")
 MERGES = ("mean", "last", "first", "refuse")
 
 
@@ -40,8 +41,10 @@ class Opening:
     sensor-specific bias of GHRSST files and takes their standard deviation as observation error.
     ``missing_value`` lists values that stand for missing ones besides the declared ones; None takes those
     that are recognised by their place far outside all others. ``ignore_valid_range`` keeps values outside the
-    valid range. ``bounds_of_values`` are the least and the greatest value that the quantity can have; logits
-    are filled, which keeps the filled values between them.
+    valid range. ``outliers`` says what becomes of values unlike all others around them (`io.outliers`):
+    "drop" replaces them by the analysis, "flag" keeps them in the output but uses them for nothing, "keep"
+    takes them as they are. ``bounds_of_values`` are the least and the greatest value that the quantity can
+    have; logits are filled, which keeps the filled values between them.
 
     ``merge`` says what becomes of maps of the same date: their "mean" (weighted by observation errors), the
     "last", the "first", or "refuse". ``time_step`` is the step in days of the dates that are filled, "none"
@@ -66,6 +69,7 @@ class Opening:
     missing_value: Sequence[float] | None = None
     ignore_valid_range: bool = False
     bounds_of_values: Sequence[float] | None = None
+    outliers: str = "drop"
     merge: str = "mean"
     time_step: float | str | None = None
     group: str | None = None
@@ -84,6 +88,8 @@ class Opening:
             raise InputError(f"the observation error {error} is not a standard error; give a positive number")
         if self.transform not in TRANSFORMS:
             raise InputError(f"there is no transform {self.transform!r}; choose none or log")
+        if self.outliers not in OUTLIERS:
+            raise InputError(f"outliers cannot be treated by {self.outliers!r}; choose {', '.join(OUTLIERS)}")
         if self.bounds_of_values is not None and self.transform != "auto":
             raise InputError(
                 f"bounds of values have a transform of their own; leave out either them or the transform "

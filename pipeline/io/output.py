@@ -6,6 +6,7 @@ import json
 import re
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from typing import Any
@@ -15,14 +16,17 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ..settings import Packing
+from .extremes import count_extremes
 from .field import Field
-from .layout.coordinates import find_layout, is_time, list_names
+from .layout.coordinates import is_time, list_names
 from .reading import TREATMENT
 from .storage import Span, encode_filled, find_storage, measure_span
-from .transforms import find_transform
 
-SOURCES = ("land", "observed", "filled", "filled_never_observed")  # the flags 0 to 3 of V_source
+SOURCES = ("land", "observed", "filled", "filled_never_observed", "outlier")  # the flags 0 to 4 of V_source
 
+OUTLIER = SOURCES.index("outlier")
+
+Floats = NDArray[np.floating]
 UNKNOWN = "Unknown: nothing was missing, and the input has no observation error; give one."
 # Attributes of packing, which is undone, and names of variables that are not carried over.
 _DROPPED = (
@@ -100,7 +104,9 @@ def to_dataset(
     raw = source.transpose(*field.dims).to_numpy()
     # Hidden values, and those that have no transform (zero under a logarithm), do not count as observed.
     observed = np.isfinite(raw) & (field.observed | ~field.sea)
-    filled = np.where(observed & ~field.sea if analysis_everywhere else observed, raw, analysis)
+    outliers = np.zeros(observed.shape, bool) if field.outliers is None else field.outliers
+    kept = observed | (outliers & field.keeps_outliers)
+    filled = np.where(kept & ~field.sea if analysis_everywhere else kept, raw, analysis)
     flags = np.where(field.sea, np.where(field.never_observed, 3, 2), 0)
 
     kind = raw.dtype if raw.dtype.kind == "f" else np.dtype(np.float32)
@@ -112,13 +118,13 @@ def to_dataset(
         name: filled.astype(kind, copy=False),
         f"{name}_analysis": analysis.astype(kind, copy=False),
         f"{name}_error": deviation,
-        f"{name}_source": np.where(observed, 1, flags).astype(np.int8),
+        f"{name}_source": np.where(outliers, OUTLIER, np.where(observed, 1, flags)).astype(np.int8),
     }
     for level, width in (intervals or {}).items():
         for side, sign in (("lower", -1), ("upper", 1)):
             bound = np.where(field.sea, mean + np.float64(sign * width) * error, np.nan)
             # A monotone transform maps quantiles to quantiles.
-            bound = find_transform(field.transform).backward(bound)
+            bound = field.space.backward(bound)
             new[f"{name}_{side}_{level}"] = bound.astype(kind)
     for key, values in new.items():
         data[key] = xr.Variable(field.dims, values).transpose(*source.dims)
@@ -133,20 +139,23 @@ def to_dataset(
 
 def measure_spans(field: Field, data: xr.Dataset, analysis_everywhere: bool) -> dict[str, Span]:
     """Return the spans of the variables of a filled dataset in the units of the field."""
-    storage, name = find_storage(field.source), field.name
-    kept = data[f"{name}_source"].to_numpy() == SOURCES.index("observed")
+    storage, name, analysis = find_storage(field.source), field.name, f"{field.name}_analysis"
+    flags = (SOURCES.index("observed"), *((OUTLIER,) if field.keeps_outliers else ()))
+    kept = np.isin(data[f"{name}_source"].to_numpy(), flags)
     if analysis_everywhere:
         kept &= ~xr.DataArray(field.sea, dims=field.dims[1:]).broadcast_like(data[name]).to_numpy()
-    return {
+    spans = {
         str(key): measure_span(array.to_numpy(), storage, kept if key == name else None)
         for key, array in data.data_vars.items()
         if key not in (f"{name}_error", f"{name}_source")
     }
+    extremes = count_extremes(field, data[analysis].to_numpy())
+    return spans | {analysis: replace(spans[analysis], extremes=extremes)}
 
 
 def _undo_transform(
     field: Field, mean: NDArray[np.floating], error: NDArray[np.floating], noise: float
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+) -> tuple[Floats, NDArray[np.float32]]:
     """Return mean and standard error in the variable's units, missing outside the sea.
 
     The mean is that of the quantity itself, on which the ``noise`` of an observation has no part: noise in
@@ -156,16 +165,17 @@ def _undo_transform(
     if negative:
         raise ValueError(f"{field.name}: the standard error is negative at {negative} sea values")
     with np.errstate(over="ignore", invalid="ignore"):
-        transform = find_transform(field.transform)
+        transform = field.space
         centre, deviation = transform.find_moments(mean, error)
         if noise and field.transform != "none":
             own = np.sqrt(np.maximum(error.astype(np.float64) ** 2 - noise, 0))
             found = transform.find_moments(mean, own)[0]
             centre, deviation = found, np.hypot(deviation, centre - found)
         mean, error = centre, deviation
-        mean, error = (
-            np.where(field.sea, part.astype(np.float32), np.float32(np.nan)) for part in (mean, error)
-        )
+        error = error.astype(np.float32)
+        kind = np.result_type(field.source.dtype, np.float32)  # large numbers need the precision of the input
+        mean = mean.astype(kind)
+        mean, error = (np.where(field.sea, part, np.float32(np.nan)) for part in (mean, error))
     for what, values in (("estimate", mean), ("standard error", error)):
         wrong = np.count_nonzero(~np.isfinite(values) & field.sea)
         if wrong:
@@ -175,7 +185,7 @@ def _undo_transform(
 
 def _complete_coordinates(field: Field, data: xr.Dataset) -> None:
     """Add the attributes of coordinates that CF requires where the input lacks or misspells them."""
-    layout = find_layout(field.name, field.source.to_dataset(name=field.name), field.name)
+    layout = field.layout
     names = {"latitude": (layout.lat, "Y"), "longitude": (layout.lon, "X"), "time": (layout.time, "T")}
     for role, (name, axis) in names.items():
         attrs = data[name].attrs
@@ -277,7 +287,7 @@ def _make_global_attributes(field: Field, data: xr.Dataset, attributes: Mapping[
     cells = len(field.days) * int(np.count_nonzero(field.sea))
     west, east = float(field.lon.min()), float(field.lon.max())
     turns = 360 if east > 360 else 0  # on a grid across 0 degrees `Field.lon` continues beyond 360
-    dates = data[find_layout(name, field.source.to_dataset(name=name), name).time].values
+    dates = data[field.layout.time].values
     attrs.setdefault("keywords", f"oceans, gap filling, {what}")
     attrs |= {
         "Conventions": "CF-1.11, ACDD-1.3",

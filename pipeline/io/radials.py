@@ -75,7 +75,7 @@ def open_radials(
 
     Raises `InputError` for input that cannot be used.
     """
-    opening = make_opening(opening, options)
+    opening = replace(make_opening(opening, options), outliers="keep")
     found: list[tuple[Part, Layout, str | None, str]] = []
     for entry in list_inputs(inputs):
         with open_input(entry, opening.group) as (file, dataset):
@@ -96,7 +96,9 @@ def open_radials(
     for data, (part, layout, mask, bearing) in zip(aligned, found, strict=True):
         towards.append(read_directions(part.file, data, layout, bearing))
         aligned_part = replace(part, data=data, dates=data[layout.time].to_index())
-        stations.append(build_field([aligned_part], layout, mask, opening))
+        field = build_field([aligned_part], layout, mask, opening)
+        # A velocity of zero is one that has no part in the current, so nothing is taken off.
+        stations.append(replace(field, values=field.values + np.float32(field.offset), offset=0.0))
         check_grid(part.file, *((one.lat, one.lon) for one in (stations[0], stations[-1])))
     sea = np.logical_or.reduce([station.sea for station in stations])
     own = [replace(station, sea=station.sea & station.observed.any(axis=0)) for station in stations]

@@ -16,14 +16,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xarray as xr
-from numpy.typing import NDArray
 
 from ..errors import InputError
-from .alignment import concatenate, straighten_longitude
+from .alignment import concatenate, straighten_grid, turn_globe
 from .files import check_size, exists, explain_failure, shorten_error
 from .layout.coordinates import Layout, list_names
 from .layout.dates import in_period
-from .layout.positions import read_grid
+from .layout.positions import is_cyclic, read_grid
 from .opening import Opening, Region, swap_corners
 from .providers.flags import SSES
 from .providers.groups import merge_groups
@@ -161,7 +160,7 @@ def read_part(
         raise InputError(
             f"{file}: there is no {list_names(lacking)}, unlike in the other inputs; give files that have it"
         )
-    dataset = straighten_longitude(dataset.set_coords([layout.time, layout.lat, layout.lon]), layout)
+    dataset = straighten_grid(dataset.set_coords([layout.time, layout.lat, layout.lon]), layout)
     data = dataset[[layout.variable]]
     data = data.squeeze([dim for dim in data.dims if dim not in (layout.t, layout.y, layout.x)])
     rules = find_rules(file, dataset, layout.variable, opening)
@@ -178,6 +177,7 @@ def read_part(
         data = data.isel({layout.t: np.flatnonzero(in_period(dates, opening.period))})
     data = data.compute() if opening.region is None else _cut_region(file, data, layout, opening.region)
     _check_numbers(file, data)
+    data = turn_globe(data, layout)
     for key, array in data.data_vars.items():
         if array.dtype.kind == "f" and key not in flags and key != layout.variable:
             data[key] = array.copy(data=mask_default_fill(mask_invalid(array)[0]))
@@ -364,9 +364,3 @@ def _cut_region(file: str, dataset: xr.Dataset, layout: Layout, region: Region) 
         dataset.isel({layout.y: slice(rows[0], rows[-1] + 1), layout.x: piece}).compute() for piece in pieces
     ]
     return cut[0] if len(cut) == 1 else concatenate(cut, layout.x)
-
-
-def is_cyclic(lon: NDArray[np.float64]) -> bool:
-    """Whether the first and the last column of ``lon`` (y, x) are neighbours."""
-    step = np.median(np.abs(np.diff(lon, axis=1)))
-    return bool(np.median(np.abs((lon[:, 0] - lon[:, -1] + 180) % 360 - 180)) < 2 * step)

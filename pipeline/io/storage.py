@@ -35,10 +35,12 @@ class Span:
     low: float = np.inf
     high: float = -np.inf
     exact: bool = True
+    extremes: int = 0  # values that the observed ones and their spread do not bear (`extremes`)
 
     def join(self, other: Span) -> Span:
         """Return the span of both."""
-        return Span(min(self.low, other.low), max(self.high, other.high), self.exact and other.exact)
+        low, high = min(self.low, other.low), max(self.high, other.high)
+        return Span(low, high, self.exact and other.exact, self.extremes + other.extremes)
 
 
 def find_storage(source: xr.DataArray) -> Storage:

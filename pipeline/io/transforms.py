@@ -25,6 +25,9 @@ from .providers.quantities import is_lognormal
 _SQUEEZE = 0.1
 _MOST_SPREAD = 6.0  # standard deviation of a logarithm above which the moments would overflow
 _MOST_NEGATIVE = 0.01  # share of negative values above which a quantity is not lognormal after all
+_LARGE = 100.0  # deviations from zero, beyond which single precision leaves fewer than five digits
+_SAMPLE = 100_000
+_MIDDLE, _DEVIATIONS = (0.05, 0.95), 3.29  # quantiles of a normal distribution, and the distance between both
 _NODES = 41  # of the quadrature over a Gaussian density
 
 Floats = NDArray[np.floating]
@@ -188,6 +191,43 @@ class Logit:
         return self.forward(mean), self.forward_error(mean, deviation)
 
 
+@dataclass(frozen=True)
+class Centred:
+    """Another transform, less a number near the middle of its values.
+
+    The departures from it keep the digits in single precision that large values would not have.
+    """
+
+    base: Transform
+    offset: float
+
+    @property
+    def lack(self) -> str:
+        return self.base.lack
+
+    def can_take(self, values: Floats) -> NDArray[np.bool_]:
+        return self.base.can_take(values)
+
+    def forward(self, values: Floats) -> Floats:
+        return self.base.forward(values.astype(np.float64)) - self.offset
+
+    def forward_error(self, values: Floats, error: Floats) -> Floats:
+        return self.base.forward_error(values, error)
+
+    def backward(self, values: Any) -> Any:
+        return self.base.backward(values.astype(np.float64) + self.offset)
+
+    def backward_error(self, values: Floats, error: Floats) -> Floats:
+        return self.base.backward_error(values, error)
+
+    def find_moments(self, mean: Floats, error: Floats) -> tuple[Floats, Floats]:
+        return self.base.find_moments(mean.astype(np.float64) + self.offset, error)
+
+    def match_moments(self, mean: Floats, deviation: Floats) -> tuple[Floats, Floats]:
+        centre, spread = self.base.match_moments(mean.astype(np.float64), deviation)
+        return centre - self.offset, spread
+
+
 def name_logit(bounds: Sequence[float]) -> str:
     """Return the name of the transform of values between two bounds."""
     return f"logit({','.join(f'{float(bound):.9g}' for bound in bounds)})"
@@ -233,11 +273,11 @@ def transform_values(
     file: str,
     name: str,
     transform: str,
-    values: NDArray[np.float32],
+    values: Floats,
     error: NDArray[np.float32],
     oddities: list[str],
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return the transforms of ``values`` and of their standard errors.
+) -> tuple[Floats, NDArray[np.float32]]:
+    """Return the transforms of ``values``, in double precision where these are, and of their standard errors.
 
     Values without a transform become missing and are counted in the ``oddities``. Raises `InputError` where
     no value has one.
@@ -258,4 +298,24 @@ def transform_values(
         oddities.append(f"values {'of ' * (transform == 'log')}{chosen.lack}: {count}")
     safe = np.where(usable, values, values[usable].flat[0])
     taken = np.where(usable, chosen.forward(safe), np.float32(np.nan))
-    return taken.astype(np.float32), chosen.forward_error(safe, error).astype(np.float32)
+    return taken, chosen.forward_error(safe, error).astype(np.float32)
+
+
+def find_offset(values: Floats) -> float:
+    """Return what is taken off values (`Centred`): their median where single precision is coarse, else zero.
+
+    That is where it exceeds a hundred of their standard deviations. Few outliers move neither.
+    """
+    known = values[np.isfinite(values)]
+    some = known[:: max(1, known.size // _SAMPLE)].astype(np.float64)
+    return choose_offset(float(np.median(some)), float(np.ptp(np.quantile(some, _MIDDLE)) / _DEVIATIONS))
+
+
+def choose_offset(middle: float, deviation: float) -> float:
+    """Return the ``middle`` of values where it is large compared to their standard deviation, else zero."""
+    return middle if abs(middle) > _LARGE * deviation else 0.0
+
+
+def centre_values(values: Floats, offset: float) -> NDArray[np.float32]:
+    """Return values less the offset, in single precision."""
+    return (values.astype(np.float64) - offset).astype(np.float32)

@@ -22,7 +22,7 @@ from .layout.dates import format_date
 from .maps.selection import open_maps
 from .opening import Opening, Region
 from .reading import TREATMENT, UNDATED, Inputs, list_inputs
-from .transforms import find_transform, transform_values
+from .transforms import centre_values, find_transform, transform_values
 
 _log = logging.getLogger(__name__)
 
@@ -254,7 +254,8 @@ def regrid_like(field: Field, first: Field) -> Field:
     )
     variance = np.where(field.observed, own**2, 0)
     values, variance, sea = _regrid(name, field, first, values[date], variance[date])
-    raw = np.where(sea & found[:, None, None], values, np.nan).astype(np.float32)
+    kind = np.result_type(field.source.dtype, np.float32)
+    raw = np.where(sea & found[:, None, None], values, np.nan).astype(kind)
     if not np.isfinite(raw).any():
         raise InputError(
             f"{name} has no value on the grid and the dates of {first.name}; give a file that overlaps them"
@@ -266,7 +267,7 @@ def regrid_like(field: Field, first: Field) -> Field:
     source = xr.DataArray(raw, coordinates, first.dims, attrs=field.source.attrs)
     made = replace(
         field,
-        values=new,
+        values=centre_values(new, field.offset),
         sea=sea,
         error_variance=error**2,
         days=first.days,
@@ -275,6 +276,7 @@ def regrid_like(field: Field, first: Field) -> Field:
         lon=first.lon,
         source=source.transpose(*first.source.dims),
         dims=first.dims,
+        outliers=None,
     )
     oddities += describe_mask_oddities(never_observed=int(np.count_nonzero(made.never_observed)))
     return replace(made, oddities=tuple(oddities))

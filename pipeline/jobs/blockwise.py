@@ -27,6 +27,8 @@ from ..classical.neighbours import Component, Scales
 from ..classical.season import remove_season
 from ..errors import InputError
 from ..holdout.calibration import Calibration
+from ..io.alignment import is_moved
+from ..io.extremes import find_bearable, warn_of_extremes
 from ..io.field import Field, RecordStatistics, check_range, grid_spacing
 from ..io.layout.coordinates import list_names
 from ..io.layout.dates import days_since_first
@@ -41,8 +43,10 @@ from ..records.filled import (
     create_store,
     encode_store,
     fill_store,
+    find_treatment,
     make_example,
     mark_unknown_error,
+    read_spans,
     summarise_record,
     write_attributes,
     write_block,
@@ -70,7 +74,7 @@ _YEAR = 365  # days
 _COPY = "copy"  # name of the method for a record without gaps
 _LEARNED, _NETWORK = "learned.json", "network.ckpt"  # next to the unfinished store
 # What `prepare` leaves to the filling.
-_OF_FIELD = ("error_variable", "observation_error", "transform", "bounds_of_values")
+_OF_FIELD = ("error_variable", "observation_error", "transform", "bounds_of_values", "outliers")
 
 
 @dataclass(frozen=True)
@@ -151,7 +155,7 @@ def fill_inputs(
         prepare(
             inputs,
             store,
-            replace(opening, observation_error=None, transform="auto"),
+            replace(opening, observation_error=None, transform="auto", outliers="drop"),
             cluster=resources.cluster,
             n_workers=resources.n_workers,
             quiet=settings.quiet,
@@ -214,7 +218,8 @@ def fill_record(
     _log.info("%s: %d dates of %d x %d pixels; %s on %s", *sizes, method.name, device)
     create = partial(create_store, record=record, make=partial(make_example, record, settings, found))
     finish = partial(encode_store, record=record, packing=settings.packing)
-    encoded = is_packed(record.storage) or Path(output).suffix == ".nc"
+    moved = is_moved(record.dataset, record.layout)
+    encoded = is_packed(record.storage) or Path(output).suffix == ".nc" or moved
     with resume_store(output, plan, create, finish if encoded else None, overwrite) as store:
         held = store.parent / _LEARNED
         if not held.exists():
@@ -234,7 +239,11 @@ def fill_record(
             settings = replace(settings, training=training)
         job = Job(record, learned, chosen, settings, store, device, share_threads(resources.n_workers))
         fill_store(store, cut(learned.reach), partial(_fill_block, job), resources, settings.quiet)
+        span = read_spans(store).get(f"{record.layout.variable}_analysis", Span())
+        warn_of_extremes(record.layout.variable, span, record.space, learned.statistics["bearable"])
         summary = {"summary": summarise_record(store, record)}
+        treatment = find_treatment(store, record)
+        summary |= {TREATMENT: "; ".join(treatment)} if treatment else {}
         write_attributes(store, record.dates, summary | learned.attributes)
         if method.name == _COPY and not record.has_error:
             mark_unknown_error(store, record.layout.variable)
@@ -289,6 +298,7 @@ def _learn(record: Record, subset: Field, store: Path, method: Method, settings:
         tabulate_temporal_structure(without),
         tabulate_spatial_structure(without),
         cell,
+        find_bearable(subset),
     )
     return Learned(
         best.name,
@@ -338,7 +348,7 @@ def _fill_block(job: Job, numbered: tuple[int, Block]) -> tuple[int, dict[str, S
         analysis_everywhere=settings.analysis_everywhere,
         packing=Packing(pack="none"),
     )
-    write_block(job.store, filled.transpose(*part.dims), core, record)
+    write_block(job.store, filled.transpose(*part.dims), core)
     return number, measure_spans(part, filled, settings.analysis_everywhere)
 
 

@@ -25,7 +25,7 @@ _NOT_OF_TRACKS = (
     *("region", "transform", "bounds_of_values", "minimum_coverage", "memory", "cache", "like", "merge"),
 )
 _NOT_OF_RADIALS = (
-    *("transform", "bounds_of_values", "cache", "analysis_everywhere"),
+    *("transform", "bounds_of_values", "outliers", "cache", "analysis_everywhere"),
     *("first_guess", "loss", "saves", "ensemble", "grid", "bounds", "like"),
 )
 _WORDS = {"n_workers": "workers"}  # as the command line calls them
@@ -58,6 +58,10 @@ def check_settings(method: Method, settings: FillSettings, opening: Opening, kin
         raise InputError("--flow is for radial velocities; give --radial-direction too, or leave it out")
     if kind == "tracks":
         _refuse(given, _NOT_OF_TRACKS, "the input holds points along tracks, not a field")
+        if opening.outliers == "flag":
+            raise InputError(
+                "maps of points have no value to flag as an outlier; give --outliers drop or keep"
+            )
         if opening.grid is None or opening.bounds is None:
             raise InputError(
                 "the input holds points along tracks; give the grid to map them on, as --grid 0.25 "

@@ -266,13 +266,13 @@ def score_rows(scored: Scored) -> list[dict[str, Any]]:
 
 def _spectral(field: Field, truth: Floats, estimate: Floats) -> dict[str, float]:
     """mu, sigma, lambda_x, lambda_t on the largest box of sea in which the truth is complete, if large."""
-    whole = np.where(field.observed, field.values, truth)
+    whole = np.where(field.observed, field.values, truth) + np.float64(field.offset)
     rows, columns = largest_box(np.isfinite(whole).all(axis=0) & field.sea)
     box = (slice(None), rows, columns)
     shape = whole[box].shape
     if any(extent < least for extent, least in zip(shape, _SMALLEST_BOX, strict=True)):
         return {}
-    found = np.where(field.observed, field.values, estimate)[box]
+    found = np.where(field.observed, field.values, estimate)[box] + np.float64(field.offset)
     lon = field.lon[rows, columns]
     try:
         lambda_x, lambda_t = spectra.resolution(found, whole[box], field.days, lon[len(lon) // 2])

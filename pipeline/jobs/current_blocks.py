@@ -24,6 +24,7 @@ from ..classical.neighbours import MOST_DATES, Component, Scales
 from ..classical.vector_kriging import VectorKriging
 from ..errors import InputError
 from ..holdout.calibration import Calibration
+from ..io.alignment import is_moved
 from ..io.layout.coordinates import list_names
 from ..io.opening import Opening
 from ..io.output import describe_run
@@ -32,7 +33,14 @@ from ..io.side_products import write_at_once, write_side_product
 from ..io.storage import Span
 from ..io.writing import check_writable, has_state, hide, replace_atomically, resume_store, write_bytes
 from ..records.blocks import Block, cut_dates
-from ..records.filled import create_store, fill_store, write_attributes, write_block
+from ..records.filled import (
+    create_store,
+    fill_store,
+    read_spans,
+    restore_store,
+    write_attributes,
+    write_block,
+)
 from ..records.radials import RadialRecord, prepare_radials
 from ..settings import FillSettings, choose_device
 from ..training.vector_data import RadialData, RadialSettings
@@ -40,11 +48,14 @@ from .blockwise import share_threads
 from .currents import (
     choose_method,
     evaluate_currents,
+    find_bearable_speed,
     make_candidates,
     make_current_dataset,
     make_radial_settings,
+    measure_components,
     scale_current,
     summarise_current,
+    warn_of_speeds,
 )
 from .deliver import Report
 from .memory import FILLING, default_memory
@@ -64,6 +75,7 @@ class LearnedCurrent:
     rows: list[dict[str, Any]]  # the scores of all candidates
     attributes: dict[str, Any]  # of the output
     reach: int  # dates around a block on which its result depends
+    speed: float  # the largest component that is bearable
     step: int  # dates, of whose multiples the dates that are read for a block begin with one
 
     def first_guess(self) -> VectorKriging:
@@ -148,7 +160,8 @@ def fill_radial_record(
     run = describe_run(method.name, settings.seed, settings.described(), attributes)
     example = partial(_make_example, record, settings, {"flow": flow} | run)
     create = partial(create_store, record=first, make=example)
-    with resume_store(output, plan, create, overwrite=overwrite) as store:
+    finish = partial(restore_store, record=first) if is_moved(first.dataset, first.layout) else None
+    with resume_store(output, plan, create, finish, overwrite) as store:
         held, network = store.parent / _LEARNED, store.parent / _NETWORK
         if not held.exists():
             subset = training_subset or record.select_subset(memory)
@@ -172,6 +185,7 @@ def fill_radial_record(
         )
         blocks = cut(learned.reach, step=learned.step)
         fill_store(store, blocks, partial(_fill_block, job), resources, settings.quiet)
+        warn_of_speeds(read_spans(store), learned.speed)
         summary = summarise_current(len(record.stations), record.measure_coverage())
         write_attributes(store, record.dates, {"summary": summary} | learned.attributes)
 
@@ -200,12 +214,13 @@ def _learn(subset: Radials, network: Path, settings: FillSettings, flow: str) ->
         evaluation.rows,
         evaluation.attributes(),
         reach + (0 if name == "oi" else data.window // 2),
+        find_bearable_speed(subset),
         step,
     )
 
 
 def _fill_block(job: _Job, numbered: tuple[int, Block]) -> tuple[int, dict[str, Span]]:
-    """Fill a block, write it, and return its number and no spans, for nothing is packed."""
+    """Fill a block, write it, and return its number and the spans of its components."""
     number, (core, padded) = numbered
     learned, settings = job.learned, job.settings
     if job.threads is not None:
@@ -220,5 +235,5 @@ def _fill_block(job: _Job, numbered: tuple[int, Block]) -> tuple[int, dict[str, 
     current = scale_current(estimate[:, own], calibration)
     intervals = calibration.half_widths_of(settings.intervals)
     filled = make_current_dataset(radials.part(own), current, {}, intervals)
-    write_block(job.store, filled.transpose(*radials.stations[0].dims), core, job.record.stations[0])
-    return number, {}
+    write_block(job.store, filled.transpose(*radials.stations[0].dims), core)
+    return number, measure_components(filled, learned.speed)

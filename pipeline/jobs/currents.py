@@ -18,11 +18,15 @@ from torch.utils.data import DataLoader
 from ..errors import InputError
 from ..holdout.calibration import Calibration, Residuals, calibrate
 from ..holdout.splits import error_groups
+from ..io.alignment import restore_grid
+from ..io.extremes import find_bearable, warn_of_extremes
 from ..io.opening import Opening
 from ..io.output import to_dataset
 from ..io.radials import Radials, open_radials
 from ..io.reading import Inputs
 from ..io.side_products import write_side_product
+from ..io.storage import Span, find_storage, measure_span
+from ..io.transforms import Identity
 from ..settings import HELD_OUT, FillSettings, Packing, choose_device
 from ..training.heldout import Pairs
 from ..training.networks import NETWORKS
@@ -121,9 +125,33 @@ def deliver_current(
     dataset = make_current_dataset(
         data.radials, current, found, calibration.half_widths_of(settings.intervals), settings.packing
     )
+    speed = find_bearable_speed(data.radials)
+    warn_of_speeds(measure_components(dataset, speed), speed)
     if settings.samples:
         dataset = add_current_samples(dataset, data, current, calibration, settings.samples)
-    return dataset
+    first = data.radials.stations[0]
+    return restore_grid(dataset, first.source, first.layout)
+
+
+def find_bearable_speed(radials: Radials) -> float:
+    """Return the largest component that the velocities bear: twice theirs, for no station sees all of it."""
+    return 2 * max(float(np.abs(find_bearable(one)).max()) for one in radials.stations if one.observed.any())
+
+
+def measure_components(dataset: xr.Dataset, speed: float) -> dict[str, Span]:
+    """Return the spans of u and v, with the number of values that are larger than a ``speed``."""
+    spans = {}
+    for name in ("u", "v"):
+        values = dataset[name].to_numpy()
+        extremes = int(np.count_nonzero(np.abs(values) > speed))
+        spans[name] = replace(measure_span(values, find_storage(dataset[name])), extremes=extremes)
+    return spans
+
+
+def warn_of_speeds(spans: Mapping[str, Span], speed: float) -> None:
+    """Warn of components that are larger than a ``speed``."""
+    for name, span in spans.items():
+        warn_of_extremes(name, span, Identity(), (-speed, speed))
 
 
 def scale_current(estimate: Floats, calibration: Calibration) -> Floats:

@@ -8,8 +8,10 @@ from typing import Any
 
 import xarray as xr
 
+from ..io.alignment import restore_grid
+from ..io.extremes import find_bearable, warn_of_extremes
 from ..io.field import Field
-from ..io.output import to_dataset
+from ..io.output import measure_spans, to_dataset
 from ..settings import FillSettings
 from ..training.data import GapData
 from .draws import add_samples
@@ -74,7 +76,9 @@ def deliver(
             attributes=found,
             packing=settings.packing,
         )
+        span = measure_spans(part.field, dataset, settings.analysis_everywhere)[f"{part.field.name}_analysis"]
+        warn_of_extremes(part.field.name, span, part.field.space, find_bearable(part.field))
         if settings.samples:
             dataset = add_samples(dataset, part, (mean, error), calibration, settings.samples)
-        made.append(dataset)
+        made.append(restore_grid(dataset, part.field.source, part.field.layout))
     return made

@@ -25,7 +25,6 @@ from ..classical.random_fields import simulate_errors
 from ..holdout.calibration import LEVELS, Calibration
 from ..io.field import Field
 from ..io.storage import find_limits, is_packed
-from ..io.transforms import find_transform
 from ..training.heldout import HeldOut
 from ..training.vector_data import RadialData, factorise, find_nearest_flow
 
@@ -153,7 +152,7 @@ def add_samples(
         kriging = fit_covariance(field, seed=part.seed, device=part.device)
     how: dict[str, Any] = {"seed": part.seed, "device": part.device, "at_once": at_once}
     draws = draw_fields(field, kriging, estimate, calibration, n_samples, **how)
-    draws = find_transform(field.transform).backward(draws)
+    draws = field.space.backward(draws)
     comment = "Observed values are kept; elsewhere all draws are equally likely."
     return _assign_draws(dataset, field.name, f"{field.name}_analysis", (field.dims, draws), comment)
 

@@ -16,9 +16,8 @@ import xarray as xr
 from ..classical.drift import is_static, remove_drift
 from ..errors import InputError
 from ..holdout.calibration import Calibration
-from ..io.alignment import restore_longitude
+from ..io.alignment import restore_grid
 from ..io.field import Field
-from ..io.layout.coordinates import find_layout
 from ..io.maps.selection import drop_missing_date
 from ..io.opening import Opening, check_names, make_opening
 from ..io.output import describe_run, to_dataset
@@ -198,9 +197,7 @@ class _Job:
         datasets[0] = datasets[0].assign_attrs(
             {key: scored[key] for key in scored.keys() - datasets[0].attrs.keys()}
         )
-        source = fields[0].source
-        layout = find_layout(fields[0].name, source.to_dataset(name=fields[0].name), fields[0].name)
-        return restore_longitude(merge_filled(datasets), source[layout.lon], layout.x)
+        return merge_filled(datasets)
 
     def needs_blocks(self, files: Inputs, opening: Opening, further: int) -> bool:
         """Whether the inputs are filled block by block.
@@ -270,7 +267,7 @@ def _copy(field: Field, settings: FillSettings, attributes: dict[str, Any]) -> x
     known = bool(field.error_variance[:, field.sea].any())
     if not known:
         warn_of_unknown_error(field.name)
-    return to_dataset(
+    dataset = to_dataset(
         field,
         field.values,
         np.sqrt(field.error_variance) if known else None,
@@ -278,6 +275,7 @@ def _copy(field: Field, settings: FillSettings, attributes: dict[str, Any]) -> x
         attributes=attributes,
         packing=settings.packing,
     )
+    return restore_grid(dataset, field.source, field.layout)
 
 
 def _on_disk(entry: str | xr.Dataset, folder: Path, number: int) -> str:

@@ -181,13 +181,19 @@ def _run_function(
 
 
 def _call(name: str, function: Callable[[Field], Estimate], field: Field) -> Estimate:
-    """Call a function of a field. Raises `InputError` where somebody else's fails or returns no estimate."""
+    """Call a function of a field; somebody else's gets values from which nothing is taken off.
+
+    Raises `InputError` where somebody else's fails or returns no estimate.
+    """
     import numpy as np
 
     if str(getattr(function, "__module__", "")).startswith(__package__.partition(".")[0]):
         return function(field)
+    values = (field.values + np.float64(field.offset)).astype(np.float32)
     try:
-        mean, error = (np.asarray(part, np.float32) for part in function(field))
+        mean, error = function(replace(field, values=values, offset=0.0))
+        mean = (np.asarray(mean, np.float64) - field.offset).astype(np.float32)
+        error = np.asarray(error, np.float32)
     except Exception as reason:  # the code of the user, or of another package
         first = next(iter(str(reason).splitlines()), "")
         raise InputError(

@@ -23,7 +23,7 @@ from matplotlib.ticker import LogLocator
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..io.alignment import straighten_longitude
+from ..io.alignment import straighten_grid
 from ..io.layout.coordinates import find_layout
 from ..io.layout.positions import read_grid
 from ..io.writing import check_folder, replace_atomically
@@ -69,7 +69,7 @@ def draw_fill(dataset: xr.Dataset, name: str, date: str | None = None) -> Figure
     Raises `InputError` for a ``date`` that the dataset does not have.
     """
     layout = find_layout("dataset", dataset, name)
-    dataset = straighten_longitude(dataset, layout)
+    dataset = straighten_grid(dataset, layout)
     filled, analysis, origin, error = (
         dataset[name + suffix].transpose(layout.t, layout.y, layout.x).to_numpy()
         for suffix in ("", "_analysis", "_source", "_error")

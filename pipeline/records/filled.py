@@ -6,7 +6,6 @@ import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +16,12 @@ import xarray as xr
 from zarr.codecs import BloscCodec
 
 from ..holdout.calibration import Calibration
-from ..io.alignment import CLOSED, find_columns, restore_longitude
+from ..io.alignment import restore_grid
 from ..io.layout.dates import days_since_first
 from ..io.maps.selection import drop_missing_date
-from ..io.output import UNKNOWN, describe_time_coverage, summarise_field, to_dataset
+from ..io.outliers import describe_outliers
+from ..io.output import OUTLIER, UNKNOWN, describe_time_coverage, summarise_field, to_dataset
+from ..io.reading import TREATMENT
 from ..io.storage import Span, encode_filled
 from ..io.workers import start_workers
 from ..io.writing import replace_atomically
@@ -52,7 +53,7 @@ def make_example(record: Record, settings: FillSettings, attributes: Mapping[str
 def create_store(store: Path, record: Record, make: Callable[[], xr.Dataset]) -> None:
     """Create the empty store of all dates, with the variables and attributes of the dataset of the first."""
     layout = record.layout
-    example = restore_longitude(make(), record.dataset[layout.lon], layout.x)
+    example = make()
     template = xr.Dataset(attrs=example.attrs)
     time = record.dataset[record.layout.time]
     for name, array in example.coords.items():
@@ -74,7 +75,10 @@ def create_store(store: Path, record: Record, make: Callable[[], xr.Dataset]) ->
 
 
 def encode_store(store: Path, record: Record, packing: Packing) -> xr.Dataset:
-    """Return the complete store, lazily, with the encodings of the output (`storage.encode_filled`)."""
+    """Return the complete store, lazily, on the grid of the file and encoded as the output.
+
+    The encodings are those of `storage.encode_filled`.
+    """
     name, time = record.layout.variable, record.layout.t
     data = xr.open_zarr(store, consolidated=False, decode_times=False)
     parts = [name, *(f"{name}_{part}" for part in ("analysis", "error", "source"))]
@@ -82,29 +86,31 @@ def encode_store(store: Path, record: Record, packing: Packing) -> xr.Dataset:
     flags = data[f"{name}_source"]
     # CF 3.5: of the variable's type, which JSON does not keep.
     flags.attrs["flag_values"] = np.asarray(flags.attrs["flag_values"], flags.dtype)
-    encode_filled(data, name, time, record.storage, _read_spans(store.parent / _DONE), packing)
+    encode_filled(data, name, time, record.storage, read_spans(store), packing)
     for array in data.data_vars.values():
         array.encoding["chunksizes"] = (1, *record.chunks[1:])
-    return drop_missing_date(data)
+    return drop_missing_date(restore_grid(data, record.dataset, record.layout))
 
 
-def write_block(store: Path, filled: xr.Dataset, core: Box, record: Record) -> None:
-    """Write a filled block (time, lat, lon) in its place, or its columns in theirs in the file."""
+def restore_store(store: Path, record: Record) -> xr.Dataset:
+    """Return the complete store, lazily, on the grid of the file."""
+    data = xr.open_zarr(store, consolidated=False, decode_times=False)
+    data = data[sorted(map(str, data.data_vars))]  # a store has no order
+    for array in data.data_vars.values():
+        fill = array.encoding.get("_FillValue")
+        array.encoding = {"dtype": array.dtype, "_FillValue": fill, "zlib": True, "complevel": 4}
+        array.encoding["chunksizes"] = (1, *record.chunks[1:])
+    return restore_grid(data, record.dataset, record.layout)
+
+
+def write_block(store: Path, filled: xr.Dataset, core: Box) -> None:
+    """Write a filled block (time, lat, lon) in its place."""
     filled = filled.drop_vars([name for name in filled.variables if name not in filled.data_vars])
     for array in filled.data_vars.values():
         array.encoding = {}
     dims = [str(dim) for dim in next(iter(filled.data_vars.values())).dims]
-    longitude = record.dataset[record.layout.lon]
-    places = np.arange(record.shape[2]) if longitude.ndim == 2 else find_columns(longitude)
-    places = places[core.columns]
-    starts = [0, *(np.flatnonzero(np.diff(places) != 1) + 1), len(places)]
-    pieces = [(slice(start, end), int(places[start])) for start, end in pairwise(starts)]
-    if CLOSED in longitude.attrs and core.columns.start == 0:
-        pieces.append((slice(0, 1), record.shape[2]))
-    for piece, place in pieces:
-        columns = slice(place, place + piece.stop - piece.start)
-        region = dict(zip(dims, (core.dates, core.rows, columns), strict=True))
-        filled.isel({dims[2]: piece}).to_zarr(store, region=region, consolidated=False)
+    region = dict(zip(dims, core, strict=True))
+    filled.to_zarr(store, region=region, consolidated=False)
 
 
 def fill_store(
@@ -134,10 +140,10 @@ def fill_store(
             advance(1)
 
 
-def _read_spans(marks: Path) -> dict[str, Span]:
-    """Return the span of each variable over all blocks."""
+def read_spans(store: Path) -> dict[str, Span]:
+    """Return the span of each variable over all blocks of an unfinished store."""
     spans: dict[str, Span] = {}
-    for mark in marks.iterdir():
+    for mark in (store.parent / _DONE).iterdir():
         for name, span in json.loads(mark.read_text()).items():
             spans[name] = spans.get(name, Span()).join(Span(**span))
     return spans
@@ -152,6 +158,17 @@ def summarise_record(store: Path, record: Record) -> str:
     summary = summarise_field(name, what, at_sea, n * int(record.sea.sum()))
     given = record.dataset.attrs.get("summary")
     return f"{summary} The input: {given}" if given else summary
+
+
+def find_treatment(store: Path, record: Record) -> list[str]:
+    """Return what was done to the values of the input, in words, the last of them about outliers."""
+    with xr.open_zarr(store, consolidated=False) as data:
+        count = int((data[f"{record.layout.variable}_source"] == OUTLIER).sum())
+    outliers = describe_outliers(count, int(record.n_observed.sum()), record.opening.outliers)
+    for text in outliers:
+        _log.info("%s: %s", record.layout.variable, text)
+    before = record.dataset.attrs.get(TREATMENT), record.chosen_transform[1]
+    return [text for text in (*before, *outliers) if text]
 
 
 def write_attributes(store: Path, dates: pd.Index, attributes: Mapping[str, Any]) -> None:

@@ -455,7 +455,8 @@ def _write_statistics(
             "the valid range"
         )
     observed = total.number > 0
-    mean = np.where(observed, total.mean, np.nan).astype(np.float32)
+    kind = first.type_of(name)
+    mean: NDArray[np.floating] = np.where(observed, total.mean, np.nan).astype(kind)
     deviation = np.sqrt(total.squares / np.maximum(total.number[0], 1))
     units = {key: first.data[name].attrs[key] for key in ("units",) if key in first.data[name].attrs}
     found = xr.Dataset(

@@ -67,7 +67,7 @@ class RadialRecord:
         days, found = days_since_first(self.dates)[dates], []
         for record in self.stations:
             own = record.sea & (record.coverage > 0)
-            found.append(replace(record.read_field(dates), days=days, sea=own))
+            found.append(replace(record.read_field(dates, offset=0.0), days=days, sea=own))
         return Radials(tuple(found), self.towards, self.sea)
 
     def select_subset(self, memory: float) -> Radials:
@@ -120,7 +120,11 @@ def prepare_radials(
     The arguments are those of `io.radials.open_radials` and `prepare`. Raises `InputError` as these do.
     """
     folder.mkdir(exist_ok=True)
-    of_values = Opening(error_variable=opening.error_variable, observation_error=opening.observation_error)
+    of_values = Opening(
+        error_variable=opening.error_variable,
+        observation_error=opening.observation_error,
+        outliers="keep",
+    )
     files = [(str(path), Path(str(path)).stat()) for path in list_inputs(inputs)]
     plan = [(path, stat.st_size, stat.st_mtime_ns) for path, stat in files]
     digest = hashlib.sha256(repr((plan, direction, opening)).encode()).hexdigest()

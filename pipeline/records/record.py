@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,16 +18,27 @@ from ..errors import InputError
 from ..io.field import Field, read_standard_error
 from ..io.layout.coordinates import Layout, find_layout
 from ..io.layout.dates import days_since_first, season_phase
-from ..io.layout.positions import read_grid
+from ..io.layout.positions import is_cyclic, read_grid
 from ..io.opening import Opening
-from ..io.reading import TREATMENT, is_cyclic
+from ..io.outliers import NO_SCREEN, Screen, learn_screen
+from ..io.reading import TREATMENT
 from ..io.seamask import sea_from_mask
 from ..io.storage import Storage, find_storage, read_storage
-from ..io.transforms import choose_transform, find_transform, transform_values
+from ..io.transforms import (
+    Centred,
+    Transform,
+    centre_values,
+    choose_offset,
+    choose_transform,
+    find_transform,
+    transform_values,
+)
 
 PREPARED = "oceanfill_prepared"  # global attribute of a store of `prepare`: the digest of its plan
 STORAGE = "oceanfill_storage"  # and how the input stores the variable (`storage.write_storage`)
-_MOST_RANKED = 2e7  # values whose errors are read at once for their median
+_MOST_RANKED = 2e7  # values that are read at once for the median of their errors, or for what is usual
+_DATES_OF_BOX = 16
+_GOLDEN = 0.618034  # the golden section
 
 
 def read_digest(path: str | os.PathLike[str]) -> str | None:
@@ -59,8 +70,9 @@ class Record:
             )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Another process opens the store itself; only the median error is sent along."""
-        return Record, (self.path, self.opening), {"median_error": self.median_error}
+        """Another process opens the store itself; what was read from all of it is sent along."""
+        known = {"median_error": self.median_error, "screen": self.screen}
+        return Record, (self.path, self.opening), known
 
     @cached_property
     def dataset(self) -> xr.Dataset:
@@ -178,7 +190,7 @@ class Record:
         mean = np.where(known, mean, mean[known].mean())
         if (deviation > 0).any():
             deviation = np.where(deviation > 0, deviation, deviation[deviation > 0].mean())
-        return transform.match_moments(mean, deviation)
+        return self.space.match_moments(mean, deviation)
 
     @cached_property
     def cycle(self) -> NDArray[np.float32] | None:
@@ -193,12 +205,76 @@ class Record:
         transformed[able] = transform.forward(monthly[able])
         return fit_cycle(transformed)
 
-    def read_field(self, dates: slice, rows: slice | None = None, columns: slice | None = None) -> Field:
+    @property
+    def space(self) -> Transform:
+        """The way from the variable's units to the values of its fields and back."""
+        return Centred(find_transform(self.transform), self.offset)
+
+    @cached_property
+    def offset(self) -> float:
+        """What is taken off the transformed values (`transforms.Centred`), of all parts alike."""
+        transform = find_transform(self.transform)
+        mean, deviation = (self._read_statistic(what)[self.sea].astype(float) for what in ("mean", "std"))
+        known = transform.can_take(mean)
+        if not known.any():
+            return 0.0
+        mean, deviation = transform.match_moments(mean[known], deviation[known])
+        return choose_offset(float(np.median(mean)), float(np.hypot(np.median(deviation), mean.std())))
+
+    @cached_property
+    def screen(self) -> Screen:
+        """What outliers are recognised by in all parts, learned from the record or from boxes of it."""
+        if self.opening.outliers == "keep":
+            return NO_SCREEN
+        fields = [self.read_with_outliers(*box) for box in self.choose_boxes()]
+        return learn_screen([(field.values, field.error_variance) for field in fields])  # noqa: PD011
+
+    def choose_boxes(self, most: float = _MOST_RANKED) -> list[tuple[slice, slice, slice]]:
+        """Choose boxes of dates, rows and columns, spread over the sea: all where there are few values."""
+        dates, *extents = self.shape
+        if np.prod(self.shape) <= most:
+            return [(slice(0, dates), slice(0, extents[0]), slice(0, extents[1]))]
+        side, length = self.chunks[1], min(_DATES_OF_BOX, dates)
+        squares = [
+            (slice(row, min(row + side, extents[0])), slice(column, min(column + side, extents[1])))
+            for row in range(0, extents[0], side)
+            for column in range(0, extents[1], side)
+        ]
+        squares = [square for square in squares if (self.coverage[square] * self.sea[square]).any()]
+        number = max(1, int(most // (length * side**2)))
+        spans = dates // length
+        # The steps through squares and through spans have no common rhythm, so boxes differ in both.
+        places = {(k * len(squares) // number, int(k * _GOLDEN % 1 * spans)): None for k in range(number)}
+        return [(slice(length * span, length * (span + 1)), *squares[square]) for square, span in places]
+
+    def read_field(
+        self,
+        dates: slice,
+        rows: slice | None = None,
+        columns: slice | None = None,
+        offset: float | None = None,
+    ) -> Field:
         """Read some dates of some pixels (slices from start to stop) as a field.
+
+        The ``offset`` is by default that of the record. Outliers are taken out (`screen`).
 
         Columns of a global grid may begin below zero and end beyond the last. Where no value has a
         transform, nothing is observed.
         """
+        field = self.read_with_outliers(dates, rows, columns, offset)
+        outliers = self.screen.find(field.values, field.error_variance)
+        return replace(
+            field.hide(outliers), outliers=outliers, keeps_outliers=self.opening.outliers == "flag"
+        )
+
+    def read_with_outliers(
+        self,
+        dates: slice,
+        rows: slice | None = None,
+        columns: slice | None = None,
+        offset: float | None = None,
+    ) -> Field:
+        """Read a field as `read_field` does, with its outliers."""
         layout, name = self.layout, self.layout.variable
         rows = rows or slice(0, self.shape[1])
         columns = columns or slice(0, self.shape[2])
@@ -209,12 +285,13 @@ class Record:
         source = data[name].load()
         source.encoding = dict(self.storage)
         sea = self.sea[rows, across]
-        values = np.where(sea, self._order(source), np.float32(np.nan)).astype(np.float32, copy=False)
+        values = np.where(sea, self._order(source), np.float32(np.nan))
         error = self._read_error(data, np.isfinite(values))
         if find_transform(self.transform).can_take(values).any():
             values, error = transform_values(self.path, name, self.transform, values, error, [])
         else:
             values = np.full_like(values, np.nan)
+        offset = self.offset if offset is None else offset
         lat, lon = self.grid
         turn = 360 * np.sign(lon[0, -1] - lon[0, 0])
         attrs: dict[Any, Any] = dict(self.dataset.attrs)
@@ -223,7 +300,7 @@ class Record:
         treatment = attrs.pop(TREATMENT, ""), self.chosen_transform[1]
         return Field(
             name=name,
-            values=values,
+            values=centre_values(values, offset),
             sea=sea,
             error_variance=np.where(np.isfinite(values), error, np.float32(0)) ** 2,
             days=days_since_first(self.dates[dates]),
@@ -232,6 +309,7 @@ class Record:
             lon=lon[rows, across] + turn * turns,
             source=source,
             transform=self.transform,
+            offset=offset,
             dims=(layout.t, layout.y, layout.x),
             mask_origin=str(self.dataset["sea_mask"].attrs.get("comment", "")),
             dataset_attrs=attrs,

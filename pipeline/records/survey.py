@@ -16,13 +16,13 @@ from ..errors import InputError
 from ..io.alignment import explain_difference, match_grids, read_axes
 from ..io.layout.coordinates import Layout, find_layout
 from ..io.layout.dates import in_period
-from ..io.layout.positions import read_grid
+from ..io.layout.positions import is_cyclic, read_grid
 from ..io.maps.merging import join_dates, plan_dates
 from ..io.maps.regridding import fix_grid, regrid_part
 from ..io.maps.selection import open_maps
 from ..io.opening import Opening
 from ..io.providers.quality import find_rules
-from ..io.reading import UNDATED, is_cyclic, read_dates, read_part
+from ..io.reading import UNDATED, read_dates, read_part
 from ..io.workers import Mapper
 from ..progress import progress
 

@@ -21,6 +21,7 @@ from ..holdout.splits import difficulty_weights
 from ..io.field import Field
 from ..io.points.gridding import Grid, bin_tracks
 from ..io.points.tracks import Tracks
+from ..io.transforms import find_offset
 from .data import GapData, PatchSampler, count_patches, place_patch
 from .features import NetworkInputs, StaticFeatures, assemble_inputs
 from .firstguess import Advance, Floats, Guess, make_masked_copy
@@ -78,7 +79,8 @@ class TrackData(GapData):
     ) -> None:
         """Grid the tracks and set a fraction of them aside."""
         settings = settings or DataSettings()
-        super().__init__(bin_tracks(tracks, grid), replace(settings, held_out=0.0))
+        self.offset = find_offset(tracks.value)
+        super().__init__(bin_tracks(tracks, grid, self.offset), replace(settings, held_out=0.0))
         at = grid.corners(tracks)
         used = (at.weight > 0).any(1).numpy()
         order = np.argsort(at.cell[used, 0].numpy(), kind="stable")  # by dates, as `Targets` has them
@@ -138,7 +140,7 @@ class TrackData(GapData):
                 (kept.lat, kept.lon), shift, (self.grid.lat, self.grid.lon), strict=True
             )
         )
-        seen = bin_tracks(replace(kept, lat=lat, lon=lon), self.grid)
+        seen = bin_tracks(replace(kept, lat=lat, lon=lon), self.grid, self.offset)
         touched = self._find_cells(lost)
         made, guess, error = make_masked_copy(seen, touched, self.real, self.kriging, self.device, advance)
         self.masked_targets.append(self._make_targets(lost, guess, error))
@@ -159,7 +161,7 @@ class TrackData(GapData):
         return Pairs(
             _interpolate(mean, at),
             _interpolate(error, at),
-            self.tracks.value[which],
+            self.tracks.value[which] - self.offset,
             weight[which[self.points["held_out"]]],
             [self.tracks.track[which]],
         )
@@ -194,14 +196,15 @@ class TrackData(GapData):
         at = _select(self.at, points)
         held = [_interpolate(trait, at) for trait in np.moveaxis(compute_covariates(seen, error), -1, 0)]
         return Residuals(
-            np.abs(self.tracks.value[points] - _interpolate(mean, at)) / _interpolate(error, at),
+            np.abs(self.tracks.value[points] - self.offset - _interpolate(mean, at))
+            / _interpolate(error, at),
             np.stack(held, axis=-1),
             weight,
             self.date[points],
         )
 
     def pairs_of(self, others: Tracks, mean: Floats, error: Floats) -> Pairs:
-        """Return an estimate of points that are not in the field.
+        """Return an estimate, in the units of the points, of those that are not in the field.
 
         Raises `InputError` where none of them lies on the grid.
         """
@@ -225,7 +228,7 @@ class TrackData(GapData):
         mean, sigma = _interpolate(guess, at), _interpolate(error, at)
         plane = self.grid.shape[1] * self.grid.shape[2]
         assert self.kriging is not None
-        residual = (self.tracks.value[points] - mean) / sigma
+        residual = (self.tracks.value[points] - self.offset - mean) / sigma
         own = float(self.kriging.scales.nugget) + self.tracks.error_variance[points]
         return Targets(
             torch.from_numpy(self.date[points]),

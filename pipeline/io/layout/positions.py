@@ -76,6 +76,12 @@ def read_grid(
     )
 
 
+def is_cyclic(lon: NDArray[np.float64]) -> bool:
+    """Whether the first and the last column of ``lon`` (y, x) are neighbours."""
+    step = np.median(np.abs(np.diff(lon, axis=1)))
+    return bool(np.median(np.abs((lon[:, 0] - lon[:, -1] + 180) % 360 - 180)) < 2 * step)
+
+
 def space_axes(
     spacing: ArrayLike, bounds: Sequence[float]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

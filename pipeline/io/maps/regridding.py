@@ -11,11 +11,11 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ...errors import InputError
-from ..alignment import CLOSED, SORTED, match_grids, read_axes, straighten_longitude
+from ..alignment import MARKS, match_grids, read_axes, straighten_grid
 from ..layout.coordinates import Layout, find_map
-from ..layout.positions import space_axes
+from ..layout.positions import is_cyclic, space_axes
 from ..opening import Opening, Region
-from ..reading import Part, is_cyclic, list_inputs, open_input
+from ..reading import Part, list_inputs, open_input
 from ..seamask import sea_of_dates
 
 _COARSER = 1.8  # ratio of steps from which cells are averaged
@@ -37,7 +37,7 @@ def fix_grid(file: str, dataset: xr.Dataset, layout: Layout, opening: Opening) -
     if opening.grid is None and opening.like is None:
         return opening
     grid = dataset[[layout.lat, layout.lon]].set_coords([layout.lat, layout.lon])
-    lat, lon = read_axes(file, straighten_longitude(grid, layout), layout)
+    lat, lon = read_axes(file, straighten_grid(grid, layout), layout)
     if lat.ndim == 2:
         raise InputError(
             f"{file}: its grid is curvilinear, and only grids of latitudes and longitudes are regridded; "
@@ -69,8 +69,7 @@ def find_axes(opening: Opening) -> tuple[Floats, Floats]:
     Raises `InputError` for a grid without two rows and two columns, and a curvilinear one.
     """
     if opening.like is not None:
-        lat, lon, _ = _read_like(opening.like)
-        return lat, lon
+        return _read_like(opening.like)[:2]
     assert opening.grid is not None
     assert opening.bounds is not None
     return space_axes(opening.grid, opening.bounds)
@@ -120,7 +119,8 @@ def regrid_part(part: Part, layout: Layout, mask: str | None, opening: Opening) 
             squared = key != layout.variable
             new = regrid.average(old.reshape(-1, *old.shape[-2:]).astype(np.float64) ** (1 + squared))
             new = np.sqrt(new) if squared else new
-            shaped = new.reshape(*old.shape[:-2], *new.shape[-2:]).astype(np.float32)
+            kind = np.result_type(old.dtype, np.float32)
+            shaped = new.reshape(*old.shape[:-2], *new.shape[-2:]).astype(kind)
             made[key] = xr.Variable(dims, shaped, array.attrs).transpose(*array.dims)
     kept = {
         name: coordinate.variable
@@ -184,8 +184,8 @@ class _Regridder:
 
 
 @lru_cache(maxsize=4)
-def _read_like(path: str) -> tuple[Floats, Floats, bool]:
-    """Return the axes of a file's grid, and whether a copy of its first meridian was left out."""
+def _read_like(path: str) -> tuple[Floats, Floats, list[dict[str, Any]]]:
+    """Return the axes of a file's grid, and the `MARKS` of its latitude and its longitude."""
     with open_input(list_inputs(path)[0]) as (file, dataset):
         for name, array in dataset.data_vars.items():
             if array.ndim < 2:
@@ -194,14 +194,18 @@ def _read_like(path: str) -> tuple[Floats, Floats, bool]:
                 layout = find_map(file, dataset, str(name))
             except InputError:
                 continue
-            dataset = straighten_longitude(dataset.set_coords([layout.lat, layout.lon]), layout)
+            dataset = straighten_grid(dataset.set_coords([layout.lat, layout.lon]), layout)
             lat, lon = read_axes(file, dataset, layout)
             if lat.ndim == 2:
                 raise InputError(
                     f"{file}: its grid is curvilinear, and only grids of latitudes and longitudes can be the "
                     "new grid; give another file with --like"
                 )
-            return lat, lon, CLOSED in dataset[layout.lon].attrs
+            marks = [
+                {mark: dataset[key].attrs[mark] for mark in MARKS if mark in dataset[key].attrs}
+                for key in (layout.lat, layout.lon)
+            ]
+            return lat, lon, marks
     raise InputError(f"{path}: no variable has latitude and longitude; give a file with a grid with --like")
 
 
@@ -209,11 +213,11 @@ def _make_coordinates(
     data: xr.Dataset, layout: Layout, opening: Opening, lat: Floats, lon: Floats
 ) -> dict[str, xr.Variable]:
     made = {}
-    for name, dim, values in ((layout.lat, layout.y, lat), (layout.lon, layout.x, lon)):
-        attrs = {key: value for key, value in data[name].attrs.items() if key not in (CLOSED, SORTED)}
-        made[name] = xr.Variable(dim, values, attrs)
-    if opening.like is not None and _read_like(opening.like)[2]:
-        made[layout.lon].attrs[CLOSED] = 1
+    marks: list[dict[str, Any]] = [{}, {}] if opening.like is None else _read_like(opening.like)[2]
+    axes = (layout.lat, layout.y, lat), (layout.lon, layout.x, lon)
+    for (name, dim, values), own in zip(axes, marks, strict=True):
+        attrs = {key: value for key, value in data[name].attrs.items() if key not in MARKS}
+        made[name] = xr.Variable(dim, values, attrs | own)
     return made
 
 

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ....models.points import Corners, find_corners, to_cells
 from ...errors import InputError
+from ..alignment import TURNED
 from ..field import Field, open_field
 from ..layout.positions import EARTH_RADIUS, space_axes, unit_vectors
 from ..reading import Region
@@ -101,7 +102,7 @@ def make_grid(
     return Grid(dates, lat, lon, sea, origin)
 
 
-def bin_tracks(tracks: Tracks, grid: Grid) -> Field:
+def bin_tracks(tracks: Tracks, grid: Grid, offset: float = 0.0) -> Field:
     """Estimate each cell of the grid from the points around it, and return the field.
 
     With H the bilinear interpolation from the cells to the points and R the error variances of the points,
@@ -109,7 +110,7 @@ def bin_tracks(tracks: Tracks, grid: Grid) -> Field:
     et al. 2022, doi:10.5194/gmd-15-2183-2022). So each point is shared among four cells, and the sum of the
     precisions is kept. Cells with less than a tenth of the precision of the median point stay missing. The
     value of a cell belongs to the weighted mean position of its points; ``displacement`` passes this position
-    to kriging.
+    to kriging. ``offset`` is taken off the values of the field.
 
     Raises `InputError` where no point lies on sea in the grid, and as `open_field` does.
     """
@@ -138,6 +139,7 @@ def bin_tracks(tracks: Tracks, grid: Grid) -> Field:
         return ("time", "latitude", "longitude"), found.numpy().astype(np.float32)
 
     error = f"{tracks.name}_error"
+    east = {"units": "degrees_east", "standard_name": "longitude", TURNED: 0}  # the columns of the grid
     data = xr.Dataset(
         {
             tracks.name: (*make_variable(mean), tracks.attrs),
@@ -147,17 +149,25 @@ def bin_tracks(tracks: Tracks, grid: Grid) -> Field:
         {
             "time": grid.dates,
             "latitude": ("latitude", grid.lat, {"units": "degrees_north", "standard_name": "latitude"}),
-            "longitude": ("longitude", grid.lon, {"units": "degrees_east", "standard_name": "longitude"}),
+            "longitude": ("longitude", grid.lon, east),
         },
     )
     field = open_field(
-        data, variable=tracks.name, mask_variable="sea_mask", error_variable=error, transform="none"
+        data,
+        variable=tracks.name,
+        mask_variable="sea_mask",
+        error_variable=error,
+        transform="none",
+        outliers="keep",
     )
     oddities = list(tracks.oddities)
     if not used.all():
         oddities.append(f"points outside the grid or on land: {np.count_nonzero(~used)}")
+    centred = (mean - offset).reshape(grid.shape).numpy().astype(np.float32)
     return replace(
         field,
+        values=np.where(field.observed, centred, np.float32(np.nan)),
+        offset=offset,
         inputs=tracks.inputs,
         mask_origin=grid.origin,
         treatment=tracks.treatment,

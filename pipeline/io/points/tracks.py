@@ -21,6 +21,7 @@ from ..field import describe_treatment
 from ..layout.coordinates import Layout, find_track, find_track_layouts, list_names
 from ..layout.dates import in_period
 from ..opening import Opening, make_opening, swap_corners
+from ..outliers import REACH, describe_outliers, learn_screen
 from ..providers.altimetry import find_least_noise
 from ..providers.missing import warn_of_losses
 from ..providers.quality import took_all
@@ -158,6 +159,8 @@ def read_tracks(
         )
     oddities += warn_of_losses(counts, given)
     whole = replace(whole, track=_number_tracks(whole))
+    if opening.outliers != "keep":
+        whole = _drop_outliers(whole)
     if opening.error_variable is None:
         if opening.observation_error is None:
             noise = _estimate_noise(whole)
@@ -176,6 +179,18 @@ def read_tracks(
             noise = np.full(len(missions), opening.observation_error)
         whole = replace(whole, error_variance=noise[whole.mission] ** 2)
     return replace(whole, oddities=tuple(oddities))
+
+
+def _drop_outliers(tracks: Tracks) -> Tracks:
+    """Return the points without those whose values are unlike the ones before and after them."""
+    breaks = np.concatenate([[0], np.cumsum(np.diff(tracks.track) != 0)])
+    place = np.arange(len(tracks)) + REACH * breaks  # points of other tracks are out of reach
+    values, variance = np.full((1, 1, place[-1] + 1), np.nan), np.zeros((1, 1, place[-1] + 1))
+    values[0, 0, place] = tracks.value - np.median(tracks.value)
+    variance[0, 0, place] = tracks.error_variance
+    found = learn_screen([(values, variance)]).find(values, variance)[0, 0, place]
+    text = describe_outliers(int(found.sum()), len(found), "drop")
+    return replace(tracks.at(~found), treatment=(*tracks.treatment, *text))
 
 
 def _convert(part: Tracks, first: Tracks) -> Tracks:

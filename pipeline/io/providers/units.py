@@ -97,7 +97,8 @@ def convert_units(
     for held, (scale, offset) in {name: conversion, error: (conversion[0], 0.0)}.items():
         if held is not None and held in data:
             array = data[held]
-            values = (array.to_numpy().astype(np.float64) * scale + offset).astype(np.float32)
+            kind = np.result_type(array.dtype, np.float32)
+            values = (array.to_numpy().astype(np.float64) * scale + offset).astype(kind)
             data[held] = array.copy(data=values)
             data[held].attrs["units"] = wanted
     return data, (f"values in {units} were converted to {wanted}, the units of the first file",)

@@ -153,7 +153,8 @@ def test_what_cannot_be_opened_at_all_is_an_input_error(tmp_path: Path) -> None:
 @pytest.mark.shared
 def test_alboran(shared: Path) -> None:
     shown = text(shared / "alboran_avhrr_sst_2017.nc")
-    assert "Missing 100,636 of 221,860 sea values (45.4%), of which 770 at the 77 pixels" in words(shown)
+    assert "Missing 100,676 of 221,860 sea values (45.4%), of which 770 at the 77 pixels" in words(shown)
+    assert "not used, and replaced by the analysis: 40 (0.033% of the values)" in words(shown)
     assert row(shown, "2017-05-21").startswith("2017-05-21 90.2")
     assert "- irregular time step: mostly 1, from 1 to 2 days (absent: 2017-05-22)" in shown
     assert "- values outside the sea mask, not used: 19" in shown

@@ -240,9 +240,9 @@ def test_attributes_of_the_variables() -> None:
     assert out.sst_analysis.attrs["standard_name"] == "sea_surface_temperature"
     assert out.sst_error.attrs["standard_name"] == "sea_surface_temperature standard_error"
     assert out.sst_error.attrs["units"] == "degree_Celsius"
-    assert out.sst_source.attrs["flag_meanings"] == "land observed filled filled_never_observed"
+    assert out.sst_source.attrs["flag_meanings"] == "land observed filled filled_never_observed outlier"
     assert out.sst_source.attrs["flag_values"].dtype == np.int8
-    np.testing.assert_array_equal(out.sst_source.attrs["flag_values"], [0, 1, 2, 3])
+    np.testing.assert_array_equal(out.sst_source.attrs["flag_values"], [0, 1, 2, 3, 4])
 
     bare = to_dataset(small_field(attrs={}), *estimate(field))
     assert "standard_name" not in bare.sst_error.attrs

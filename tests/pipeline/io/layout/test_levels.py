@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+from fields import plain_values
 from oceanfill.pipeline.errors import InputError
 from oceanfill.pipeline.io.field import open_field
 from oceanfill.pipeline.jobs.fill import fill
@@ -30,7 +31,7 @@ def layered(name: str = "depth", attrs: dict[str, str] | None = None) -> xr.Data
 def test_the_nearest_level_is_taken(name: str, attrs: dict[str, str], level: float, chosen: int) -> None:
     field = open_field(layered(name, attrs), level=level)
     expected = series().sst.values + 100 * chosen
-    np.testing.assert_allclose(field.values[1:], expected[1:], rtol=1e-6)
+    np.testing.assert_allclose(plain_values(field)[1:], expected[1:], rtol=1e-6)
     (said,) = [text for text in field.treatment if "level" in text]
     assert said.startswith(f"level {name} {[0.5, 1.5, 3, 10][chosen]:g}")
     assert said.endswith(f"the nearest to {level:g}")
@@ -63,4 +64,4 @@ def test_without_a_level_or_far_from_all_the_levels_are_listed() -> None:
 
 def test_a_level_of_length_one_is_dropped() -> None:
     field = open_field(layered().isel(depth=[2]))
-    np.testing.assert_allclose(field.values[1:], series().sst.values[1:] + 200, rtol=1e-6)
+    np.testing.assert_allclose(plain_values(field)[1:], series().sst.values[1:] + 200, rtol=1e-6)
