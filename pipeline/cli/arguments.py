@@ -54,6 +54,7 @@ def parser() -> argparse.ArgumentParser:
     _add_compare(commands)
     _add_challenge(commands)
     _add_reproduce(commands)
+    _add_pretrain(commands)
     for name, what in LIGHTNING.items():
         commands.add_parser(name, help=what, add_help=False)
     return root
@@ -65,7 +66,7 @@ def parse(words: list[str]) -> argparse.Namespace:
         options = argparse.Namespace(command=words[0], debug="--debug" in words, quiet=False)
     else:
         options, others = parser().parse_known_args(with_negative_regions(words))
-        if others and options.command != "reproduce":
+        if others and options.command not in ("reproduce", "pretrain"):
             raise InputError(
                 f"unrecognized arguments: {' '.join(others)}; see `oceanfill {options.command} --help`"
             )
@@ -413,3 +414,46 @@ def _add_reproduce(commands: Any) -> None:
     add_overwrite(again)
     again.add_argument("--quiet", action="store_true", help="log only warnings and errors")
     again.add_argument("--debug", action="store_true", help="show the traceback of an internal error")
+
+
+def _add_pretrain(commands: Any) -> None:
+    pretrain = _command(
+        commands,
+        "pretrain",
+        help="train a general network on synthetic seas",
+        description="Make synthetic seas with their first guess, one file each, and train a network on them "
+        "that\ncorrects the first guess of any field. Seas that are there already are kept.",
+        epilog="Other options are those of `oceanfill fit`, such as --trainer.accelerator gpu.\n\nexamples:\n"
+        "  oceanfill pretrain --minutes 60\n"
+        "  oceanfill pretrain --seas 5000 --workers 16 --seas-only\n"
+        "  oceanfill pretrain --minutes 600 --resume --trainer.accelerator gpu --trainer.devices 2",
+    )
+    pretrain.add_argument(
+        "--config",
+        default="pretrain/base",
+        metavar="FILE",
+        help="configuration, a file or one that ships (default: pretrain/base)",
+    )
+    pretrain.add_argument("--seas", type=positive(int), metavar="N", help="number of seas to train on")
+    pretrain.add_argument("--pool", metavar="FOLDER", help="folder in which the seas are kept")
+    pretrain.add_argument(
+        "--leave-out",
+        type=lambda text: [name.strip() for name in text.split(",")],
+        metavar="FAMILY,...",
+        help="families of seas to validate on only",
+    )
+    pretrain.add_argument(
+        "--workers", type=positive(int, most=10_000), metavar="N", help="processes that make seas"
+    )
+    pretrain.add_argument(
+        "--minutes", type=positive(float, most=525_600), metavar="MINUTES", help="train for at most this long"
+    )
+    pretrain.add_argument(
+        "--seas-only", action="store_true", help="make the seas and train nothing; further calls train"
+    )
+    pretrain.add_argument(
+        "--resume", action="store_true", help="go on from the last checkpoint in the folder of the run"
+    )
+    pretrain.add_argument("-o", "--output", metavar="FOLDER", help="folder of the run (default: runs/pretrain)")
+    pretrain.add_argument("--quiet", action="store_true", help="log only warnings and errors")
+    pretrain.add_argument("--debug", action="store_true", help="show the traceback of an internal error")

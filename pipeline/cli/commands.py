@@ -239,6 +239,12 @@ def _reproduce(options: argparse.Namespace) -> None:
     _log.info("wrote figures, checkpoints, table.md and config.yaml to %s", folder)
 
 
+def _pretrain(options: argparse.Namespace) -> None:
+    from .pretrain import pretrain
+
+    pretrain(options)
+
+
 def _lightning(options: argparse.Namespace) -> None:
     from .lightning import run
 
@@ -271,5 +277,6 @@ COMMANDS = {
     "compare": _compare,
     "challenge": _challenge,
     "reproduce": _reproduce,
+    "pretrain": _pretrain,
     **dict.fromkeys(LIGHTNING, _lightning),
 }

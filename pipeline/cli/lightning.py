@@ -314,11 +314,12 @@ def _set_aside(root: Path, resumed: str | None) -> None:
 def _find_config(word: str, before: str) -> str:
     option, equals, value = word.partition("=")
     if before in ("--config", "-c"):
-        return _find_shipped(word)
-    return f"{option}={_find_shipped(value)}" if option == "--config" and equals else word
+        return find_shipped(word)
+    return f"{option}={find_shipped(value)}" if option == "--config" and equals else word
 
 
-def _find_shipped(name: str) -> str:
+def find_shipped(name: str) -> str:
+    """Return the path of a configuration: a file, or the name of one that ships."""
     if Path(name).exists():
         return name
     shipped = files("oceanfill.configs") / (name if name.endswith(".yaml") else f"{name}.yaml")

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, distributed
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
+from ..classical.kriging import Kriging
 from ..errors import InputError
 from ..holdout.patterns import hide_clouds_together
 from ..holdout.splits import hold_out_together
@@ -24,6 +25,7 @@ from .features import (
     StaticFeatures,
     assemble_inputs,
     count_channels,
+    make_general_features,
     make_static_features,
     stack_variables,
 )
@@ -78,6 +80,7 @@ class GapData(HeldOut):
         self.window = settings.window or choose_window(fields[0])
         self.patch = settings.patch
         self.static = static or make_static_features(fields[0])
+        self.general = False  # whether the features are those of a general network
         self.masked_inputs: list[NetworkInputs] = []
         self.chosen_on: tuple[NetworkInputs, NDArray[np.bool_]] | None = None  # instead of the hold-out
 
@@ -85,6 +88,17 @@ class GapData(HeldOut):
     def variables(self) -> list[HeldOut]:
         """The first and all others."""
         return [self, *self.others]
+
+    @property
+    def features(self) -> StaticFeatures:
+        """Those that do not depend on the gaps, of an ordinary or of a general network.
+
+        A general network knows the scales of the first guess, which is made before.
+        """
+        if not self.general:
+            return self.static
+        assert isinstance(self.kriging, Kriging)
+        return make_general_features(self.field, self.kriging.scales)
 
     @property
     def filled_variables(self) -> list[HeldOut]:
@@ -140,6 +154,20 @@ class GapData(HeldOut):
         ]
         return [stack_variables(copies, self.outputs)]
 
+    def take_apart(self) -> list[GapData]:
+        """Return the data of each variable that is filled on its own, with the hold-out and first guess of all.
+
+        A general network corrects one variable, whatever its name and units.
+        """
+        made = []
+        for part in self.filled_variables:
+            part.prepare(whole=True)
+            alone = copy.copy(self)
+            vars(alone).update(vars(part) | {"ready": part.ready - {"fit"}})
+            alone.others, alone.outputs, alone.masked_inputs, alone.general = [], 1, [], True
+            made.append(alone)
+        return made
+
     def make_members(self, number: int) -> list[GapData]:
         """Return the data of each member of an ensemble, whose seeds and training dates differ.
 
@@ -168,28 +196,28 @@ class GapData(HeldOut):
         flipped = 0.5 if self.others or len(self.field.days) < _MANY_DATES else 0.0
         jitter = self._scale_jitter()
         patches = Patches(
-            self.masked_inputs, self.static, self.window, self.patch, flipped, self.seed, jitter=jitter
+            self.masked_inputs, self.features, self.window, self.patch, flipped, self.seed, jitter=jitter
         )
         return patches.loader(self.settings.batch)
 
     def val_dataloader(self) -> DataLoader[Any]:
         """Return (inputs, residual, weight) of whole dates with the validation values."""
         inputs, where = self.chosen_on or (self._stack_trial(), self._stack_masks("validation"))
-        return DataLoader(Dates(inputs, self.static, self.window, where), batch_size=1)
+        return DataLoader(Dates(inputs, self.features, self.window, where), batch_size=1)
 
     def test_dataloader(self) -> DataLoader[Any]:
         """Return (inputs, residual, weight) of whole dates with the test values."""
-        dates = Dates(self._stack_trial(), self.static, self.window, self._stack_masks("test"))
+        dates = Dates(self._stack_trial(), self.features, self.window, self._stack_masks("test"))
         return DataLoader(dates, batch_size=1)
 
     def predict_dataloader(self) -> DataLoader[Any]:
         """Return (inputs, date) of every date, with all observations."""
         full = stack_variables([variable.full for variable in self.variables], self.outputs)
-        return DataLoader(Dates(full, self.static, self.window), batch_size=1)
+        return DataLoader(Dates(full, self.features, self.window), batch_size=1)
 
     def trial_dataloader(self) -> DataLoader[Any]:
         """Return (inputs, date) of the dates with held-out values, without these."""
-        dates = Dates(self._stack_trial(), self.static, self.window, self._stack_masks("held_out"))
+        dates = Dates(self._stack_trial(), self.features, self.window, self._stack_masks("held_out"))
         dates.where = None
         return DataLoader(dates, batch_size=1)
 
@@ -245,7 +273,8 @@ class PatchSampler(DistributedSampler[Any]):
 Batch = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
-def _keep_batch(batch: Any) -> Any:
+def keep_batch(batch: Any) -> Any:
+    """Return a batch that its data set has put together."""
     return batch
 
 
@@ -288,7 +317,7 @@ class Patches(Dataset[Batch]):
 
     def loader(self, batch: int) -> DataLoader[Any]:
         """Return batches (inputs, residual, variance, weight) of new patches in each epoch."""
-        return DataLoader(self, batch_size=batch, sampler=PatchSampler(self), collate_fn=_keep_batch)
+        return DataLoader(self, batch_size=batch, sampler=PatchSampler(self), collate_fn=keep_batch)
 
     def __getitem__(self, item: int) -> Batch:
         inputs, residual, variance, weight = self.__getitems__([item])

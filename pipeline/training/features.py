@@ -10,20 +10,29 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..io.field import Field
+from ..classical.neighbours import Scales
+from ..io.field import Field, grid_spacing
 
 _STATIC = (
     5  # channels that do not belong to a date of the window: latitude, longitude, sea mask, season twice
 )
 _YEAR = 365  # days
+_CENTRES = np.array([2.0, 1.0, -3.0, 0.5])  # of the numbers that describe the scales of a first guess
+_WIDTHS = np.array([1.0, 1.0, 2.0, 0.5])
+_MOST_SCALE = 3.0  # of these numbers, so that unusual scales stay near those that a network has met
 
 
 @dataclass(frozen=True)
 class StaticFeatures:
-    """The network inputs that do not depend on the gaps."""
+    """The network inputs that do not depend on the gaps.
+
+    A general network gets the scales of the first guess instead of position and season (`describe_scales`),
+    and ``steps``: its window is of lags, which dates of any spacing may fill or leave empty.
+    """
 
     place: Tensor  # (3, lat, lon) latitude and longitude in [-1, 1], sea mask
     season: Tensor  # (time, 2) cosine and sine of its phase
+    steps: NDArray[np.float64] | None = None  # (time,) dates in median steps, for a general network
 
 
 @dataclass(frozen=True)
@@ -74,6 +83,35 @@ def make_static_features(
     if not (field.days[-1] - field.days[0] >= _YEAR if long is None else long):
         place[:2], season[:] = 0, 0
     return StaticFeatures(torch.from_numpy(place), torch.from_numpy(season))
+
+
+def describe_scales(scales: Scales, cell: float, step: float) -> NDArray[np.float32]:
+    """Return four numbers of order one that describe fitted scales on a grid, whatever its units.
+
+    They are the logarithms of the first component's length in cells of ``cell`` km, of its duration in
+    steps of ``step`` days and of noise over sill, and the share of the other components in the sill.
+    """
+    first, sill = scales.components[0], float(scales.sill)
+    ratios = float(first.length) / cell, float(first.duration) / step, float(scales.nugget) / sill
+    numbers = np.array([*np.log(np.maximum(ratios, 1e-6)), 1 - float(first.sill) / sill])
+    return ((numbers - _CENTRES) / _WIDTHS).clip(-_MOST_SCALE, _MOST_SCALE).astype(np.float32)
+
+
+def make_general_features(field: Field, scales: Scales) -> StaticFeatures:
+    """Return the features of a general network: the scales of the first guess, the sea mask and the lags."""
+    step, *sides = grid_spacing(field)
+    cell = float(np.mean(sides)) if field.statistics is None else field.statistics.cell
+    return spread_scales(describe_scales(scales, cell, step), field.sea, field.days / step)
+
+
+def spread_scales(
+    numbers: NDArray[np.float32], sea: NDArray[np.bool_], steps: NDArray[np.float64]
+) -> StaticFeatures:
+    """Return the features made of the ``numbers`` of `describe_scales`, the same in all cells and dates."""
+    place = np.empty((3, *sea.shape), np.float32)
+    place[:2], place[2] = numbers[:2, None, None], sea
+    season = np.tile(numbers[2:], (len(steps), 1)).astype(np.float32)
+    return StaticFeatures(torch.from_numpy(place), torch.from_numpy(season), steps)
 
 
 def make_network_inputs(
@@ -135,20 +173,40 @@ def assemble_inputs(
 
     For each variable the anomalies of the dates and then their log errors; after these latitude, longitude,
     sea mask and season. Dates before the first and after the last are unknown: no anomaly, an error of one
-    standard deviation. They are written ``into`` an array of that shape, where one is given.
+    standard deviation; of a general network also lags without a date (`find_lags`). They are written ``into`` an array of that shape, where one is given.
     """
     # Views of numpy: slicing tensors takes longer than copying their values.
     place = static.place.numpy()[:, y, x]
     variables, dates = known.anomaly.shape[:2]
     shape = count_channels(window, variables), *place.shape[1:]
     made = np.empty(shape, np.float32) if into is None else into
-    first, last = date - window // 2, date + window // 2 + 1
-    inside = slice(max(first, 0), min(last, dates))
-    start, stop = inside.start - first, inside.stop - first
     dated = made[:-_STATIC].reshape(variables, 2, window, *place.shape[1:])
-    dated[:, :, :start] = dated[:, :, stop:] = 0
-    dated[:, 0, start:stop] = known.anomaly.numpy()[:, inside, y, x]
-    dated[:, 1, start:stop] = known.log_error.numpy()[:, inside, y, x]
+    inside: slice | NDArray[np.intp]
+    there: slice | NDArray[np.bool_]
+    if static.steps is None:
+        first, last = date - window // 2, date + window // 2 + 1
+        inside = slice(max(first, 0), min(last, dates))
+        there = slice(inside.start - first, inside.stop - first)
+        dated[:, :, : there.start] = dated[:, :, there.stop :] = 0
+    else:
+        inside = find_lags(static.steps, date, window)
+        there = inside >= 0
+        inside = inside[there]
+        dated[:, :, ~there] = 0
+    dated[:, 0, there] = known.anomaly.numpy()[:, inside, y, x]
+    dated[:, 1, there] = known.log_error.numpy()[:, inside, y, x]
     made[-_STATIC:-2] = place
     made[-2:] = static.season.numpy()[date][:, None, None]
     return torch.from_numpy(made)
+
+
+def find_lags(steps: NDArray[np.float64], date: int, window: int) -> NDArray[np.intp]:
+    """Return the dates (window,) at the lags -1, 0, 1 and so on around a date, -1 where there is none.
+
+    ``steps`` (time,) are the dates in units of their median step. A date is at a lag if it is the nearest one
+    and within half a step.
+    """
+    wanted = steps[date] + np.arange(window) - window // 2
+    apart = np.abs(steps[:, None] - wanted)
+    nearest = apart.argmin(axis=0)
+    return np.where(apart.min(axis=0) <= 0.5, nearest, -1)

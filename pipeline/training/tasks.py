@@ -87,7 +87,9 @@ class Correction(DescribedTask):
         self.penalties: list[tuple[Penalty, float]] = [
             (import_path(penalty), factor) for penalty, factor in (penalties or {}).items()
         ]
-        self._sums = torch.zeros(2, outputs, dtype=torch.float64)
+        # Names of the validation loaders where there are several, and whether each one chooses the epoch.
+        self.groups: dict[str, bool] = {}
+        self._sums = torch.zeros(1, 2, outputs, dtype=torch.float64)
 
     @property
     def networks(self) -> list[nn.Module]:
@@ -125,9 +127,9 @@ class Correction(DescribedTask):
         return loss
 
     def on_validation_epoch_start(self) -> None:
-        self._sums = torch.zeros(2, self.outputs, dtype=torch.float64)
+        self._sums = torch.zeros(max(1, len(self.groups)), 2, self.outputs, dtype=torch.float64)
 
-    def validation_step(self, batch: tuple[Tensor, ...], index: int) -> None:
+    def validation_step(self, batch: tuple[Tensor, ...], index: int, dataloader_idx: int = 0) -> None:
         inputs, residual, weight, *at = batch
         if at:
             residual, weight = residual[:, None], weight[:, None]
@@ -139,12 +141,20 @@ class Correction(DescribedTask):
             (weight * (torch.where(known, left, 0.0) * error) ** 2).transpose(0, 1).flatten(1).sum(1)
             for left in (residual - correction, residual)
         )
-        self._sums += torch.stack([after, before]).double().cpu()
+        self._sums[dataloader_idx] += torch.stack([after, before]).double().cpu()
 
     def on_validation_epoch_end(self) -> None:
-        """Log the RMSE on held-out values as a share of the first guess's, the mean of the outputs."""
-        after, before = self.trainer.strategy.reduce(self._sums.to(self.device), reduce_op="sum")
+        """Log the RMSE on held-out values as a share of the first guess's, the mean of outputs and groups.
+
+        Groups that do not choose the epoch are logged, but do not count in the mean.
+        """
+        after, before = self.trainer.strategy.reduce(self._sums.to(self.device), reduce_op="sum").unbind(1)
         shares = (after / before.clamp(min=1e-12)).sqrt()
+        for name, share in zip(self.groups, shares.mean(dim=1), strict=False):
+            self.log(f"held_out_{name}", float(share))
+        if self.groups:
+            chooses = torch.tensor(list(self.groups.values()), device=shares.device)
+            shares, before = shares[chooses], before[chooses]
         self.log("held_out", float(shares.sum() / (before > 0).sum().clamp(min=1)), prog_bar=True)
 
     test_step = validation_step

@@ -1,0 +1,105 @@
+"""Lightning's data module of the pool of synthetic seas: ``oceanfill pretrain`` trains with it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytorch_lightning as pl
+from torch.utils.data import DataLoader
+
+from ...errors import InputError
+from ...simulators.seas.drawing import FAMILIES, draw_sea
+from ..tasks import Correction
+from .patches import SeaDates, SeaPatches
+from .pool import VALIDATION_SEED, Sea, list_seas, make_pool, read_sea
+
+
+class SeasModule(pl.LightningDataModule):
+    """Patches of synthetic seas to train on, and whole dates of other seas, a loader a family, to validate on.
+
+    The seas are made in a ``folder`` before the training, as far as they are not there yet. Families that are
+    left out are validated on only: they show what the network makes of a sea unlike those it has met. The
+    mean over the other families chooses the epoch.
+    """
+
+    def __init__(
+        self,
+        folder: str = "runs/pretrain/seas",
+        seas: int = 1000,
+        leave_out: Sequence[str] = (),
+        n_workers: int = 1,
+        patch: int = 64,
+        batch: int = 8,
+        epoch: int = 2400,
+        judged: Sequence[int] = (6, 6),
+        seed: int = 0,
+    ) -> None:
+        """Train on so many ``seas``, in patches of so many cells, ``epoch`` of them between two validations.
+
+        ``judged`` are the seas of a family to validate on, and their dates. Raises `InputError` for families
+        that do not exist.
+        """
+        super().__init__()
+        unknown = sorted(set(leave_out) - set(FAMILIES))
+        if unknown:
+            raise InputError(f"no family of seas is called {unknown[0]}; choose of {', '.join(FAMILIES)}")
+        self.folder, self.number, self.leave_out, self.n_workers = folder, seas, list(leave_out), n_workers
+        self.patch, self.batch, self.epoch, self.judged, self.seed = patch, batch, epoch, judged, seed
+
+    @property
+    def families(self) -> list[str]:
+        """Those that are trained on."""
+        return [name for name in FAMILIES if name not in self.leave_out]
+
+    def prepare_data(self) -> None:
+        """Make the seas that are missing in the folder."""
+        validation = range(VALIDATION_SEED, VALIDATION_SEED + self.judged[0] * len(FAMILIES))
+        for families, seeds in ((list(FAMILIES), validation), (self.families, range(self.number))):
+            make_pool(self.folder, families, seeds, draw_sea, n_workers=self.n_workers, quiet=False)
+
+    def setup(self, stage: str) -> None:
+        """Read the seas, and tell the task the names of the families that it is validated on."""
+        assert self.trainer is not None  # it calls this
+        task = self.trainer.lightning_module
+        assert isinstance(task, Correction)
+        self.window = task.window
+        kept = self._read(list_seas(self.folder, validation=True, most=self.judged[0]))
+        self.held_out = {name: [sea for sea in kept if sea.family == name] for name in FAMILIES}
+        task.groups = {name: name in self.families for name, seas in self.held_out.items() if seas}
+        if stage == "fit":
+            paths = list_seas(self.folder, validation=False)
+            self.trained_on = [one for one in self._read(paths) if one.family not in self.leave_out]
+            task.trained_on = describe_seas(self.families, len(self.trained_on), self.window)
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        patches = SeaPatches(self.trained_on, self.window, self.patch, self.epoch, self.seed)
+        return patches.loader(self.batch)
+
+    def val_dataloader(self) -> list[DataLoader[Any]]:
+        return [
+            DataLoader(SeaDates(seas, self.window, self.judged[1]), batch_size=1)
+            for seas in self.held_out.values()
+            if seas
+        ]
+
+    test_dataloader = val_dataloader
+
+    @staticmethod
+    def _read(paths: Sequence[Any]) -> list[Sea]:
+        return [sea for path in paths if (sea := read_sea(path)) is not None]
+
+
+def describe_seas(families: Sequence[str], number: int, window: int) -> dict[str, Any]:
+    """Return, as plain data, what a network that is trained on seas needs, and what they were."""
+    return {
+        "variables": ["anomaly"],
+        "units": [""],
+        "transforms": ["none"],
+        "outputs": 1,
+        "first_guess": "oi",
+        "window": window,
+        "static": "scales",
+        "families": list(families),
+        "seas": number,
+    }

@@ -1,0 +1,155 @@
+"""The pool that a general network is trained on: synthetic seas with their first guess, one file a sea."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+import xarray as xr
+from numpy.typing import NDArray
+
+from ...classical.kriging import Kriging
+from ...classical.optimal_interpolation import fit_covariance
+from ...errors import InputError
+from ...io.field import Field, grid_spacing, open_field
+from ...io.workers import start_workers
+from ...io.writing import replace_atomically
+from ...progress import progress
+from ..features import NetworkInputs, StaticFeatures, describe_scales, make_network_inputs, spread_scales
+from ..firstguess import measure_spread
+
+_log = logging.getLogger(__name__)
+
+VALIDATION_SEED = 1_000_000  # from here on seeds are of seas that no network is trained on
+_SINGLE = 0.08  # share of the seas of which one map is kept, as others than networks fill them
+_PARTS = ("anomaly", "log_error", "residual", "variance")
+
+DrawSea = Callable[..., xr.Dataset]  # as `simulators.seas.draw_sea`
+
+
+@dataclass(frozen=True)
+class Sea:
+    """A sea of the pool: its network inputs, in half precision, and what is known of it."""
+
+    known: NetworkInputs  # the residuals are those of the truth in all gaps at sea
+    static: StaticFeatures
+    family: str
+
+    @property
+    def dates(self) -> NDArray[np.intp]:
+        """The dates with a residual."""
+        return np.flatnonzero(np.isfinite(self.known.residual[0].numpy()).any(axis=(1, 2)))
+
+
+def make_pool(
+    folder: str | Path,
+    families: Sequence[str],
+    seeds: Sequence[int],
+    draw: DrawSea,
+    *,
+    n_workers: int = 1,
+    quiet: bool = True,
+) -> None:
+    """Make the seas of these ``seeds``, the families in turn; those that are there already are kept.
+
+    A sea is drawn by ``draw(seed, family=...)``. One that cannot be filled is left out, and its file is empty
+    of arrays.
+    """
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    wanted = [(families[seed % len(families)], seed) for seed in seeds]
+    missing = [one for one in wanted if not name_sea(folder, *one).exists()]
+    with progress("seas", len(missing), quiet) as advance, start_workers(n_workers=n_workers) as run:
+        for _ in run(partial(_make_file, str(folder), draw), missing):
+            advance(1)
+
+
+def name_sea(folder: str | Path, family: str, seed: int) -> Path:
+    """Return the file of a sea."""
+    return Path(folder) / f"{family}-{seed}.npz"
+
+
+def list_seas(folder: str | Path, validation: bool, most: int | None = None) -> list[Path]:
+    """Return the files of the seas to train on, or of those for validation; at most so many of a family."""
+    found: dict[str, list[tuple[int, Path]]] = {}
+    for path in sorted(Path(folder).glob("*-*.npz")):
+        family, _, seed = path.stem.rpartition("-")
+        if (int(seed) >= VALIDATION_SEED) == validation:
+            found.setdefault(family, []).append((int(seed), path))
+    return [path for family in sorted(found) for _, path in sorted(found[family])[:most]]
+
+
+def make_sea(dataset: xr.Dataset, seed: int = 0) -> dict[str, NDArray[np.generic]]:
+    """Return the arrays of a sea of the pool from ``observed``, ``truth`` and ``mask`` of a synthetic one.
+
+    The first guess is fitted to what is observed, as in a fill. Raises `InputError` for a sea that cannot be
+    filled.
+    """
+    field = open_field(dataset, variable="observed", mask_variable="mask", time_step="none")
+    kriging = fit_covariance(field, seed=seed)
+    truth = _align_truth(dataset["truth"], field)
+    known = guess_gaps(field, kriging, truth)
+    step, *sides = grid_spacing(field)
+    return {
+        **{name: getattr(known, name)[0].numpy().astype(np.float16) for name in _PARTS},
+        "sea": field.sea,
+        "steps": field.days / step,
+        "numbers": describe_scales(kriging.scales, float(np.mean(sides)), step),
+    }
+
+
+def guess_gaps(field: Field, kriging: Kriging, truth: NDArray[np.float32]) -> NetworkInputs:
+    """Return the network inputs of a field under its own gaps; their residuals are those of the truth."""
+    missing = field.sea & ~field.observed
+    guess, error = kriging(field, missing)
+    mean = kriging.mean(field)
+    hidden = np.where(missing, truth, np.nan)
+    noise, spread = float(kriging.scales.nugget), measure_spread(field, mean)
+    return make_network_inputs(field, mean, guess, error, noise, spread, hidden)
+
+
+def read_sea(path: str | Path) -> Sea | None:
+    """Return a sea of the pool, or None for one that could not be filled."""
+    with np.load(path, allow_pickle=False) as kept:
+        if "sea" not in kept:
+            return None
+        parts = [torch.from_numpy(kept[name][None]) for name in _PARTS]
+        static = spread_scales(kept["numbers"], kept["sea"], kept["steps"])
+    known = NetworkInputs(*parts, torch.isfinite(parts[2]))
+    return Sea(known, static, Path(path).stem.rpartition("-")[0])
+
+
+def _make_file(folder: str, draw: DrawSea, wanted: tuple[str, int]) -> None:
+    """Draw a sea and write its file, in this process or in that of a worker."""
+    family, seed = wanted
+    rng = np.random.default_rng((seed, 1))
+    try:
+        dataset = draw(seed, family=family)
+        if rng.random() < _SINGLE:
+            dataset = _keep_one_map(dataset, rng)
+        made = make_sea(dataset, seed)
+    except InputError as reason:
+        _log.info("the sea %d of the family %s is left out: %s", seed, family, reason)
+        made = {}
+    with replace_atomically(name_sea(folder, family, seed)) as temporary, temporary.open("wb") as file:
+        np.savez(file, **made)
+
+
+def _keep_one_map(dataset: xr.Dataset, rng: np.random.Generator) -> xr.Dataset:
+    """Return one date of a sea, with gaps and with enough values to fill them; all dates if none has both."""
+    share = np.isfinite(dataset["observed"]).sum(("lat", "lon")) / dataset["mask"].sum()
+    fit = np.flatnonzero((share > 0.1) & (share < 0.95))
+    return dataset.isel(time=[rng.choice(fit)]) if len(fit) else dataset
+
+
+def _align_truth(truth: xr.DataArray, field: Field) -> NDArray[np.float32]:
+    """Return the truth (time, lat, lon) on the cells and dates of a field, in the space of its values."""
+    values = truth.reindex_like(field.source).transpose(*field.dims).to_numpy()
+    taken = np.isfinite(values) & field.space.can_take(np.nan_to_num(values))
+    found = np.full(values.shape, np.nan, np.float32)
+    found[taken] = field.space.forward(values[taken])
+    return found
