@@ -13,6 +13,7 @@ LOSSES = {
     "kullback-leibler": "oceanfill.models.losses.kullback_leibler",
 }
 FIRST_GUESSES = ("oi", "none")
+STATIC = "place", "scales"  # network inputs that do not depend on the gaps; scales make a network general
 DEVICES = ("auto", "cpu", "cuda")
 PACKS = ("auto", "none")
 FLOWS = {
@@ -40,6 +41,7 @@ class Training:
     loss: str = "gaussian"  # one of `LOSSES`
     saves: int | None = None  # networks, of the last epochs, whose predictions are averaged
     ensemble: int | None = None  # networks with other seeds and validation dates, whose predictions are mixed
+    finetune: float | None = None  # minutes in which the pretrained network is trained further on the field
 
     def __post_init__(self) -> None:
         if self.first_guess not in FIRST_GUESSES:

@@ -61,11 +61,11 @@ def _fill(options: argparse.Namespace) -> None:
     from ..io.side_products import postpone_side_products
     from ..io.variables import parse_inputs, parse_spec, separate
     from ..jobs.checks import check_outputs, check_settings, find_kind
-    from ..jobs.methods import find_method
+    from ..jobs.methods import find_method, settle_method
 
     first, others = parse_inputs(options.inputs)
     auxiliary = [spec for text in options.auxiliary for spec in parse_spec(text)]
-    opening, settings = make_opening(options), make_fill_settings(options)
+    opening, settings = make_opening(options), settle_method(make_fill_settings(options))
     files, own = separate(first, opening)
     kind = find_kind(files, settings, own.group)
     check_settings(find_method(settings.method), settings, own, kind)  # before torch is imported

@@ -191,6 +191,7 @@ def fill_record(
     stopped, and gives the same values. ``report``, ``attributes`` and ``overwrite`` are those of `fill.fill`.
     Raises `InputError` for settings that do not fit.
     """
+    settings = settle_method(settings)
     method, resources = find_method_for(record.shape[0], settings.method), settings.resources
     check_writable(output)
     found = describe_run(method.name, settings.seed, settings.described()) | dict(attributes or {})
@@ -233,9 +234,9 @@ def fill_record(
         if settings.training.save_checkpoint and network.exists():
             kept = partial(write_bytes, network.read_bytes(), settings.training.save_checkpoint)
             write_side_product(kept)
-        if chosen.trains:
+        if chosen.trains or chosen.general:
             path = settings.training.checkpoint or str(network)
-            training = replace(settings.training, checkpoint=path, save_checkpoint=None)
+            training = replace(settings.training, checkpoint=path, save_checkpoint=None, finetune=None)
             settings = replace(settings, training=training)
         job = Job(record, learned, chosen, settings, store, device, share_threads(resources.n_workers))
         fill_store(store, cut(learned.reach), partial(_fill_block, job), resources, settings.quiet)

@@ -18,7 +18,8 @@ from ..settings import FillSettings
 from .methods import Method
 
 _OF_TRAINING = ("window", "epochs", "time_budget", "checkpoint", "save_checkpoint", "saves", "ensemble")
-_NOT_WITH_A_CHECKPOINT = ("epochs", "time_budget", "saves", "ensemble")
+_OF_A_FIRST_TRAINING = ("window", "epochs", "time_budget", "saves", "ensemble", "loss")
+_NOT_WITH_A_CHECKPOINT = ("epochs", "time_budget", "saves", "ensemble", "finetune")
 _OF_EOFS = ("cv_points", "save_eofs")
 _OF_TRACKS = ("mask", "hold_out_mission")
 _NOT_OF_TRACKS = (
@@ -44,7 +45,13 @@ def check_settings(method: Method, settings: FillSettings, opening: Opening, kin
     The kind is "field", "tracks" or "radials".
     """
     given = settings.described() | opening.given()
-    if not method.trains:
+    if method.general:
+        _refuse(
+            given, _OF_A_FIRST_TRAINING, f"--method {method.name} is not trained anew; --finetune trains it further"
+        )
+    else:
+        _refuse(given, ["finetune"], f"--method {method.name} is not pretrained")
+    if not (method.trains or method.general):
         _refuse(given, _OF_TRAINING, f"--method {method.name} trains no network")
     if method.name != "dineof":
         _refuse(given, _OF_EOFS, f"--method {method.name} has no EOFs")

@@ -139,8 +139,8 @@ def compare(
             if any(method.needs_first_guess for method in tried):
                 data.setup("predict")
         with _measure() as masked:
-            if any(method.trains for method in tried):
-                data.setup("fit")
+            if any(method.trains or method.general for method in tried):
+                data.setup("fit" if any(method.trains for method in tried) else "test")
         known = field.hide(data.held_out)
         part = locate(field if truth is not None else known, here)
         part.truth = (field.values if truth is None else truth)[here]  # noqa: PD011 - a Field's

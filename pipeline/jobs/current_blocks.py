@@ -59,7 +59,7 @@ from .currents import (
 )
 from .deliver import Report
 from .memory import FILLING, default_memory
-from .methods import find_method
+from .methods import find_method, settle_method
 
 _log = logging.getLogger(__name__)
 _LEARNED, _NETWORK = "learned.json", "network.ckpt"  # next to the unfinished store
@@ -140,6 +140,7 @@ def fill_radial_record(
     All workers share the memory of the settings, as in `blockwise.fill_record`. The same call after a kill
     resumes. Raises `InputError` for settings that do not fit.
     """
+    settings = settle_method(settings)
     method, flow = find_method(settings.method), settings.currents.flow or "free"
     check_writable(output)
     device, resources = choose_device(settings.device), settings.resources

@@ -34,7 +34,7 @@ from ..training.vector_data import RadialData, RadialSettings, project_current
 from .deliver import Report, log_input
 from .draws import add_current_samples
 from .evaluate import ErrorScale, Evaluation, score_pairs, select_candidate
-from .methods import Method, find_method, find_methods
+from .methods import Method, find_method, find_methods, settle_method
 
 _log = logging.getLogger(__name__)
 Floats = NDArray[np.float32]
@@ -91,6 +91,7 @@ def make_radial_settings(settings: FillSettings, device: str) -> RadialSettings:
 
 def choose_method(settings: FillSettings) -> tuple[Method, str]:
     """Return the method and the flow. Raises `InputError` where they do not fit radial velocities."""
+    settings = settle_method(settings)
     method, flow = find_method(settings.method), settings.currents.flow or "free"
     if not method.currents:
         names = [name for name, one in find_methods().items() if one.currents]

@@ -45,7 +45,7 @@ from .current_blocks import fill_radial_inputs
 from .currents import fill_radials
 from .deliver import Report, deliver, log_input, warn_of_unknown_error
 from .memory import BYTES_TO_LEARN, BYTES_TO_START, default_memory, prepare_cut
-from .methods import Method, find_method, find_method_for
+from .methods import Method, find_method, find_method_for, settle_method
 from .tracks import fill_tracks
 
 _LEAST_BYTES, _BYTES_OF_DRAW = 0.1, 3  # a value in the output, compressed; noise hardly is
@@ -87,6 +87,7 @@ def fill(
     check_names(options, [*known, *names_of_settings()])
     opening = make_opening(opening, {name: value for name, value in options.items() if name in known})
     settings = make_settings(settings, {name: options[name] for name in options.keys() - known.keys()})
+    settings = settle_method(settings)
     method = find_method(settings.method)
     job = _Job(opening, method, settings, report, dict(attributes or {}), output)
     if isinstance(source, str):

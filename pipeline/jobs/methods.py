@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 from ..io.side_products import write_side_product
-from ..settings import FillSettings
-from ..training.networks import FIXED_GRID, NETWORKS
+from ..settings import FillSettings, Training
+from ..training.networks import DESCRIBED, FIXED_GRID, NETWORKS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,12 +29,13 @@ if TYPE_CHECKING:
     from ..holdout.calibration import Residuals
     from ..io.field import Field
     from ..training.data import GapData
+    from ..training.tasks import Correction
 
     Floats = NDArray[np.float32]
     Estimate = tuple[Floats, Floats]  # mean and standard error (time, lat, lon), NaN outside the sea
 
 GROUP = "oceanfill.methods"  # of entry points
-DEFAULT, DEFAULT_OF_ONE_MAP = "unet", "oi"
+DEFAULT, TRAINED = "pretrained", "unet"  # TRAINED: where there are options of a training, and for currents
 AUTOMATIC = ("climatology", "linear-space-time", "dineof", "unet")  # one of each family
 
 _log = logging.getLogger(__name__)
@@ -72,6 +73,7 @@ class Method:
     wraps: bool = True  # uses neighbours in space, so that a global grid must be joined at its ends
     needs_first_guess: bool = False  # so difficulty weights exist
     trains: bool = False  # a network
+    general: bool = False  # a network that was trained on other data
     currents: bool = False  # fills the currents of radial velocities too
     single: bool = False  # fills a single map, from its own date alone
     usual: bool = True  # among the methods that `compare` tries by default
@@ -126,6 +128,22 @@ def find_method(method: Any) -> Method:
     return found if isinstance(found, Method) else make_method(found)
 
 
+def settle_method(settings: FillSettings) -> FillSettings:
+    """Return the settings with the method that trains, where the default one does not do what they ask.
+
+    The pretrained network is not trained from nothing, and does not fill radial velocities.
+    """
+    asked = settings.method
+    if settings.currents.radial_direction is not None:
+        if asked is None or find_method(asked).general:
+            _log.info("currents are filled by a network that is trained on them (--method %s)", TRAINED)
+            return replace(settings, method=TRAINED)
+    elif asked is None and replace(settings.training, finetune=None, trust=False) != Training():
+        _log.info("a network is trained, because options of a training are given (--method %s)", TRAINED)
+        return replace(settings, method=TRAINED)
+    return settings
+
+
 def find_method_for(dates: int, asked: Any) -> Method:
     """Return the method ``asked`` for, or the default one, for a field of so many dates.
 
@@ -134,9 +152,6 @@ def find_method_for(dates: int, asked: Any) -> Method:
     method = find_method(asked)
     if dates > 1 or method.single:
         return method
-    if asked is None:
-        _log.info("a single map is filled by optimal interpolation in space (--method oi)")
-        return find_method(DEFAULT_OF_ONE_MAP)
     names = [one.name for one in _find_methods().values() if one.single]
     raise InputError(
         f"the method {method.name} needs several dates, and there is one; choose {' or '.join(names)} with "
@@ -237,6 +252,49 @@ def run_first_guess(data: GapData, settings: FillSettings) -> list[Candidates]:
     return made
 
 
+def _run_general(data: GapData, settings: FillSettings) -> list[Candidates]:
+    """The first guess, a general network's correction of it, and one that was trained further on the field."""
+    import torch
+
+    if data.first_guess != "oi":
+        _log.info("the pretrained network corrects optimal interpolation only; a U-Net is trained instead")
+        return find_method(TRAINED)(data, settings)
+    with torch.random.fork_rng():
+        return [_correct_alone(part, settings) for part in data.take_apart()]
+
+
+def _correct_alone(data: GapData, settings: FillSettings) -> Candidates:
+    """Return the candidates of one variable, from the network that ships or from a checkpoint."""
+    from ..training.checkpoints import load_general, save_checkpoint
+    from ..training.corrections import apply_correction, finetune_correction
+
+    how = settings.training
+    tasks = {"pretrained": load_general(None)}
+    if how.checkpoint:
+        given = load_general(how.checkpoint, how.trust)
+        tasks["finetuned" if given.trained_on.get("finetuned") else "pretrained"] = given
+    if how.finetune:
+        tuned = finetune_correction(tasks["pretrained"], data, how.finetune)
+        if tuned is None:
+            _log.warning("%s: too few values to train the pretrained network further", data.field.name)
+        else:
+            tasks["finetuned"] = tuned
+    if how.save_checkpoint:
+        last = list(tasks.values())[-1]
+        write_side_product(partial(save_checkpoint, last, how.save_checkpoint))
+    (made,) = run_first_guess(data, settings)
+    for name, task in tasks.items():
+        data.window = task.window
+
+        def correct(
+            dates: DataLoader[Any], guesses: Sequence[Estimate], task: Correction = task
+        ) -> list[Estimate]:
+            return apply_correction(task, dates, guesses, data.device)
+
+        (made,) = _add_corrected(name, correct, data, [made])
+    return {name: replace(one, method="pretrained" if one.corrects else "oi") for name, one in made.items()}
+
+
 def _run_network(name: str, data: GapData, settings: FillSettings) -> list[Candidates]:
     """The first guess, and a network's correction of it. Leaves torch's random numbers as they were."""
     import torch
@@ -284,7 +342,17 @@ def correct_first_guess(
 
     ``correct`` applies the network to the dates of a loader and to the guesses of all outputs.
     """
-    guesses, parts = run_first_guess(data, settings), data.filled_variables
+    return _add_corrected(name, correct, data, run_first_guess(data, settings))
+
+
+def _add_corrected(
+    name: str,
+    correct: Callable[[DataLoader[Any], Sequence[Estimate]], list[Estimate]],
+    data: GapData,
+    guesses: Sequence[Candidates],
+) -> list[Candidates]:
+    """Return the candidates of each variable, of which the first is the first guess, and one more."""
+    parts = data.filled_variables
     trials: list[Estimate | None] = [None] * len(parts)
     if any(part.is_judged for part in parts):
         without = [(part.trial_guess, part.trial_error) for part in parts]
@@ -293,7 +361,7 @@ def correct_first_guess(
     corrected = correct(data.predict_dataloader(), [(part.guess, part.error) for part in parts])
     made = []
     for guess, estimate, trial in zip(guesses, corrected, trials, strict=True):
-        (first,) = guess.values()
+        first = next(iter(guess.values()))
         made.append(guess | {name: Candidate(name, estimate, trial, corrects=first)})
     return made
 
@@ -344,26 +412,6 @@ def run_automatic(data: GapData, settings: FillSettings) -> list[Candidates]:
     return made
 
 
-_NETWORKS_DESCRIBED = {
-    "unet": "a U-Net that corrects optimal interpolation (the default)",
-    "resnet": "residual blocks as the steps of a flow",
-    "rednet": "convolutions and deconvolutions with symmetric skips",
-    "dincae1": "DINCAE 1, with its dense layers",
-    "dincae2": "DINCAE 2, with refinement",
-    "convlstm": "a convolutional LSTM in both directions of time",
-    "convgru": "the same with gated recurrent units",
-    "convlstm-unet": "a U-Net that is recurrent at its deepest level",
-    "4dvarnet": "a variational cost with a learned prior and a learned solver",
-    "rnn": "a plain recurrent network for each pixel's series, in both directions of time",
-    "lstm": "the same with long short-term memory",
-    "gru": "the same with gated recurrent units",
-    "autoencoder": "a convolutional auto-encoder",
-    "vae": "the same, variational: its code is random in training",
-    "dense-autoencoder": "a dense auto-encoder, for small grids",
-    "linear-autoencoder": "two matrices that span a subspace as EOFs do, for small grids",
-}
-
-
 def _baseline(name: str, describe: str, pointwise: bool = False, single: bool = False) -> Method:
     run = partial(_run_library, "baselines", _FUNCTIONS.get(name, name), name)
     return Method(
@@ -378,6 +426,15 @@ _FUNCTIONS = {
 }
 
 METHODS: tuple[Method, ...] = (
+    Method(
+        "pretrained",
+        _run_general,
+        "optimal interpolation, corrected by a network that was trained on many seas (the default)",
+        "pretrained network",
+        needs_first_guess=True,
+        general=True,
+        single=True,
+    ),
     *(
         Method(
             name,
@@ -390,7 +447,7 @@ METHODS: tuple[Method, ...] = (
             currents=name == "unet",
             usual=name == "unet",
         )
-        for name, describe in _NETWORKS_DESCRIBED.items()
+        for name, describe in DESCRIBED.items()
     ),
     Method(
         "oi",

@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
+from importlib.resources import files
 from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
@@ -25,6 +26,7 @@ from .vector_data import RadialData
 from .vector_tasks import VectorCorrection
 
 _log = logging.getLogger(__name__)
+_GENERAL = "general-1.ckpt"  # the network that ships; earlier ones stay, for those who name them
 _MISMATCH = "weights and configuration do not belong together; train another network"
 
 
@@ -34,6 +36,11 @@ class Checkpoint(NamedTuple):
     options: dict[str, Any]  # of the task
     state: dict[str, Tensor]
     trained_on: dict[str, Any]  # `GapData.describe`; empty in files of earlier versions
+
+    @property
+    def is_general(self) -> bool:
+        """Whether the network knows the scales of the first guess instead of place and season."""
+        return self.trained_on.get("static") == "scales"
 
 
 def save_checkpoint(task: pl.LightningModule, path: str | os.PathLike[str]) -> None:
@@ -65,6 +72,25 @@ def load_correction(path: str | os.PathLike[str], data: GapData, how: Training) 
     if "flow" in kept.options:
         raise InputError(f"{path}: trained on currents, not on a field; give another checkpoint")
     check_data(path, kept, data)
+    data.general = kept.is_general
+    task = restore_task(path, Correction, kept.options, kept.state)
+    task.trained_on = kept.trained_on
+    return task
+
+
+def load_general(path: str | os.PathLike[str] | None = None, trust: bool = False) -> Correction:
+    """Return a general network: that in a checkpoint of ``oceanfill pretrain``, or the one that ships.
+
+    Raises `InputError` for a checkpoint of a network that was trained on a field of its own.
+    """
+    if path is None:
+        path = str(files("oceanfill.models") / "weights" / _GENERAL)
+    kept = read_checkpoint(path, trust=trust)
+    if not kept.is_general or "flow" in kept.options:
+        raise InputError(
+            f"{path}: trained on data of its own, not on many seas; give a checkpoint of oceanfill pretrain, or "
+            "another --method"
+        )
     task = restore_task(path, Correction, kept.options, kept.state)
     task.trained_on = kept.trained_on
     return task
@@ -74,7 +100,8 @@ def check_data(path: str | os.PathLike[str], kept: Checkpoint, data: GapData) ->
     """Raise `InputError` for data that a network cannot be used on; warn of those it was not trained on.
 
     Numbers of variables and outputs, first guess and transforms must be the same. Names and units may
-    differ, because a network works on anomalies in units of their standard deviations.
+    differ, because a network works on anomalies in units of their standard deviations. A general network
+    takes any of these and any transform.
     """
     trained, given = kept.trained_on, data.describe()
     variables, outputs = kept.options.get("variables", 1), kept.options.get("outputs", 1)
@@ -96,6 +123,8 @@ def check_data(path: str | os.PathLike[str], kept: Checkpoint, data: GapData) ->
             f"{path}: trained with the first guess {guess}, not {data.first_guess}; "
             f"give --first-guess {guess}, or train another network"
         )
+    if kept.is_general:
+        return
     transforms = trained.get("transforms", given["transforms"])
     if transforms != given["transforms"]:
         found, wanted = (", ".join(names) for names in (given["transforms"], transforms))

@@ -21,6 +21,9 @@ from .trainer import Saves, StopOnSignal, TrainerSettings, train_task
 
 Floats = NDArray[np.float32]
 EPOCHS = 10
+_MOST_EPOCHS = 20  # of further training
+_GENTLE = 3e-4  # learning rate of a network that is trained further
+_PATIENCE = 3  # epochs without a better one
 _AVERAGED_OVER = 0.05, 100  # share of the training, steps at most
 
 
@@ -48,9 +51,15 @@ def make_correction(network: Any, data: GapData, how: Training) -> Correction:
 
 
 def train_correction(
-    task: Correction, data: GapData, how: Training, stop: StopOnSignal | None = None
+    task: Correction,
+    data: GapData,
+    how: Training,
+    stop: StopOnSignal | None = None,
+    patience: int | None = None,
 ) -> Correction:
     """Return the task with the averaged weights of its best epoch, chosen on the validation values.
+
+    With ``patience`` the training ends after so many epochs without a better one.
 
     With saves it holds the networks of the last epochs, without averaging. With an ensemble it holds networks
     of different seeds, each with dates of its own that choose its epoch and that it is not trained on; no
@@ -80,6 +89,7 @@ def train_correction(
             epochs=epochs,
             # RMSE on the validation values as a fraction of the first guess's.
             monitor="held_out" if data.validation.any() else None,
+            patience=patience,
             averaged_over=int(np.clip(share * epochs * len(data.train_dataloader()), 1, most)),
             time_budget=how.time_budget,
             clip=1.0,
@@ -94,6 +104,28 @@ def train_correction(
     if not how.saves:
         return trained
     return _together(task, kept)
+
+
+def finetune_correction(
+    task: Correction, data: GapData, minutes: float, stop: StopOnSignal | None = None
+) -> Correction | None:
+    """Return a copy of a general network that was trained further on the masked copies of a field.
+
+    Its epoch is chosen on the validation values. None where there are too few values to train or to choose
+    on.
+    """
+    data.general, data.window = True, task.window
+    if len(data.field.days) < 2 or not data.validation.any():
+        return None
+    data.setup("fit")
+    if not data.masked_inputs:
+        return None
+    own = {"learning_rate": _GENTLE, "loss": LOSSES["gaussian"]}  # hidden values have errors; the truth has none
+    tuned = Correction(**dict(task.hparams) | own)
+    tuned.load_state_dict(task.state_dict())
+    tuned = train_correction(tuned, data, Training(epochs=_MOST_EPOCHS, time_budget=minutes), stop, _PATIENCE)
+    tuned.trained_on |= {"finetuned": True}
+    return tuned
 
 
 def _together(task: Correction, states: Sequence[Mapping[str, Tensor]]) -> Correction:

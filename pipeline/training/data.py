@@ -115,6 +115,7 @@ class GapData(HeldOut):
             "outputs": self.outputs,
             "first_guess": self.first_guess,
             "window": self.window,
+            "static": "scales" if self.general else "place",
         }
 
     def setup(self, stage: str) -> None:

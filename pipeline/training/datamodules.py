@@ -74,6 +74,7 @@ class DataModule(pl.LightningDataModule):
         """Raise `InputError` for a checkpoint that was trained on data of another kind."""
         assert isinstance(self.data, GapData)
         check_data(path, kept, self.data)
+        self.data.general = kept.is_general
 
     def train_dataloader(self) -> DataLoader[Any]:
         return self.data.train_dataloader()

@@ -39,6 +39,24 @@ NETWORKS: dict[str, Any] = {  # a class_path with init_args each
     "dense-autoencoder": _describe("autoencoder", "DenseAutoEncoder", latent=64),
     "linear-autoencoder": _describe("autoencoder", "LinearAutoEncoder", latent=64),
 }
+DESCRIBED = {  # the same, in words
+    "unet": "a U-Net that corrects optimal interpolation",
+    "resnet": "residual blocks as the steps of a flow",
+    "rednet": "convolutions and deconvolutions with symmetric skips",
+    "dincae1": "DINCAE 1, with its dense layers",
+    "dincae2": "DINCAE 2, with refinement",
+    "convlstm": "a convolutional LSTM in both directions of time",
+    "convgru": "the same with gated recurrent units",
+    "convlstm-unet": "a U-Net that is recurrent at its deepest level",
+    "4dvarnet": "a variational cost with a learned prior and a learned solver",
+    "rnn": "a plain recurrent network for each pixel's series, in both directions of time",
+    "lstm": "the same with long short-term memory",
+    "gru": "the same with gated recurrent units",
+    "autoencoder": "a convolutional auto-encoder",
+    "vae": "the same, variational: its code is random in training",
+    "dense-autoencoder": "a dense auto-encoder, for small grids",
+    "linear-autoencoder": "two matrices that span a subspace as EOFs do, for small grids",
+}
 FIXED_GRID = (
     "dincae1",
     "autoencoder",

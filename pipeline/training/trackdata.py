@@ -257,7 +257,7 @@ class TrackData(GapData):
     def train_dataloader(self) -> DataLoader[Any]:
         """Return batches (inputs, residual, variance, weight, cells, their weights) around hidden points."""
         patches = TrackPatches(
-            self.masked_inputs, self.masked_targets, self.static, self.window, self.patch, self.seed
+            self.masked_inputs, self.masked_targets, self.features, self.window, self.patch, self.seed
         )
         return DataLoader(patches, batch_size=self.settings.batch, sampler=PatchSampler(patches))
 
@@ -272,7 +272,7 @@ class TrackData(GapData):
     def _load_dates(self, part: str) -> DataLoader[Any]:
         counted = torch.from_numpy(self.points[part][self.points["held_out"]])
         targets = replace(self.targets, weight=self.targets.weight * counted)
-        return DataLoader(TrackDates(self.trial, targets, self.static, self.window), batch_size=1)
+        return DataLoader(TrackDates(self.trial, targets, self.features, self.window), batch_size=1)
 
 
 def _select(at: Corners, points: NDArray[np.bool_]) -> Corners:

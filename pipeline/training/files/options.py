@@ -9,7 +9,7 @@ from importlib.metadata import entry_points
 from typing import Any
 
 from ...errors import InputError
-from ...settings import FLOWS
+from ...settings import FLOWS, STATIC
 
 # Nothing else is imported for a checkpoint that the user does not trust, except what is declared as an entry
 # point of the group.
@@ -139,6 +139,8 @@ _DESCRIPTION: Rules = {
     "units": ("a list of units", _is_texts),
     "transforms": ("a list of transforms", _is_texts),
     "first_guess": ("the name of a first guess", lambda value: isinstance(value, str)),
+    "static": (f"one of {', '.join(STATIC)}", lambda value: isinstance(value, str) and value in STATIC),
+    "finetuned": ("true or false", lambda value: isinstance(value, bool)),
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
@@ -12,7 +13,7 @@ from ...errors import InputError
 from ...simulators.seas.drawing import FAMILIES, draw_sea
 from ..tasks import Correction
 from .patches import SeaDates, SeaPatches
-from .pool import VALIDATION_SEED, Sea, list_seas, make_pool, read_sea
+from .pool import VALIDATION_SEED, Sea, find_family, list_seas, make_pool, read_sea
 
 
 class SeasModule(pl.LightningDataModule):
@@ -46,6 +47,7 @@ class SeasModule(pl.LightningDataModule):
             raise InputError(f"no family of seas is called {unknown[0]}; choose of {', '.join(FAMILIES)}")
         self.folder, self.number, self.leave_out, self.n_workers = folder, seas, list(leave_out), n_workers
         self.patch, self.batch, self.epoch, self.judged, self.seed = patch, batch, epoch, judged, seed
+        self.read: dict[Path, Sea | None] = {}  # the seas to train on
 
     @property
     def families(self) -> list[str]:
@@ -55,7 +57,7 @@ class SeasModule(pl.LightningDataModule):
     def prepare_data(self) -> None:
         """Make the seas that are missing in the folder."""
         validation = range(VALIDATION_SEED, VALIDATION_SEED + self.judged[0] * len(FAMILIES))
-        for families, seeds in ((list(FAMILIES), validation), (self.families, range(self.number))):
+        for families, seeds in ((self.families, range(self.number)), (list(FAMILIES), validation)):
             make_pool(self.folder, families, seeds, draw_sea, n_workers=self.n_workers, quiet=False)
 
     def setup(self, stage: str) -> None:
@@ -64,17 +66,25 @@ class SeasModule(pl.LightningDataModule):
         task = self.trainer.lightning_module
         assert isinstance(task, Correction)
         self.window = task.window
-        kept = self._read(list_seas(self.folder, validation=True, most=self.judged[0]))
+        paths = list_seas(self.folder, validation=True, most=self.judged[0])
+        kept = [sea for path in paths if (sea := read_sea(path)) is not None]
         self.held_out = {name: [sea for sea in kept if sea.family == name] for name in FAMILIES}
         task.groups = {name: name in self.families for name, seas in self.held_out.items() if seas}
-        if stage == "fit":
-            paths = list_seas(self.folder, validation=False)
-            self.trained_on = [one for one in self._read(paths) if one.family not in self.leave_out]
-            task.trained_on = describe_seas(self.families, len(self.trained_on), self.window)
 
     def train_dataloader(self) -> DataLoader[Any]:
-        patches = SeaPatches(self.trained_on, self.window, self.patch, self.epoch, self.seed)
-        return patches.loader(self.batch)
+        """Return patches of the seas in the folder; those that have come since the last call are read."""
+        assert self.trainer is not None
+        wanted = [
+            path for path in list_seas(self.folder, validation=False) if find_family(path) in self.families
+        ]
+        self.read |= {path: read_sea(path) for path in wanted if path not in self.read}
+        seas = [sea for path in wanted if (sea := self.read[path]) is not None]
+        if not seas:
+            raise InputError(f"{self.folder}: no seas to train on; make some with --seas")
+        task = self.trainer.lightning_module
+        assert isinstance(task, Correction)
+        task.trained_on = describe_seas(self.families, len(seas), self.window)
+        return SeaPatches(seas, self.window, self.patch, self.epoch, self.seed).loader(self.batch)
 
     def val_dataloader(self) -> list[DataLoader[Any]]:
         return [
@@ -84,10 +94,6 @@ class SeasModule(pl.LightningDataModule):
         ]
 
     test_dataloader = val_dataloader
-
-    @staticmethod
-    def _read(paths: Sequence[Any]) -> list[Sea]:
-        return [sea for path in paths if (sea := read_sea(path)) is not None]
 
 
 def describe_seas(families: Sequence[str], number: int, window: int) -> dict[str, Any]:

@@ -26,7 +26,9 @@ from ..firstguess import measure_spread
 _log = logging.getLogger(__name__)
 
 VALIDATION_SEED = 1_000_000  # from here on seeds are of seas that no network is trained on
-_SINGLE = 0.08  # share of the seas of which one map is kept, as others than networks fill them
+_SINGLE = 0.06  # share of the seas of which one map is kept
+_MOST_VALUES, _MOST_CELLS, _FEWEST_DATES = 50_000, 64, 8  # in all and to a side: many small seas teach more
+_LONG = 0.6  # share of the large seas that keep all their dates, and less of the map
 _PARTS = ("anomaly", "log_error", "residual", "variance")
 
 DrawSea = Callable[..., xr.Dataset]  # as `simulators.seas.draw_sea`
@@ -73,11 +75,16 @@ def name_sea(folder: str | Path, family: str, seed: int) -> Path:
     return Path(folder) / f"{family}-{seed}.npz"
 
 
+def find_family(path: Path) -> str:
+    """Return the family of a sea from the name of its file."""
+    return path.stem.rpartition("-")[0]
+
+
 def list_seas(folder: str | Path, validation: bool, most: int | None = None) -> list[Path]:
     """Return the files of the seas to train on, or of those for validation; at most so many of a family."""
     found: dict[str, list[tuple[int, Path]]] = {}
-    for path in sorted(Path(folder).glob("*-*.npz")):
-        family, _, seed = path.stem.rpartition("-")
+    for path in sorted(Path(folder).glob("[!.]*-*.npz")):
+        family, seed = find_family(path), path.stem.rpartition("-")[2]
         if (int(seed) >= VALIDATION_SEED) == validation:
             found.setdefault(family, []).append((int(seed), path))
     return [path for family in sorted(found) for _, path in sorted(found[family])[:most]]
@@ -120,7 +127,7 @@ def read_sea(path: str | Path) -> Sea | None:
         parts = [torch.from_numpy(kept[name][None]) for name in _PARTS]
         static = spread_scales(kept["numbers"], kept["sea"], kept["steps"])
     known = NetworkInputs(*parts, torch.isfinite(parts[2]))
-    return Sea(known, static, Path(path).stem.rpartition("-")[0])
+    return Sea(known, static, find_family(Path(path)))
 
 
 def _make_file(folder: str, draw: DrawSea, wanted: tuple[str, int]) -> None:
@@ -128,7 +135,7 @@ def _make_file(folder: str, draw: DrawSea, wanted: tuple[str, int]) -> None:
     family, seed = wanted
     rng = np.random.default_rng((seed, 1))
     try:
-        dataset = draw(seed, family=family)
+        dataset = _cut(draw(seed, family=family), rng)
         if rng.random() < _SINGLE:
             dataset = _keep_one_map(dataset, rng)
         made = make_sea(dataset, seed)
@@ -137,6 +144,17 @@ def _make_file(folder: str, draw: DrawSea, wanted: tuple[str, int]) -> None:
         made = {}
     with replace_atomically(name_sea(folder, family, seed)) as temporary, temporary.open("wb") as file:
         np.savez(file, **made)
+
+
+def _cut(dataset: xr.Dataset, rng: np.random.Generator) -> xr.Dataset:
+    """Return a part of a large sea, somewhere in it, whose first guess takes seconds."""
+    dates, rows, columns = (dataset.sizes[name] for name in ("time", "lat", "lon"))
+    side = int((_MOST_VALUES / dates) ** 0.5) if rng.random() < _LONG else _MOST_CELLS
+    rows, columns = min(rows, side), min(columns, side)
+    sizes = {"time": min(dates, max(_FEWEST_DATES, _MOST_VALUES // (rows * columns)))}
+    sizes |= {"lat": rows, "lon": columns}
+    corners = {name: int(rng.integers(dataset.sizes[name] - size + 1)) for name, size in sizes.items()}
+    return dataset.isel({name: slice(start, start + sizes[name]) for name, start in corners.items()})
 
 
 def _keep_one_map(dataset: xr.Dataset, rng: np.random.Generator) -> xr.Dataset:

@@ -8,12 +8,16 @@ import torch
 from fields import cloudy_field
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from oceanfill.pipeline.classical.neighbours import Component, Scales
 from oceanfill.pipeline.training.features import (
     NetworkInputs,
     StaticFeatures,
     assemble_inputs,
     count_channels,
+    describe_scales,
+    find_lags,
     find_sea_channel,
+    make_general_features,
     make_network_inputs,
     make_static_features,
     stack_variables,
@@ -157,3 +161,55 @@ def test_what_is_hidden_is_seen_on_no_date(data):
         return torch.stack([assemble_inputs(made, static, date, 3, ALL, ALL) for date in range(6)])
 
     assert torch.equal(seen(field.values[cell]), seen(value))
+
+
+@pytest.mark.parametrize(
+    ("days", "date", "expected"),
+    [
+        ([0, 1, 2, 3, 4], 2, [1, 2, 3]),
+        ([0, 1, 2, 3, 4], 0, [-1, 0, 1]),
+        ([0, 1, 3, 4, 5], 1, [0, 1, -1]),  # a date is left out
+        ([0, 0.5, 2.1, 3, 4], 2, [-1, 2, 3]),  # 1.6 and 0.9 steps away
+        ([0, 0.4, 1.1, 2, 3], 0, [-1, 0, 2]),  # two dates within half a step of the lag: the nearest
+        ([0], 0, [-1, 0, -1]),
+    ],
+)
+def test_lags_are_the_nearest_dates_within_half_a_step(days, date, expected):
+    assert find_lags(np.array(days, float), date, 3).tolist() == expected
+
+
+def test_a_general_network_sees_its_lags_where_dates_are_left_out():
+    known, static = numbered()
+    seen = assemble_inputs(known, replace(static, steps=np.array([0, 1, 3, 4, 6.0])), 3, 5, ALL, ALL)
+    assert seen[:10, 0, 0].tolist() == [0, 3, 4, 0, 5, 0, -3, -4, 0, -5]
+    even = replace(static, steps=np.arange(5.0))
+    for date in range(5):
+        assert torch.equal(
+            assemble_inputs(known, even, date, 3, ALL, ALL), assemble_inputs(known, static, date, 3, ALL, ALL)
+        )
+
+
+def test_scales_have_no_units_and_are_of_order_one():
+    scales = Scales((Component(3.0, 40.0, 6.0), Component(1.0, 400.0, 2.0)), 0.2)
+    found = describe_scales(scales, 5.0, 2.0)
+    expected = [np.log(8) - 2, np.log(3) - 1, (np.log(0.05) + 3) / 2, -0.5]
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    larger = Scales(tuple(Component(100 * s, 3 * x, 24 * t) for s, x, t in scales.components), 20.0)
+    np.testing.assert_allclose(describe_scales(larger, 15.0, 48.0), expected, rtol=1e-6)
+    extreme = describe_scales(Scales((Component(1.0, 1e6, 1e-6),), 0.0), 1.0, 1.0)
+    assert extreme.tolist() == [3, -3, -3, -1]
+
+
+def test_a_general_network_knows_scales_and_mask_but_not_where_and_when():
+    field = cloudy_field(dates=6, rows=8, columns=9)
+    scales = Scales((Component(1.0, 30.0, 3.0),), 0.01)
+    static = make_general_features(field, scales)
+    moved = make_general_features(replace(field, season=(field.season + 0.5) % 1, lat=-field.lat), scales)
+    assert static.place.shape == (3, 8, 9)
+    assert static.season.shape == (6, 2)
+    assert torch.equal(static.place[2].bool(), torch.from_numpy(field.sea))
+    for part in (static.place[0], static.place[1], static.season[:, 0], static.season[:, 1]):
+        assert part.min() == part.max()
+    torch.testing.assert_close(moved.place, static.place, atol=1e-4, rtol=0)
+    assert torch.equal(moved.season, static.season)
+    np.testing.assert_allclose(static.steps, np.arange(6))
