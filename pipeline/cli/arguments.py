@@ -13,6 +13,7 @@ from .options import (
     Parser,
     add_opening,
     add_overwrite,
+    add_pretraining,
     add_storage,
     add_training,
     add_vectors,
@@ -152,7 +153,8 @@ def _add_fill(commands: Any) -> None:
     fill.add_argument(
         "--method",
         metavar="METHOD",
-        help="method of filling, see the list below (default: unet, or oi for a single map)",
+        help="method of filling, see the list below (default: pretrained, or unet if options of a "
+        "training are given)",
     )
     fill.add_argument(
         "--plot",
@@ -212,6 +214,13 @@ def _add_fill(commands: Any) -> None:
         "--checkpoint", metavar="FILE", help="fill with this trained network; nothing is trained"
     )
     training.add_argument("--save-checkpoint", metavar="FILE", help="save the trained network to this file")
+    training.add_argument(
+        "--finetune",
+        type=positive(float, most=525_600),
+        metavar="MINUTES",
+        help="train the pretrained network further on the file, for at most this long; the result is used "
+        "where it is better on the validation values",
+    )
     training.add_argument(
         "--trust",
         action="store_true",
@@ -325,8 +334,8 @@ def _add_compare(commands: Any) -> None:
         "--methods",
         default="usual",
         metavar="A,B,...",
-        help="methods to compare: names, `all`, or `usual` (the classical methods and the U-Net; the "
-        "default)",
+        help="methods to compare: names, `all`, or `usual` (the classical methods, the pretrained network "
+        "and a U-Net; the default)",
     )
     compare.add_argument(
         "--holdout",
@@ -428,32 +437,4 @@ def _add_pretrain(commands: Any) -> None:
         "  oceanfill pretrain --seas 5000 --workers 16 --seas-only\n"
         "  oceanfill pretrain --minutes 600 --resume --trainer.accelerator gpu --trainer.devices 2",
     )
-    pretrain.add_argument(
-        "--config",
-        default="pretrain/base",
-        metavar="FILE",
-        help="configuration, a file or one that ships (default: pretrain/base)",
-    )
-    pretrain.add_argument("--seas", type=positive(int), metavar="N", help="number of seas to train on")
-    pretrain.add_argument("--pool", metavar="FOLDER", help="folder in which the seas are kept")
-    pretrain.add_argument(
-        "--leave-out",
-        type=lambda text: [name.strip() for name in text.split(",")],
-        metavar="FAMILY,...",
-        help="families of seas to validate on only",
-    )
-    pretrain.add_argument(
-        "--workers", type=positive(int, most=10_000), metavar="N", help="processes that make seas"
-    )
-    pretrain.add_argument(
-        "--minutes", type=positive(float, most=525_600), metavar="MINUTES", help="train for at most this long"
-    )
-    pretrain.add_argument(
-        "--seas-only", action="store_true", help="make the seas and train nothing; further calls train"
-    )
-    pretrain.add_argument(
-        "--resume", action="store_true", help="go on from the last checkpoint in the folder of the run"
-    )
-    pretrain.add_argument("-o", "--output", metavar="FOLDER", help="folder of the run (default: runs/pretrain)")
-    pretrain.add_argument("--quiet", action="store_true", help="log only warnings and errors")
-    pretrain.add_argument("--debug", action="store_true", help="show the traceback of an internal error")
+    add_pretraining(pretrain)

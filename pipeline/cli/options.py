@@ -307,3 +307,41 @@ def with_negative_regions(words: list[str]) -> list[str]:
         else:
             joined.append(word)
     return joined
+
+
+def add_pretraining(pretrain: argparse.ArgumentParser) -> None:
+    """Add the options of making seas and training on them."""
+    pretrain.add_argument(
+        "--config",
+        default="pretrain/base",
+        metavar="FILE",
+        help="configuration, a file or one that ships (default: pretrain/base)",
+    )
+    pretrain.add_argument("--seas", type=positive(int), metavar="N", help="number of seas to train on")
+    pretrain.add_argument("--pool", metavar="FOLDER", help="folder in which the seas are kept")
+    pretrain.add_argument(
+        "--leave-out",
+        type=lambda text: [name.strip() for name in text.split(",")],
+        metavar="FAMILY,...",
+        help="families of seas to validate on only",
+    )
+    pretrain.add_argument(
+        "--workers", type=positive(int, most=10_000), metavar="N", help="processes that make seas"
+    )
+    pretrain.add_argument(
+        "--minutes",
+        type=positive(float, most=525_600),
+        metavar="MINUTES",
+        help="train for at most this long, the calls that are resumed included",
+    )
+    pretrain.add_argument(
+        "--seas-only", action="store_true", help="make the seas and train nothing; further calls train"
+    )
+    pretrain.add_argument(
+        "--resume", action="store_true", help="go on from the last checkpoint in the folder of the run"
+    )
+    pretrain.add_argument(
+        "-o", "--output", metavar="FOLDER", help="folder of the run (default: runs/pretrain)"
+    )
+    pretrain.add_argument("--quiet", action="store_true", help="log only warnings and errors")
+    pretrain.add_argument("--debug", action="store_true", help="show the traceback of an internal error")

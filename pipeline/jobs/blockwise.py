@@ -62,7 +62,7 @@ from ..training.heldout import DataSettings
 from .deliver import Report, warn_of_unknown_error
 from .evaluate import ErrorScale, evaluate_candidates
 from .memory import LEAST_REACH, MOST_REACH, default_memory, prepare_cut
-from .methods import Candidate, Method, find_method_for, find_methods, make_method
+from .methods import Candidate, Method, find_method_for, find_methods, make_method, settle_method
 
 _log = logging.getLogger(__name__)
 

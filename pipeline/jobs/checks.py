@@ -46,9 +46,8 @@ def check_settings(method: Method, settings: FillSettings, opening: Opening, kin
     """
     given = settings.described() | opening.given()
     if method.general:
-        _refuse(
-            given, _OF_A_FIRST_TRAINING, f"--method {method.name} is not trained anew; --finetune trains it further"
-        )
+        why = f"--method {method.name} was trained before (--finetune trains it further)"
+        _refuse(given, _OF_A_FIRST_TRAINING, why)
     else:
         _refuse(given, ["finetune"], f"--method {method.name} is not pretrained")
     if not (method.trains or method.general):

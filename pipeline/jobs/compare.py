@@ -187,7 +187,7 @@ def compare(
 def usual_methods(dates: int = 2) -> list[str]:
     """Return the names of the methods that are compared by default on a field of so many ``dates``.
 
-    These are the classical ones and the U-Net; of a single map, those that fill it.
+    These are the classical ones, the pretrained network and the U-Net; of a single map, those that fill it.
     """
     names = [name for name, method in list_methods(dates).items() if method.usual]
     return sorted(names, key=lambda name: find_method(name).trains)  # networks last

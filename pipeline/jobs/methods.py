@@ -253,7 +253,7 @@ def run_first_guess(data: GapData, settings: FillSettings) -> list[Candidates]:
 
 
 def _run_general(data: GapData, settings: FillSettings) -> list[Candidates]:
-    """The first guess, a general network's correction of it, and one that was trained further on the field."""
+    """The first guess, a general network's correction of it, and that of one trained further."""
     import torch
 
     if data.first_guess != "oi":

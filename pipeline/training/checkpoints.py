@@ -88,7 +88,7 @@ def load_general(path: str | os.PathLike[str] | None = None, trust: bool = False
     kept = read_checkpoint(path, trust=trust)
     if not kept.is_general or "flow" in kept.options:
         raise InputError(
-            f"{path}: trained on data of its own, not on many seas; give a checkpoint of oceanfill pretrain, or "
+            f"{path}: trained on one field, not on many seas; give a checkpoint of oceanfill pretrain, or "
             "another --method"
         )
     task = restore_task(path, Correction, kept.options, kept.state)

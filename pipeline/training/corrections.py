@@ -120,7 +120,8 @@ def finetune_correction(
     data.setup("fit")
     if not data.masked_inputs:
         return None
-    own = {"learning_rate": _GENTLE, "loss": LOSSES["gaussian"]}  # hidden values have errors; the truth has none
+    # Hidden values have errors, which the truth that it was trained on before has not.
+    own = {"learning_rate": _GENTLE, "loss": LOSSES["gaussian"]}
     tuned = Correction(**dict(task.hparams) | own)
     tuned.load_state_dict(task.state_dict())
     tuned = train_correction(tuned, data, Training(epochs=_MOST_EPOCHS, time_budget=minutes), stop, _PATIENCE)

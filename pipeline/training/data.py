@@ -115,8 +115,7 @@ class GapData(HeldOut):
             "outputs": self.outputs,
             "first_guess": self.first_guess,
             "window": self.window,
-            "static": "scales" if self.general else "place",
-        }
+        } | ({"static": "scales"} if self.general else {})
 
     def setup(self, stage: str) -> None:
         """Prepare a stage: only "fit" needs masked copies, and "predict" no more than the scores do."""
@@ -156,7 +155,7 @@ class GapData(HeldOut):
         return [stack_variables(copies, self.outputs)]
 
     def take_apart(self) -> list[GapData]:
-        """Return the data of each variable that is filled on its own, with the hold-out and first guess of all.
+        """Return the data of each filled variable on its own, with its hold-out and its first guess.
 
         A general network corrects one variable, whatever its name and units.
         """

@@ -173,7 +173,8 @@ def assemble_inputs(
 
     For each variable the anomalies of the dates and then their log errors; after these latitude, longitude,
     sea mask and season. Dates before the first and after the last are unknown: no anomaly, an error of one
-    standard deviation; of a general network also lags without a date (`find_lags`). They are written ``into`` an array of that shape, where one is given.
+    standard deviation; so are lags without a date (`find_lags`) of a general network. They are written
+    ``into`` an array of that shape, where one is given.
     """
     # Views of numpy: slicing tensors takes longer than copying their values.
     place = static.place.numpy()[:, y, x]

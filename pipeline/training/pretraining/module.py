@@ -17,7 +17,7 @@ from .pool import VALIDATION_SEED, Sea, find_family, list_seas, make_pool, read_
 
 
 class SeasModule(pl.LightningDataModule):
-    """Patches of synthetic seas to train on, and whole dates of other seas, a loader a family, to validate on.
+    """Patches of synthetic seas to train on, and whole dates of others to validate on, a loader a family.
 
     The seas are made in a ``folder`` before the training, as far as they are not there yet. Families that are
     left out are validated on only: they show what the network makes of a sea unlike those it has met. The

@@ -1,4 +1,4 @@
-"""What a general network is trained and validated on: random patches of many seas, and whole dates of a few."""
+"""What a general network is trained and validated on: patches of many seas, whole dates of a few."""
 
 from __future__ import annotations
 
