@@ -107,8 +107,8 @@ class FillSettings:
     """How a field is filled. Checks itself once; raises `InputError` for settings that do not fit.
 
     ``method`` is a name, a ``package:attribute``, a `jobs.methods.Method` or a function of a `Field` that
-    returns the estimate and its standard error; None is the pretrained network, or a U-Net where there are
-    options of a training and for radial velocities.
+    returns the estimate and its standard error; None is the pretrained network, optimal interpolation
+    of a single map, or a U-Net where there are options of a training and for radial velocities.
     ``holdout=False`` learns from every value and leaves no score. ``intervals`` are levels in percent of
     prediction intervals, ``samples`` the number of posterior draws.
     """

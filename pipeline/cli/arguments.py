@@ -153,8 +153,8 @@ def _add_fill(commands: Any) -> None:
     fill.add_argument(
         "--method",
         metavar="METHOD",
-        help="method of filling, see the list below (default: pretrained, or unet if options of a "
-        "training are given)",
+        help="method of filling, see the list below (default: pretrained, oi for a single map, or unet "
+        "if options of a training are given)",
     )
     fill.add_argument(
         "--plot",

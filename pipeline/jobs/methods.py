@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     Estimate = tuple[Floats, Floats]  # mean and standard error (time, lat, lon), NaN outside the sea
 
 GROUP = "oceanfill.methods"  # of entry points
-DEFAULT, TRAINED = "pretrained", "unet"  # TRAINED: where there are options of a training, and for currents
+DEFAULT, DEFAULT_OF_ONE_MAP = "pretrained", "oi"
+TRAINED = "unet"  # the default where options of a training are given, and for currents
 AUTOMATIC = ("climatology", "linear-space-time", "dineof", "unet")  # one of each family
 
 _log = logging.getLogger(__name__)
@@ -149,6 +150,9 @@ def find_method_for(dates: int, asked: Any) -> Method:
 
     Raises `InputError` where it needs several and there is one.
     """
+    if asked is None and dates == 1:
+        _log.info("a single map is filled by optimal interpolation in space (--method oi)")
+        return find_method(DEFAULT_OF_ONE_MAP)
     method = find_method(asked)
     if dates > 1 or method.single:
         return method
