@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,6 @@ import torch
 import xarray as xr
 from numpy.typing import NDArray
 
-from ...classical.kriging import Kriging
 from ...classical.optimal_interpolation import fit_covariance
 from ...errors import InputError
 from ...io.field import Field, grid_spacing, open_field
@@ -97,9 +96,18 @@ def make_sea(dataset: xr.Dataset, seed: int = 0) -> dict[str, NDArray[np.generic
     filled.
     """
     field = open_field(dataset, variable="observed", mask_variable="mask", time_step="none")
+    return guess_gaps(field, _align_truth(dataset["truth"], field), seed)
+
+
+def guess_gaps(field: Field, truth: NDArray[np.float32], seed: int = 0) -> dict[str, NDArray[np.generic]]:
+    """Return the arrays of a sea of the pool from a field and the ``truth`` (time, lat, lon) in its gaps."""
     kriging = fit_covariance(field, seed=seed)
-    truth = _align_truth(dataset["truth"], field)
-    known = guess_gaps(field, kriging, truth)
+    missing = field.sea & ~field.observed
+    guess, error = kriging(field, missing)
+    mean = kriging.mean(field)
+    hidden = np.where(missing, truth, np.nan)
+    noise, spread = float(kriging.scales.nugget), measure_spread(field, mean)
+    known = make_network_inputs(field, mean, guess, error, noise, spread, hidden)
     step, *sides = grid_spacing(field)
     return {
         **{name: getattr(known, name)[0].numpy().astype(np.float16) for name in _PARTS},
@@ -107,16 +115,6 @@ def make_sea(dataset: xr.Dataset, seed: int = 0) -> dict[str, NDArray[np.generic
         "steps": field.days / step,
         "numbers": describe_scales(kriging.scales, float(np.mean(sides)), step),
     }
-
-
-def guess_gaps(field: Field, kriging: Kriging, truth: NDArray[np.float32]) -> NetworkInputs:
-    """Return the network inputs of a field under its own gaps; their residuals are those of the truth."""
-    missing = field.sea & ~field.observed
-    guess, error = kriging(field, missing)
-    mean = kriging.mean(field)
-    hidden = np.where(missing, truth, np.nan)
-    noise, spread = float(kriging.scales.nugget), measure_spread(field, mean)
-    return make_network_inputs(field, mean, guess, error, noise, spread, hidden)
 
 
 def read_sea(path: str | Path) -> Sea | None:
@@ -128,6 +126,12 @@ def read_sea(path: str | Path) -> Sea | None:
         static = spread_scales(kept["numbers"], kept["sea"], kept["steps"])
     known = NetworkInputs(*parts, torch.isfinite(parts[2]))
     return Sea(known, static, find_family(Path(path)))
+
+
+def write_sea(path: str | Path, arrays: Mapping[str, NDArray[np.generic]]) -> None:
+    """Write the arrays of a sea, or none. Atomic."""
+    with replace_atomically(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]  # its stubs take the keyword for allow_pickle
 
 
 def _make_file(folder: str, draw: DrawSea, wanted: tuple[str, int]) -> None:
@@ -142,8 +146,7 @@ def _make_file(folder: str, draw: DrawSea, wanted: tuple[str, int]) -> None:
     except InputError as reason:
         _log.info("the sea %d of the family %s is left out: %s", seed, family, reason)
         made = {}
-    with replace_atomically(name_sea(folder, family, seed)) as temporary, temporary.open("wb") as file:
-        np.savez(file, **made)
+    write_sea(name_sea(folder, family, seed), made)
 
 
 def _cut(dataset: xr.Dataset, rng: np.random.Generator) -> xr.Dataset:

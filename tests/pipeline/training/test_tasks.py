@@ -262,6 +262,22 @@ def test_held_out_of_several_outputs_is_the_mean_of_theirs():
     assert held_out(weight) == pytest.approx(shares[1], rel=1e-5)
 
 
+def test_groups_are_logged_each_and_those_that_choose_make_the_mean():
+    task = started()
+    task.groups = {"a": True, "b": False, "c": True}
+    parts = [batch(1, seed=seed) for seed in range(3)]
+    loaders = [DataLoader([tuple(part[0] for part in one)], batch_size=1) for one in parts]
+    trainer = pl.Trainer(accelerator="cpu", logger=False, enable_progress_bar=False)
+    found = {
+        name: value for one in trainer.validate(task, loaders, verbose=False) for name, value in one.items()
+    }
+    alone = started()
+    expected = [trainer.validate(alone, loader, verbose=False)[0]["held_out"] for loader in loaders]
+    assert [found[f"held_out_{name}"] for name in "abc"] == pytest.approx(expected, rel=1e-5)
+    assert found["held_out"] == pytest.approx((expected[0] + expected[2]) / 2, rel=1e-5)
+    assert abs(expected[0] - expected[1]) > 1e-3
+
+
 class Rates(Callback):
     def __init__(self, stop=None):
         self.found, self.stop = [], stop
