@@ -269,6 +269,9 @@ def _run_general(data: GapData, settings: FillSettings) -> list[Candidates]:
 
 def _correct_alone(data: GapData, settings: FillSettings) -> Candidates:
     """Return the candidates of one variable, from the network that ships or from a checkpoint."""
+    import numpy as np
+
+    from ..classical.kriging import Kriging
     from ..training.checkpoints import load_general, save_checkpoint
     from ..training.corrections import apply_correction, finetune_correction
 
@@ -287,13 +290,19 @@ def _correct_alone(data: GapData, settings: FillSettings) -> Candidates:
         last = list(tasks.values())[-1]
         write_side_product(partial(save_checkpoint, last, how.save_checkpoint))
     (made,) = run_first_guess(data, settings)
+    assert isinstance(data.kriging, Kriging)
+    noise = float(data.kriging.scales.nugget) + data.kriging.noise
     for name, task in tasks.items():
         data.window = task.window
 
         def correct(
             dates: DataLoader[Any], guesses: Sequence[Estimate], task: Correction = task
         ) -> list[Estimate]:
-            return apply_correction(task, dates, guesses, data.device)
+            corrected = apply_correction(task, dates, guesses, data.device)
+            if task.trained_on.get("finetuned"):
+                return corrected
+            # It was trained on the truth; the error to deliver is that of a new observation.
+            return [(mean, np.sqrt(error**2 + np.float32(noise))) for mean, error in corrected]
 
         (made,) = _add_corrected(name, correct, data, [made])
     return {name: replace(one, method="pretrained" if one.corrects else "oi") for name, one in made.items()}
@@ -433,7 +442,7 @@ METHODS: tuple[Method, ...] = (
     Method(
         "pretrained",
         _run_general,
-        "optimal interpolation, corrected by a network that was trained on many seas (the default)",
+        "oi, corrected by a network that was trained on many seas (the default)",
         "pretrained network",
         needs_first_guess=True,
         general=True,

@@ -221,7 +221,7 @@ def test_from_python(run: Run, small: xr.Dataset) -> None:
     expected = xr.load_dataset("out.nc")
     for name in expected.data_vars:
         np.testing.assert_array_equal(filled[name], expected[name])
-    with pytest.raises(oceanfill.InputError, match="choose one of unet, resnet"):
+    with pytest.raises(oceanfill.InputError, match="choose one of pretrained, unet, resnet"):
         oceanfill.fill(small, method="magic")
 
 

@@ -97,7 +97,8 @@ def test_a_method_is_imported_by_its_path(outside: Path, monkeypatch: pytest.Mon
         find_method("outside_methods:four")
     with pytest.raises(InputError, match="neither a function of a field nor a Method"):
         find_method("outside_methods:number")
-    with pytest.raises(InputError, match=r"no method is called 'three'; choose one of unet, .*auto"):
+    known = r"no method is called 'three'; choose one of pretrained, unet, .*auto"
+    with pytest.raises(InputError, match=known):
         find_method("three")
 
 

@@ -77,7 +77,7 @@ def test_a_single_map_is_scored_against_another(tmp_path: Path) -> None:
 @pytest.mark.parametrize("method", ["linear-time", "dineof", "unet", "climatology", "blend", "auto"])
 def test_methods_that_need_time_are_refused_with_those_that_do_not(tmp_path: Path, method: str) -> None:
     data, _ = cloudy_map()
-    sentence = rf"the method {method} needs several dates.*choose oi or nearest or linear-space"
+    sentence = rf"the method {method} needs several dates.*choose pretrained or oi or nearest or linear-space"
     with pytest.raises(InputError, match=sentence):
         fill(data, tmp_path / "out.nc", method=method)
     assert not list(tmp_path.iterdir())
@@ -85,14 +85,14 @@ def test_methods_that_need_time_are_refused_with_those_that_do_not(tmp_path: Pat
 
 def test_options_of_a_network_do_not_go_with_a_single_map() -> None:
     data, _ = cloudy_map()
-    with pytest.raises(InputError, match="--method oi trains no network; leave out --epochs"):
+    with pytest.raises(InputError, match="the method unet needs several dates, and there is one"):
         fill(data, epochs=2)
 
 
 def test_methods_are_compared_on_a_single_map() -> None:
     data, _ = cloudy_map()
     found = compare(open_field(data))
-    assert {row["method"] for row in found.rows} == {"oi", "nearest", "linear-space"}
+    assert {row["method"] for row in found.rows} == {"pretrained", "oi", "nearest", "linear-space"}
     assert all(row["rmse"] < 1 for row in found.rows)
     with pytest.raises(InputError, match="persistence needs several dates"):
         compare(open_field(data), ["oi", "persistence"])
