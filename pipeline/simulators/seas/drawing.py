@@ -45,6 +45,7 @@ class _Habits:
     steps: tuple[float, ...]  # days between dates
     cells: tuple[float, float]  # km
     gaps: Mapping[str, float]  # how often each kind comes
+    dates: tuple[int, int] = (8, 40)
 
 
 _ANY = _Habits(
@@ -57,7 +58,7 @@ _HABITS = {
         {"clouds": 0.6, "swaths": 0.15, "tracks": 0.1, "outages": 0.15},
     ),
     "currents": _Habits((_HOUR, _HOUR, 0.5 * _HOUR, 3 * _HOUR), (0.3, 6), {"outages": 0.85, "clouds": 0.15}),
-    "quasigeostrophic": _Habits((1, 1, 2, 5, 7, 10), (3, 30), {"clouds": 0.5, "swaths": 0.2, "tracks": 0.3}),
+    "quasigeostrophic": _Habits((1, 1, 2, 5, 7, 10), (3, 30), {"clouds": 0.5, "swaths": 0.2, "tracks": 0.3}, (8, 20)),
     "concentrations": _Habits((1, 1, 4, 8, _MONTH, _MONTH), (0.3, 15), {"clouds": 0.85, "swaths": 0.15}),
 }
 
@@ -84,7 +85,7 @@ def draw_sea(seed: int, family: str | None = None, families: Sequence[str] | Non
     truth = standardise(truth + season, domain.sea)
     kind = str(rng.choice(list(habits.gaps), p=list(habits.gaps.values())))
     missing, hidden = gaps.draw_gaps(rng, domain, kind)
-    errors, erring = draw_errors(rng, domain, missing)
+    errors, erring = draw_errors(rng, domain, missing, clouded="cover" in hidden)
     logarithms = family == "concentrations"
     positive = logarithms and bool(rng.random() < 0.5)
     mean, spread = _draw_units(rng, logarithms)
@@ -94,7 +95,8 @@ def draw_sea(seed: int, family: str | None = None, families: Sequence[str] | Non
     attrs = {**drawn, **more, **seasonal, **hidden, **erring, "mean": mean, "spread": spread}
     attrs |= {"positive": float(positive), "missing": float(missing[:, domain.sea].mean())}
     dataset = _assemble(rng, domain, dates, fields, missing, positive)
-    return dataset.assign_attrs(attrs, family=family, seed=seed)
+    plain = {key: value if isinstance(value, str) else float(value) for key, value in attrs.items()}
+    return dataset.assign_attrs(plain, family=family, seed=seed)
 
 
 def draw_domain(
@@ -104,9 +106,9 @@ def draw_domain(
     small = bool(rng.random() < 1 / 3)
     rows, columns = (int(size) for size in (rng.integers(15, 41, 2) if small else rng.integers(64, 129, 2)))
     step = float(rng.choice(habits.steps))
-    number = int(rng.integers(8, 41))
+    number = int(rng.integers(habits.dates[0], habits.dates[1] + 1))
     if step > 25:
-        number = int(rng.integers(28, 61)) if small else int(rng.integers(24, 41))
+        number = int(rng.integers(28, 61 if small else 41))
     dates, spacing = draw_dates(rng, step, number)
     coast = str(rng.choice(list(coasts.KINDS), p=(0.25, 0.2, 0.15, 0.15, 0.1, 0.15)))
     sea, share = coasts.draw_coast(rng, rows, columns, coast)
@@ -121,6 +123,7 @@ def draw_dates(rng: np.random.Generator, step: float, number: int) -> tuple[pd.D
     start = pd.Timestamp("1993-01-01") + pd.Timedelta(hours=int(rng.integers(30 * 365 * 24)))
     spacing = str(rng.choice(["regular", "left out", "jittered"], p=(0.6, 0.25, 0.15)))
     if step > 25:
+        spacing = "regular" if spacing == "jittered" else spacing
         dates = pd.date_range(start.normalize(), periods=number, freq="MS")
     else:
         steps = np.arange(number, dtype=np.float64)

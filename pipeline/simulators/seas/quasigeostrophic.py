@@ -16,7 +16,7 @@ from .tracers import stir
 _SPACING = 5000.0  # m between the points of the model
 _SHEAR = 0.1  # m/s between the layers
 _REGIMES = ("heights", "vorticity", "tracer")
-_SPIN_UP, _MOST_STEPS = 200, 200  # steps of the model before the first date, and between first and last
+_SPIN_UP, _MOST_STEPS = 200, 350  # steps of the model before the first date, and between first and last
 _COURANT = 0.22  # of three times the speed at the start
 _STIR_EVERY = 6  # steps of the model
 _RESTORING = 0.01  # share of the anomaly that a tracer loses whenever it is stirred
@@ -26,7 +26,7 @@ def draw_heights(rng: np.random.Generator, domain: Domain) -> tuple[NDArray[np.f
     """Draw heights, vorticities or a tracer (time, lat, lon) of turbulence, on a finer or coarser grid."""
     dates, rows, columns = domain.shape
     regime = str(rng.choice(_REGIMES, p=(0.6, 0.1, 0.3)))
-    cells = 64 if max(rows, columns) <= 80 else 80
+    cells = 48 if max(rows, columns) <= 48 else 64
     zoom = max(1.05 * max(rows, columns) / cells, draw_log_uniform(rng, 0.7, 2.0))  # cells per point of the model
     radius = draw_log_uniform(rng, 1.4, 5.0)  # points of the model
     model = TwoLayer(
