@@ -19,6 +19,7 @@ from .domain import Booleans, Domain, Parameters, draw_log_uniform, standardise
 from .errors import draw_errors
 from .fronts import draw_fronts
 from .gaussian import draw_gaussian
+from .gyres import draw_gyres
 from .quasigeostrophic import draw_heights
 from .seasons import draw_season
 from .tracers import draw_tracer
@@ -31,6 +32,7 @@ FAMILIES: Mapping[str, Family] = {
     "fronts": draw_fronts,
     "tracers": draw_tracer,
     "quasigeostrophic": draw_heights,
+    "gyres": draw_gyres,
     "concentrations": draw_concentrations,
 }
 
@@ -49,7 +51,9 @@ class _Habits:
 
 
 _ANY = _Habits(
-    (_HOUR, 3 * _HOUR, 0.25, 0.5, 1, 1, 1, 2, 5, 8, 10, _MONTH), (0.3, 30), {"clouds": 0.75, "swaths": 0.15, "tracks": 0.1}
+    (_HOUR, 3 * _HOUR, 0.25, 0.5, 1, 1, 1, 2, 5, 8, 10, _MONTH),
+    (0.3, 30),
+    {"clouds": 0.75, "swaths": 0.15, "tracks": 0.1},
 )
 _HABITS = {
     "gaussian": _Habits(
@@ -58,7 +62,10 @@ _HABITS = {
         {"clouds": 0.6, "swaths": 0.15, "tracks": 0.1, "outages": 0.15},
     ),
     "currents": _Habits((_HOUR, _HOUR, 0.5 * _HOUR, 3 * _HOUR), (0.3, 6), {"outages": 0.85, "clouds": 0.15}),
-    "quasigeostrophic": _Habits((1, 1, 2, 5, 7, 10), (3, 30), {"clouds": 0.5, "swaths": 0.2, "tracks": 0.3}, (8, 20)),
+    "quasigeostrophic": _Habits(
+        (1, 1, 2, 5, 7, 10), (3, 30), {"clouds": 0.5, "swaths": 0.2, "tracks": 0.3}, (8, 20)
+    ),
+    "gyres": _Habits((1, 1, 2, 5, 7, 10, _MONTH), (3, 30), {"clouds": 0.5, "swaths": 0.2, "tracks": 0.3}),
     "concentrations": _Habits((1, 1, 4, 8, _MONTH, _MONTH), (0.3, 15), {"clouds": 0.85, "swaths": 0.15}),
 }
 

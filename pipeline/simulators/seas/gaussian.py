@@ -7,7 +7,11 @@ from numpy.typing import NDArray
 
 from .domain import Domain, Parameters, Waves, draw_log_uniform, evolve, make_amplitude, surround
 
-_REGIMES = {"eddies": (2.0, 20.0), "quick": (0.5, 2.0), "still": (20.0, 200.0)}  # memory of the largest scales
+_REGIMES = {
+    "eddies": (2.0, 20.0),
+    "quick": (0.5, 2.0),
+    "still": (20.0, 200.0),
+}  # memory of the largest scales
 
 
 def draw_gaussian(rng: np.random.Generator, domain: Domain) -> tuple[NDArray[np.floating], Parameters]:

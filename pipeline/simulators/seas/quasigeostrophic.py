@@ -16,7 +16,8 @@ from .tracers import stir
 _SPACING = 5000.0  # m between the points of the model
 _SHEAR = 0.1  # m/s between the layers
 _REGIMES = ("heights", "vorticity", "tracer")
-_SPIN_UP, _MOST_STEPS = 200, 350  # steps of the model before the first date, and between first and last
+_CELLS = 48, 64, 96  # along each side of the model
+_SPIN_UP, _MOST_STEPS = 150, 250  # steps of the model before the first date, and between first and last
 _COURANT = 0.22  # of three times the speed at the start
 _STIR_EVERY = 6  # steps of the model
 _RESTORING = 0.01  # share of the anomaly that a tracer loses whenever it is stirred
@@ -26,9 +27,11 @@ def draw_heights(rng: np.random.Generator, domain: Domain) -> tuple[NDArray[np.f
     """Draw heights, vorticities or a tracer (time, lat, lon) of turbulence, on a finer or coarser grid."""
     dates, rows, columns = domain.shape
     regime = str(rng.choice(_REGIMES, p=(0.6, 0.1, 0.3)))
-    cells = 48 if max(rows, columns) <= 48 else 64
-    zoom = max(1.05 * max(rows, columns) / cells, draw_log_uniform(rng, 0.7, 2.0))  # cells per point of the model
-    radius = draw_log_uniform(rng, 1.4, 5.0)  # points of the model
+    cells = next(number for number in _CELLS if number >= 0.7 * max(rows, columns))
+    zoom = max(
+        1.05 * max(rows, columns) / cells, draw_log_uniform(rng, 0.5, 1.5)
+    )  # cells per point of the model
+    radius = draw_log_uniform(rng, 1.2, 3.5)  # points of the model
     model = TwoLayer(
         cells=cells,
         length=cells * _SPACING,
@@ -62,7 +65,7 @@ def draw_heights(rng: np.random.Generator, domain: Domain) -> tuple[NDArray[np.f
 def _start(rng: np.random.Generator, model: TwoLayer, slope: float, speed: float) -> torch.Tensor:
     """Draw stream functions (1, 2, y, x), m2/s, with a root-mean-square ``speed`` (m/s) of the upper layer."""
     waves = Waves(model.cells, model.cells)
-    amplitude = make_amplitude(waves, slope, 4 * np.pi * model.deformation_radius / _SPACING)
+    amplitude = make_amplitude(waves, slope, rng.uniform(2, 4) * np.pi * model.deformation_radius / _SPACING)
     upper, other = (waves.invert(waves.draw(rng, amplitude)) for _ in range(2))
     psi = np.stack([upper, 0.35 * upper + 0.25 * other])
     return torch.from_numpy(psi * speed / np.hypot(*_differentiate(upper)).std())[None]

@@ -6,7 +6,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt, gaussian_filter, map_coordinates
 
-from .domain import Booleans, Domain, Floats, Parameters, Waves, draw_log_uniform, evolve, make_amplitude, surround
+from .domain import (
+    Booleans,
+    Domain,
+    Floats,
+    Parameters,
+    Waves,
+    draw_log_uniform,
+    evolve,
+    make_amplitude,
+    surround,
+)
 
 _REGIMES = {"eddies": (0.4, 2.0), "straits": (0.8, 3.0), "slow": (0.1, 0.5)}  # cells per step, speed
 _LONGEST_MOVE = 2.0  # cells within a substep, of the mean speed
