@@ -26,7 +26,7 @@ def draw_currents(rng: np.random.Generator, domain: Domain) -> tuple[NDArray[np.
     if regime == "tidal":
         periods = [_PERIODS[name] for name in rng.choice(list(_PERIODS), rng.integers(1, 4), replace=False)]
     for period in periods:
-        # Phase and amplitude vary in space, and slowly in time: tides keep them, inertial oscillations do not.
+        # Phase and amplitude vary in space and, much faster for inertial oscillations, in time.
         kept = draw_log_uniform(rng, 100, 1000) if regime == "tidal" else draw_log_uniform(rng, 20, 80)
         amplitude = make_amplitude(waves, rng.uniform(2.0, 3.5), draw_log_uniform(rng, 20, 200))
         parts = [evolve(rng, waves, amplitude, kept, hours, smooth=True) for _ in range(2)]
@@ -38,5 +38,10 @@ def draw_currents(rng: np.random.Generator, domain: Domain) -> tuple[NDArray[np.
     field += wind * evolve(rng, waves, wide, draw_log_uniform(rng, 3, 30), hours)
     lasting = make_amplitude(waves, rng.uniform(2.0, 3.0), rng.uniform(15, 80))
     field += rng.uniform(0, 1.0) * waves.invert(waves.draw(rng, lasting))
-    drawn = {"regime": regime, "oscillation": strength, "period": periods[0], "wind": wind}
+    drawn: dict[str, float | str] = {
+        "regime": regime,
+        "oscillation": strength,
+        "period": periods[0],
+        "wind": wind,
+    }
     return field[:, :rows, :columns], {**parameters, **drawn}

@@ -1,4 +1,4 @@
-"""Draw synthetic seas, each of which follows from its seed: a truth, its coasts, and observations with gaps."""
+"""Draw synthetic seas, each from its seed: the truth, its coasts, and observations with errors and gaps."""
 
 from __future__ import annotations
 
@@ -50,23 +50,18 @@ class _Habits:
     dates: tuple[int, int] = (8, 40)
 
 
-_ANY = _Habits(
-    (_HOUR, 3 * _HOUR, 0.25, 0.5, 1, 1, 1, 2, 5, 8, 10, _MONTH),
-    (0.3, 30),
-    {"clouds": 0.75, "swaths": 0.15, "tracks": 0.1},
-)
+_CLOUDY = {"clouds": 0.75, "swaths": 0.15, "tracks": 0.1}
+_ALTIMETERS = {"clouds": 0.5, "swaths": 0.2, "tracks": 0.3}
+_RADARS = {"outages": 0.85, "clouds": 0.15}
+_COLOUR = {"clouds": 0.85, "swaths": 0.15}
+_MIXED = {"clouds": 0.6, "swaths": 0.15, "tracks": 0.1, "outages": 0.15}
+_ANY = _Habits((_HOUR, 3 * _HOUR, 0.25, 0.5, 1, 1, 1, 2, 5, 8, 10, _MONTH), (0.3, 30), _CLOUDY)
 _HABITS = {
-    "gaussian": _Habits(
-        (_HOUR, 0.25, 0.5, 1, 1, 1, 3, 8, 10, _MONTH),
-        (0.3, 30),
-        {"clouds": 0.6, "swaths": 0.15, "tracks": 0.1, "outages": 0.15},
-    ),
-    "currents": _Habits((_HOUR, _HOUR, 0.5 * _HOUR, 3 * _HOUR), (0.3, 6), {"outages": 0.85, "clouds": 0.15}),
-    "quasigeostrophic": _Habits(
-        (1, 1, 2, 5, 7, 10), (3, 30), {"clouds": 0.5, "swaths": 0.2, "tracks": 0.3}, (8, 20)
-    ),
-    "gyres": _Habits((1, 1, 2, 5, 7, 10, _MONTH), (3, 30), {"clouds": 0.5, "swaths": 0.2, "tracks": 0.3}),
-    "concentrations": _Habits((1, 1, 4, 8, _MONTH, _MONTH), (0.3, 15), {"clouds": 0.85, "swaths": 0.15}),
+    "gaussian": _Habits((_HOUR, 0.25, 0.5, 1, 1, 1, 3, 8, 10, _MONTH), (0.3, 30), _MIXED),
+    "currents": _Habits((0.5 * _HOUR, _HOUR, _HOUR, 3 * _HOUR), (0.3, 6), _RADARS),
+    "quasigeostrophic": _Habits((1, 1, 2, 5, 7, 10), (3, 30), _ALTIMETERS, (8, 20)),
+    "gyres": _Habits((1, 1, 2, 5, 7, 10, _MONTH), (3, 30), _ALTIMETERS),
+    "concentrations": _Habits((1, 1, 4, 8, _MONTH, _MONTH), (0.3, 15), _COLOUR),
 }
 
 

@@ -59,10 +59,8 @@ def draw_stripes(rng: np.random.Generator, domain: Domain) -> NDArray[np.floatin
     dates, rows, columns = domain.shape
     y, x = np.mgrid[:rows, :columns]
     tilt = int(rng.integers(1, 4))
-    number = {"rows": y, "columns": x, "diagonals": tilt * x + y}[
-        str(rng.choice(["rows", "columns", "diagonals"]))
-    ]
-    number = number // int(rng.integers(1, 4))
+    along = (y, x, tilt * x + y)[rng.integers(3)]
+    number = along // int(rng.integers(1, 4))
     return rng.standard_normal((dates, int(number.max()) + 1))[:, number]
 
 

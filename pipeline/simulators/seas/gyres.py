@@ -23,16 +23,11 @@ def draw_gyres(rng: np.random.Generator, domain: Domain) -> tuple[NDArray[np.flo
     size = max(rows, columns)
     pace = draw_log_uniform(rng, 0.02, 0.5)  # cells per step of the westward waves and rings, over sqrt(size)
     pace *= np.sqrt(size)
+    field = draw_rings(rng, domain, y, x, pace)
     if regime == "jet":
-        field = draw_jet(rng, domain, y, x, pace) + rng.uniform(0.2, 0.7) * draw_rings(
-            rng, domain, y, x, pace
-        )
+        field = draw_jet(rng, domain, y, x, pace) + rng.uniform(0.2, 0.7) * field
     elif regime == "gyres":
-        field = draw_double_gyre(rng, domain, y, x, pace) + rng.uniform(0, 0.4) * draw_rings(
-            rng, domain, y, x, pace
-        )
-    else:
-        field = draw_rings(rng, domain, y, x, pace)
+        field = draw_double_gyre(rng, domain, y, x, pace) + rng.uniform(0, 0.4) * field
     waves = surround(rows, columns)
     share = rng.uniform(0.1, 0.6)
     eddies, _ = draw_eddies(rng, domain, waves, draw_log_uniform(rng, 2, 30))
@@ -56,17 +51,15 @@ def draw_jet(
         change = np.cos(2 * np.pi * steps / draw_log_uniform(rng, 20, 300) + rng.uniform(0, 6))
         moved = along - pace * rng.uniform(-0.5, 1.5) * steps
         axis += height * (0.7 + 0.3 * change) * np.cos(2 * np.pi * moved / length + rng.uniform(0, 6))
-    # The jet keeps its width where it runs at an angle to the x axis.
-    slope = (
-        np.gradient(axis, axis=2) if abs(np.cos(angle)) > abs(np.sin(angle)) else np.gradient(axis, axis=1)
-    )
-    return np.tanh((across - axis) / (draw_log_uniform(rng, 0.03, 0.2) * size * np.sqrt(1 + slope**2)))
+    slope = np.gradient(axis, axis=2) * np.cos(angle) + np.gradient(axis, axis=1) * np.sin(angle)
+    width = draw_log_uniform(rng, 0.03, 0.2) * size
+    return np.tanh((across - axis) / (width * np.sqrt(1 + slope**2)))  # the width holds on the flanks, too
 
 
 def draw_double_gyre(
     rng: np.random.Generator, domain: Domain, y: Floats, x: Floats, pace: float
 ) -> NDArray[np.floating]:
-    """Draw gyres (time, lat, lon) with a western boundary current, a jet where it leaves, and Rossby waves."""
+    """Draw gyres (time, lat, lon) with a western boundary current, its jet, and Rossby waves."""
     _, rows, columns = domain.shape
     size = max(rows, columns)
     steps = domain.steps[:, None, None]
@@ -74,11 +67,8 @@ def draw_double_gyre(
     east = (x + rng.uniform(0, 0.3) * size) / (1.3 * size)  # 0 at the western, 1 at the eastern wall
     profile = (1 - east) * (1 - np.exp(-east / boundary))
     middle = rng.uniform(0.3, 0.7) * rows
-    meander = (
-        rng.uniform(0.02, 0.08)
-        * size
-        * np.cos(2 * np.pi * (x - pace * steps) / (rng.uniform(0.2, 0.6) * size))
-    )
+    length = rng.uniform(0.2, 0.6) * size
+    meander = rng.uniform(0.02, 0.08) * size * np.cos(2 * np.pi * (x - pace * steps) / length)
     north = y - middle - meander * np.exp(-2 * east)
     wind = 1 + rng.uniform(0, 0.3) * np.cos(2 * np.pi * steps / draw_log_uniform(rng, 20, 400))
     field = -wind * profile * np.sin(np.pi * north / (rng.uniform(0.6, 1.4) * rows))

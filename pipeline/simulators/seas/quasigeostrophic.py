@@ -25,7 +25,7 @@ _RESTORING = 0.01  # share of the anomaly that a tracer loses whenever it is sti
 
 def draw_heights(rng: np.random.Generator, domain: Domain) -> tuple[NDArray[np.floating], Parameters]:
     """Draw heights, vorticities or a tracer (time, lat, lon) of turbulence, on a finer or coarser grid."""
-    dates, rows, columns = domain.shape
+    _, rows, columns = domain.shape
     regime = str(rng.choice(_REGIMES, p=(0.6, 0.1, 0.3)))
     cells = next(number for number in _CELLS if number >= 0.7 * max(rows, columns))
     zoom = max(
@@ -63,7 +63,7 @@ def draw_heights(rng: np.random.Generator, domain: Domain) -> tuple[NDArray[np.f
 
 
 def _start(rng: np.random.Generator, model: TwoLayer, slope: float, speed: float) -> torch.Tensor:
-    """Draw stream functions (1, 2, y, x), m2/s, with a root-mean-square ``speed`` (m/s) of the upper layer."""
+    """Draw stream functions (1, 2, y, x), m2/s, with the root-mean-square ``speed`` (m/s) above."""
     waves = Waves(model.cells, model.cells)
     amplitude = make_amplitude(waves, slope, rng.uniform(2, 4) * np.pi * model.deformation_radius / _SPACING)
     upper, other = (waves.invert(waves.draw(rng, amplitude)) for _ in range(2))
@@ -74,7 +74,7 @@ def _start(rng: np.random.Generator, model: TwoLayer, slope: float, speed: float
 def _run(
     model: TwoLayer, psi: torch.Tensor, stamps: NDArray[np.integer], regime: str
 ) -> list[NDArray[np.floating]] | None:
-    """Return one field (y, x) for each of the ``stamps``, steps since the spin-up; None if one is not finite."""
+    """Return a field (y, x) at each of the ``stamps``, steps since the spin-up; None if one is not finite."""
     state = model.make_state(psi)
     pattern = np.sin(2 * np.pi * (np.arange(model.cells)[:, None] + np.zeros(model.cells)) / model.cells)
     tracer, fields, done = pattern, [], -_SPIN_UP
@@ -92,7 +92,8 @@ def _run(
             return None
         upper = model.psi(state)[0, 0].numpy()
         if regime == "vorticity":
-            upper = sum(_differentiate(part)[axis] for axis, part in enumerate(_differentiate(upper)))
+            north, east = _differentiate(upper)
+            upper = _differentiate(north)[0] + _differentiate(east)[1]
         fields.append(tracer if regime == "tracer" else upper)
     return fields
 
