@@ -112,7 +112,7 @@ def draw_tracks(rng: np.random.Generator, domain: Domain) -> tuple[Booleans, dic
     seen = np.zeros(domain.shape, bool)
     missions, spacings = int(rng.integers(1, 5)), []
     for _ in range(missions):
-        spacings.append(draw_log_uniform(rng, 6, 40))
+        spacings.append(draw_log_uniform(rng, 9, 50) * np.sqrt(missions))
         seen |= pass_over(rng, domain, spacings[-1], rng.uniform(1.0, 2.0), 0.0)
     return ~seen, {"missions": missions, "spacing": float(np.mean(spacings))}
 

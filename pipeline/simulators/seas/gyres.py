@@ -65,7 +65,7 @@ def draw_double_gyre(
     steps = domain.steps[:, None, None]
     boundary = rng.uniform(0.03, 0.12)
     east = (x + rng.uniform(0, 0.3) * size) / (1.3 * size)  # 0 at the western, 1 at the eastern wall
-    profile = (1 - east) * (1 - np.exp(-east / boundary))
+    profile = 1 - east - np.exp(-east / boundary)
     middle = rng.uniform(0.3, 0.7) * rows
     length = rng.uniform(0.2, 0.6) * size
     meander = rng.uniform(0.02, 0.08) * size * np.cos(2 * np.pi * (x - pace * steps) / length)
@@ -75,8 +75,8 @@ def draw_double_gyre(
     field -= rng.uniform(0.2, 0.8) * np.exp(-2 * east) * np.tanh(north / (rng.uniform(0.03, 0.1) * size))
     for _ in range(3):
         k, m = rng.normal(0, 2 * np.pi / (0.4 * size), 2)
-        phase = k * x + m * y + abs(k) * pace * np.sign(k) * steps + rng.uniform(0, 6)  # crests go west
-        field += rng.uniform(0.02, 0.12) * np.cos(phase)
+        crests = k * (x + pace * steps) + m * y  # which go west
+        field += rng.uniform(0.02, 0.12) * np.cos(crests + rng.uniform(0, 6))
     return field
 
 

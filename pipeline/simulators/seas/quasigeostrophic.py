@@ -53,6 +53,8 @@ def draw_heights(rng: np.random.Generator, domain: Domain) -> tuple[NDArray[np.f
         dt, stamps = dt / 2, 2 * stamps  # only where the flow outran the step
     place = np.mgrid[:rows, :columns] / zoom + rng.uniform(0, cells, (2, 1, 1))
     truth = np.stack([map_coordinates(field, place, order=3, mode="grid-wrap") for field in fields])
+    if regime == "tracer":  # cubic interpolation overshoots at fronts
+        truth = truth.clip(-1, 1)
     return truth, {
         "regime": regime,
         "radius": radius * zoom,
