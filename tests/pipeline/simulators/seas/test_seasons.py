@@ -11,14 +11,8 @@ from oceanfill.pipeline.simulators.seas.seasons import draw_season
 def test_long_records_have_a_yearly_cycle_of_the_drawn_amplitude():
     domain, ratios = open_water(48, 15, 18, 365.25 / 12), []
     phase = 2 * np.pi * domain.days / 365.25
-    waves = [
-        np.cos(phase),
-        np.sin(phase),
-        domain.days / domain.days[-1],
-        np.cos(2 * phase),
-        np.sin(2 * phase),
-    ]
-    fit = np.linalg.pinv(np.stack([*waves, np.ones(48)], 1))
+    cycles = [np.cos(phase), np.sin(phase), np.cos(2 * phase), np.sin(2 * phase)]
+    fit = np.linalg.pinv(np.stack([*cycles, domain.days / domain.days[-1], np.ones(48)], 1))
     for seed in range(30):
         added, drawn = draw_season(np.random.default_rng(seed), domain)
         cosine, sine, _, _, trend, _ = np.tensordot(fit, added, 1)
