@@ -144,10 +144,10 @@ def _row(path: str | os.PathLike[str], number: int, defaults: Mapping[str, Any],
     options = {str(key).replace("-", "_"): value for key, value in (defaults | job).items()}
     if "inputs" not in options or "output" not in options:
         raise InputError(f"{where}: has no {'output' if 'inputs' in options else 'inputs'}; give it one")
-    beside = Path(path).parent
+    folder = Path(path).parent
     given = options.pop("inputs")
-    inputs = [_path(beside, str(one)) for one in (given if isinstance(given, list) else [given])]
-    output = Path(_path(beside, str(options.pop("output"))))
+    inputs = [_path(folder, str(one)) for one in (given if isinstance(given, list) else [given])]
+    output = Path(_path(folder, str(options.pop("output"))))
     name = str(options.pop("name", output.stem))
     words = ["fill", *inputs, "-o", str(output)]
     for key, value in options.items():
@@ -161,8 +161,8 @@ def _row(path: str | os.PathLike[str], number: int, defaults: Mapping[str, Any],
     return Row(name, output, tuple(inputs), tuple(words))
 
 
-def _path(beside: Path, name: str) -> str:
-    return name if name.startswith("sample:") else str(beside / name)
+def _path(folder: Path, name: str) -> str:
+    return name if name.startswith("sample:") else str(folder / name)
 
 
 def _run(row: Row, running: set[subprocess.Popen[Any]], more: Sequence[str]) -> dict[str, Any]:
