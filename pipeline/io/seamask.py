@@ -43,6 +43,16 @@ def find_mask(file: str, dataset: xr.Dataset, layout: Layout, mask_variable: str
     return next(iter(on_grid + masks), None)
 
 
+def check_masks(file: str, mask: str | None, first: str, of_first: str | None) -> None:
+    """Raise `InputError` where only one of a file and the ``first`` one has a mask, given by their names."""
+    if (mask is None) != (of_first is None):
+        name, holds, lacks = (of_first, first, file) if mask is None else (mask, file, first)
+        raise InputError(
+            f"{file}: {holds} has the sea mask {name!r} and {lacks} has none; give files that all have "
+            "one, or remove it from those that have it"
+        )
+
+
 def sea_from_mask(file: str, mask: xr.DataArray, layout: Layout) -> tuple[NDArray[np.bool_], str]:
     """Return the sea (lat, lon), for a mask with dates that of any date, and how the mask was read.
 

@@ -170,7 +170,8 @@ def _run(row: Row, running: set[subprocess.Popen[Any]], more: Sequence[str]) -> 
         return {"job": row.name, "state": "skipped (up to date)"} | _score(row)
     try:
         row.output.parent.mkdir(parents=True, exist_ok=True)
-        with row.log.open("w", encoding="utf-8") as log:
+        with row.log.open("a", encoding="utf-8") as log:  # a log of an earlier run is kept
+            start = log.tell()
             process = subprocess.Popen([*_FILL, *row.words, *more], stdout=log, stderr=log)
             running.add(process)
             status = process.wait()
@@ -179,7 +180,8 @@ def _run(row: Row, running: set[subprocess.Popen[Any]], more: Sequence[str]) -> 
         return {"job": row.name, "state": f"failed: {error}"}
     if status == 0:
         return {"job": row.name, "state": "filled"} | _score(row)
-    said = [line for line in row.log.read_text(encoding="utf-8").splitlines() if "oceanfill: " in line]
+    written = row.log.read_bytes()[start:].decode(encoding="utf-8", errors="replace")
+    said = [line for line in written.splitlines() if "oceanfill: " in line]
     usual = f"ended with {status}; see {row.log}"
     return {"job": row.name, "state": f"failed: {said[-1].removeprefix('oceanfill: ') if said else usual}"}
 
