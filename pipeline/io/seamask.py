@@ -46,10 +46,11 @@ def find_mask(file: str, dataset: xr.Dataset, layout: Layout, mask_variable: str
 def check_masks(file: str, mask: str | None, first: str, of_first: str | None) -> None:
     """Raise `InputError` where only one of a file and the ``first`` one has a mask, given by their names."""
     if (mask is None) != (of_first is None):
-        name, holds, lacks = (of_first, first, file) if mask is None else (mask, file, first)
+        differs = f"lacks the sea mask {of_first!r} of {first}"
+        if mask is not None:
+            differs = f"has the sea mask {mask!r}, which {first} lacks"
         raise InputError(
-            f"{file}: {holds} has the sea mask {name!r} and {lacks} has none; give files that all have "
-            "one, or remove it from those that have it"
+            f"{file}: it {differs}; give files that all have one, or remove it from those that have it"
         )
 
 
