@@ -19,7 +19,7 @@ _FOLD = 2.146  # (1 + x) exp(-x) is 1/e there
 
 @dataclass(frozen=True)
 class Domain:
-    """Where and when a sea is drawn. Lengths are in cells and durations in steps, unless they say km or days."""
+    """Where and when a sea is drawn. Lengths are in cells and durations in steps, except these."""
 
     sea: Booleans  # (lat, lon)
     cell: float  # km
@@ -45,12 +45,12 @@ class Waves:
     columns: int
 
     @cached_property
-    def north(self) -> NDArray[np.float64]:
+    def north(self) -> Floats:
         """(rows, 1)"""
         return 2 * np.pi * np.fft.fftfreq(self.rows)[:, None]
 
     @cached_property
-    def east(self) -> NDArray[np.float64]:
+    def east(self) -> Floats:
         """(1, columns // 2 + 1)"""
         return 2 * np.pi * np.fft.rfftfreq(self.columns)[None, :]
 
@@ -106,7 +106,7 @@ def evolve(
     amplitude: Floats,
     memory: Floats | float,
     steps: Floats,
-    drift: Sequence[float] = (0.0, 0.0),
+    drift: Sequence[float] | Floats = (0.0, 0.0),
     smooth: bool = False,
 ) -> NDArray[np.float32]:
     """Draw a stationary Gaussian field (time, rows, columns) of the periodic domain, at times ``steps``.

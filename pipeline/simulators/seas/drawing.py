@@ -1,4 +1,4 @@
-"""Draw synthetic seas, each of which follows from its seed: a truth, its coasts, and observations with gaps."""
+"""Draw synthetic seas, each from its seed: the truth, its coasts, and observations with errors and gaps."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from .domain import Booleans, Domain, Parameters, draw_log_uniform, standardise
 from .errors import draw_errors
 from .fronts import draw_fronts
 from .gaussian import draw_gaussian
+from .gyres import draw_gyres
 from .quasigeostrophic import draw_heights
 from .seasons import draw_season
 from .tracers import draw_tracer
@@ -31,6 +32,7 @@ FAMILIES: Mapping[str, Family] = {
     "fronts": draw_fronts,
     "tracers": draw_tracer,
     "quasigeostrophic": draw_heights,
+    "gyres": draw_gyres,
     "concentrations": draw_concentrations,
 }
 
@@ -45,20 +47,21 @@ class _Habits:
     steps: tuple[float, ...]  # days between dates
     cells: tuple[float, float]  # km
     gaps: Mapping[str, float]  # how often each kind comes
+    dates: tuple[int, int] = (8, 40)
 
 
-_ANY = _Habits(
-    (_HOUR, 3 * _HOUR, 0.25, 0.5, 1, 1, 1, 2, 5, 8, 10, _MONTH), (0.3, 30), {"clouds": 0.75, "swaths": 0.15, "tracks": 0.1}
-)
+_CLOUDY = {"clouds": 0.75, "swaths": 0.15, "tracks": 0.1}
+_ALTIMETERS = {"clouds": 0.5, "swaths": 0.2, "tracks": 0.3}
+_RADARS = {"outages": 0.85, "clouds": 0.15}
+_COLOUR = {"clouds": 0.85, "swaths": 0.15}
+_MIXED = {"clouds": 0.6, "swaths": 0.15, "tracks": 0.1, "outages": 0.15}
+_ANY = _Habits((_HOUR, 3 * _HOUR, 0.25, 0.5, 1, 1, 1, 2, 5, 8, 10, _MONTH), (0.3, 30), _CLOUDY)
 _HABITS = {
-    "gaussian": _Habits(
-        (_HOUR, 0.25, 0.5, 1, 1, 1, 3, 8, 10, _MONTH),
-        (0.3, 30),
-        {"clouds": 0.6, "swaths": 0.15, "tracks": 0.1, "outages": 0.15},
-    ),
-    "currents": _Habits((_HOUR, _HOUR, 0.5 * _HOUR, 3 * _HOUR), (0.3, 6), {"outages": 0.85, "clouds": 0.15}),
-    "quasigeostrophic": _Habits((1, 1, 2, 5, 7, 10), (3, 30), {"clouds": 0.5, "swaths": 0.2, "tracks": 0.3}),
-    "concentrations": _Habits((1, 1, 4, 8, _MONTH, _MONTH), (0.3, 15), {"clouds": 0.85, "swaths": 0.15}),
+    "gaussian": _Habits((_HOUR, 0.25, 0.5, 1, 1, 1, 3, 8, 10, _MONTH), (0.3, 30), _MIXED),
+    "currents": _Habits((0.5 * _HOUR, _HOUR, _HOUR, 3 * _HOUR), (0.3, 6), _RADARS),
+    "quasigeostrophic": _Habits((1, 1, 2, 5, 7, 10), (3, 30), _ALTIMETERS, (8, 20)),
+    "gyres": _Habits((1, 1, 2, 5, 7, 10, _MONTH), (3, 30), _ALTIMETERS),
+    "concentrations": _Habits((1, 1, 4, 8, _MONTH, _MONTH), (0.3, 15), _COLOUR),
 }
 
 
@@ -84,7 +87,7 @@ def draw_sea(seed: int, family: str | None = None, families: Sequence[str] | Non
     truth = standardise(truth + season, domain.sea)
     kind = str(rng.choice(list(habits.gaps), p=list(habits.gaps.values())))
     missing, hidden = gaps.draw_gaps(rng, domain, kind)
-    errors, erring = draw_errors(rng, domain, missing)
+    errors, erring = draw_errors(rng, domain, missing, clouded="cover" in hidden)
     logarithms = family == "concentrations"
     positive = logarithms and bool(rng.random() < 0.5)
     mean, spread = _draw_units(rng, logarithms)
@@ -94,7 +97,8 @@ def draw_sea(seed: int, family: str | None = None, families: Sequence[str] | Non
     attrs = {**drawn, **more, **seasonal, **hidden, **erring, "mean": mean, "spread": spread}
     attrs |= {"positive": float(positive), "missing": float(missing[:, domain.sea].mean())}
     dataset = _assemble(rng, domain, dates, fields, missing, positive)
-    return dataset.assign_attrs(attrs, family=family, seed=seed)
+    plain = {key: value if isinstance(value, str) else float(value) for key, value in attrs.items()}
+    return dataset.assign_attrs(plain, family=family, seed=seed)
 
 
 def draw_domain(
@@ -104,9 +108,9 @@ def draw_domain(
     small = bool(rng.random() < 1 / 3)
     rows, columns = (int(size) for size in (rng.integers(15, 41, 2) if small else rng.integers(64, 129, 2)))
     step = float(rng.choice(habits.steps))
-    number = int(rng.integers(8, 41))
+    number = int(rng.integers(habits.dates[0], habits.dates[1] + 1))
     if step > 25:
-        number = int(rng.integers(28, 61)) if small else int(rng.integers(24, 41))
+        number = int(rng.integers(28, 61 if small else 41))
     dates, spacing = draw_dates(rng, step, number)
     coast = str(rng.choice(list(coasts.KINDS), p=(0.25, 0.2, 0.15, 0.15, 0.1, 0.15)))
     sea, share = coasts.draw_coast(rng, rows, columns, coast)
@@ -121,6 +125,7 @@ def draw_dates(rng: np.random.Generator, step: float, number: int) -> tuple[pd.D
     start = pd.Timestamp("1993-01-01") + pd.Timedelta(hours=int(rng.integers(30 * 365 * 24)))
     spacing = str(rng.choice(["regular", "left out", "jittered"], p=(0.6, 0.25, 0.15)))
     if step > 25:
+        spacing = "regular" if spacing == "jittered" else spacing
         dates = pd.date_range(start.normalize(), periods=number, freq="MS")
     else:
         steps = np.arange(number, dtype=np.float64)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import distance_transform_edt
+from scipy.ndimage import binary_opening, distance_transform_edt
 
 from .domain import Booleans, Domain, draw_log_uniform, draw_red_noise, evolve, make_amplitude, surround
 
@@ -13,9 +13,12 @@ _OUTLIERS = 2.0, 8.0  # deviations
 
 
 def draw_errors(
-    rng: np.random.Generator, domain: Domain, missing: Booleans
+    rng: np.random.Generator, domain: Domain, missing: Booleans, clouded: bool
 ) -> tuple[NDArray[np.floating], dict[str, float]]:
-    """Draw errors (time, lat, lon) of observations with gaps: white ones always, others by chance."""
+    """Draw errors (time, lat, lon) of observations with gaps: white ones always, others by chance.
+
+    Only those of ``clouded`` seas have rims.
+    """
     white = draw_log_uniform(rng, *_WHITE)
     errors = white * rng.standard_normal(domain.shape, dtype=np.float32)
     drawn = {"white": white}
@@ -33,7 +36,7 @@ def draw_errors(
     if rng.random() < 0.2:
         drawn["stripes"] = size = draw_log_uniform(rng, 0.03, 0.25)
         errors += size * draw_stripes(rng, domain)
-    if rng.random() < 0.4:
+    if clouded and rng.random() < 0.5:
         drawn["rims"] = size = rng.uniform(0.1, 0.9)
         errors += rng.choice([-1, -1, -1, 1]) * size * draw_rims(rng, domain, missing)
     if rng.random() < 0.15:
@@ -56,15 +59,18 @@ def draw_stripes(rng: np.random.Generator, domain: Domain) -> NDArray[np.floatin
     dates, rows, columns = domain.shape
     y, x = np.mgrid[:rows, :columns]
     tilt = int(rng.integers(1, 4))
-    number = {"rows": y, "columns": x, "diagonals": tilt * x + y}[str(rng.choice(["rows", "columns", "diagonals"]))]
-    number = number // int(rng.integers(1, 4))
+    along = (y, x, tilt * x + y)[rng.integers(3)]
+    number = along // int(rng.integers(1, 4))
     return rng.standard_normal((dates, int(number.max()) + 1))[:, number]
 
 
 def draw_rims(rng: np.random.Generator, domain: Domain, missing: Booleans) -> NDArray[np.floating]:
-    """Draw what undetected cloud adds (time, lat, lon): at most about 1, falling off from the gaps."""
+    """Draw what undetected cloud adds (time, lat, lon): of order 1 in patches, falling off from the gaps.
+
+    Single missing cells have no rim.
+    """
     _, rows, columns = domain.shape
-    gaps = missing & domain.sea
+    gaps = binary_opening(missing & domain.sea, np.ones((1, 3, 3), bool))
     width = draw_log_uniform(rng, 0.8, 4.0)
     rims = np.zeros(domain.shape, np.float32)
     for number, gap in enumerate(gaps):

@@ -24,7 +24,9 @@ def draw_fronts(rng: np.random.Generator, domain: Domain) -> tuple[NDArray[np.fl
         field = warp(rng, domain, memory)
     else:
         longest = draw_log_uniform(rng, 15, 120)
-        amplitude = make_amplitude(waves, rng.uniform(2.2, 3.6), longest, rng.uniform(1, 3), rng.uniform(0, 3))
+        amplitude = make_amplitude(
+            waves, rng.uniform(2.2, 3.6), longest, rng.uniform(1, 3), rng.uniform(0, 3)
+        )
         drift = rng.normal(0, 0.7, 2)
         memories = memory * np.maximum(1, waves.total * longest / (2 * np.pi)) ** -rng.uniform(0.2, 1.0)
         smooth = bool(rng.random() < 0.7)
@@ -36,7 +38,7 @@ def draw_fronts(rng: np.random.Generator, domain: Domain) -> tuple[NDArray[np.fl
     rest = rng.uniform(0.0, 0.5)
     eddies, _ = draw_eddies(rng, domain, waves, draw_log_uniform(rng, 0.5, 15.0))
     field = field / max(float(field.std()), 1e-6) + rest * eddies[:, :rows, :columns]
-    drawn = {"regime": regime, "memory": memory, "sharpness": sharpness, "rest": rest}
+    drawn: dict[str, float | str] = {"regime": regime, "memory": memory, "sharpness": sharpness, "rest": rest}
     return field, {**parameters, **drawn}
 
 
@@ -51,9 +53,8 @@ def separate_masses(
     """Return three to six water masses, whose values need not follow their order."""
     edges = np.sort(rng.normal(0, 0.9, rng.integers(2, 6)))
     jumps = rng.normal(0.4, 1.0, len(edges))
-    return np.sum(
-        [jump * np.tanh(2 * sharpness * (field - edge)) for jump, edge in zip(jumps, edges, strict=True)], axis=0
-    )
+    steps = (np.tanh(2 * sharpness * (field - edge)) for edge in edges)
+    return np.sum([jump * step for jump, step in zip(jumps, steps, strict=True)], axis=0)
 
 
 def make_ramps(

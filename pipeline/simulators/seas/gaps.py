@@ -8,7 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation
 
-from .domain import Booleans, Domain, Parameters, draw_log_uniform, draw_red_noise, evolve, make_amplitude, surround
+from .domain import (
+    Booleans,
+    Domain,
+    Parameters,
+    draw_log_uniform,
+    draw_red_noise,
+    evolve,
+    make_amplitude,
+    surround,
+)
 
 SHARE = 0.05, 0.97  # of the sea that is missing, over all dates
 FEWEST, FEWEST_DATES = 30, 3  # values on so many dates at least
@@ -64,7 +73,9 @@ def draw_clouds(
     region = float(rng.choice([0.0, rng.uniform(0.3, 1.5)]))
     field = field + region * draw_red_noise(rng, rows, columns, 2.5, 100)
     middle = cover if cover is not None else 1 / (1 + np.exp(-rng.normal(0.3, 1.2)))
-    logit = np.log(middle / (1 - middle)) + evolve_series(rng, dates, rng.uniform(0, 0.8)) * rng.uniform(0.3, 2.5)
+    logit = np.log(middle / (1 - middle)) + evolve_series(rng, dates, rng.uniform(0, 0.8)) * rng.uniform(
+        0.3, 2.5
+    )
     shares = np.clip(1 / (1 + np.exp(-logit)), 1 - _EXTREME, _EXTREME)
     missing = np.stack(
         [one > np.quantile(one[domain.sea], 1 - share) for one, share in zip(field, shares, strict=True)]
@@ -101,14 +112,12 @@ def draw_tracks(rng: np.random.Generator, domain: Domain) -> tuple[Booleans, dic
     seen = np.zeros(domain.shape, bool)
     missions, spacings = int(rng.integers(1, 5)), []
     for _ in range(missions):
-        spacings.append(draw_log_uniform(rng, 6, 40))
+        spacings.append(draw_log_uniform(rng, 9, 50) * np.sqrt(missions))
         seen |= pass_over(rng, domain, spacings[-1], rng.uniform(1.0, 2.0), 0.0)
     return ~seen, {"missions": missions, "spacing": float(np.mean(spacings))}
 
 
-def pass_over(
-    rng: np.random.Generator, domain: Domain, spacing: float, width: float, gap: float
-) -> Booleans:
+def pass_over(rng: np.random.Generator, domain: Domain, spacing: float, width: float, gap: float) -> Booleans:
     """Draw what a satellite sees: ascending and descending stripes that move from date to date.
 
     Stripes are ``width`` cells wide and ``spacing`` apart, without the ``gap`` in their middle; they return
@@ -117,7 +126,7 @@ def pass_over(
     _, rows, columns = domain.shape
     y, x = np.mgrid[:rows, :columns]
     tilt, cycle = rng.uniform(0.1, 0.9), rng.uniform(1.5, 12)
-    first = rng.uniform(0, spacing, 2)
+    first = dict(zip((1, -1), rng.uniform(0, spacing, 2), strict=True))
     both = bool(rng.random() < 0.7)
     seen = np.zeros(domain.shape, bool)
     for number, step in enumerate(domain.steps):

@@ -7,7 +7,11 @@ from numpy.typing import NDArray
 
 from .domain import Domain, Parameters, Waves, draw_log_uniform, evolve, make_amplitude, surround
 
-_REGIMES = {"eddies": (2.0, 20.0), "quick": (0.5, 2.0), "still": (20.0, 200.0)}  # memory of the largest scales
+_REGIMES = {
+    "eddies": (2.0, 20.0),
+    "quick": (0.5, 2.0),
+    "still": (20.0, 200.0),
+}  # memory of the largest scales
 
 
 def draw_gaussian(rng: np.random.Generator, domain: Domain) -> tuple[NDArray[np.floating], Parameters]:
@@ -23,7 +27,7 @@ def draw_gaussian(rng: np.random.Generator, domain: Domain) -> tuple[NDArray[np.
     if regime == "still" or rng.random() < 0.3:  # a part that stays: climate, topography
         lasting = make_amplitude(waves, rng.uniform(2.0, 3.5), rng.uniform(20, 150))
         field += rng.uniform(0.3, 1.5) * waves.invert(waves.draw(rng, lasting))
-    drawn = {"regime": regime, "weather": weather, "offset": offset}
+    drawn: dict[str, float | str] = {"regime": regime, "weather": weather, "offset": offset}
     return field[:, :rows, :columns], {**parameters, **drawn}
 
 

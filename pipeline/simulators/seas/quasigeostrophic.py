@@ -16,7 +16,8 @@ from .tracers import stir
 _SPACING = 5000.0  # m between the points of the model
 _SHEAR = 0.1  # m/s between the layers
 _REGIMES = ("heights", "vorticity", "tracer")
-_SPIN_UP, _MOST_STEPS = 200, 200  # steps of the model before the first date, and between first and last
+_CELLS = 48, 64, 96  # along each side of the model
+_SPIN_UP, _MOST_STEPS = 150, 250  # steps of the model before the first date, and between first and last
 _COURANT = 0.22  # of three times the speed at the start
 _STIR_EVERY = 6  # steps of the model
 _RESTORING = 0.01  # share of the anomaly that a tracer loses whenever it is stirred
@@ -24,11 +25,13 @@ _RESTORING = 0.01  # share of the anomaly that a tracer loses whenever it is sti
 
 def draw_heights(rng: np.random.Generator, domain: Domain) -> tuple[NDArray[np.floating], Parameters]:
     """Draw heights, vorticities or a tracer (time, lat, lon) of turbulence, on a finer or coarser grid."""
-    dates, rows, columns = domain.shape
+    _, rows, columns = domain.shape
     regime = str(rng.choice(_REGIMES, p=(0.6, 0.1, 0.3)))
-    cells = 64 if max(rows, columns) <= 80 else 80
-    zoom = max(1.05 * max(rows, columns) / cells, draw_log_uniform(rng, 0.7, 2.0))  # cells per point of the model
-    radius = draw_log_uniform(rng, 1.4, 5.0)  # points of the model
+    cells = next(number for number in _CELLS if number >= 0.7 * max(rows, columns))
+    zoom = max(
+        1.05 * max(rows, columns) / cells, draw_log_uniform(rng, 0.5, 1.5)
+    )  # cells per point of the model
+    radius = draw_log_uniform(rng, 1.2, 3.5)  # points of the model
     model = TwoLayer(
         cells=cells,
         length=cells * _SPACING,
@@ -50,6 +53,8 @@ def draw_heights(rng: np.random.Generator, domain: Domain) -> tuple[NDArray[np.f
         dt, stamps = dt / 2, 2 * stamps  # only where the flow outran the step
     place = np.mgrid[:rows, :columns] / zoom + rng.uniform(0, cells, (2, 1, 1))
     truth = np.stack([map_coordinates(field, place, order=3, mode="grid-wrap") for field in fields])
+    if regime == "tracer":  # cubic interpolation overshoots at fronts
+        truth = truth.clip(-1, 1)
     return truth, {
         "regime": regime,
         "radius": radius * zoom,
@@ -60,9 +65,9 @@ def draw_heights(rng: np.random.Generator, domain: Domain) -> tuple[NDArray[np.f
 
 
 def _start(rng: np.random.Generator, model: TwoLayer, slope: float, speed: float) -> torch.Tensor:
-    """Draw stream functions (1, 2, y, x), m2/s, with a root-mean-square ``speed`` (m/s) of the upper layer."""
+    """Draw stream functions (1, 2, y, x), m2/s, with the root-mean-square ``speed`` (m/s) above."""
     waves = Waves(model.cells, model.cells)
-    amplitude = make_amplitude(waves, slope, 4 * np.pi * model.deformation_radius / _SPACING)
+    amplitude = make_amplitude(waves, slope, rng.uniform(2, 4) * np.pi * model.deformation_radius / _SPACING)
     upper, other = (waves.invert(waves.draw(rng, amplitude)) for _ in range(2))
     psi = np.stack([upper, 0.35 * upper + 0.25 * other])
     return torch.from_numpy(psi * speed / np.hypot(*_differentiate(upper)).std())[None]
@@ -71,7 +76,7 @@ def _start(rng: np.random.Generator, model: TwoLayer, slope: float, speed: float
 def _run(
     model: TwoLayer, psi: torch.Tensor, stamps: NDArray[np.integer], regime: str
 ) -> list[NDArray[np.floating]] | None:
-    """Return one field (y, x) for each of the ``stamps``, steps since the spin-up; None if one is not finite."""
+    """Return a field (y, x) at each of the ``stamps``, steps since the spin-up; None if one is not finite."""
     state = model.make_state(psi)
     pattern = np.sin(2 * np.pi * (np.arange(model.cells)[:, None] + np.zeros(model.cells)) / model.cells)
     tracer, fields, done = pattern, [], -_SPIN_UP
@@ -89,7 +94,8 @@ def _run(
             return None
         upper = model.psi(state)[0, 0].numpy()
         if regime == "vorticity":
-            upper = sum(_differentiate(part)[axis] for axis, part in enumerate(_differentiate(upper)))
+            north, east = _differentiate(upper)
+            upper = _differentiate(north)[0] + _differentiate(east)[1]
         fields.append(tracer if regime == "tracer" else upper)
     return fields
 

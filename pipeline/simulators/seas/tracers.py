@@ -1,12 +1,24 @@
-"""Tracers stirred by random, evolving stream functions, restored to a large-scale pattern, heated by weather."""
+"""Tracers stirred by random stream functions, restored to a large-scale pattern, heated by weather."""
 
 from __future__ import annotations
+
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt, gaussian_filter, map_coordinates
 
-from .domain import Booleans, Domain, Floats, Parameters, Waves, draw_log_uniform, evolve, make_amplitude, surround
+from .domain import (
+    Booleans,
+    Domain,
+    Floats,
+    Parameters,
+    Waves,
+    draw_log_uniform,
+    evolve,
+    make_amplitude,
+    surround,
+)
 
 _REGIMES = {"eddies": (0.4, 2.0), "straits": (0.8, 3.0), "slow": (0.1, 0.5)}  # cells per step, speed
 _LONGEST_MOVE = 2.0  # cells within a substep, of the mean speed
@@ -17,7 +29,7 @@ _PUSH = 4  # cells from a coast within which the flow along it falls to zero
 
 def draw_tracer(rng: np.random.Generator, domain: Domain) -> tuple[NDArray[np.floating], Parameters]:
     """Draw a tracer (time, lat, lon) in one of three regimes, which differ in speed and in their coasts."""
-    dates, rows, columns = domain.shape
+    _, rows, columns = domain.shape
     waves = surround(rows, columns, 1.25)
     regime = str(rng.choice(list(_REGIMES)))
     speed = draw_log_uniform(rng, *_REGIMES[regime])
@@ -97,8 +109,5 @@ def _choose_times(steps: Floats, speed: float) -> NDArray[np.float64]:
     span = float(steps[-1])
     gap = max(min(_LONGEST_MOVE / speed, 1.0), span / _MOST_SUBSTEPS)
     spin_up = -gap * np.arange(_SPIN_UP, 0, -1)
-    between = [
-        np.linspace(a, b, max(1, round((b - a) / gap)), endpoint=False)
-        for a, b in zip(steps[:-1], steps[1:], strict=True)
-    ]
+    between = [np.linspace(a, b, max(1, round((b - a) / gap)), endpoint=False) for a, b in pairwise(steps)]
     return np.concatenate([spin_up, *between, steps[-1:]])
