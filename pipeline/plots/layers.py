@@ -103,7 +103,8 @@ def read_filled(dataset: xr.Dataset, name: str) -> MapSeries:
     values, analysis, origin, error = (
         read(dataset[name + suffix]) for suffix in ("", "_analysis", "_source", "_error")
     )
-    sea: NDArray[np.bool_] = np.isfinite(analysis).any(
+    # Not by origin: values observed on land are kept as observed.
+    sea: NDArray[np.bool_] = np.asarray(np.isfinite(analysis).any(axis=0))
         axis=0
     )  # not by origin: values observed on land are kept as observed
     layers = {
