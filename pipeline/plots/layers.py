@@ -105,8 +105,6 @@ def read_filled(dataset: xr.Dataset, name: str) -> MapSeries:
     )
     # Not by origin: values observed on land are kept as observed.
     sea: NDArray[np.bool_] = np.asarray(np.isfinite(analysis).any(axis=0))
-        axis=0
-    )  # not by origin: values observed on land are kept as observed
     layers = {
         "observed": np.where(origin == _OBSERVED, values, np.nan),
         "filled": values,
