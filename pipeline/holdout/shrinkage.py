@@ -18,6 +18,7 @@ from scipy.optimize import lsq_linear
 Floats = NDArray[np.floating]
 
 PRIOR = 0.5  # share of a correction that was learned from the field itself
+_PRIORS = {"pretrained": 0.7}  # of other methods
 _PRIOR_LEVEL, _PRIOR_CLASS = 0.3, 0.15  # standard deviations of shares: of fields, and of classes in a field
 _CLASSES = 4  # of equally many values, by the error of the first guess
 _FEWEST_VALUES = 30  # in a class
@@ -52,6 +53,10 @@ class Shrinkage:
         variance = (1 - share) * guess[1] ** 2 + share * corrected[1] ** 2 + share * (1 - share) * change**2
         return guess[0] + share * change, np.sqrt(variance)
 
+    def attributes(self) -> dict[str, list[float]]:
+        """Attributes for the output file."""
+        return {"correction_errors": list(self.errors), "correction_shares": list(self.shares)}
+
 
 @dataclass(frozen=True)
 class Fitted:
@@ -60,6 +65,11 @@ class Fitted:
     shrinkage: Shrinkage
     average: float  # share at the hidden values, weighted
     apart: NDArray[np.float64]  # (n,) share at each value, fitted to the other groups
+
+
+def find_prior(method: str) -> float:
+    """Return the share of the correction of a method that holds for many fields."""
+    return _PRIORS.get(method, PRIOR)
 
 
 def fit_shrinkage(
