@@ -88,8 +88,8 @@ def fit_shrinkage(
     ``error`` is the standard error of the ``guess``, ``corrected`` the corrected values and ``groups`` are
     numbers of values whose errors hang together, in one way or another. The shares minimise the weighted
     squares of what the estimate misses, with a Gaussian prior of mean ``prior``: a ridge, whose strength
-    follows from how far the groups agree. The first way of grouping serves for the shares ``apart``, each
-    without its group; without two groups these are the prior.
+    follows from how far the groups agree. Delivered is a standard error less. The first way of grouping
+    serves for the shares ``apart``, each fitted without its group; without two groups they are the prior's.
     """
     knots = _choose_knots(error, classes)
     basis = _interpolate(error, knots)
@@ -150,12 +150,17 @@ def _measure_noise(gram: Floats, moment: Floats, prior: float) -> float:
 
 
 def _solve(gram: Floats, moment: Floats, noise: float, prior: float) -> NDArray[np.float64]:
-    """Return the shares (k,) between 0 and 1 that minimise the squares and the prior's penalty."""
+    """Return the shares (k,) between 0 and 1 that minimise the squares and the prior's penalty.
+
+    They are less by a standard error each: too large a share makes worse what too small a one leaves as good
+    as the first guess.
+    """
     classes = len(moment)
-    if not np.isfinite(noise):
-        return np.full(classes, prior)
     covariance = _PRIOR_LEVEL**2 + _PRIOR_CLASS**2 * np.eye(classes)
+    if not np.isfinite(noise):
+        return np.clip(prior - np.sqrt(np.diag(covariance)), 0, 1)
     penalty = noise * np.linalg.inv(covariance)
     root = np.linalg.cholesky(gram + penalty)
     wanted = np.linalg.solve(root, moment + penalty @ np.full(classes, prior))
-    return lsq_linear(root.T, wanted, (0, 1), method="bvls").x.clip(0, 1)
+    found = lsq_linear(root.T, wanted, (0, 1), method="bvls").x
+    return np.clip(found - np.sqrt(noise * np.diag(np.linalg.inv(gram + penalty))), 0, 1)

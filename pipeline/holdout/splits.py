@@ -12,7 +12,7 @@ from .patterns import HOLDOUTS, Mask, hide_clouds_together
 
 _HEAVIEST = 10.0  # largest weight of a hidden value
 _SAME = 1e-4  # of the median difficulty, within which two count as equal
-_ENOUGH_DATES = 5  # fewest dates that serve as groups
+_ENOUGH_DATES = 5  # fewest dates that are the first groups
 _MANY_DATES = 10  # dates, of which each is a group; more are gathered in runs
 _LONGEST_RUN = 30.0  # days, of a run of dates that is not divided
 _MOST_OF_A_RUN = 1 / 5  # of the values, in a run that is not divided
@@ -91,13 +91,16 @@ def _divide_runs(number: Floats, days: Floats) -> Iterator[NDArray[np.int64]]:
 def error_groups(where: Mask) -> list[NDArray[np.int64]]:
     """Number the cells (n,) of (time, ..., lat, lon) where True by groups with correlated errors.
 
-    The groups are runs of dates (`gather_dates`), unless there are few dates, and sixteenths of the map: the
-    errors of a pixel that is hidden on many dates are alike on all of them.
+    The groups are runs of dates (`gather_dates`) and sixteenths of the map: the errors of a pixel that is
+    hidden on many dates are alike on all of them. Those of places come first where there are few dates, and
+    alone where there is one.
     """
     date, *_, row, column = np.nonzero(where)
     quarters = (np.searchsorted(np.quantile(at, (0.25, 0.5, 0.75)), at) for at in (row, column))
     place = np.ravel_multi_index(tuple(quarters), (4, 4))
-    return [gather_dates(date), place] if len(np.unique(date)) >= _ENOUGH_DATES else [place]
+    number = len(np.unique(date))
+    groups = [gather_dates(date), place] if number >= _ENOUGH_DATES else [place, gather_dates(date)]
+    return groups if number > 1 else [place]
 
 
 def gather_dates(date: NDArray[np.integer]) -> NDArray[np.int64]:

@@ -104,12 +104,12 @@ def compare(
     where it is known, the gaps themselves are scored and the hidden values are only used to scale the errors.
     The ``options`` are those of `FillSettings` and its parts; training, seed, device and quiet count.
 
-    Scores are in the units of the field, or of its logarithms where these were asked for (the ``space`` of a
-    row); coverage is that where it is filled. A row has the method, n, rmse and its 95% interval rmse_low and rmse_high (bootstrap over dates), bias,
-    mae, crps, coverage_1sigma, coverage_2sigma, tie (whether that interval of the difference from the best
-    contains zero), seconds and memory_gb (peak of the process), and with a complete truth mu, sigma,
-    lambda_x (degrees) and lambda_t (days). A method that fails has ``failed`` instead. Raises `InputError`
-    for unknown names and where nothing can be hidden.
+    Scores are in the units of the field, or those of its logarithms where these were asked for (the ``space``
+    of a row); coverage is counted where it is filled. A row has the method, n, rmse and its 95% interval
+    rmse_low and rmse_high (bootstrap over dates), bias, mae, crps, coverage_1sigma, coverage_2sigma, tie
+    (whether that interval of the difference from the best contains zero), space, seconds and memory_gb (peak
+    of the process), and with a complete truth mu, sigma, lambda_x (degrees) and lambda_t (days). A method
+    that fails has ``failed`` instead. Raises `InputError` for unknown names and where nothing can be hidden.
     """
     check_names(options, names_of_settings())
     settings = make_settings(settings, options)

@@ -133,8 +133,12 @@ def test_groups_of_errors_are_dates_and_sixteenths_of_the_map():
     expected = np.broadcast_to(4 * rows[:, None] + columns, where.shape)
     np.testing.assert_array_equal(place, expected[where])
     where[:3] = False
-    (few,) = error_groups(where)
+    few, date = error_groups(where)
     np.testing.assert_array_equal(few, expected[where])
+    np.testing.assert_array_equal(date, np.nonzero(where)[0] - 3)
+    where[:4] = False
+    (one,) = error_groups(where)
+    np.testing.assert_array_equal(one, expected[where])
 
 
 def test_many_dates_are_gathered_in_runs():
