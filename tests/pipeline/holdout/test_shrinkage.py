@@ -92,7 +92,7 @@ def test_classes_of_error_have_shares_of_their_own(error):
 
 
 def test_each_group_is_judged_by_the_others():
-    """A correction is half right on nine dates and wrong on the tenth, which lowers the share of the others."""
+    """Half right on nine dates and wrong on the tenth, which lowers the share of the others."""
     rng = np.random.default_rng(0)
     error, noise = rng.standard_normal((2, 1000))
     date = np.repeat(np.arange(10), 100)
