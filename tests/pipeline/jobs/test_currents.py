@@ -111,12 +111,17 @@ def corrected(data, change):
     return {"oi": guess, "unet": CurrentCandidate("unet", *made)}
 
 
-def test_a_network_of_noise_leaves_the_interpolated_current(prepared):
-    noise = 0.1 * np.random.default_rng(0).standard_normal((2, 12, ROWS, COLUMNS)).astype(np.float32)
-    candidates = corrected(prepared, noise)
-    found = evaluate_currents(prepared, candidates)
-    assert (found.delivered, found.share) == (candidates["oi"], 0)
-    assert found.attributes()["correction_share"] == 0
+def test_of_a_network_of_noise_next_to_nothing_is_delivered(prepared):
+    """One standard error lets chance through now and then, with a share of a twentieth."""
+    shares = []
+    for seed in range(4):
+        noise = np.random.default_rng(seed).normal(0, 0.1, (2, 12, ROWS, COLUMNS)).astype(np.float32)
+        candidates = corrected(prepared, noise)
+        found = evaluate_currents(prepared, candidates)
+        shares.append(found.attributes()["correction_share"])
+        assert (found.delivered is candidates["oi"]) == (shares[-1] == 0)
+    assert max(shares) < 0.06
+    assert np.median(shares) == 0
 
 
 @pytest.mark.parametrize(("overshoots", "share"), [(1, 1), (2, 0.5)])
