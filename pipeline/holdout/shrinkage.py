@@ -42,7 +42,9 @@ class Shrinkage:
         inside = np.clip(error, self.errors[0], self.errors[-1])
         return np.interp(np.log(inside), np.log(self.errors), self.shares).astype(np.float32)
 
-    def mix(self, guess: tuple[Floats, Floats], corrected: tuple[Floats, Floats]) -> tuple[Floats, Floats]:
+    def mix(
+        self, guess: tuple[Floats, Floats], corrected: tuple[Floats, Floats]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return the shrunken estimate and its standard error, from those of the guess and the correction.
 
         The variance is that of a mixture of both: the mean of the two variances, and what the two means
@@ -51,7 +53,7 @@ class Shrinkage:
         share = self.share(guess[1])
         change = corrected[0] - guess[0]
         variance = (1 - share) * guess[1] ** 2 + share * corrected[1] ** 2 + share * (1 - share) * change**2
-        return guess[0] + share * change, np.sqrt(variance)
+        return (guess[0] + share * change).astype(np.float32), np.sqrt(variance).astype(np.float32)
 
     def attributes(self) -> dict[str, list[float]]:
         """Attributes for the output file."""
@@ -98,7 +100,7 @@ def fit_shrinkage(
     gram, moment = (weight[:, None] * terms)[:, :, None] * terms[:, None], (weight * wanted)[:, None] * terms
     sums = [(_sum(group, gram), _sum(group, moment)) for group in groups]
     each_gram, each_moment = sums[0]
-    noise = max(_measure_noise(*one, prior) for one in sums)
+    noise = max(_measure_noise(*one) for one in sums)
     shares = _solve(each_gram.sum(axis=0), each_moment.sum(axis=0), noise, prior)
     number = np.unique(groups[0], return_inverse=True)[1]
     others = np.array(
@@ -135,7 +137,7 @@ def _sum(group: NDArray[np.integer], values: Floats) -> NDArray[np.float64]:
     return made
 
 
-def _measure_noise(gram: Floats, moment: Floats, prior: float) -> float:
+def _measure_noise(gram: Floats, moment: Floats) -> float:
     """Return the error variance of the moments over their information; infinite without two groups.
 
     Within a group errors hang together in any way; groups are independent.
