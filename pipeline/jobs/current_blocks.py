@@ -231,9 +231,8 @@ def _fill_block(job: _Job, numbered: tuple[int, Block]) -> tuple[int, dict[str, 
     how = RadialSettings(held_out=0.0, seed=settings.seed, device=job.device)
     data = RadialData(radials, how, flow, learned.first_guess())
     guess, *_ = candidates = make_candidates(data, method, settings)
-    estimate = mix_currents(
-        *(candidates[name].estimate for name in (guess, learned.candidate)), share=learned.share
-    )
+    before, after = (candidates[name].estimate for name in (guess, learned.candidate))
+    estimate = mix_currents(before, after, learned.share)
     calibration = Calibration(**learned.calibration)
     own = core.relative_to(padded).dates
     current = scale_current(estimate[:, own], calibration)

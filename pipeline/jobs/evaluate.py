@@ -142,7 +142,7 @@ def _judge(data: HeldOut, candidate: Candidate) -> _Judged:
     scale = fit_error_scale(data, product, "validation")
     mean, error = product.trial[0], scale.of_trial(data.field.hide(data.held_out), product)
     validation, test = (data.pairs(part, mean, error) for part in ("validation", "test"))
-    row = {"method": candidate.name, "space": name_space(data.field)}
+    row: dict[str, Any] = {"method": candidate.name, "space": name_space(data.field)}
     row |= score_pairs(_to_asked_space(data, "test", test, scale.noise))
     # Errors are scaled where the values are filled; a monotone transform leaves the coverage as it is.
     row |= {key: value for key, value in score_pairs(test).items() if key.startswith("coverage")}
