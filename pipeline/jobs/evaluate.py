@@ -147,9 +147,11 @@ def _judge(data: HeldOut, candidate: Candidate) -> _Judged:
     # Errors are scaled where the values are filled; a monotone transform leaves the coverage as it is.
     row |= {key: value for key, value in score_pairs(test).items() if key.startswith("coverage")}
     if fitted is not None:
+        guess = candidate.corrects
         assert candidate.trial is not None  # as it was shrunken
-        assert candidate.corrects is not None and candidate.corrects.trial is not None  # noqa: PT018
-        before, after = (data.pairs("validation", *one.trial).mean for one in (candidate.corrects, candidate))
+        assert guess is not None  # likewise
+        assert guess.trial is not None  # likewise
+        before, after = (data.pairs("validation", *one).mean for one in (guess.trial, candidate.trial))
         validation = validation._replace(mean=before + fitted.apart * (after - before))
         row |= {"share": fitted.average}
     return _Judged(product, _to_asked_space(data, "validation", validation, scale.noise), row)
