@@ -305,7 +305,7 @@ def _correct_alone(data: GapData, settings: FillSettings) -> Candidates:
             return [(mean, np.sqrt(error**2 + np.float32(noise))) for mean, error in corrected]
 
         (made,) = _add_corrected(name, correct, data, [made])
-    return {name: replace(one, method="pretrained" if one.corrects else "oi") for name, one in made.items()}
+    return {name: replace(one, method="pretrained") if one.corrects else one for name, one in made.items()}
 
 
 def _run_network(name: str, data: GapData, settings: FillSettings) -> list[Candidates]:
