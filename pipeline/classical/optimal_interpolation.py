@@ -16,8 +16,9 @@ from torch import Tensor
 
 from ..holdout.patterns import CloudGaps, draw_cloud_gaps
 from ..io.field import Field, grid_spacing
-from .kriging import Kriging, KrigingSystem, build_system, reference_mean, run_in_threads, solve
+from .kriging import Kriging, KrigingSystem, build_system, reference_mean, solve
 from .neighbours import Component, HiddenGap, Observations, Scales, find_nearest, gather_observations
+from .tiles import run_in_threads
 
 _TARGETS = 2500  # cross-validation targets
 _ROUNDS = ((0.3, 8), (0.3, 8), (0.4, 16))  # share of the neighbours and iterations of each round
