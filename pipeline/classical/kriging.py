@@ -31,6 +31,7 @@ _BATCH = {"cpu": 64, "cuda": 2048}  # tiles solved at once; their matrices fit i
 _BLOCK = 16  # rows of a matrix that are eliminated at once
 _DATES_FOR_PIXEL_MEANS = 30  # fewest, below which the field has one mean
 _LEAST_NUGGET = 1e-4  # of the sill: single precision needs it
+_LEAST_VARIANCE = 1e-3  # of the sill, by which the estimates of a cell in several tiles are weighed
 _FAR = 1e6  # km, between observations that do not exist
 _PRIOR_WEIGHT = 5  # observations of a pixel that weigh as much as its surroundings in its mean
 
@@ -94,7 +95,10 @@ class Kriging:
             return [variance, *estimates.unbind(2)]
 
         batch = _BATCH[device.type]
-        return solve_in_tiles(wanted, estimate, 1 + len(anomalies), device, advance, side, batch)
+        least = _LEAST_VARIANCE * float(self.scales.sill)
+        return solve_in_tiles(
+            wanted, estimate, 1 + len(anomalies), device, advance, side, batch, least_variance=least
+        )
 
 
 def choose_tile(field: Field, scales: Scales) -> tuple[int, float]:

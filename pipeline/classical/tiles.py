@@ -30,12 +30,16 @@ def solve_in_tiles(
     advance: Callable[[int], None],
     side: int,
     batch: int,
+    *,
+    least_variance: float | None = None,
 ) -> NDArray[np.float32]:
     """Estimate maps (number, time, lat, lon) in overlapping tiles that are blended; NaN elsewhere.
 
     ``estimate`` takes the date, row and column of the tiles' centres (n, 3) and of their cells (n, m, 3) and
     returns ``number`` maps (n, m). The centres are ``side`` cells apart, and a ``batch`` of tiles is solved
-    at once. ``advance`` is called with the number of cells of every batch.
+    at once. With a ``least_variance`` the first map is the variance, and an estimate counts by the square of
+    its inverse too: a tile of many observations lacks the nearest of some of its outer cells. ``advance`` is
+    called with the number of cells of every batch.
     """
     last = np.array(wanted.shape) - 1
     around, share = _make_tile(side)
@@ -67,7 +71,7 @@ def solve_in_tiles(
 
     def solve_batch(
         given: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]],
-    ) -> tuple[NDArray[np.int64], NDArray[np.float32], list[Tensor]]:
+    ) -> tuple[NDArray[np.int64], list[Tensor]]:
         """Return the flat cells (p,) of a batch, their weights and each weighted map."""
         centres, members, weight = given
         with torch.no_grad():
@@ -76,12 +80,14 @@ def solve_in_tiles(
         counted = weight > 0
         at = np.ravel_multi_index(tuple(members[counted].T), wanted.shape)
         chosen, share = torch.from_numpy(counted), torch.from_numpy(weight)
-        return at, weight[counted], [(share * part)[chosen] for part in maps]
+        if least_variance is not None:
+            share = share * (least_variance / maps[0].clamp(min=least_variance)) ** 2
+        return at, [(share * part)[chosen] for part in (torch.ones_like(share), *maps)]
 
-    for at, weight, maps in run_in_threads(solve_batch, list_batches(), device):
+    for at, maps in run_in_threads(solve_batch, list_batches(), device):
         reached = torch.from_numpy(np.unique(at))
         advance(int((sums[0][reached] == 0).sum()))
-        for total, part in zip(sums, (torch.from_numpy(weight), *maps), strict=True):
+        for total, part in zip(sums, maps, strict=True):
             total.index_add_(0, torch.from_numpy(at), part)
     found = sums.numpy().reshape(1 + number, *wanted.shape)
     found[0][~wanted] = np.nan
