@@ -1,4 +1,4 @@
-"""4DVarNet beside other methods on sea level: between the tracks of four altimeters, or under clouds.
+"""4DVarNet and other methods on sea level: between the tracks of four altimeters, or under clouds.
 
     python benchmarks/altimeters.py [tracks|clouds [EPOCHS [NOISE]]]
 

@@ -1,4 +1,4 @@
-"""How fast the two-layer model steps, beside pyqg-jax from the same state, in double precision.
+"""How fast the two-layer model steps, compared with pyqg-jax from the same state, in double precision.
 
     python benchmarks/quasigeostrophic.py [STEPS]
 

@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 from oceanfill.pipeline.io.field import Field, open_field
 from oceanfill.pipeline.simulators.radar import Station, observe_radials
+from oceanfill.pipeline.simulators.seas.domain import Domain
 from scipy.ndimage import gaussian_filter
 
 
@@ -72,3 +73,8 @@ def seen_by_radars(current: xr.Dataset, noise: float = 0.03, seed: int = 0) -> x
 def unit(values: np.ndarray) -> np.ndarray:
     """Without mean, of variance one."""
     return (values - values.mean()) / values.std()
+
+
+def open_water(dates: int = 12, rows: int = 40, columns: int = 48, step: float = 1.0) -> Domain:
+    """A domain of synthetic seas without land, 2 km and ``step`` days apart."""
+    return Domain(np.ones((rows, columns), bool), 2.0, step, step * np.arange(dates))

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..errors import InputError
 from ..jobs.methods import find_methods
+from . import plotting
 from .options import (
     HOLDOUTS,
     Parser,
@@ -52,6 +53,7 @@ def parser() -> argparse.ArgumentParser:
     _add_batch(commands)
     _add_score(commands)
     _add_compare(commands)
+    _add_plot(commands)
     _add_challenge(commands)
     _add_reproduce(commands)
     for name, what in LIGHTNING.items():
@@ -351,6 +353,22 @@ def _add_compare(commands: Any) -> None:
         "--plot", metavar="OUT.png", help="draw errors by date, distance and age of the gap, and their maps"
     )
     add_training(compare)
+
+
+def _add_plot(commands: Any) -> None:
+    plot = _command(
+        commands,
+        "plot",
+        help="draw a file, filled or not",
+        description="Draw maps of one date, an animation, the time series of a pixel, or a section along a "
+        "line.\nThe land is grey, gaps are hatched.",
+        epilog="examples:\n"
+        "  oceanfill plot filled.nc -o map.png --date 2024-05-02\n"
+        "  oceanfill plot filled.nc -o film.gif --what observed,filled\n"
+        "  oceanfill plot filled.nc -o series.pdf --at 36.2,-3.9\n"
+        "  oceanfill plot 'sst_*.nc' -o section.png --along lat=36 --limits 14,20",
+    )
+    plotting.add_arguments(plot)
 
 
 def _add_challenge(commands: Any) -> None:

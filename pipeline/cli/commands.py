@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from ..errors import InputError
+from . import plotting
 from .arguments import LIGHTNING, parse
 from .checks import refuse
 from .tables import (
@@ -269,6 +270,7 @@ COMMANDS = {
     "batch": _batch,
     "score": _score,
     "compare": _compare,
+    "plot": lambda options: plotting.run(options, make_opening(options)),
     "challenge": _challenge,
     "reproduce": _reproduce,
     **dict.fromkeys(LIGHTNING, _lightning),

@@ -296,13 +296,7 @@ def with_negative_regions(words: list[str]) -> list[str]:
     """Join options and values such as ``--region -10,...``, which argparse takes for two options."""
     joined: list[str] = []
     for word in words:
-        if joined and joined[-1] in (
-            "--region",
-            "--bounds",
-            "--missing-value",
-            "--bounds-of-values",
-            "--level",
-        ):
+        if joined and joined[-1] in _NEGATIVE:
             joined[-1] += f"={word}"
         else:
             joined.append(word)

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import ndtri
 
-from ..errors import InputError
 from ..io.field import Field, grid_spacing
 from .patterns import distance_and_age
 
@@ -106,14 +105,6 @@ class Calibration:
         factor = self.factor * np.exp((given.clip(low, high) - centre) @ slopes)
         beyond = ((given - high)[..., 1:].max(-1) / _DOUBLE).clip(0, 1)
         return factor * np.maximum(1 / factor, 1) ** beyond
-
-
-def check_levels(levels: Sequence[int]) -> None:
-    """Raise `InputError` for levels of intervals that are not whole percents from 1 to 99."""
-    wrong = [level for level in levels if level not in LEVELS]
-    if wrong:
-        found = ", ".join(map(str, wrong))
-        raise InputError(f"intervals of {found} percent; ask for levels of 1 to 99 percent, such as 50,90")
 
 
 def compute_covariates(known: Field, error: Floats) -> NDArray[np.float32]:

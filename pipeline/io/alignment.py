@@ -11,7 +11,7 @@ from .layout.coordinates import Layout
 from .layout.positions import is_cyclic, read_grid, unwrap_longitude
 
 # Attributes of a longitude: its last column, a copy of the first, was left out; its columns were sorted by
-# numbers, rising (1) or falling (-1), that begin anew inside the region; its columns were turned by so many.
+# numbers, rising (1) or falling (-1), that start again inside the region; its columns were turned by so many.
 CLOSED, SORTED, TURNED = "_closed", "_sorted", "_turned"
 FLIPPED = "_flipped"  # of a latitude or a longitude: its rows or columns were reversed
 MARKS = (CLOSED, SORTED, TURNED, FLIPPED)

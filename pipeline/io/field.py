@@ -27,7 +27,7 @@ from .outliers import NO_SCREEN, describe_outliers, learn_screen
 from .providers.missing import IMPOSSIBLE, OUT_OF_BOUNDS, VALID_RANGE, warn_of_losses
 from .providers.quality import took_all
 from .reading import Inputs, Part, convert_part, drop_undeclared, list_inputs, read_part
-from .seamask import derive_sea, find_mask, sea_from_mask
+from .seamask import check_masks, derive_sea, find_mask, sea_from_mask
 from .transforms import (
     Centred,
     Transform,
@@ -177,6 +177,9 @@ def read_parts(inputs: Inputs, opening: Opening) -> tuple[list[Part], Layout, st
             if layout is None:
                 layout = find_layout(file, dataset, opening.variable, others=opening.names)
                 mask_name = find_mask(file, dataset, layout, opening.mask_variable)
+            else:
+                found = find_mask(file, dataset, layout, opening.mask_variable)
+                check_masks(file, found, parts[0].file, mask_name)
             others = [name for name in (mask_name, opening.error_variable) if name is not None]
             others += [COUNTS] if COUNTS in dataset else []
             if not parts:

@@ -43,6 +43,17 @@ def find_mask(file: str, dataset: xr.Dataset, layout: Layout, mask_variable: str
     return next(iter(on_grid + masks), None)
 
 
+def check_masks(file: str, mask: str | None, first: str, of_first: str | None) -> None:
+    """Raise `InputError` where only one of a file and the ``first`` one has a mask, given by their names."""
+    if (mask is None) != (of_first is None):
+        differs = f"lacks the sea mask {of_first!r} of {first}"
+        if mask is not None:
+            differs = f"has the sea mask {mask!r}, which {first} lacks"
+        raise InputError(
+            f"{file}: it {differs}; give files that all have one, or remove it from those that have it"
+        )
+
+
 def sea_from_mask(file: str, mask: xr.DataArray, layout: Layout) -> tuple[NDArray[np.bool_], str]:
     """Return the sea (lat, lon), for a mask with dates that of any date, and how the mask was read.
 

@@ -144,10 +144,10 @@ def _row(path: str | os.PathLike[str], number: int, defaults: Mapping[str, Any],
     options = {str(key).replace("-", "_"): value for key, value in (defaults | job).items()}
     if "inputs" not in options or "output" not in options:
         raise InputError(f"{where}: has no {'output' if 'inputs' in options else 'inputs'}; give it one")
-    beside = Path(path).parent
+    folder = Path(path).parent
     given = options.pop("inputs")
-    inputs = [_path(beside, str(one)) for one in (given if isinstance(given, list) else [given])]
-    output = Path(_path(beside, str(options.pop("output"))))
+    inputs = [_path(folder, str(one)) for one in (given if isinstance(given, list) else [given])]
+    output = Path(_path(folder, str(options.pop("output"))))
     name = str(options.pop("name", output.stem))
     words = ["fill", *inputs, "-o", str(output)]
     for key, value in options.items():
@@ -161,8 +161,8 @@ def _row(path: str | os.PathLike[str], number: int, defaults: Mapping[str, Any],
     return Row(name, output, tuple(inputs), tuple(words))
 
 
-def _path(beside: Path, name: str) -> str:
-    return name if name.startswith("sample:") else str(beside / name)
+def _path(folder: Path, name: str) -> str:
+    return name if name.startswith("sample:") else str(folder / name)
 
 
 def _run(row: Row, running: set[subprocess.Popen[Any]], more: Sequence[str]) -> dict[str, Any]:
@@ -170,7 +170,8 @@ def _run(row: Row, running: set[subprocess.Popen[Any]], more: Sequence[str]) -> 
         return {"job": row.name, "state": "skipped (up to date)"} | _score(row)
     try:
         row.output.parent.mkdir(parents=True, exist_ok=True)
-        with row.log.open("w", encoding="utf-8") as log:
+        with row.log.open("a", encoding="utf-8") as log:  # a log of an earlier run is kept
+            start = log.tell()
             process = subprocess.Popen([*_FILL, *row.words, *more], stdout=log, stderr=log)
             running.add(process)
             status = process.wait()
@@ -179,7 +180,8 @@ def _run(row: Row, running: set[subprocess.Popen[Any]], more: Sequence[str]) -> 
         return {"job": row.name, "state": f"failed: {error}"}
     if status == 0:
         return {"job": row.name, "state": "filled"} | _score(row)
-    said = [line for line in row.log.read_text(encoding="utf-8").splitlines() if "oceanfill: " in line]
+    written = row.log.read_bytes()[start:].decode(encoding="utf-8", errors="replace")
+    said = [line for line in written.splitlines() if "oceanfill: " in line]
     usual = f"ended with {status}; see {row.log}"
     return {"job": row.name, "state": f"failed: {said[-1].removeprefix('oceanfill: ') if said else usual}"}
 

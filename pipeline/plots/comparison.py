@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from ..holdout.scores import reliability
 from ..jobs.compare import Comparison
-from .maps import check_drawable, escape_math, save_figure
+from .layers import escape_math
+from .maps import check_drawable, save_figure
 
 _LINES = 8  # methods drawn
 _APART = 1.01  # least ratio of RMSE between methods with separate lines

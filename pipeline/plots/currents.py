@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from ..io.layout.coordinates import find_layout
 from ..io.layout.positions import read_grid
-from .maps import MESH, check_drawable, escape_math, make_maps, save_figure
+from .layers import escape_math
+from .maps import MESH, check_drawable, make_maps, save_figure
 
 _ARROWS = 20  # along the longer side of the map
 _LONG = 1.6  # length of the longest arrow, in distances between arrows

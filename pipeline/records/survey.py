@@ -23,6 +23,7 @@ from ..io.maps.selection import open_maps
 from ..io.opening import Opening
 from ..io.providers.quality import find_rules
 from ..io.reading import UNDATED, read_dates, read_part
+from ..io.seamask import check_masks, find_mask
 from ..io.workers import Mapper
 from ..progress import progress
 
@@ -43,6 +44,7 @@ class FileSurvey:
     units: str = ""  # of the variable
     wrong: str = ""
     undated: bool = False
+    mask: str | None = None  # name of the sea mask
 
 
 def survey_files(
@@ -123,6 +125,10 @@ def _compare(one: FileSurvey, reference: FileSurvey) -> FileSurvey:
             f"{reference.calendar}; bring all files to one calendar"
         )
         return FileSurvey(one.path, wrong=wrong)
+    try:
+        check_masks(one.path, one.mask, reference.path, reference.mask)
+    except InputError as error:
+        return FileSurvey(one.path, wrong=str(error))
     return replace(one, axes=())
 
 
@@ -151,6 +157,7 @@ def survey_file(path: str | xr.Dataset, opening: Opening) -> FileSurvey:
                 is_cyclic(lon),
                 str(dataset[layout.variable].attrs.get("units", "")),
                 undated=layout.t == UNDATED,
+                mask=find_mask(file, dataset, layout, opening.mask_variable),
             )
     except InputError as error:
         return FileSurvey(name, wrong=str(error))

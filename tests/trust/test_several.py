@@ -11,6 +11,7 @@ import xarray as xr
 from hostile import Case, check, plain
 
 FILL = "fill 'in_*.nc' -o out.nc --method linear-time --quiet"
+BLOCKS = f"{FILL} --memory 1 --workers 1 --cache cache.zarr"
 
 
 def case(make: Any, says: str = "", words: str = FILL, **more: Any) -> Case:
@@ -85,13 +86,18 @@ CASES = {
     "masks that contradict each other": case(contradicting, means=united),
     "masks that contradict each other, in blocks": case(
         contradicting,
-        words=f"{FILL} --memory 1 --workers 1 --cache cache.zarr",
+        words=BLOCKS,
         means=united,
         also=("cache.zarr",),
     ),
     "masks that contradict each other, described": case(contradicting, words="info 'in_*.nc'"),
     "a mask in the first file only": case(
-        lambda: halves(first=lambda data: with_mask(data, LEFT)), "there is no mask"
+        lambda: halves(first=lambda data: with_mask(data, LEFT)),
+        "in_b.nc: it lacks the sea mask 'mask' of in_a.nc",
+    ),
+    "a mask in the second file only": case(
+        lambda: halves(lambda data: with_mask(data, LEFT)),
+        "in_b.nc: it has the sea mask 'mask', which in_a.nc lacks",
     ),
     "masks of two sizes": case(
         lambda: halves(

@@ -49,7 +49,7 @@ def find_file(folder: Path, pattern: str) -> Path:
         what = "no file matches" if not found else f"{len(found)} files match"
         raise InputError(
             f"{folder}: {what} {pattern!r}, and one is expected; give --data the folder of the challenge "
-            "with its files unpacked as they come (dc_obs beside dc_ref or dc_maps)"
+            "with its files unpacked as they come (dc_obs next to dc_ref or dc_maps)"
         )
     return found[0]
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ...errors import InputError
 
-_MOST_WEIGHT = 1e6  # a trained weight is of the order of one
+_MOST_WEIGHT = 1e6  # trained weights are about one
 
 
 class PlainCheckpoints(TorchCheckpointIO):

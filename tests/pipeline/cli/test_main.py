@@ -185,14 +185,22 @@ def test_signals_in_training(
         text=True,
     )
     seen = ""
-    for line in iter(fill.stderr.readline, ""):  # type: ignore[union-attr]
-        seen += line
-        if "parameters, a window" in line:  # the last thing before the training
-            time.sleep(3)
-            for number in signals:  # a second one while the first is pending is one signal to the system
-                fill.send_signal(number)
-                time.sleep(0.005)
-            break
+
+    def read_until(text: str) -> str:
+        lines = []
+        for line in iter(fill.stderr.readline, ""):  # type: ignore[union-attr]
+            lines.append(line)
+            if text in line:
+                break
+        return "".join(lines)
+
+    seen += read_until("parameters, a window")  # the last thing before the training
+    time.sleep(3)
+    first, *second = signals
+    fill.send_signal(first)
+    for number in second:  # only now: two signals that are pending together are one to the system
+        seen += read_until("stopping now")
+        fill.send_signal(number)
     try:
         seen += fill.communicate(timeout=120)[1]
     finally:

@@ -11,7 +11,8 @@ import xarray as xr
 from oceanfill.pipeline.errors import InputError
 from oceanfill.pipeline.io.alignment import match_grids
 from oceanfill.pipeline.io.field import open_field
-from oceanfill.pipeline.plots.maps import draw_fill
+from oceanfill.pipeline.plots.layers import read_filled
+from oceanfill.pipeline.plots.maps import draw_maps
 from oceanfill.pipeline.records.prepare import prepare
 from series import series, write
 
@@ -76,7 +77,7 @@ def test_a_region_sorted_across_greenwich_is_filled_in_one_piece(tmp_path: Path,
     np.testing.assert_allclose(made.sst.to_numpy()[observed], given.sst.to_numpy()[observed], rtol=1e-6)
     error = made.sst.sel(lon=0).to_numpy() - truth[:, :, 6]
     assert np.sqrt((error**2).mean()) < 0.1  # the deviation of the truth there is 0.7
-    draw_fill(made, "sst")
+    draw_maps(read_filled(made, "sst"))
 
 
 @pytest.mark.parametrize("method", ["oi", "linear-time"])

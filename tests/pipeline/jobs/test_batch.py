@@ -61,6 +61,11 @@ def test_a_failure_stops_nothing_and_nothing_is_done_twice(jobs, capsys, monkeyp
     jobs.write_text(JOBS.replace("seed: 3", "seed: 4"))
     assert read(jobs)[0].is_done
     assert not read(jobs)[2].is_done
+    log = folder / "made" / "all.zarr.log"
+    log.write_text("notes of another program\n")
+    assert cli.main(["batch", str(jobs), "--row", "2", "--overwrite"]) == 0
+    assert log.read_text().startswith("notes of another program\n")
+    assert "linear-time" in log.read_text()
     os.utime(folder / "in.nc", (2e9, 2e9))
     assert not read(jobs)[0].is_done
 

@@ -88,6 +88,13 @@ def test_every_bad_file_is_named_and_can_be_left_out(folder):
     np.testing.assert_array_equal(open_field(store).values, open_field(WHOLE).values)
 
 
+def test_files_of_which_one_has_no_mask_are_refused(folder):
+    path = sorted(folder.glob("*.nc"))[1]
+    xr.load_dataset(path).drop_vars("mask").to_netcdf(path)
+    with pytest.raises(InputError, match=f"{path}: it lacks the sea mask 'mask' of "):
+        prepare(str(folder / "*.nc"), folder / "all.zarr")
+
+
 def test_dates_whose_values_cannot_be_read_stay_missing_when_bad_files_are_skipped(folder, caplog):
     """Files whose headers are whole and whose values are not."""
     damage(folder / "a.nc")
