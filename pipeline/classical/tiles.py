@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter
 from torch import Tensor
 
-_GROUP = 64  # batches whose tiles are sorted by their number of cells, so that those of a batch have as many
+_GROUP = 4096  # tiles that are sorted by their number of cells, so that those of a batch have as many
 
 Batch = TypeVar("Batch")
 Result = TypeVar("Result")
@@ -51,8 +51,9 @@ def solve_in_tiles(
 
         Tiles with fewer cells than others of their batch have some of weight zero.
         """
-        for start in range(0, len(every), _GROUP * batch):
-            centres = every[start : start + _GROUP * batch]
+        group = max(_GROUP, batch)
+        for start in range(0, len(every), group):
+            centres = every[start : start + group]
             members = centres[:, None] + around
             inside = ((members >= 0) & (members <= last)).all(-1)
             members = members.clip(0, last)
