@@ -103,7 +103,8 @@ def read_filled(dataset: xr.Dataset, name: str) -> MapSeries:
     values, analysis, origin, error = (
         read(dataset[name + suffix]) for suffix in ("", "_analysis", "_source", "_error")
     )
-    sea = np.isfinite(analysis).any(axis=0)  # not by origin: values observed on land are kept as observed
+    # Not by origin: values observed on land are kept as observed.
+    sea: NDArray[np.bool_] = np.asarray(np.isfinite(analysis).any(axis=0))
     layers = {
         "observed": np.where(origin == _OBSERVED, values, np.nan),
         "filled": values,
@@ -134,7 +135,7 @@ def read_gappy(field: Field) -> MapSeries:
     return MapSeries(field.name, field.source.attrs, field.dates, field.lat, field.lon, field.sea, layers)
 
 
-def cut_series(series: MapSeries, region: tuple[float, float, float, float]) -> MapSeries:
+def cut_series(series: MapSeries, region: Sequence[float]) -> MapSeries:
     """Return the part of the maps inside a region: latitudes and longitudes, from south and west.
 
     Raises `InputError` where nothing is inside.
@@ -196,7 +197,7 @@ def choose_styles(
     for layer in set(shown) & set(_POSITIVE):
         known = series.layers[layer][dates]
         known = known[np.isfinite(known)]  # none where the error is unknown
-        highest = np.percentile(known, 99) if known.size else 1.0
+        highest = float(np.percentile(known, 99)) if known.size else 1.0
         what = LAYERS[layer] if layer == "error" else f"width of the {series.interval}% interval"
         styles[layer] = Style(
             cmocean.cm.amp, Normalize(0, highest if highest > 0 else 1), label(what), {"extend": "max"}

@@ -22,7 +22,7 @@ from .maps import HATCHED, LAND, add_colour_bars, describe_date, draw_date, get_
 
 FILMS = (".gif", ".mp4")
 _OBSERVED, _FILLED = "#d55e00", "#0072b2"  # vermilion and blue (Okabe and Ito 2008), told apart by all eyes
-_SECONDS = 0.25  # of a date
+_RATE = 4  # dates a second
 
 
 def draw_series(series: MapSeries, at: tuple[float, float]) -> Figure:
@@ -68,12 +68,14 @@ def draw_section(
     styles = choose_styles(series, shown, limits, colours)
     if lat is not None:
         row = int(np.argmin(np.abs(series.lat.mean(axis=1) - lat)))
-        cut, position, sea = np.s_[:, row], series.lon[row], series.sea[row]
+        cut: tuple[slice | int, ...] = np.s_[:, row]
+        position, sea = series.lon[row], series.sea[row]
         label, where = "longitude (°E)", name_latitude(series.lat[row].mean())
     else:
         assert lon is not None
         column = int(np.argmin(np.abs((series.lon.mean(axis=0) - lon + 180) % 360 - 180)))
-        cut, position, sea = np.s_[:, :, column], series.lat[:, column], series.sea[:, column]
+        cut = np.s_[:, :, column]
+        position, sea = series.lat[:, column], series.sea[:, column]
         label, where = "latitude (°N)", name_longitude(series.lon[:, column].mean())
     figure = Figure(figsize=(4.2 * len(shown), 5), layout="constrained")
     FigureCanvasAgg(figure)
@@ -124,7 +126,7 @@ def write_film(
     figure.canvas.draw()
     figure.set_layout_engine("none")  # or the maps would jump from date to date
     kind = FFMpegWriter if Path(path).suffix.lower() == ".mp4" else PillowWriter
-    writer: AbstractMovieWriter = kind(fps=1 / _SECONDS)
+    writer: AbstractMovieWriter = kind(fps=_RATE)
     with replace_atomically(path) as temporary, writer.saving(figure, str(temporary), dpi=80):
         for date in range(len(series.dates)):
             for mesh, layer in zip(drawn, shown, strict=True):
