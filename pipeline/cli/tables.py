@@ -29,23 +29,38 @@ def show_held_out(rows: Sequence[Mapping[str, Any]], method: Any, kind: str) -> 
 
     if not rows:
         return
-    table = Table(title="Score on held-out values", title_justify="left", caption_justify="left")
+    title = "Score on held-out values" + _describe_spaces(rows)
+    table = Table(title=escape(title), title_justify="left", caption_justify="left")
     if "variable" in rows[0]:
         table.add_column("variable")
     table.add_column("method")
     for heading in ("n", "RMSE", "bias", "within ±1σ", "within ±2σ"):
         table.add_column(heading, justify="right")
+    shrunken = any("share" in row for row in rows)
+    if shrunken:
+        table.add_column("share", justify="right")
     for row in rows:
         shares = (f"{100 * row[key]:.1f}%" for key in ("coverage_1sigma", "coverage_2sigma"))
         names = (escape(row[key]) for key in ("variable", "method") if key in row)
-        figures = str(row["n"]), f"{row['rmse']:.4g}", f"{row['bias']:+.2g}", *shares
+        figures = [str(row["n"]), f"{row['rmse']:.4g}", f"{row['bias']:+.2g}", *shares]
+        if shrunken:
+            figures.append(f"{100 * row['share']:.0f}%" if "share" in row else "")
         table.add_row(*names, *figures, style="bold" if row.get("choice") else None)
     table.caption = "hidden with cloud masks from other dates"
     if kind == "tracks":
         table.caption = "whole tracks, at their points"
     if find_method(method).needs_first_guess:
         table.caption += ",\nreweighted to match the difficulty of the real gaps"
+    if shrunken:
+        table.caption += ";\nshare: how much of a correction of the first guess is taken"
     Console(stderr=True).print(table)
+
+
+def _describe_spaces(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return in words which scores are those of transformed values; nothing where none is."""
+    spaces = {row.get("variable", ""): row["space"] for row in rows if "space" in row}
+    parts = [f"{space} of {name}" if name else space for name, space in spaces.items() if space != "values"]
+    return f" ({', '.join(parts)})" if parts else ""
 
 
 def batch_table(lines: Sequence[Mapping[str, Any]]) -> Table:
@@ -69,8 +84,12 @@ def batch_table(lines: Sequence[Mapping[str, Any]]) -> Table:
 def comparison_table(comparison: Comparison) -> Table:
     """Return the rows; the best is marked, with those that are statistically indistinguishable from it."""
     from ..jobs.compare import comparison_cells
+    from ..jobs.evaluate import name_space
 
-    title = escape(f"{comparison.field.name} ({comparison.field.source.attrs.get('units', '1')})")
+    units = comparison.field.source.attrs.get("units", "1")
+    space = name_space(comparison.field)
+    units = units if space == "values" else f"{space} of {units}"
+    title = escape(f"{comparison.field.name} ({units})")
     shown = Table(title=title, collapse_padding=True, pad_edge=False)  # all columns in 120 characters
     shown.title_justify = shown.caption_justify = "left"
     shown.add_column("method")

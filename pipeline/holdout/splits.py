@@ -12,9 +12,11 @@ from .patterns import HOLDOUTS, Mask, hide_clouds_together
 
 _HEAVIEST = 10.0  # largest weight of a hidden value
 _SAME = 1e-4  # of the median difficulty, within which two count as equal
-_ENOUGH_DATES = 5  # fewest dates that serve as groups
+_ENOUGH_DATES = 5  # fewest dates that are the first groups
+_MANY_DATES = 10  # dates, of which each is a group; more are gathered in runs
 _LONGEST_RUN = 30.0  # days, of a run of dates that is not divided
-_FEWEST_RUNS = 5  # no run has more than a fifth of the values, if it can be divided
+_MOST_OF_A_RUN = 1 / 5  # of the values, in a run that is not divided
+_OF_A_PART = 1 / 20  # of the values, in a part of a run that is divided
 
 Floats = NDArray[np.floating]
 
@@ -49,10 +51,11 @@ def split_hidden(hidden: Sequence[Mask], outputs: int, days: Floats) -> list[tup
     """Split hidden values (time, lat, lon) of each variable into a validation and a test set.
 
     Runs of consecutive dates stay together, because their errors are correlated; only those of more than a
-    month or a fifth of the values are divided. In order of time each run goes to the set that has fewer
-    values so far. Up to any date the sets thus differ by no more than the largest run, and both sample all
-    seasons. A single date is divided into a western (validation) and an eastern part (test), each with half
-    of the values.
+    month are divided, and those of more than a fifth of the values, into twentieths of these. In order of
+    time each run or part goes to the set that has fewer values so far. Up to any date the sets thus differ
+    by no more than the largest run: they interleave, and both sample all seasons and states of the sea. A
+    single date is divided into a western (validation) and an eastern part (test), each with half of the
+    values.
 
     ``days`` (time,) are the dates. The values of each of the first ``outputs`` variables count equally.
     """
@@ -77,13 +80,10 @@ def _divide_runs(number: Floats, days: Floats) -> Iterator[NDArray[np.int64]]:
     dates = np.flatnonzero(number)
     apart = (np.diff(dates) > 1) | (np.diff(days[dates]) > 2 * np.median(np.diff(days)))
     for run in np.split(dates, np.flatnonzero(apart) + 1):
-        share = number[run] / number[run].sum()
-        parts = np.ceil(
-            max(
-                (days[run[-1]] - days[run[0]]) / _LONGEST_RUN,
-                _FEWEST_RUNS * number[run].sum() / number.sum(),
-            )
-        )
+        share, own = number[run] / number[run].sum(), number[run].sum() / number.sum()
+        parts = max(1.0, np.ceil((days[run[-1]] - days[run[0]]) / _LONGEST_RUN))
+        if own > _MOST_OF_A_RUN:
+            parts = max(parts, np.ceil(own / _OF_A_PART))
         part = np.floor((np.cumsum(share) - share / 2) * parts)
         yield from np.split(run, np.flatnonzero(np.diff(part)) + 1)
 
@@ -91,13 +91,27 @@ def _divide_runs(number: Floats, days: Floats) -> Iterator[NDArray[np.int64]]:
 def error_groups(where: Mask) -> list[NDArray[np.int64]]:
     """Number the cells (n,) of (time, ..., lat, lon) where True by groups with correlated errors.
 
-    The groups are the dates, unless there are few, and sixteenths of the map: the errors of a pixel that is
-    hidden on many dates are alike on all of them.
+    The groups are runs of dates (`gather_dates`) and sixteenths of the map: the errors of a pixel that is
+    hidden on many dates are alike on all of them. Those of places come first where there are few dates, and
+    alone where there is one.
     """
     date, *_, row, column = np.nonzero(where)
     quarters = (np.searchsorted(np.quantile(at, (0.25, 0.5, 0.75)), at) for at in (row, column))
     place = np.ravel_multi_index(tuple(quarters), (4, 4))
-    return [date, place] if len(np.unique(date)) >= _ENOUGH_DATES else [place]
+    number = len(np.unique(date))
+    groups = [gather_dates(date), place] if number >= _ENOUGH_DATES else [place, gather_dates(date)]
+    return groups if number > 1 else [place]
+
+
+def gather_dates(date: NDArray[np.integer]) -> NDArray[np.int64]:
+    """Number values (n,) by runs of their dates, whose errors hang together from hour to hour or day to day.
+
+    Up to ten dates are a group each. More are gathered in as many runs of equally many dates as the square
+    root of their number, and ten at least: the batch means of Flegal & Jones 2010 (10.1214/09-AOS735).
+    """
+    dates, rank = np.unique(date, return_inverse=True)
+    number = max(min(len(dates), _MANY_DATES), round(np.sqrt(len(dates))))
+    return rank * number // len(dates)
 
 
 def difficulty_weights(hidden: Floats, real: Floats, classes: int = 20) -> NDArray[np.float32]:

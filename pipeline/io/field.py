@@ -33,6 +33,7 @@ from .transforms import (
     Transform,
     centre_values,
     choose_transform,
+    find_asked,
     find_offset,
     find_transform,
     transform_values,
@@ -74,6 +75,7 @@ class Field:
     source: xr.DataArray  # the variable as opened, in its own order of dimensions
     transform: str = "none"  # name of one of `transforms`
     offset: float = 0.0  # taken off the transformed values, where these are large
+    asked_transform: str = "none"  # in whose space estimates are judged; a default is asked for by nobody
     oddities: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()  # the oddities that change what is filled
     treatment: tuple[str, ...] = ()  # what was done to the values of the input, in words
@@ -249,6 +251,7 @@ def build_field(parts: Sequence[Part], layout: Layout, mask_name: str | None, op
         source=source,
         transform=transform,
         offset=offset,
+        asked_transform=find_asked(opening),
         dims=dims,
         mask_origin=mask_origin,
         dataset_attrs=dict(data.attrs),

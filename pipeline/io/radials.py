@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -12,10 +12,12 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from ..settings import Packing
 from .field import Field, build_field
 from .layout.coordinates import Layout, find_fillable, find_layout, list_names
 from .layout.roles import is_radial
 from .opening import Opening, make_opening
+from .output import to_dataset
 from .reading import Inputs, Part, convert_part, list_inputs, open_input, read_part
 from .seamask import find_mask
 
@@ -212,3 +214,68 @@ def read_directions(file: str, data: xr.Dataset, layout: Layout, bearing: str) -
     ]
     angle = np.radians(degrees + 180 * opposite)
     return np.stack([np.sin(angle), np.cos(angle)]).astype(np.float32)
+
+
+def make_current_dataset(
+    radials: Radials,
+    current: NDArray[np.float32],
+    attributes: Mapping[str, Any],
+    intervals: Mapping[int, float],
+    packing: Packing = Packing(),
+) -> xr.Dataset:
+    """Return u, v, their errors, intervals and covariance on the grid of the first station.
+
+    They are stored as real numbers: the packing of radial velocities is not made for them.
+    """
+    units = str(radials.stations[0].source.attrs.get("units", "m s-1"))
+    first = radials.stations[0]
+    parts = []
+    for number, (name, word) in enumerate((("u", "eastward"), ("v", "northward"))):
+        source = xr.full_like(first.source, np.nan).rename(name)
+        source.attrs = {"units": units, "standard_name": f"{word}_sea_water_velocity"}
+        blank = replace(
+            first,
+            name=name,
+            source=source,
+            sea=radials.sea,
+            treatment=tuple(dict.fromkeys(text for one in radials.stations for text in one.treatment)),
+            values=np.full_like(first.values, np.nan),
+            inputs=tuple(dict.fromkeys(name for one in radials.stations for name in one.inputs)),
+        )
+        error = np.sqrt(current[2 + number])
+        made = to_dataset(
+            blank,
+            current[number],
+            error,
+            intervals=intervals,
+            attributes=attributes,
+            packing=replace(packing, pack="none"),
+        )
+        made = made.drop_vars([f"{name}_analysis", f"{name}_source"])
+        made[name].attrs |= {"ancillary_variables": f"{name}_error uv_covariance"}
+        del made[name].attrs["comment"]
+        made[f"{name}_error"].attrs["long_name"] = f"standard error of {name}"
+        parts.append(made)
+    data = parts[0].merge(parts[1], compat="no_conflicts", combine_attrs="override")
+    data["uv_covariance"] = data.u.copy(
+        data=xr.Variable(first.dims, current[4]).transpose(*data.u.dims).to_numpy()
+    )
+    data.uv_covariance.encoding = dict(data.u_error.encoding)
+    data.uv_covariance.attrs = {
+        "units": f"({units})2",
+        "long_name": "covariance of the errors of u and v",
+        "coverage_content_type": "qualityInformation",
+    }
+    share = np.isfinite(radials.values)[:, :, radials.sea].any(axis=1).mean()
+    data.attrs["title"] = "Current from radial velocities"
+    data.attrs["summary"] = summarise_current(len(radials.stations), share)
+    return data
+
+
+def summarise_current(stations: int, share: float) -> str:
+    """Return the summary of a current from ``stations``, which saw a ``share`` of the cells and dates."""
+    return (
+        "Eastward and northward velocity on the whole sea from the radial velocities of "
+        f"{stations} stations, of which at least one saw {100 * share:.1f} % of the cells and "
+        "dates, with the standard errors of both and the covariance of their errors."
+    )

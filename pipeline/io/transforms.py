@@ -262,6 +262,15 @@ def choose_transform(
     return "log", f"filled in logarithms, as a lognormal quantity by {kind} (--transform none for the values)"
 
 
+def find_asked(opening: Opening) -> str:
+    """Return the name of the transform in whose space a user looks at the values: "log" or "none".
+
+    Logarithms that were chosen for a lognormal quantity, and logits between bounds, are a way of filling:
+    what is delivered has the units of the input, and is judged in them.
+    """
+    return opening.transform if opening.transform == "log" else "none"
+
+
 def name_option(transform: str) -> str:
     """Return the option of the command line that asks for a transform."""
     if transform.startswith("logit("):

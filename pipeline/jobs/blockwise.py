@@ -27,6 +27,7 @@ from ..classical.neighbours import Component, Scales
 from ..classical.season import remove_season
 from ..errors import InputError
 from ..holdout.calibration import Calibration
+from ..holdout.shrinkage import Shrinkage
 from ..io.alignment import is_moved
 from ..io.extremes import find_bearable, warn_of_extremes
 from ..io.field import Field, RecordStatistics, check_range, grid_spacing
@@ -60,7 +61,7 @@ from ..training.features import StaticFeatures, make_static_features
 from ..training.firstguess import Guess, PixelMeans, measure_spread
 from ..training.heldout import DataSettings
 from .deliver import Report, warn_of_unknown_error
-from .evaluate import ErrorScale, evaluate_candidates
+from .evaluate import ErrorScale, apply_shrinkage, evaluate_candidates
 from .memory import LEAST_REACH, MOST_REACH, default_memory, prepare_cut
 from .methods import Candidate, Method, find_method_for, find_methods, make_method
 
@@ -89,6 +90,7 @@ class Learned:
     attributes: dict[str, Any]  # of the output
     statistics: dict[str, Any]  # fields of a `RecordStatistics`
     reach: int  # cells around a block on which its result depends
+    shrinkage: Shrinkage | None = None  # of the candidate's correction
 
     def first_guess(self) -> Guess | None:
         """Return the first guess as it was fitted."""
@@ -108,7 +110,8 @@ class Learned:
         own, floor = (None if part is None else Calibration(**part) for part in parts)
         assert own is not None
         scale = ErrorScale(own, floor, kept["scale"]["limit"], kept["scale"]["noise"])
-        return Learned(**kept | {"scale": scale})
+        share = kept.get("shrinkage")
+        return Learned(**kept | {"scale": scale, "shrinkage": None if share is None else Shrinkage(**share)})
 
 
 @dataclass(frozen=True)
@@ -309,6 +312,7 @@ def _learn(record: Record, subset: Field, store: Path, method: Method, settings:
         {} if method.name == _COPY else evaluation.attributes(),
         asdict(statistics),
         _find_reach(best, method, data.kriging, subset),
+        evaluation.shrinkage,
     )
 
 
@@ -375,6 +379,8 @@ def _estimate(job: Job, field: Field, padded: Box) -> tuple[Floats, Floats]:
     )
     (candidates,) = job.method(data, job.settings)
     candidate = candidates[learned.candidate]
+    if learned.shrinkage is not None:
+        candidate = apply_shrinkage(candidate, learned.shrinkage)
     return candidate.estimate[0], learned.scale.of_estimate(field, candidate)
 
 

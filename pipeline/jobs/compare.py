@@ -27,8 +27,8 @@ from ..io.opening import check_names
 from ..io.writing import replace_atomically
 from ..settings import FillSettings, choose_device, make_settings, names_of_settings
 from ..training.data import GapData
-from ..training.heldout import DataSettings
-from .evaluate import fit_error_scale
+from ..training.heldout import DataSettings, Pairs
+from .evaluate import choose_product, fit_error_scale, name_space, to_asked_space
 from .methods import find_method, find_method_for, list_methods
 
 _log = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ Floats = NDArray[np.floating]
 
 @dataclass
 class Scored:
-    """Estimates of m methods at n hidden values, and where these are."""
+    """Estimates of m methods at n hidden values, in the space that is asked for, and where these are."""
 
     truth: Floats  # (n,)
     weight: Floats  # (n,) with which the hidden values are as hard as the real gaps
@@ -49,6 +49,8 @@ class Scored:
     distance: Floats  # (n,) km to the nearest value of the same date
     age: Floats  # (n,) days to the nearest date that sees the pixel; infinite where none does
     estimates: dict[str, tuple[Floats, Floats]] = part_of(default_factory=dict)  # mean, standard error (n,)
+    # (n,) errors over the scaled standard errors, in the space in which the field is filled
+    residuals: dict[str, Floats] = part_of(default_factory=dict)
 
     def append(self, other: Scored) -> Scored:
         """The values of both; methods that failed on one of them are left out."""
@@ -64,7 +66,12 @@ class Scored:
             for name, found in other.estimates.items()
             if name in self.estimates
         }
-        return Scored(**arrays, estimates=both)
+        residuals = {
+            name: np.concatenate([self.residuals[name], found])
+            for name, found in other.residuals.items()
+            if name in self.residuals
+        }
+        return Scored(**arrays, estimates=both, residuals=residuals)
 
 
 @dataclass
@@ -91,17 +98,18 @@ def compare(
 
     ``methods`` are names, methods or functions, as for `methods.find_method`; by default the usual ones.
     ``holdout`` (`patterns.HOLDOUTS`) decides how a fifth of the observed values is hidden. On one half of
-    them, the validation set, the standard errors are scaled and networks choose their epoch; the other half,
-    the test set of other dates, is scored. ``folds`` repeats this with other hidden values, scored together.
-    With ``truth`` (time, lat, lon), finite where it is known, the gaps themselves are scored and the hidden
-    values are only used to scale the errors. The ``options`` are those of `FillSettings` and its parts;
-    training, seed, device and quiet count.
+    them, the validation set, the standard errors are scaled, networks choose their epoch, and the share of
+    their correction is fitted that is delivered; the other half, the test set of other dates, is scored.
+    ``folds`` repeats this with other hidden values, scored together. With ``truth`` (time, lat, lon), finite
+    where it is known, the gaps themselves are scored and the hidden values are only used to scale the errors.
+    The ``options`` are those of `FillSettings` and its parts; training, seed, device and quiet count.
 
-    A row has the method, n, rmse and its 95% interval rmse_low and rmse_high (bootstrap over dates), bias,
-    mae, crps, coverage_1sigma, coverage_2sigma, tie (whether that interval of the difference from the best
-    contains zero), seconds and memory_gb (peak of the process), and with a complete truth mu, sigma,
-    lambda_x (degrees) and lambda_t (days). A method that fails has ``failed`` instead. Raises `InputError`
-    for unknown names and where nothing can be hidden.
+    Scores are in the units of the field, or those of its logarithms where these were asked for (the ``space``
+    of a row); coverage is counted where it is filled. A row has the method, n, rmse and its 95% interval
+    rmse_low and rmse_high (bootstrap over dates), bias, mae, crps, coverage_1sigma, coverage_2sigma, tie
+    (whether that interval of the difference from the best contains zero), space, seconds and memory_gb (peak
+    of the process), and with a complete truth mu, sigma, lambda_x (degrees) and lambda_t (days). A method
+    that fails has ``failed`` instead. Raises `InputError` for unknown names and where nothing can be hidden.
     """
     check_names(options, names_of_settings())
     settings = make_settings(settings, options)
@@ -143,8 +151,8 @@ def compare(
                 data.setup("fit")
         known = field.hide(data.held_out)
         part = locate(field if truth is not None else known, here)
-        part.truth = (field.values if truth is None else truth)[here]  # noqa: PD011 - a Field's
-        part.weight = data.weight[here] if truth is None else np.ones(part.truth.shape)
+        expected = (field.values if truth is None else truth)[here]  # noqa: PD011 - a Field's
+        part.weight = data.weight[here] if truth is None else np.ones(expected.shape)
         for method in tried:
             name = method.name
             if name in failed:
@@ -154,8 +162,8 @@ def compare(
             try:
                 with _measure() as used:
                     (candidates,) = method(copy.copy(data), settings)
-                    # Where a network cannot be trained there is only its first guess.
-                    candidate = candidates.get(name) or next(iter(candidates.values()))
+                    # As `fill` delivers it: a correction is shrunken, or gives way to its first guess.
+                    candidate = choose_product(data, list(candidates.values()))
                 assert candidate.trial is not None
                 scale = fit_error_scale(data, candidate, "validation")
                 if truth is None:
@@ -163,7 +171,10 @@ def compare(
                 else:
                     mean, sigma = candidate.estimate[0], scale.of_estimate(field, candidate)
                     whole[name] = mean
-                part.estimates[name] = mean[here], sigma[here]
+                part.residuals[name] = (mean[here] - expected) / sigma[here]
+                found = Pairs(mean[here], sigma[here], expected, part.weight, ())
+                found = to_asked_space(field, found, scale.noise)
+                part.estimates[name], part.truth = (found.mean, found.error), found.truth
             except Exception as fault:
                 failed[name] = str(fault).splitlines()[0] if str(fault) else type(fault).__name__
                 _log.warning("%s failed: %s", name, failed[name])
@@ -176,6 +187,7 @@ def compare(
         scored = scored.append(part)
     rows = score_rows(scored)
     for row in rows:
+        row["space"] = name_space(field)
         row["seconds"], row["memory_gb"] = spent[row["method"]]
         if truth is not None:
             row |= _spectral(field, truth, whole[row["method"]])
@@ -258,9 +270,11 @@ def score_rows(scored: Scored) -> list[dict[str, Any]]:
         sums, best = found[name], found[names[0]]
         low, high = sums.rmse_interval()
         tie = name != names[0] and sums.rmse_interval(best)[0] <= 0
-        rows.append(
-            {"method": name} | sums.to_dict() | {"rmse_low": low, "rmse_high": high, "tie": bool(tie)}
-        )
+        row = {"method": name} | sums.to_dict() | {"rmse_low": low, "rmse_high": high, "tie": bool(tie)}
+        if name in scored.residuals:
+            size = np.abs(scored.residuals[name])
+            row |= {f"coverage_{k}sigma": float(np.average(size <= k, weights=scored.weight)) for k in (1, 2)}
+        rows.append(row)
     return rows
 
 

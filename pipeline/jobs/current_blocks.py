@@ -28,7 +28,7 @@ from ..io.alignment import is_moved
 from ..io.layout.coordinates import list_names
 from ..io.opening import Opening
 from ..io.output import describe_run
-from ..io.radials import Radials
+from ..io.radials import Radials, make_current_dataset, summarise_current
 from ..io.side_products import write_at_once, write_side_product
 from ..io.storage import Span
 from ..io.writing import check_writable, has_state, hide, replace_atomically, resume_store, write_bytes
@@ -50,11 +50,10 @@ from .currents import (
     evaluate_currents,
     find_bearable_speed,
     make_candidates,
-    make_current_dataset,
     make_radial_settings,
     measure_components,
+    mix_currents,
     scale_current,
-    summarise_current,
     warn_of_speeds,
 )
 from .deliver import Report
@@ -77,6 +76,7 @@ class LearnedCurrent:
     reach: int  # dates around a block on which its result depends
     speed: float  # the largest component that is bearable
     step: int  # dates, of whose multiples the dates that are read for a block begin with one
+    share: float = 1.0  # of the candidate's correction
 
     def first_guess(self) -> VectorKriging:
         """Return the optimal interpolation as it was fitted."""
@@ -216,6 +216,7 @@ def _learn(subset: Radials, network: Path, settings: FillSettings, flow: str) ->
         reach + (0 if name == "oi" else data.window // 2),
         find_bearable_speed(subset),
         step,
+        1.0 if evaluation.shrinkage is None else evaluation.shrinkage.shares[0],
     )
 
 
@@ -229,7 +230,10 @@ def _fill_block(job: _Job, numbered: tuple[int, Block]) -> tuple[int, dict[str, 
     method, flow = find_method(learned.candidate), settings.currents.flow or "free"
     how = RadialSettings(held_out=0.0, seed=settings.seed, device=job.device)
     data = RadialData(radials, how, flow, learned.first_guess())
-    estimate = make_candidates(data, method, settings)[learned.candidate].estimate
+    guess, *_ = candidates = make_candidates(data, method, settings)
+    estimate = mix_currents(
+        *(candidates[name].estimate for name in (guess, learned.candidate)), share=learned.share
+    )
     calibration = Calibration(**learned.calibration)
     own = core.relative_to(padded).dates
     current = scale_current(estimate[:, own], calibration)

@@ -17,23 +17,23 @@ from torch.utils.data import DataLoader
 
 from ..errors import InputError
 from ..holdout.calibration import Calibration, Residuals, calibrate
+from ..holdout.shrinkage import Fitted, find_prior, fit_shrinkage
 from ..holdout.splits import error_groups
 from ..io.alignment import restore_grid
 from ..io.extremes import find_bearable, warn_of_extremes
 from ..io.opening import Opening
-from ..io.output import to_dataset
-from ..io.radials import Radials, open_radials
+from ..io.radials import Radials, make_current_dataset, open_radials
 from ..io.reading import Inputs
 from ..io.side_products import write_side_product
 from ..io.storage import Span, find_storage, measure_span
 from ..io.transforms import Identity
-from ..settings import HELD_OUT, FillSettings, Packing, choose_device
+from ..settings import HELD_OUT, FillSettings, choose_device
 from ..training.heldout import Pairs
 from ..training.networks import NETWORKS
 from ..training.vector_data import RadialData, RadialSettings, project_current
 from .deliver import Report, log_input
 from .draws import add_current_samples
-from .evaluate import ErrorScale, Evaluation, score_pairs, select_candidate
+from .evaluate import ErrorScale, Evaluation, log_share, score_pairs, select_candidate
 from .methods import Method, find_method, find_methods
 
 _log = logging.getLogger(__name__)
@@ -245,30 +245,99 @@ def evaluate_currents(
     """Select, score and calibrate as `evaluate.evaluate_candidates` does, along the stations' directions.
 
     The scale of the error is that of the current; the noise of the velocities stays as it was fitted. The
-    half-widths of the intervals come from all held-out velocities.
+    half-widths of the intervals come from all held-out velocities. The candidates after the first correct
+    it.
     """
     products = list(candidates.values())
     if not (data.validation.any() and data.test.any()):
         return Evaluation(products[-1], [], ErrorScale())
-    values = data.radials.values
-    rows, found, scales = [], [], []
+    rows, found = [], []
     for product in products:
-        velocity, variance = project_current(data.radials, product.trial)
-        off = velocity - values
-        chosen, every = (
-            fit_factor(off[part], variance[part], data.noise[part])
-            for part in (data.validation, data.held_out)
-        )
-        sigma = np.sqrt(variance * chosen**2 + data.noise)
-        validation, test = (
-            Pairs(velocity[part], sigma[part], values[part], data.weight[part], error_groups(part))
-            for part in (data.validation, data.test)
-        )
-        rows.append({"method": product.name} | score_pairs(test))
-        found.append(validation)
-        scales.append(_calibrate(off, np.sqrt(variance * every**2 + data.noise), data, every))
+        shrunken, fitted = _shrink(data, products[0], product, "validation")
+        off, variance = _miss(data, shrunken)
+        chosen = _fit_factor(data, off, variance, "validation")
+        pairs = {
+            part: _pair(data, shrunken, np.sqrt(variance * chosen**2 + data.noise), part)
+            for part in ("validation", "test")
+        }
+        row: dict[str, Any] = {"method": product.name} | score_pairs(pairs["test"])
+        if fitted is not None:
+            before, after = (_pair(data, one, variance, "validation").mean for one in (products[0], product))
+            apart = before + fitted.apart * (after - before)
+            pairs["validation"] = pairs["validation"]._replace(mean=apart)
+            row |= {"share": fitted.average}
+        rows.append(row)
+        found.append(pairs["validation"])
     best = select_candidate(rows, found)
-    return Evaluation(products[best], rows, ErrorScale(scales[best]))
+    delivered, fitted = _shrink(data, products[0], products[best], "held_out")
+    off, variance = _miss(data, delivered)
+    every = _fit_factor(data, off, variance, "held_out")
+    scale = ErrorScale(_calibrate(off, np.sqrt(variance * every**2 + data.noise), data, every))
+    if fitted is None:
+        return Evaluation(delivered, rows, scale, share=0.0 if len(products) > 1 else None)
+    log_share(delivered.name, fitted)
+    return Evaluation(delivered, rows, scale, fitted.shrinkage, fitted.average)
+
+
+def _shrink(
+    data: RadialData, guess: CurrentCandidate, product: CurrentCandidate, part: str
+) -> tuple[CurrentCandidate, Fitted | None]:
+    """Return a candidate with the share of its correction that a part of the held-out velocities bears.
+
+    It is one share for all cells: a share that varies would make a flow without divergence diverge.
+    """
+    if product is guess:
+        return product, None
+    _, variance = _miss(data, guess)
+    sigma = np.sqrt(variance + data.noise)
+    before, after = (_pair(data, one, sigma, part) for one in (guess, product))
+    fitted = fit_shrinkage(
+        before.mean,
+        before.error,
+        after.mean,
+        after.truth,
+        after.weight,
+        after.groups,
+        prior=find_prior(product.name),
+        classes=1,
+    )
+    return apply_share(guess, product, fitted.shrinkage.shares[0]), fitted
+
+
+def apply_share(guess: CurrentCandidate, product: CurrentCandidate, share: float) -> CurrentCandidate:
+    """Return a candidate with a share of its correction of the ``guess``."""
+    return CurrentCandidate(
+        product.name,
+        mix_currents(guess.estimate, product.estimate, share),
+        mix_currents(guess.trial, product.trial, share),
+    )
+
+
+def mix_currents(guess: Floats, corrected: Floats, share: float) -> Floats:
+    """Return the current (5, ...) between two others, with the covariance of a mixture of both."""
+    u, v = corrected[:2] - guess[:2]
+    mixed = guess + np.float32(share) * (corrected - guess)
+    mixed[2:] += np.float32(share * (1 - share)) * np.stack([u**2, v**2, u * v])
+    return mixed
+
+
+def _miss(data: RadialData, product: CurrentCandidate) -> tuple[Floats, Floats]:
+    """Return what a trial misses the velocities by, and its error variance along their directions."""
+    velocity, variance = project_current(data.radials, product.trial)
+    return velocity - data.radials.values, variance
+
+
+def _pair(data: RadialData, product: CurrentCandidate, sigma: Floats, part: str) -> Pairs:
+    """Return the trial at a part of the held-out velocities, with standard errors ``sigma``."""
+    where = getattr(data, part)
+    velocity, _ = project_current(data.radials, product.trial)
+    truth = data.radials.values[where]
+    return Pairs(velocity[where], sigma[where], truth, data.weight[where], error_groups(where))
+
+
+def _fit_factor(data: RadialData, off: Floats, variance: Floats, part: str) -> float:
+    where = getattr(data, part)
+    return fit_factor(off[where], variance[where], data.noise[where])
 
 
 def _calibrate(off: Floats, sigma: Floats, data: RadialData, factor: float) -> Calibration:
@@ -292,68 +361,3 @@ def fit_factor(off: Floats, claimed: Floats, noise: Floats) -> float:
         return float(np.mean(np.log(total) + square / total))
 
     return float(np.exp(minimize_scalar(loss, bounds=(-_MOST_LOG, _MOST_LOG), method="bounded").x))
-
-
-def make_current_dataset(
-    radials: Radials,
-    current: Floats,
-    attributes: Mapping[str, Any],
-    intervals: Mapping[int, float],
-    packing: Packing = Packing(),
-) -> xr.Dataset:
-    """Return u, v, their errors, intervals and covariance on the grid of the first station.
-
-    They are stored as real numbers: the packing of radial velocities is not made for them.
-    """
-    units = str(radials.stations[0].source.attrs.get("units", "m s-1"))
-    first = radials.stations[0]
-    parts = []
-    for number, (name, word) in enumerate((("u", "eastward"), ("v", "northward"))):
-        source = xr.full_like(first.source, np.nan).rename(name)
-        source.attrs = {"units": units, "standard_name": f"{word}_sea_water_velocity"}
-        blank = replace(
-            first,
-            name=name,
-            source=source,
-            sea=radials.sea,
-            treatment=tuple(dict.fromkeys(text for one in radials.stations for text in one.treatment)),
-            values=np.full_like(first.values, np.nan),
-            inputs=tuple(dict.fromkeys(name for one in radials.stations for name in one.inputs)),
-        )
-        error = np.sqrt(current[2 + number])
-        made = to_dataset(
-            blank,
-            current[number],
-            error,
-            intervals=intervals,
-            attributes=attributes,
-            packing=replace(packing, pack="none"),
-        )
-        made = made.drop_vars([f"{name}_analysis", f"{name}_source"])
-        made[name].attrs |= {"ancillary_variables": f"{name}_error uv_covariance"}
-        del made[name].attrs["comment"]
-        made[f"{name}_error"].attrs["long_name"] = f"standard error of {name}"
-        parts.append(made)
-    data = parts[0].merge(parts[1], compat="no_conflicts", combine_attrs="override")
-    data["uv_covariance"] = data.u.copy(
-        data=xr.Variable(first.dims, current[4]).transpose(*data.u.dims).to_numpy()
-    )
-    data.uv_covariance.encoding = dict(data.u_error.encoding)
-    data.uv_covariance.attrs = {
-        "units": f"({units})2",
-        "long_name": "covariance of the errors of u and v",
-        "coverage_content_type": "qualityInformation",
-    }
-    share = np.isfinite(radials.values)[:, :, radials.sea].any(axis=1).mean()
-    data.attrs["title"] = "Current from radial velocities"
-    data.attrs["summary"] = summarise_current(len(radials.stations), share)
-    return data
-
-
-def summarise_current(stations: int, share: float) -> str:
-    """Return the summary of a current from ``stations``, which saw a ``share`` of the cells and dates."""
-    return (
-        "Eastward and northward velocity on the whole sea from the radial velocities of "
-        f"{stations} stations, of which at least one saw {100 * share:.1f} % of the cells and "
-        "dates, with the standard errors of both and the covariance of their errors."
-    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from ..classical.season import remove_season
 from ..holdout.calibration import Calibration, calibrate
 from ..holdout.score_sums import ScoreSums
 from ..holdout.scores import rmse
+from ..holdout.shrinkage import Fitted, Shrinkage, find_prior, fit_shrinkage
 from ..io.field import Field
 from ..training.heldout import HeldOut, Pairs
 from .methods import Candidate, Candidates
@@ -76,11 +77,13 @@ class ErrorScale:
 
 @dataclass(frozen=True)
 class Evaluation(Generic[Kind]):
-    """The candidate to deliver, the scores of all, and the scale of its error."""
+    """The candidate to deliver, the scores of all, the scale of its error, and the share of a correction."""
 
-    delivered: Kind
+    delivered: Kind  # shrunken, where it corrects a first guess
     rows: list[dict[str, Any]]  # one for each candidate, the simplest first; none without a hold-out
     scale: ErrorScale
+    shrinkage: Shrinkage | None = None  # of the delivered correction
+    share: float | None = None  # of a correction at the hidden values; 0 where its first guess is delivered
 
     @property
     def score(self) -> dict[str, Any]:
@@ -91,26 +94,134 @@ class Evaluation(Generic[Kind]):
         """Return what the output's attributes hold of it."""
         found = {"delivered": self.delivered.name} | self.scale.calibration.attributes()
         found |= {"error_limit": self.scale.limit} if np.isfinite(self.scale.limit) else {}
+        found |= {} if self.share is None else {"correction_share": self.share}
+        found |= {} if self.shrinkage is None else self.shrinkage.attributes()
         return found | {f"held_out_{key}": value for key, value in self.score.items() if key != "method"}
 
 
 def evaluate_candidates(data: HeldOut, candidates: Candidates) -> Evaluation[Candidate]:
     """Select the candidate to deliver, score all, and calibrate its error.
 
-    The validation set decides which candidate it is (`select_candidate`) and how its error is scaled; the
-    scores are those of the test set. The delivered error is scaled by both sets together.
+    A correction of a first guess is shrunken (`shrink_candidate`). The validation set decides by how much,
+    which candidate it is (`select_candidate`) and how its error is scaled; the scores are those of the test
+    set. Share and error of what is delivered are then fitted to both sets together. Without a hold-out the
+    last candidate is delivered as it is.
     """
     products = list(candidates.values())
-    trials = [product.trial for product in products if product.trial is not None]
-    if len(trials) < len(products):
+    if any(product.trial is None for product in products):
         return Evaluation(products[-1], [], ErrorScale(limit=limit_error(data.field)))
-    known = data.field.hide(data.held_out)
-    rows = []
-    for product, (mean, _) in zip(products, trials, strict=True):
-        error = fit_error_scale(data, product, "validation").of_trial(known, product)
-        rows.append({"method": product.name} | score_pairs(data.pairs("test", mean, error)))
-    best = select_candidate(rows, [data.pairs("validation", *trial) for trial in trials])
-    return Evaluation(products[best], rows, fit_error_scale(data, products[best], "held_out"))
+    judged = [_judge(data, product) for product in products]
+    rows = [one.row for one in judged]
+    best = select_candidate(rows, [one.validation for one in judged])
+    delivered, fitted = shrink_candidate(data, products[best], "held_out")
+    scale = fit_error_scale(data, delivered, "held_out")
+    if fitted is None:
+        share = 0.0 if any(one.corrects is products[best] for one in products) else None
+        return Evaluation(delivered, rows, scale, share=share)
+    log_share(delivered.name, fitted)
+    return Evaluation(delivered, rows, scale, fitted.shrinkage, fitted.average)
+
+
+def choose_product(data: HeldOut, candidates: Sequence[Candidate]) -> Candidate:
+    """Return the candidate that would be delivered, from the validation set alone."""
+    judged = [_judge(data, one) for one in candidates]
+    return judged[select_candidate([], [one.validation for one in judged])].product
+
+
+class _Judged(NamedTuple):
+    """A candidate that is fitted to the validation set."""
+
+    product: Candidate  # shrunken
+    validation: Pairs  # each group shrunken by what the others say
+    row: dict[str, Any]  # on the test set
+
+
+def _judge(data: HeldOut, candidate: Candidate) -> _Judged:
+    product, fitted = shrink_candidate(data, candidate, "validation")
+    assert product.trial is not None
+    scale = fit_error_scale(data, product, "validation")
+    mean, error = product.trial[0], scale.of_trial(data.field.hide(data.held_out), product)
+    validation, test = (data.pairs(part, mean, error) for part in ("validation", "test"))
+    row = {"method": candidate.name, "space": name_space(data.field)}
+    row |= score_pairs(_to_asked_space(data, "test", test, scale.noise))
+    # Errors are scaled where the values are filled; a monotone transform leaves the coverage as it is.
+    row |= {key: value for key, value in score_pairs(test).items() if key.startswith("coverage")}
+    if fitted is not None:
+        assert candidate.trial is not None  # as it was shrunken
+        assert candidate.corrects is not None and candidate.corrects.trial is not None  # noqa: PT018
+        before, after = (data.pairs("validation", *one.trial).mean for one in (candidate.corrects, candidate))
+        validation = validation._replace(mean=before + fitted.apart * (after - before))
+        row |= {"share": fitted.average}
+    return _Judged(product, _to_asked_space(data, "validation", validation, scale.noise), row)
+
+
+def _to_asked_space(data: HeldOut, part: str, pairs: Pairs, noise: float) -> Pairs:
+    """Return estimates of a part of the hold-out in the space in which they are judged."""
+    if data.field.drift is None:
+        return to_asked_space(data.field, pairs, noise)
+    everywhere = np.broadcast_to(data.field.drift, data.field.values.shape)
+    return to_asked_space(data.field, pairs, noise, data.pairs(part, everywhere, everywhere).mean)
+
+
+def to_asked_space(field: Field, pairs: Pairs, noise: float, drift: Floats | float = 0.0) -> Pairs:
+    """Return estimates of values of a field in the space in which they are asked for and judged.
+
+    They are those that are delivered (`output.to_dataset`), without the ``noise``, a variance, of the
+    observations. The ``drift`` (n,) or number was taken off the values.
+    """
+    if field.transform in ("none", field.asked_transform):
+        return pairs
+    own = np.sqrt(np.maximum(pairs.error.astype(np.float64) ** 2 - noise, 0))
+    mean, _ = field.space.find_moments(pairs.mean + drift, own)
+    _, error = field.space.find_moments(pairs.mean + drift, pairs.error)
+    return pairs._replace(mean=mean, error=error, truth=field.space.backward(pairs.truth + drift))
+
+
+def name_space(field: Field) -> str:
+    """Return the space in which estimates of a field are judged, in words."""
+    return "natural logarithms" if field.transform == field.asked_transform == "log" else "values"
+
+
+def shrink_candidate(data: HeldOut, candidate: Candidate, part: str) -> tuple[Candidate, Fitted | None]:
+    """Return a candidate with the share of its correction that a part of the hold-out bears.
+
+    One that corrects nothing is returned as it is.
+    """
+    guess = candidate.corrects
+    if guess is None or guess.trial is None or candidate.trial is None:
+        return candidate, None
+    before, after = (data.pairs(part, *one) for one in (guess.trial, candidate.trial))
+    fitted = fit_shrinkage(
+        before.mean,
+        before.error,
+        after.mean,
+        after.truth,
+        after.weight,
+        after.groups,
+        prior=find_prior(candidate.method or candidate.name),
+    )
+    return apply_shrinkage(candidate, fitted.shrinkage), fitted
+
+
+def apply_shrinkage(candidate: Candidate, shrinkage: Shrinkage) -> Candidate:
+    """Return a candidate with a share of its correction."""
+    guess = candidate.corrects
+    assert guess is not None
+    trial = candidate.trial
+    if trial is not None and guess.trial is not None:
+        trial = shrinkage.mix(guess.trial, trial)
+    return replace(candidate, estimate=shrinkage.mix(guess.estimate, candidate.estimate), trial=trial)
+
+
+def log_share(name: str, fitted: Fitted) -> None:
+    """Log how much of a correction is delivered."""
+    shares = fitted.shrinkage.shares
+    _log.info(
+        "%s: %.0f%% of its correction is delivered (%s where the first guess has small errors to large ones)",
+        name,
+        100 * fitted.average,
+        ", ".join(f"{100 * share:.0f}%" for share in shares),
+    )
 
 
 def select_candidate(rows: list[dict[str, Any]], found: Sequence[Pairs]) -> int:
@@ -119,7 +230,8 @@ def select_candidate(rows: list[dict[str, Any]], found: Sequence[Pairs]) -> int:
     It is the simplest one that is not worse than the one with the least RMSE by more than a standard error of
     the difference (Breiman et al. 1984, Classification and Regression Trees), from a bootstrap over groups
     of values with related errors. A network has chosen its epoch on the same values, which flatters it; and
-    where there are too few values to decide, the simpler candidate is the safer one.
+    where there are too few values to decide, the simpler candidate is the safer one. A shrunken correction
+    is judged on each group by the share that the other groups say.
     """
     errors = [rmse(one.mean, one.truth, one.weight) for one in found]
     least = int(np.argmin(errors))

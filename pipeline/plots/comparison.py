@@ -61,7 +61,8 @@ def draw_comparison(comparison: Comparison) -> Figure:
         ):
             axes.plot(x, _score_classes(squares, scored.weight, which, len(x)), **style)
         if (error > 0).all():
-            found = reliability(mean, error, scored.truth, _LEVELS, scored.weight)
+            off = scored.residuals.get(name, (mean - scored.truth) / error)
+            found = reliability(off, np.ones_like(off), np.zeros_like(off), _LEVELS, scored.weight)
             honest.plot(100 * _LEVELS, 100 * found, **style)
     _label(dates, "by date", "days since the first", f"RMSE ({units})")
     _label(distances, "by distance", "km to the nearest value on the same date", None)

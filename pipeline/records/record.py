@@ -30,6 +30,7 @@ from ..io.transforms import (
     centre_values,
     choose_offset,
     choose_transform,
+    find_asked,
     find_transform,
     transform_values,
 )
@@ -310,6 +311,7 @@ class Record:
             source=source,
             transform=self.transform,
             offset=offset,
+            asked_transform=find_asked(self.opening),
             dims=(layout.t, layout.y, layout.x),
             mask_origin=str(self.dataset["sea_mask"].attrs.get("comment", "")),
             dataset_attrs=attrs,

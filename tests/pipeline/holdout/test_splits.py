@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 from fields import cloudy_field
 from oceanfill.pipeline.holdout.patterns import HOLDOUTS
-from oceanfill.pipeline.holdout.splits import difficulty_weights, error_groups, hold_out, split_hidden
+from oceanfill.pipeline.holdout.splits import (
+    difficulty_weights,
+    error_groups,
+    gather_dates,
+    hold_out,
+    split_hidden,
+)
 
 
 @pytest.fixture(scope="module")
@@ -61,14 +67,28 @@ def test_runs_of_consecutive_dates_alternate_and_stay_together():
 
 
 def test_long_runs_are_divided():
-    """A single run into five, one of two years into months; dates that are years apart form no run."""
-    assert assigned(10 * [3]) == "VVTTVVTTVV"
+    """A single run into twenty, one of two years into months; dates that are years apart form no run."""
+    assert assigned(10 * [3]) == "VTVTVTVTVT"
+    assert assigned(40 * [3]) == 10 * "VVTT"
     found = assigned(730 * [1])
     lengths = [len(run) for run in found.replace("VT", "V T").replace("TV", "T V").split()]
     assert set(lengths) <= {29, 30, 58, 59}  # one set may be given two in a row
     assert 22 <= len(lengths) <= 25
     spans = np.concatenate([1000 * k + np.arange(4) for k in range(6)])
     assert assigned(24 * [1], spans) == 3 * "VVVVTTTT"
+
+
+@pytest.mark.parametrize("days", [31, 365])
+def test_both_sets_see_the_same_state_of_the_sea(days):
+    """Hourly or daily dates, all with hidden values: in the mean of slow waves and of a trend."""
+    dates = np.linspace(0, days, 720)
+    rng = np.random.default_rng(0)
+    hidden = np.arange(200)[None, None, :] < rng.integers(1, 200, len(dates))[:, None, None]
+    ((validation, test),) = split_hidden([hidden], 1, dates)
+    wave = np.sin(2 * np.pi * dates / dates[-1] * 2 + np.arange(8)[:, None])
+    for state in (*wave, np.linspace(-1, 1, len(dates))):
+        means = [np.average(state, weights=one.sum(axis=(1, 2))) for one in (validation, test)]
+        assert abs(np.subtract(*means)) < 0.25 * state.std() * np.sqrt(2)
 
 
 def test_few_dates_are_divided_by_date_and_one_in_space():
@@ -113,8 +133,23 @@ def test_groups_of_errors_are_dates_and_sixteenths_of_the_map():
     expected = np.broadcast_to(4 * rows[:, None] + columns, where.shape)
     np.testing.assert_array_equal(place, expected[where])
     where[:3] = False
-    (few,) = error_groups(where)
+    few, date = error_groups(where)
     np.testing.assert_array_equal(few, expected[where])
+    np.testing.assert_array_equal(date, np.nonzero(where)[0] - 3)
+    where[:4] = False
+    (one,) = error_groups(where)
+    np.testing.assert_array_equal(one, expected[where])
+
+
+def test_many_dates_are_gathered_in_runs():
+    """Up to ten dates are a group each; then ten runs, and as many as the root of their number from there."""
+    np.testing.assert_array_equal(gather_dates(np.array([7, 7, 3, 900])), [1, 1, 0, 2])
+    for dates, number in ((9, 9), (10, 10), (50, 10), (400, 20)):
+        found = gather_dates(np.repeat(5 * np.arange(dates), 3))
+        assert (np.diff(found) >= 0).all()
+        sizes = np.bincount(found)
+        assert len(sizes) == number
+        assert sizes.max() - sizes.min() <= 3  # one date
 
 
 def test_weights_make_hidden_values_as_difficult_as_the_gaps():

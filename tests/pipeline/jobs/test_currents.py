@@ -13,8 +13,12 @@ from oceanfill.pipeline.cli.main import main
 from oceanfill.pipeline.errors import InputError
 from oceanfill.pipeline.io.radials import open_radials
 from oceanfill.pipeline.jobs.currents import (
+    CurrentCandidate,
+    evaluate_currents,
     fit_factor,
     make_candidates,
+    make_guess,
+    mix_currents,
 )
 from oceanfill.pipeline.jobs.fill import fill
 from oceanfill.pipeline.jobs.methods import find_method
@@ -89,6 +93,61 @@ def test_a_network_is_trained_and_scored_on_hidden_components():
     best = min(rows, key=lambda row: bool(row["choice"]) is False)
     assert filled.attrs["delivered"] == best["method"]
     assert filled.attrs["held_out_rmse"] == best["rmse"]
+
+
+@pytest.fixture(scope="module")
+def prepared():
+    data = RadialData(open_radials(SEEN, "direction"), RadialSettings(held_out=0.2))
+    data.setup("test")
+    return data
+
+
+def corrected(data, change):
+    """The first guess, and a network that adds a ``change`` (2, time, lat, lon) to it."""
+    guess = make_guess(data)
+    made = [one.copy() for one in (guess.estimate, guess.trial)]
+    for one in made:
+        one[:2] += change
+    return {"oi": guess, "unet": CurrentCandidate("unet", *made)}
+
+
+def test_of_a_network_of_noise_next_to_nothing_is_delivered(prepared):
+    """One standard error lets chance through now and then, with a share of a twentieth."""
+    shares = []
+    for seed in range(4):
+        noise = np.random.default_rng(seed).normal(0, 0.1, (2, 12, ROWS, COLUMNS)).astype(np.float32)
+        candidates = corrected(prepared, noise)
+        found = evaluate_currents(prepared, candidates)
+        shares.append(found.attributes()["correction_share"])
+        assert (found.delivered is candidates["oi"]) == (shares[-1] == 0)
+    assert max(shares) < 0.06
+    assert np.median(shares) == 0
+
+
+@pytest.mark.parametrize(("overshoots", "share"), [(1, 1), (2, 0.5)])
+def test_the_share_of_a_network_that_knows_the_current(prepared, overshoots, share):
+    candidates = corrected(prepared, 0)
+    truth = np.stack([TRUTH.u.transpose("time", "lat", "lon"), TRUTH.v.transpose("time", "lat", "lon")])
+    before, after = candidates["oi"], candidates["unet"]
+    for one in (after.estimate, after.trial):
+        one[:2] += overshoots * (truth - one[:2])
+    found = evaluate_currents(prepared, candidates)
+    assert found.delivered.name == "unet"
+    assert found.share == pytest.approx(share, abs=0.15 * share)
+    (own,) = found.shrinkage.shares
+    expected = before.estimate[:2] + np.float32(own) * (after.estimate[:2] - before.estimate[:2])
+    np.testing.assert_allclose(found.delivered.estimate[:2], expected, rtol=1e-5, atol=1e-6)
+    rows = {row["method"]: row for row in found.rows}
+    assert rows["unet"]["rmse"] < rows["oi"]["rmse"]
+
+
+def test_a_mixed_current_is_as_unsure_as_both_and_their_difference():
+    guess, network = np.array([[0, 0, 1, 2, 0.5], [2, 4, 3, 2, -0.5]], np.float32)[..., None, None, None]
+    mixed = mix_currents(guess, network, 0.25)[:, 0, 0, 0]
+    spread = 0.25 * 0.75
+    np.testing.assert_allclose(mixed, [0.5, 1, 1.5 + 4 * spread, 2 + 16 * spread, 0.25 + 8 * spread])
+    np.testing.assert_array_equal(mix_currents(guess, network, 0), guess)
+    np.testing.assert_array_equal(mix_currents(guess, network, 1), network)
 
 
 def test_a_checkpoint_fills_as_the_network_that_was_saved(tmp_path):

@@ -188,3 +188,107 @@ def test_an_error_is_at_most_that_of_an_observation_far_away():
     scaled = ErrorScale(law, limit=limit_error(field)).apply(field, np.ones(field.values.shape), None)
     assert scaled.max() == np.float32(limit_error(field))
     assert scaled[field.observed].max() == 1
+
+
+def correction(data, miss, change, seed=0):
+    """A first guess that misses by ``miss`` (time, lat, lon) and a network that adds a ``change`` to it."""
+    mean = (np.nan_to_num(data.field.values) + miss).astype(np.float32)
+    error = np.ones(mean.shape, np.float32)
+    guess = Candidate("oi", (mean, error), (mean, error))
+    changed = ((mean + change).astype(np.float32), error)
+    return by_name(guess, Candidate("unet", changed, changed, corrects=guess))
+
+
+def delivered_errors(data, candidates):
+    """RMSE of what is delivered, of guess and of network on all test values, and the evaluation."""
+    found = evaluate_candidates(data, candidates)
+    products = [found.delivered, *candidates.values()]
+    errors = [np.sqrt(np.mean((one.trial[0] - data.field.values)[data.test] ** 2)) for one in products]
+    return errors, found
+
+
+@pytest.fixture
+def noise(data):
+    return np.random.default_rng(5).standard_normal((2, *data.held_out.shape))
+
+
+def test_a_network_of_noise_is_not_delivered_at_all(data, noise):
+    candidates = correction(data, *noise)
+    (errors, found) = delivered_errors(data, candidates)
+    assert found.delivered is candidates["oi"]
+    assert found.attributes()["correction_share"] == 0
+    assert errors[0] == errors[1] < errors[2]
+
+
+def test_a_perfect_network_is_delivered(data, noise):
+    (delivered, guess, _), found = delivered_errors(data, correction(data, noise[0], -noise[0]))
+    assert found.delivered.name == "unet"
+    assert found.attributes()["correction_share"] > 0.9
+    assert delivered < 0.1 * guess
+
+
+def test_half_of_a_network_that_overshoots_is_better_than_all_and_nothing(data, noise):
+    """It is right by half: alone it is as far off as the first guess."""
+    change = -1.0 * noise[0] + np.sqrt(1.0) * noise[1]
+    (delivered, guess, network), found = delivered_errors(data, correction(data, noise[0], change))
+    assert network == pytest.approx(guess, rel=0.05)
+    assert delivered == pytest.approx(guess * np.sqrt(0.5), rel=0.05)
+    assert delivered < 0.8 * min(guess, network)
+    attributes = found.attributes()
+    assert attributes["correction_share"] == pytest.approx(0.5, abs=0.1)
+    assert attributes["held_out_share"] == pytest.approx(0.5, abs=0.1)
+    assert attributes["correction_shares"] == pytest.approx([attributes["correction_share"]])
+
+
+@pytest.mark.parametrize("dates", [4, 6])
+def test_a_network_that_fits_its_few_validation_dates_by_chance_costs_no_more_than_a_percent(dates):
+    """It has the noise of the validation values by heart in part, and is wrong on all others."""
+    ratios = []
+    for seed in range(12):
+        data = GapData(cloudy_field(dates=dates, seed=seed), DataSettings(held_out=0.3, seed=seed))
+        miss, wrong = np.random.default_rng(seed).standard_normal((2, *data.held_out.shape))
+        change = 0.35 * wrong - 0.05 * np.where(data.validation, miss, 0)
+        (delivered, guess, _), _ = delivered_errors(data, correction(data, miss, change))
+        ratios.append(delivered / guess)
+    assert max(ratios) < 1.01
+
+
+def test_the_delivered_error_is_that_of_the_shrunken_product(data, noise):
+    """Guess and network claim an error of one; half of both is off by 0.7."""
+    found = evaluate_candidates(data, correction(data, noise[0], noise[1] - noise[0]))
+    known = data.field.hide(data.held_out)
+    sigma = found.scale.of_trial(known, found.delivered)[data.held_out]
+    miss = np.abs(found.delivered.trial[0] - data.field.values)[data.held_out]
+    assert np.mean(miss <= sigma) == pytest.approx(0.6827, abs=0.02)
+    assert sigma.mean() == pytest.approx(np.sqrt(0.5), rel=0.1)
+
+
+def test_the_shares_of_validation_are_scored_and_those_of_all_are_delivered(data, noise):
+    """The network overshoots twice where it is chosen, and not at all elsewhere."""
+    change = np.where(data.validation, -2.0, -1.0) * noise[0]
+    found = evaluate_candidates(data, correction(data, noise[0], change))
+    rows = {row["method"]: row for row in found.rows}
+    assert rows["unet"]["share"] == pytest.approx(0.5, abs=0.02)
+    assert rows["unet"]["rmse"] == pytest.approx(0.5 * rows["oi"]["rmse"], rel=0.05)
+    assert 0.52 < found.share < 0.6  # 3 / 5 by squares, of which that of twice the size counts four times
+
+
+@pytest.mark.parametrize(("asked", "space"), [("none", "values"), ("log", "natural logarithms")])
+def test_scores_and_choice_are_in_the_space_that_was_asked_for(asked, space):
+    """Closer in logarithms on most values, but far off on the few large ones."""
+    field = cloudy_field(dates=24)
+    field = replace(field, values=(field.values - 15) * 1.0, transform="log", asked_transform=asked)
+    data = GapData(field, DataSettings(held_out=0.2, seed=1))
+    log = np.nan_to_num(field.values)
+    large = log > np.quantile(log[data.held_out], 0.9)
+    sign = np.random.default_rng(0).choice([-1.0, 1.0], log.shape)
+    products = []
+    for name, low, high in (("even", 0.3, 0.3), ("skew", 0.1, 0.6)):
+        mean = (log + sign * np.where(large, high, low)).astype(np.float32)
+        error = np.full(mean.shape, np.float32(1e-3))
+        products.append(Candidate(name, (mean, error), (mean, error)))
+    found = evaluate_candidates(data, by_name(*products))
+    assert found.delivered.name == ("even" if asked == "none" else "skew")
+    assert {row["space"] for row in found.rows} == {found.attributes()["held_out_space"]} == {space}
+    (row,) = (row for row in found.rows if row["method"] == "even")
+    assert (row["rmse"] == pytest.approx(0.3, rel=1e-3)) == (asked == "log")
