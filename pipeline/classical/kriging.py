@@ -3,36 +3,37 @@
 The anomaly at a cell is the best linear unbiased estimate from its nearest observations (Bretherton, Davis
 and Fandry 1976, doi:10.1016/0011-7471(76)90001-2; ordinary kriging: Cressie 1993, section 3.2), under a sum
 of Matern-3/2 covariances of the distance sqrt((ds/length)^2 + (dt/duration)^2): an eddy component and a
-large-scale, short-lived (weather) component. The targets of a tile share their observations, and therefore
-one Cholesky factor; tiles overlap and are blended smoothly.
+large-scale, short-lived (weather) component. The cells of a tile share their observations, and therefore one
+Cholesky factor: more observations than a cell would have alone, for less (`tiles`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter, maximum_filter
+from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
-from ..io.field import Field
+from ..io.field import Field, grid_spacing
 from .neighbours import Observations, Scales, compute_covariance, find_nearest, gather_observations
 from .season import remove_season
+from .tiles import solve_in_tiles
 
-_STRIDE = 3  # cells between the centres of tiles
-_BATCH = {"cpu": 128, "cuda": 4096}  # tiles solved at once; their matrices fit into a processor's cache
+_TILES = ((5.0, 8, 1.75), (2.5, 4, 1.25))  # cells a length from which tiles have this side and observations
+_SMALL_TILE = (2, 1.0)  # side in cells, and observations of a tile over those of a cell
+_BATCH = {"cpu": 64, "cuda": 2048}  # tiles solved at once; their matrices fit into a processor's cache
+_BLOCK = 16  # rows of a matrix that are eliminated at once
 _DATES_FOR_PIXEL_MEANS = 30  # fewest, below which the field has one mean
 _LEAST_NUGGET = 1e-4  # of the sill: single precision needs it
+_LEAST_VARIANCE = 1e-3  # of the sill, by which the estimates of a cell in several tiles are weighed
 _FAR = 1e6  # km, between observations that do not exist
 _PRIOR_WEIGHT = 5  # observations of a pixel that weigh as much as its surroundings in its mean
-
-Batch = TypeVar("Batch")
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Kriging:
     """Optimal interpolation with known scales. Call it on a field."""
 
     scales: Scales
-    neighbours: int = 64
+    neighbours: int = 64  # of a cell; a tile has more
     factor: float = 1.0  # of the standard error, from its calibration on hidden values
     noise: float = 0.0  # error variance of a new observation, in addition to the nugget
 
@@ -57,16 +58,11 @@ class Kriging:
         The standard error is that of a new observation at the cell. ``advance`` is called with the number of
         cells of every batch.
         """
-        device = torch.device(device)
         mean = self.mean(field)
-        data = gather_observations(field, field.values - mean, self.scales, device)
         wanted = np.broadcast_to(field.sea, field.values.shape) if where is None else where & field.sea
-
-        def estimate(centres: Tensor, members: Tensor) -> tuple[Tensor, ...]:
-            found = find_nearest(data, data.cell(centres), self.neighbours)
-            return solve(self.scales, build_system(data, data.cell(members), *found))
-
-        anomaly, variance = solve_in_tiles(wanted, estimate, 2, device, advance)
+        variance, anomaly = self.interpolate(
+            field, (field.values - mean)[None], wanted, device=device, advance=advance
+        )
         variance = variance.clip(min=0) + np.float32(self.scales.nugget + self.noise)
         return anomaly + mean, np.float32(self.factor) * np.sqrt(variance)
 
@@ -74,61 +70,45 @@ class Kriging:
         """Return the mean (time, lat, lon) or (lat, lon) from which anomalies are taken."""
         return reference_mean(field)
 
+    def interpolate(
+        self,
+        field: Field,
+        anomalies: NDArray[np.floating],
+        wanted: NDArray[np.bool_],
+        *,
+        device: torch.device | str = "cpu",
+        advance: Callable[[int], None] = lambda cells: None,
+    ) -> NDArray[np.float32]:
+        """Interpolate n series of ``anomalies`` (n, time, lat, lon), seen where the ``field`` is observed.
 
-def solve_in_tiles(
-    wanted: NDArray[np.bool_],
-    estimate: Callable[[Tensor, Tensor], Sequence[Tensor]],
-    number: int,
-    device: torch.device,
-    advance: Callable[[int], None],
-) -> NDArray[np.float32]:
-    """Estimate maps (number, time, lat, lon) in overlapping tiles that are blended; NaN elsewhere.
+        Returns the kriging variance of all series, without the nugget, and each estimate (1 + n, time, lat,
+        lon) at ``wanted``, NaN elsewhere.
+        """
+        device = torch.device(device)
+        side, more = choose_tile(field, self.scales)
+        data = gather_observations(field, anomalies, self.scales, device, side)
+        count = math.ceil(more * self.neighbours)
 
-    ``estimate`` takes the date, row and column of the tiles' centres (n, 3) and of their cells (n, m, 3) and
-    returns ``number`` maps (n, m). ``advance`` is called with the number of cells of every batch.
+        def estimate(centres: Tensor, members: Tensor) -> list[Tensor]:
+            found, exists = find_nearest(data, data.cell(centres), count)
+            estimates, variance = solve_tiles(self.scales, data, data.cell(members), found, exists)
+            return [variance, *estimates.unbind(2)]
+
+        batch = _BATCH[device.type]
+        least = _LEAST_VARIANCE * float(self.scales.sill)
+        return solve_in_tiles(
+            wanted, estimate, 1 + len(anomalies), device, advance, side, batch, least_variance=least
+        )
+
+
+def choose_tile(field: Field, scales: Scales) -> tuple[int, float]:
+    """Return the cells between the centres of tiles, and the observations of a tile over those of a cell.
+
+    Cells share observations as far as their correlations are alike.
     """
-    last = np.array(wanted.shape) - 1
-    around, share = _make_tile()
-    sums = np.zeros((1 + number, wanted.size), np.float32)  # of the weights and of each weighted map
-    every = _find_centres(wanted)
-    batch = _BATCH[device.type]
-    batches = (every[start : start + batch] for start in range(0, len(every), batch))
-
-    def solve_batch(centres: NDArray[np.int64]) -> tuple[NDArray[np.int64], list[NDArray[np.float32]]]:
-        """Return the members (n, m, 3) of the tiles around ``centres`` (n, 3) and their estimates."""
-        members = centres[:, None] + around
-        with torch.no_grad():
-            places = (torch.as_tensor(part.clip(0, last), device=device) for part in (centres, members))
-            return members, [part.float().cpu().numpy() for part in estimate(*places)]
-
-    for members, solution in run_in_threads(solve_batch, batches, device):
-        inside = ((members >= 0) & (members <= last)).all(-1)
-        at = np.ravel_multi_index(tuple(members[inside].T), wanted.shape)
-        weight = np.broadcast_to(share, inside.shape)[inside]
-        reached = np.unique(at)
-        advance(int(np.count_nonzero(wanted.reshape(-1)[reached] & (sums[0][reached] == 0))))
-        np.add.at(sums[0], at, weight)
-        for total, part in zip(sums[1:], solution, strict=True):
-            np.add.at(total, at, weight * part[inside])
-    maps = sums.reshape(1 + number, *wanted.shape)
-    maps[0][~wanted] = np.nan
-    return maps[1:] / maps[0]
-
-
-def run_in_threads(
-    work: Callable[[Batch], Result], batches: Iterable[Batch], device: torch.device
-) -> Iterator[Result]:
-    """Yield the results in order. Small matrices are faster with one thread each than with all for each."""
-    threads = torch.get_num_threads()
-    if device.type != "cpu" or threads == 1:
-        yield from map(work, batches)
-        return
-    torch.set_num_threads(1)
-    try:
-        with ThreadPoolExecutor(threads) as pool:
-            yield from pool.map(work, batches)
-    finally:
-        torch.set_num_threads(threads)
+    cell = max(grid_spacing(field)[1:])
+    length = min(float(part.length) for part in scales.components) / cell
+    return next(((side, more) for least, side, more in _TILES if length >= least), _SMALL_TILE)
 
 
 class KrigingSystem(NamedTuple):
@@ -163,6 +143,81 @@ def build_system(
         data.anomaly[found],
         exists,
     )
+
+
+def solve_tiles(
+    scales: Scales, data: Observations, targets: Tensor, found: Tensor, exists: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Estimate the anomaly (n, m, s) of s series at each target, and its kriging variance (n, m).
+
+    The targets (n, m) of n tiles and their observations ``found`` (n, k) are flat cells. The variance
+    excludes the nugget. Rows are eliminated in blocks, with the right-hand sides: products of small matrices
+    are many times faster than their factors.
+    """
+    series = data.anomaly[found].reshape(*found.shape, -1) * exists[..., None]
+    known = torch.cat([exists[..., None].to(series), series], 2)
+    own = scales.sill * (1 + _LEAST_NUGGET) + scales.nugget + data.noise[found]
+    own = torch.where(exists, own, 1.0)
+    places = torch.cat([data.measurement_place(found), data.place(targets)], 1)
+    places = (places - places[:, :1]).float()
+    try:
+        half = _eliminate(scales, places, own, exists, known)
+    except torch.linalg.LinAlgError:  # rounding, of observations far away that are close to each other
+        half = _eliminate(scales, places.double(), own.double(), exists, known.double()).float()
+    towards, known = half.split([targets.shape[1], known.shape[2]], 2)
+    product = known.mT @ half
+    weight, total = product[:, 0, : targets.shape[1]], product[:, 0, targets.shape[1], None]
+    lack = torch.where(total > 0, 1 - weight, 0.0)
+    total = torch.where(total > 0, total, 1.0)
+    variance = scales.sill - (towards * towards).sum(1) + lack**2 / total
+    mean = product[:, 1:, : targets.shape[1]]
+    flat = product[:, 1:, targets.shape[1], None]
+    return (mean + flat * (lack / total)[:, None]).mT, variance
+
+
+def _eliminate(scales: Scales, places: Tensor, own: Tensor, exists: Tensor, known: Tensor) -> Tensor:
+    """Return L^-1 [C, known] (n, k, m + s), L the Cholesky factor of the observations' covariance.
+
+    C is the covariance to the targets. ``places`` (n, k + m, 4) are those of observations, then of targets;
+    ``own`` (n, k) is the variance of an observation with its noise; ``known`` is (n, k, s). Observations that
+    do not exist have no covariance. Raises `LinAlgError` where the covariance is not positive.
+    """
+    number, count = own.shape
+    extra = known.shape[2]
+    # Squared distances as products: |a|^2 - 2 a b + |b|^2; the last columns leave room for what is known.
+    pairs = []
+    for sill, length, duration in scales.components:
+        scaled = places * torch.tensor([1 / length] * 3 + [1 / duration]).to(places) * math.sqrt(3)
+        square = (scaled * scaled).sum(2, keepdim=True)
+        one = torch.ones_like(square)
+        left = torch.cat([-2 * scaled[:, :count], square[:, :count], one[:, :count]], 2)
+        right = torch.cat([scaled, one, square], 2)
+        right = torch.nn.functional.pad(right, (0, 0, 0, extra)).mT.contiguous()
+        pairs.append((math.log(sill), left, right))
+    present = None if bool(exists.all()) else exists.to(places)
+    unit = torch.eye(_BLOCK).to(places).expand(number, -1, -1)
+    half = places.new_empty(number, count, places.shape[1] + extra)
+    for start in range(0, count, _BLOCK):
+        end = min(start + _BLOCK, count)
+        rows = None
+        for log_sill, left, right in pairs:
+            root = torch.bmm(left[:, start:end], right[:, :, start:]).clamp_(min=0).sqrt_()
+            fall = torch.sub(log_sill, root).exp_()
+            root.add_(1)
+            rows = root.mul_(fall) if rows is None else rows.addcmul_(root, fall)
+        assert rows is not None  # there is a component
+        if present is not None:
+            rows *= present[:, start:end, None]
+            rows[:, :, : count - start] *= present[:, None, start:]
+        size = end - start
+        rows[:, :, :size].diagonal(dim1=1, dim2=2).copy_(own[:, start:end])
+        rows[:, :, -extra:] = known[:, start:end]
+        if start:
+            rows.baddbmm_(half[:, :start, start:end].mT, half[:, :start, start:], alpha=-1)
+        factor = torch.linalg.cholesky(rows[:, :, :size])
+        inverse = torch.linalg.solve_triangular(factor, unit[:, :size, :size], upper=False)
+        half[:, start:end, start:] = torch.bmm(inverse, rows)
+    return half[:, :, count:]
 
 
 def solve(scales: Scales, given: KrigingSystem) -> tuple[Tensor, Tensor]:
@@ -229,28 +284,3 @@ def compute_squared_distances(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
         return (a[:, :, None, axis] - b[:, None, :, axis]).square_()
 
     return square_difference(0).add_(square_difference(1)).add_(square_difference(2)), square_difference(3)
-
-
-def _make_tile() -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Return date, row and column (n, 3) of a tile's cells relative to its centre, and their weights (n,).
-
-    Tiles reach to the centres of the next ones. Their weights fall to zero there and add up to one, because
-    an abrupt change from one set of neighbours to another would show as squares in a map.
-    """
-    reach = np.arange(1 - _STRIDE, _STRIDE)
-    tent = 1 - np.abs(reach) / _STRIDE
-    around = np.stack(np.meshgrid(0, reach, reach, indexing="ij"), -1).reshape(-1, 3)
-    return around, np.outer(tent, tent).reshape(-1).astype(np.float32)
-
-
-def _find_centres(wanted: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Find date, row and column (n, 3) of the centre of each tile with a cell to estimate."""
-    size = 2 * _STRIDE - 1
-    middle = _STRIDE // 2
-    spare = [(0, 0)] + [(0, -extent % _STRIDE) for extent in wanted.shape[1:]]
-    near = maximum_filter(np.pad(wanted, spare), size=(1, size, size), mode="constant")
-    return np.argwhere(near[:, middle::_STRIDE, middle::_STRIDE]) * (1, _STRIDE, _STRIDE) + (
-        0,
-        middle,
-        middle,
-    )

@@ -18,7 +18,14 @@ from ..io.field import Field, grid_spacing
 from ..io.layout.positions import EARTH_RADIUS, unit_vectors
 
 _REACH = 5.0  # of the template, in lengths and durations
-_THINNED_BELOW = (0.6, 0.27)  # correlations below which every second, then every fourth cell is enough
+_LATTICES, _CLOSER = (
+    3,
+    1.25,
+)  # of every second, fourth and eighth cell, each by this factor closer than before
+_MIDDLE = 0.3  # of the side of a tile, from its centre
+_CENTRE = 1e-3  # weight of the correlation with the centre against that with the middle of a tile
+_LEAST_CORRELATION = 1e-12
+_AXES = ((-1, 1, 1), (1, -1, 1), (1, 1, -1))
 _MOST_OFFSETS = 20_000
 _MOST_CELLS = 120  # of the template on each side
 MOST_DATES = 40  # on each side
@@ -132,9 +139,13 @@ def gather_observations(
     anomaly: np.ndarray,
     scales: Scales,
     device: torch.device,
+    side: int = 1,
 ) -> Observations:
-    """Gather the observations of one or n ``anomaly`` (time, lat, lon), and the template for these scales."""
-    template = _make_template(field, scales)
+    """Gather the observations of one or n ``anomaly`` (time, lat, lon), and the template for these scales.
+
+    The template is that of a tile of ``side`` cells in both directions.
+    """
+    template = _make_template(field, scales, side)
     pad = tuple(int(extent) for extent in template.abs().amax(0))
     around = [(reach, reach) for reach in pad]
     seen = np.pad(field.observed, around)
@@ -214,7 +225,12 @@ def find_date_reach(field: Field, scales: Scales) -> int:
     return min(MOST_DATES, max(2, int(_REACH * duration / grid_spacing(field)[0])))
 
 
-def _make_template(field: Field, scales: Scales) -> Tensor:
+def _make_template(field: Field, scales: Scales, side: int) -> Tensor:
+    """Sort offsets by the correlation with the middle of a tile, those of a coarse lattice before others.
+
+    Observations close together say much the same. Cells of the lattices of every second, fourth and eighth
+    row and column rank as if they were closer; where tiles are as far apart they share these lattices.
+    """
     step = grid_spacing(field)
     length, duration = (max(float(part[i]) for part in scales.components) for i in (1, 2))
     reach = [
@@ -227,14 +243,32 @@ def _make_template(field: Field, scales: Scales) -> Tensor:
             strict=True,
         )
     ]
-    t, y, x = torch.meshgrid(*(torch.arange(-n, n + 1) for n in reach), indexing="ij")
-    distance2 = ((y * step[1]) ** 2 + (x * step[2]) ** 2).float()
-    correlation = compute_covariance(scales, distance2, (t * step[0]) ** 2.0) / scales.sill
-    kept = torch.ones_like(correlation, dtype=torch.bool)
-    for level, below in enumerate(_THINNED_BELOW, start=1):
-        kept &= (correlation > below) | ((y % 2**level == 0) & (x % 2**level == 0))
-    offsets = torch.stack([t[kept], y[kept], x[kept]], 1)
-    return offsets[torch.argsort(correlation[kept], descending=True, stable=True)[:_MOST_OFFSETS]]
+    # One octant; the others are its mirror images.
+    t, y, x = (torch.arange(n + 1).reshape(shape) for n, shape in zip(reach, _AXES, strict=True))
+
+    def correlate(middle: float) -> Tensor:
+        north, east = ((n - middle).clamp(min=0) * unit for n, unit in zip((y, x), step[1:], strict=True))
+        distance2, lag2 = torch.broadcast_tensors((north**2 + east**2).float(), ((t * step[0]) ** 2).float())
+        return compute_covariance(scales, distance2, lag2) / scales.sill
+
+    # All cells of the middle are as close, but for this.
+    correlation = correlate(_MIDDLE * side if side > 1 else 0)
+    correlation = (1 - _CENTRE) * correlation + _CENTRE * correlate(0)
+    away = -correlation.clamp(min=_LEAST_CORRELATION).log()
+    away = (away * (2 + away)).sqrt()  # close to the distance in lengths
+    for level in range(1, _LATTICES + 1):
+        away[:, :: 2**level, :: 2**level] /= _CLOSER
+    nearest = away.flatten().argsort(stable=True)[:_MOST_OFFSETS]
+    octant = torch.stack(torch.meshgrid(*(torch.arange(n + 1) for n in reach), indexing="ij"), -1)
+    octant, away = octant.reshape(-1, 3)[nearest], away.flatten()[nearest]
+    signs = torch.cartesian_prod(*[torch.tensor([-1, 1])] * 3)
+    once = ((octant[:, None] > 0) | (signs > 0)).all(-1)  # there is one zero
+    offsets, away = (octant[:, None] * signs)[once], away[:, None].expand(-1, len(signs))[once]
+    # Those as far away are in the order of the grid.
+    within = (offsets + torch.tensor(reach)) @ torch.tensor([[1 << 40], [1 << 20], [1]])
+    order = within[:, 0].argsort()
+    order = order[away[order].argsort(stable=True)[:_MOST_OFFSETS]]
+    return offsets[order]
 
 
 def _compute_positions(field: Field) -> np.ndarray:

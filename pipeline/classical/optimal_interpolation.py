@@ -6,7 +6,7 @@ import logging
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -16,14 +16,16 @@ from torch import Tensor
 
 from ..holdout.patterns import CloudGaps, draw_cloud_gaps
 from ..io.field import Field, grid_spacing
-from .kriging import Kriging, KrigingSystem, build_system, reference_mean, run_in_threads, solve
+from .kriging import Kriging, KrigingSystem, build_system, reference_mean, solve
 from .neighbours import Component, HiddenGap, Observations, Scales, find_nearest, gather_observations
+from .tiles import run_in_threads
 
 _TARGETS = 2500  # cross-validation targets
 _ROUNDS = ((0.3, 8), (0.3, 8), (0.4, 16))  # share of the neighbours and iterations of each round
 _PRIOR = 1e-3  # relative growth of the loss if a scale changes by e: fixes scales that hardly matter
 _TOLERANCE = 1e-4  # relative improvement of the loss at which the fit stops
 _FEWEST_TARGETS = 20
+_AROUND, _APART = 2, 2  # cells to the farthest, and between, the values around a target that its gap hides
 _COARSE = 0.1  # steps of the logarithms of the scales by which targets and neighbours are chosen
 _BATCH = 256
 _MOST_NOISE = 1e6  # error variance of an observation, over that of the field
@@ -81,8 +83,10 @@ def fit_covariance(
         data = gather_observations(scaled, anomaly, scales, device)
         chosen = _match_difficulty(scales, data, candidates, count, rng)
         target = data.cell(torch.as_tensor(candidates.target[chosen], device=device))
-        found, exists = find_nearest(data, target, count, _overlay_gaps(data, candidates, chosen))
-        log, factor = _minimise(log, bounds, data, target, found, exists, iterations)
+        gaps = _overlay_gaps(data, candidates, chosen)
+        found, exists = find_nearest(data, target, count, gaps)
+        around = _find_hidden_around(data, target, gaps)
+        log, factor = _minimise(log, bounds, data, Targets(*around, found, exists), iterations)
     return make_kriging()
 
 
@@ -131,14 +135,34 @@ def _overlay_gaps(data: Observations, candidates: CloudGaps, chosen: np.ndarray)
     return HiddenGap(data.cell(model), before, after)
 
 
+class Targets(NamedTuple):
+    """Groups of values to be estimated, each from k observations."""
+
+    cell: Tensor  # (n, m) flat
+    weight: Tensor  # (n, m) zero where a group has fewer; of each group, and of all, one in sum
+    found: Tensor  # (n, k) flat cells of the observations
+    exists: Tensor  # (n, k) False where a group has fewer
+
+
+def _find_hidden_around(data: Observations, target: Tensor, gaps: HiddenGap) -> tuple[Tensor, Tensor]:
+    """Find values around each target (n,) that its gap hides too: flat cells and their weights (n, m).
+
+    They come almost for nothing, because they share the observations.
+    """
+    columns = data.shape[2]
+    north, east = (torch.arange(-_AROUND, _AROUND + 1, _APART, device=target.device) for _ in range(2))
+    steps = (north[:, None] * columns + east).flatten()
+    steps = torch.cat([steps[steps == 0], steps[steps != 0]])  # the target first
+    cell, model = target[:, None] + steps, gaps.model[:, None] + steps
+    last = len(data.seen) - 1
+    hidden = data.seen[cell.clamp(0, last)] & ~data.seen[model.clamp(0, last)]
+    hidden[:, 0] = True
+    weight = hidden.float() / hidden.sum(1, keepdim=True) / len(target)
+    return torch.where(hidden, cell, target[:, None]), weight
+
+
 def _minimise(
-    log: Tensor,
-    bounds: tuple[Tensor, Tensor],
-    data: Observations,
-    target: Tensor,
-    found: Tensor,
-    exists: Tensor,
-    iterations: int,
+    log: Tensor, bounds: tuple[Tensor, Tensor], data: Observations, targets: Targets, iterations: int
 ) -> tuple[Tensor, float]:
     """Improve the logarithms of the scales; return them and the factor that their error still needs."""
     free = log.clone().requires_grad_()
@@ -147,25 +171,24 @@ def _minimise(
     # A few targets at a time keep the matrices small, which the gradient needs again.
     device = data.seen.device
 
-    def build_part(few: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, KrigingSystem]:
-        at, near, known = few
-        return at, build_system(data, at[:, None], near, known, displaced=True)
+    def build_part(few: Targets) -> tuple[Targets, KrigingSystem]:
+        return few, build_system(data, few.cell, few.found, few.exists, displaced=True)
 
-    split = zip(*(whole.split(_BATCH) for whole in (target, found, exists)), strict=True)
+    split = (Targets(*few) for few in zip(*(whole.split(_BATCH) for whole in targets), strict=True))
     parts = list(run_in_threads(build_part, split, device))
 
-    def compute_misfit(at: Tensor, given: KrigingSystem) -> tuple[Tensor, Tensor]:
+    def compute_misfit(few: Targets, given: KrigingSystem) -> tuple[Tensor, Tensor]:
         scales = make_scales(free.exp())
         mean, variance = solve(scales, given)
-        sigma = (variance[:, 0].clamp(min=0) + scales.nugget + data.noise[at]).sqrt()
-        return (mean[:, 0] - data.anomaly[at]) / sigma, sigma
+        sigma = (variance.clamp(min=0) + scales.nugget + data.noise[few.cell]).sqrt()
+        return (mean - data.anomaly[few.cell]) / sigma, sigma
 
-    def compute_share(part: tuple[Tensor, KrigingSystem]) -> tuple[float, Tensor]:
+    def compute_share(part: tuple[Targets, KrigingSystem]) -> tuple[float, Tensor]:
         """Contribution of the targets of a part to the loss, and its gradient."""
         z, sigma = compute_misfit(*part)
         density = torch.exp(-z * z / 2) * math.sqrt(2 / math.pi)
         crps = sigma * (z * torch.erf(z / math.sqrt(2)) + density - 1 / math.sqrt(math.pi))
-        added = crps.sum() / len(target) * (1 + _PRIOR * (free - log).square().sum())
+        added = (part[0].weight * crps).sum() * (1 + _PRIOR * (free - log).square().sum())
         return float(added.detach()), torch.autograd.grad(added, free)[0]
 
     def compute_loss(numbers: np.ndarray) -> tuple[float, np.ndarray]:
@@ -185,5 +208,6 @@ def _minimise(
     )
     with torch.no_grad():
         free.copy_(torch.as_tensor(found_at.x))
-    z = torch.cat(list(run_in_threads(lambda part: compute_misfit(*part)[0].detach(), parts, device)))
+    # Of the targets alone: they are as difficult as the real gaps.
+    z = torch.cat(list(run_in_threads(lambda part: compute_misfit(*part)[0][:, 0].detach(), parts, device)))
     return free.detach(), float(z.abs().quantile(0.6827))

@@ -16,8 +16,8 @@ from scipy import fft
 from torch import Tensor
 
 from ..io.field import Field, grid_spacing
-from .kriging import Kriging, build_system, solve, solve_in_tiles
-from .neighbours import Scales, compute_covariance, find_nearest, gather_observations
+from .kriging import Kriging
+from .neighbours import Scales, compute_covariance
 
 Floats = NDArray[np.float32]
 
@@ -99,13 +99,5 @@ def simulate_errors(
     where, drawn = ~field.observed & field.sea, draw_random_fields(field, kriging.scales, number, rng)
     noise = np.sqrt(np.float32(kriging.scales.nugget) + field.error_variance)
     seen = drawn + noise * rng.standard_normal(drawn.shape, np.float32)
-    processor = torch.device(device)
-    data = gather_observations(field, seen, kriging.scales, processor)
-
-    def estimate(centres: Tensor, members: Tensor) -> list[Tensor]:
-        found = find_nearest(data, data.cell(centres), kriging.neighbours)
-        estimates, variance = solve(kriging.scales, build_system(data, data.cell(members), *found))
-        return [variance, *estimates.unbind(2)]
-
-    variance, *estimates = solve_in_tiles(where, estimate, 1 + number, processor, lambda cells: None)
+    variance, *estimates = kriging.interpolate(field, seen, where, device=device)
     return drawn - np.stack(estimates), np.sqrt(variance.clip(min=0))

@@ -24,14 +24,16 @@ from torch import Tensor
 from ..holdout.patterns import hide_clouds
 from ..io.field import grid_spacing
 from ..io.radials import Radials
-from .kriging import solve_in_tiles
 from .neighbours import Observations, Scales, find_date_reach, find_nearest, gather_observations
 from .optimal_interpolation import make_scales
+from .tiles import solve_in_tiles
 
 _log = logging.getLogger(__name__)
 _TARGETS = 500  # hidden values that the scales are fitted to
 _HIDDEN = 0.2  # share of the values from which targets are drawn
 _ROUNDS = (6, 12)  # iterations of each round; neighbours follow from the scales of the round before
+_SIDE = 3  # cells between the centres of tiles
+_BATCH = {"cpu": 128, "cuda": 4096}  # tiles solved at once
 _LEAST_NUGGET = 1e-4  # of the sill: single precision needs it
 _NEAR = 1e-9  # added below a root whose gradient at zero is not finite
 _LATTICE = 0.35  # step of the lattice of distant observations, in units of the shorter scales
@@ -107,7 +109,8 @@ class VectorKriging:
             return [*mean.transpose(2, 3).flatten(2).unbind(2), *variances]
 
         wanted = np.broadcast_to(radials.sea, radials.shape)
-        maps = solve_in_tiles(wanted, estimate, 2 * number + 3, device, advance)
+        batch = _BATCH[device.type]
+        maps = solve_in_tiles(wanted, estimate, 2 * number + 3, device, advance, _SIDE, batch)
         return maps[:-3].reshape(number, 2, *radials.shape), maps[-3:]
 
 

@@ -6,9 +6,17 @@ import numpy as np
 import pytest
 import torch
 from fields import cloudy_field
-from oceanfill.pipeline.classical.kriging import Kriging, pixel_means
+from oceanfill.pipeline.classical.kriging import (
+    Kriging,
+    build_system,
+    choose_tile,
+    pixel_means,
+    solve,
+    solve_tiles,
+)
 from oceanfill.pipeline.classical.neighbours import Component, Scales, find_nearest, gather_observations
 from oceanfill.pipeline.classical.optimal_interpolation import fit_covariance
+from oceanfill.pipeline.io.field import grid_spacing
 from oceanfill.pipeline.io.layout.positions import EARTH_RADIUS
 
 SCALES = Scales(
@@ -87,15 +95,22 @@ def test_the_error_is_that_of_a_new_observation_with_its_noise():
 
 
 def test_neighbours_are_the_observed_cells_most_alike():
+    """Those of every second, fourth and eighth row and column count as 1.25 times as close each time."""
     field = tiny()
     data = gather_observations(field, field.values, SCALES, torch.device("cpu"))
     target = np.argwhere(~field.observed & field.sea)[11]
     found, exists = find_nearest(data, data.cell(torch.as_tensor(target[None])), 12)
     assert exists.all()
-    at = data.place(data.cell(torch.as_tensor(target[None]))).numpy()
-    near = covariance(data.place(found[0]).numpy(), at)[:, 0]
-    every = covariance(places(field, np.argwhere(field.observed)), places(field, target[None]))[:, 0]
-    np.testing.assert_allclose(np.sort(near), np.sort(every)[-12:], rtol=0.005)
+    cells = np.argwhere(field.observed)
+    away = np.zeros(len(cells))
+    for level in (2, 4, 8):
+        away += ((cells - target)[:, 1:] % level == 0).all(axis=1)
+    every = -np.log(covariance(places(field, cells), places(field, target[None]))[:, 0] / 9)
+    rank = np.sqrt(every * (2 + every)) / 1.25**away
+    expected = {tuple(cell) for cell in cells[np.argsort(rank)[:12]]}
+    t, rest = np.divmod(found[0].numpy(), data.shape[1] * data.shape[2])
+    y, x = np.divmod(rest, data.shape[2])
+    assert {tuple(cell) for cell in np.column_stack([t, y, x]) - data.pad} == expected
 
 
 def test_a_map_has_no_squares():
@@ -118,6 +133,59 @@ def test_without_any_observation_near_the_error_is_that_of_the_whole_field():
     assert error[best - 1][far.sea].min() > 3  # the square root of the sill
     assert error[best - 1][far.sea].max() < 4.3
     assert np.ptp(mean[best - 1][far.sea]) < np.ptp(lonely.values[best][lonely.observed[best]])
+
+
+@pytest.mark.parametrize("count", [5, 16, 40, 70])
+def test_rows_eliminated_in_blocks_give_the_same_solution(count):
+    """Against one factor of the whole matrix; the farther tiles have fewer observations than places."""
+    field = tiny()
+    series = np.stack([field.values, np.nan_to_num(field.values) ** 2 / 10])
+    data = gather_observations(field, series, SCALES, torch.device("cpu"), side=4)
+    targets = torch.as_tensor([[[2, 3, 4], [2, 3, 5], [1, 0, 0]], [[0, 7, 8], [4, 0, 3], [0, 5, 5]]])
+    cells = data.cell(targets)
+    found, exists = find_nearest(data, cells[:, 0], count)
+    exists[1, count // 2 :] = False
+    mean, variance = solve_tiles(SCALES, data, cells, found, exists)
+    expected, spread = solve(SCALES, build_system(data, cells, found, exists))
+    np.testing.assert_allclose(mean, expected, atol=3e-3)
+    np.testing.assert_allclose(variance, spread, rtol=3e-3, atol=1e-4)
+    assert mean.shape == (2, 3, 2)
+    assert np.ptp(mean[..., 0].numpy()) > 0.1
+
+
+def test_tiles_are_as_large_as_the_eddies_allow():
+    field = tiny()
+    cell = max(grid_spacing(field)[1:])
+    sides = [
+        choose_tile(field, Scales((Component(1.0, length * cell, 5.0), Component(1.0, 90 * cell, 1.0)), 0.1))
+        for length in (1.0, 3.0, 6.0)
+    ]
+    assert sides == [(2, 1.0), (4, 1.25), (8, 1.75)]
+
+
+def test_the_error_map_is_nearly_as_smooth_as_with_all_observations():
+    """Power at wavelengths of three and six cells, in a gap that other dates fill."""
+    field = cloudy_field(dates=5, rows=36, columns=36, seed=2)
+    keep = np.random.default_rng(1).random(field.values.shape) < 0.25
+    keep[2, 6:30, 6:30] = False
+    field = field.hide(~keep)
+    step = grid_spacing(field)
+    scales = Scales((Component(1.0, 7 * step[1], 3 * step[0]),), nugget=0.01)
+    where = np.zeros(field.values.shape, bool)
+    where[2, 9:27, 9:27] = True
+    every = int(field.observed.sum())
+
+    def measure_power(neighbours: int) -> np.ndarray:
+        _, error = Kriging(scales, neighbours)(field, where)
+        part = np.nan_to_num(error[2, 9:27, 9:27], nan=np.nanmean(error[2]))
+        window = np.hanning(18)
+        power = sum(
+            np.abs(np.fft.rfft((each - each.mean(1, keepdims=True)) * window, axis=1)) ** 2
+            for each in (part, part.T)
+        )
+        return power.mean(axis=0)[[6, 3]]
+
+    assert (measure_power(64) < 1.6 * measure_power(every)).all()
 
 
 def test_an_observation_error_pulls_the_estimate_less():

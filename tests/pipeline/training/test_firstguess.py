@@ -79,8 +79,9 @@ def test_the_guess_of_a_whole_field_is_that_of_its_gaps_and_an_analysis_of_what_
     seen = field.observed
     gaps, everywhere = KRIGING(field, ~seen), KRIGING(field, seen)
     for found, gap, analysis in zip((guess, error), gaps, everywhere, strict=True):
-        np.testing.assert_array_equal(found[~seen], gap[~seen])
-        np.testing.assert_array_equal(found[seen], analysis[seen])
+        # The cells that are asked for decide the order of sums, and single precision the last digits.
+        np.testing.assert_allclose(found[~seen], gap[~seen], rtol=3e-4)
+        np.testing.assert_allclose(found[seen], analysis[seen], rtol=3e-4)
     assert sum(done) == field.sea.sum() * len(field.days)
     expected = (np.where(seen, field.values, guess) - pixel_means(field)) / measure_spread(field)
     np.testing.assert_allclose(known.anomaly[0], np.nan_to_num(expected), atol=1e-5)
