@@ -20,6 +20,9 @@ class SymmetricUNet(UNet):
     then their log errors. ``options`` are those of `UNet`.
     """
 
+    sign: Tensor  # (inputs, 1, 1) -1 for the anomalies
+    turn: Tensor  # (outputs, 1, 1) -1 for the means
+
     def __init__(
         self, inputs: int, outputs: int = 2, dates: int = 5, variables: int = 1, **options: Any
     ) -> None:

@@ -70,7 +70,10 @@ class SeaPatches(Dataset[Batch]):
         sizes = min(self.size, shape[0]), min(self.size, shape[1])
         y, x = place_patch(centre, sizes, shape, rng)
         corner = [int(rng.integers(self.size - size + 1)) for size in sizes]
-        inside = (..., *(slice(start, start + size) for start, size in zip(corner, sizes, strict=True)))
+        inside: tuple[Any, ...] = (
+            ...,
+            *(slice(start, start + size) for start, size in zip(corner, sizes, strict=True)),
+        )
         inputs[inside] = assemble_inputs(known, sea.static, date, self.window, y, x)
         residual[inside] = truth[:, y, x]
         variance[inside] = known.variance.numpy()[:, date, y, x]

@@ -122,9 +122,9 @@ def read_sea(path: str | Path) -> Sea | None:
     with np.load(path, allow_pickle=False) as kept:
         if "sea" not in kept:
             return None
-        parts = [torch.from_numpy(kept[name][None]) for name in _PARTS]
+        parts = {name: torch.from_numpy(kept[name][None]) for name in _PARTS}
         static = spread_scales(kept["numbers"], kept["sea"], kept["steps"])
-    known = NetworkInputs(*parts, torch.isfinite(parts[2]))
+    known = NetworkInputs(**parts, weight=torch.isfinite(parts["residual"]))
     return Sea(known, static, find_family(Path(path)))
 
 
@@ -162,7 +162,7 @@ def _cut(dataset: xr.Dataset, rng: np.random.Generator) -> xr.Dataset:
 
 def _keep_one_map(dataset: xr.Dataset, rng: np.random.Generator) -> xr.Dataset:
     """Return one date of a sea, with gaps and with enough values to fill them; all dates if none has both."""
-    share = np.isfinite(dataset["observed"]).sum(("lat", "lon")) / dataset["mask"].sum()
+    share = dataset["observed"].notnull().sum(("lat", "lon")) / dataset["mask"].sum()
     fit = np.flatnonzero((share > 0.1) & (share < 0.95))
     return dataset.isel(time=[rng.choice(fit)]) if len(fit) else dataset
 
