@@ -64,7 +64,7 @@ def test_nothing_is_missing_and_nothing_is_beside_the_package(installed: Path) -
     for folder, inside, suffixes in (
         ("oceanfill", "oceanfill", (".py", ".typed")),
         ("pipeline", "oceanfill/pipeline", (".py", ".shp", ".shx", ".dbf")),
-        ("models", "oceanfill/models", (".py",)),
+        ("models", "oceanfill/models", (".py", ".ckpt")),
         ("configs", "oceanfill/configs", (".py", ".yaml")),
         ("sample_data", "oceanfill/sample_data", (".py", ".nc")),
     ):
