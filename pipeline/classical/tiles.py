@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter
 from torch import Tensor
 
+_LEAST_SHARE = 1e-9  # of the precision of an estimate
 _GROUP = 4096  # tiles that are sorted by their number of cells, so that those of a batch have as many
 
 Batch = TypeVar("Batch")
@@ -82,7 +83,8 @@ def solve_in_tiles(
         at = np.ravel_multi_index(tuple(members[counted].T), wanted.shape)
         chosen, share = torch.from_numpy(counted), torch.from_numpy(weight)
         if least_variance is not None:
-            share = share * (least_variance / maps[0].clamp(min=least_variance)) ** 2
+            # The bound keeps the square above zero in single precision, whatever the observation errors.
+            share = share * (least_variance / maps[0].clamp(min=least_variance)).clamp(min=_LEAST_SHARE) ** 2
         return at, [(share * part)[chosen] for part in (torch.ones_like(share), *maps)]
 
     for at, maps in run_in_threads(solve_batch, list_batches(), device):

@@ -17,8 +17,12 @@ from oceanfill import fill
 SIMPLE = [name for name, method in find_methods().items() if not method.trains and name != "auto"]
 LAYOUTS = ("latitude flipped", "longitude flipped", "transposed", "0 to 360")
 ROUNDED = ("plus a constant", "seven times", "kelvin", "packed")
-ENLARGED = {"oi": 5, "blend": 5, "unet": 5}  # fits enlarge rounding errors
-FEW = {"blend": ("latitude flipped", "kelvin"), "unet": ("transposed", "seven times")}  # the slow ones
+ENLARGED = {"oi": 5, "blend": 5, "pretrained": 5, "unet": 5}  # fits enlarge rounding errors
+FEW = {  # the slow ones
+    "blend": ("latitude flipped", "kelvin"),
+    "pretrained": ("longitude flipped", "packed"),
+    "unet": ("transposed", "seven times"),
+}
 
 
 def observe() -> xr.Dataset:
