@@ -133,7 +133,7 @@ def test_the_share_of_a_network_that_knows_the_current(prepared, overshoots, sha
         one[:2] += overshoots * (truth - one[:2])
     found = evaluate_currents(prepared, candidates)
     assert found.delivered.name == "unet"
-    assert found.share == pytest.approx(share, abs=0.15 * share)
+    assert 0.75 * share < found.share <= 1.01 * share  # a standard error less than what is best
     (own,) = found.shrinkage.shares
     expected = before.estimate[:2] + np.float32(own) * (after.estimate[:2] - before.estimate[:2])
     np.testing.assert_allclose(found.delivered.estimate[:2], expected, rtol=1e-5, atol=1e-6)
