@@ -140,7 +140,8 @@ def settle_method(settings: FillSettings) -> FillSettings:
             _log.info("currents are filled by a network that is trained on them (--method %s)", TRAINED)
             return replace(settings, method=TRAINED)
     elif asked is None and replace(settings.training, finetune=None, trust=False) != Training():
-        _log.info("a network is trained, because options of a training are given (--method %s)", TRAINED)
+        if settings.training.checkpoint is None:
+            _log.info("a network is trained, because options of a training are given (--method %s)", TRAINED)
         return replace(settings, method=TRAINED)
     return settings
 

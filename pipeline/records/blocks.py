@@ -14,7 +14,7 @@ DATES = 16  # of a chunk of the stores
 CELLS = 256  # of a chunk, to a side
 BASE = 0.6e9  # bytes: Python, torch and the libraries
 _LEAST_HALO, _GOOD_HALO, _MOST_HALO = 8, 16, 32  # dates on each side of a block
-_ALIGNED = 12  # cells: kriging works on squares of three, folded networks on squares of four
+_ALIGNED = 8  # cells: tiles of kriging have sides of 2, 4 or 8, folded networks squares of up to 4
 
 
 class Box(NamedTuple):

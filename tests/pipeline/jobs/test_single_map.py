@@ -154,7 +154,7 @@ def test_a_map_without_time_helps(tmp_path: Path, dated: bool) -> None:
     def rmse(filled: xr.Dataset) -> float:
         return float(np.sqrt(np.nanmean((filled.sst.to_numpy() - truth)[~seen] ** 2)))
 
-    assert rmse(alone) > 1
+    assert rmse(alone) > 0.5  # the depth is the same on all dates
     assert rmse(helped) < 0.3
     inside = (helped.sst_lower_90.to_numpy() < truth) & (truth < helped.sst_upper_90.to_numpy())
     assert inside[~seen].mean() > 0.7

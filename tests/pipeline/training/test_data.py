@@ -129,7 +129,7 @@ def test_the_weights_of_held_out_values_are_one_each_until_the_guess_tells_how_h
     held = data.trial_error[data.held_out]
     weighted = np.average(held, weights=data.weight[data.held_out])
     assert held.mean() + 0.005 < weighted
-    assert weighted == pytest.approx(data.real.mean(), rel=0.02)
+    assert weighted == pytest.approx(data.real.mean(), rel=0.08)
 
 
 def test_scores_need_the_first_guess_of_the_held_out_values_alone(data):

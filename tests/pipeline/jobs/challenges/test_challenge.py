@@ -224,7 +224,7 @@ def test_maps_are_interpolated_to_another_grid_and_its_rim():
 def test_what_is_missing_is_said(simulated, tmp_path):
     with pytest.raises(InputError, match="no challenge '2019'"):
         challenge("2019", simulated)
-    with pytest.raises(InputError, match="has no magic; choose among baseline, unet"):
+    with pytest.raises(InputError, match="has no magic; choose among baseline, pretrained"):
         challenge("2020a", simulated, ["magic"])
     with pytest.raises(InputError, match="has no swot; choose among 6-nadirs"):
         challenge("2021a", simulated, observations="swot")
