@@ -54,7 +54,7 @@ def test_a_small_spread_about_a_large_number_is_filled_as_any_other(
         assert np.sqrt(np.nanmean(off**2)) < enlarged * 0.003  # a thousandth of the spread
     ratio = large.sst_error * 3 / spread / small.sst_error
     if method == "oi":
-        assert float(ratio.median()) == pytest.approx(1, abs=0.15)
+        assert float(ratio.median()) == pytest.approx(1, abs=0.25)
     else:
         np.testing.assert_allclose(ratio.where(data.mask == 1, 1), 1, rtol=0.01)
     for key in ("held_out_rmse", "held_out_crps"):
