@@ -12,7 +12,7 @@ worst of a hundred and of all, how many are above 1.01, and the regret, by which
 best single share.
 
 The second trains a U-Net on parts of the SST sample (SST0 to SST8, all by default), each with a hold-out of
-its own. The share and the choice are those of the half that chooses; the ratios are of the other half.
+its own. One half gives the share and the choice; the ratios are measured on the other half.
 """
 
 from __future__ import annotations

@@ -76,7 +76,7 @@ def find_axes(opening: Opening) -> tuple[Floats, Floats]:
 
 
 def regrid_part(part: Part, layout: Layout, mask: str | None, opening: Opening) -> Part:
-    """Return the part on the grid that a fixed ``opening`` asks for; unchanged without one.
+    """Return the part on the grid of a fixed ``opening``, unchanged where that asks for none.
 
     Cells that are wider than those of the input by a factor of about two or more get the mean of what is
     observed in them, weighted by area; others are interpolated linearly. Either needs half of the

@@ -242,7 +242,7 @@ def test_half_of_a_network_that_overshoots_is_better_than_all_and_nothing(data, 
 
 @pytest.mark.parametrize("dates", [4, 6])
 def test_a_network_that_fits_its_few_validation_dates_by_chance_costs_no_more_than_a_percent(dates):
-    """It has the noise of the validation values by heart in part, and is wrong on all others."""
+    """It fits part of the noise of the validation values, and is wrong on all others."""
     ratios = []
     for seed in range(12):
         data = GapData(cloudy_field(dates=dates, seed=seed), DataSettings(held_out=0.3, seed=seed))
