@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
-from scipy.special import ndtri
+from scipy.special import expit, ndtri
 
 from ..io.field import Field, grid_spacing
 from .patterns import distance_and_age
@@ -219,11 +219,13 @@ def _evaluate_loss(
 ) -> tuple[float, NDArray[np.float64]]:
     """Mean of -log of the density of Student's t, up to a constant, and its gradient."""
     log_scale = x @ coefficients
-    square = (residual * np.exp(-log_scale)) ** 2
+    with np.errstate(divide="ignore"):  # a residual of zero is fine
+        log_square = 2 * (np.log(residual) - log_scale) - np.log(_TAILS)  # its square may overflow
     share = weight / weight.sum()
     slopes = np.append(0.0, coefficients[1:])
-    value = share @ (log_scale + (_TAILS + 1) / 2 * np.log1p(square / _TAILS)) + penalty / 2 * slopes @ slopes
-    gradient = (share * (1 - (_TAILS + 1) * square / (_TAILS + square))) @ x + penalty * slopes
+    value = share @ (log_scale + (_TAILS + 1) / 2 * np.logaddexp(0, log_square))
+    value += penalty / 2 * slopes @ slopes
+    gradient = (share * (1 - (_TAILS + 1) * expit(log_square))) @ x + penalty * slopes
     return float(value), gradient
 
 

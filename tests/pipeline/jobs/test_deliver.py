@@ -38,4 +38,4 @@ def test_a_never_observed_pixel_is_delivered_with_the_error_of_the_first_guess()
     error, flags = filled.sst_error.values, filled.sst_source.values
     assert error[flags == 3].min() == pytest.approx(GUESS, rel=0.1)
     assert np.median(error[flags == 2]) == pytest.approx(NETWORK, rel=0.1)
-    assert filled.attrs["error_factor"] == pytest.approx(2, rel=0.1)
+    assert filled.attrs["held_out_coverage_1sigma"] == pytest.approx(0.683, abs=0.05)
