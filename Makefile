@@ -18,6 +18,8 @@ demo: venv
 	$(BIN)/oceanfill fill sample_data/sst_clouds.nc -o out/sst_filled.nc --plot out/sst_filled.png --overwrite
 	$(BIN)/oceanfill score out/sst_filled.nc sample_data/sst_clouds_truth.nc
 
+# a process for each core: more threads only wait for each other
+test: export OMP_NUM_THREADS = 1
 test: venv
 	$(BIN)/python -m pytest -n auto --dist loadfile
 

@@ -56,7 +56,7 @@ def fit_covariance(
     scaled = replace(field, error_variance=(field.error_variance / unit**2).clip(max=_MOST_NOISE))
     step, *cells = grid_spacing(field)
     cell = float(np.mean(cells))
-    log = torch.tensor([0.03, 1, 5 * cell, 5 * step], device=device).log()
+    log = torch.tensor([0.03, 1, 5 * cell, 5 * step], device=device, dtype=torch.float64).log()
     bounds = (
         torch.tensor([1e-5, *2 * [0.01, 0.5 * cell, 0.3 * step]], device=device).log(),
         torch.tensor([1, *2 * [30, 300 * cell, 300 * step]], device=device).log(),
@@ -172,7 +172,9 @@ def _minimise(
     device = data.seen.device
 
     def build_part(few: Targets) -> tuple[Targets, KrigingSystem]:
-        return few, build_system(data, few.cell, few.found, few.exists, displaced=True)
+        # In single precision the loss is too rough for the line search: rounding would decide where it ends.
+        given = build_system(data, few.cell, few.found, few.exists, displaced=True)
+        return few, KrigingSystem(*(part.double() if part.is_floating_point() else part for part in given))
 
     split = (Targets(*few) for few in zip(*(whole.split(_BATCH) for whole in targets), strict=True))
     parts = list(run_in_threads(build_part, split, device))

@@ -191,7 +191,7 @@ def fit_vector_covariance(
     targets = rng.permutation(np.argwhere(hidden))[:_TARGETS]
     date, station, row, column = targets.T
     towards, value, noise = (
-        torch.as_tensor(part, dtype=torch.float32, device=device)
+        torch.as_tensor(part, dtype=torch.float64, device=device)
         for part in (
             radials.towards[station, :, row, column],
             anomaly[date, station, row, column] / unit,
@@ -206,18 +206,20 @@ def fit_vector_covariance(
                 _gather_stations(known, anomaly[None], scales, device), place, place[:, None], neighbours
             )
         given = given._replace(noise=given.noise / unit**2, anomaly=given.anomaly / unit)
+        # In single precision the loss is too rough for the line search: rounding would decide where it ends.
+        given = VectorSystem(*(part.double() for part in given))
 
         def compute_loss(
             numbers: NDArray[np.float64], given: VectorSystem = given
         ) -> tuple[float, NDArray[np.float64]]:
-            free = torch.tensor(numbers, dtype=torch.float32, requires_grad=True)
+            free = torch.tensor(numbers, requires_grad=True)
             scales = make_scales(free[:-1].exp().to(device))
             found, spread = condition_current(scales, free[-1].sigmoid().to(device), given)
             variance = torch.einsum("ni,nij,nj->n", towards, spread[:, 0], towards) + scales.nugget + noise
             left = value - (found[:, 0, :, 0] * towards).sum(1)
             total = (variance.log() + left**2 / variance).mean() / 2
             (gradient,) = torch.autograd.grad(total, free)
-            return float(total.detach()), gradient.double().numpy()
+            return float(total.detach()), gradient.numpy()
 
         bounds = list(zip(low, high, strict=True))
         log = minimize(

@@ -45,7 +45,7 @@ def test_a_small_spread_about_a_large_number_is_filled_as_any_other(
         how = {"cache": str(tmp_path / f"{name}.zarr")} if blocks else {}
         found.append(fill(tmp_path / f"{name}.nc", variable="sst", method=method, intervals=[90], **how))
     small, large = found
-    enlarged = 60 if method == "oi" else 1  # its covariance fit enlarges rounding errors
+    enlarged = 10 if method == "oi" else 1  # its covariance fit enlarges rounding errors
     assert large.sst.dtype == np.float64
     seen = data.sst.notnull() & (data.mask == 1)
     np.testing.assert_array_equal(large.sst.where(seen), enlarge(data, constant, spread).sst.where(seen))
@@ -53,10 +53,7 @@ def test_a_small_spread_about_a_large_number_is_filled_as_any_other(
         off = reduce(large[name], constant, spread) - small[name].to_numpy()
         assert np.sqrt(np.nanmean(off**2)) < enlarged * 0.003  # a thousandth of the spread
     ratio = large.sst_error * 3 / spread / small.sst_error
-    if method == "oi":
-        assert float(ratio.median()) == pytest.approx(1, abs=0.25)
-    else:
-        np.testing.assert_allclose(ratio.where(data.mask == 1, 1), 1, rtol=0.01)
+    np.testing.assert_allclose(ratio.where(data.mask == 1, 1), 1, rtol=enlarged * 0.01)
     for key in ("held_out_rmse", "held_out_crps"):
         assert large.attrs[key] * 3 / spread == pytest.approx(small.attrs[key], rel=enlarged * 0.006)
 
