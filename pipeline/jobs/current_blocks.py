@@ -41,6 +41,7 @@ from ..records.filled import (
     write_attributes,
     write_block,
 )
+from ..progress import WRITE, enter_stage, plan_stages
 from ..records.radials import RadialRecord, prepare_radials
 from ..settings import FillSettings, choose_device
 from ..training.vector_data import RadialData, RadialSettings
@@ -59,6 +60,7 @@ from .currents import (
 from .deliver import Report
 from .memory import FILLING, default_memory
 from .methods import find_method, settle_method
+from .stages import list_stages, measure_record
 
 _log = logging.getLogger(__name__)
 _LEARNED, _NETWORK = "learned.json", "network.ckpt"  # next to the unfinished store
@@ -157,7 +159,9 @@ def fill_radial_record(
     cut = partial(
         cut_dates, record.shape, memory, FILLING * len(record.stations), n_workers=resources.n_workers
     )
-    cut(MOST_DATES)  # refused before the training, which decides the reach
+    number = len(cut(MOST_DATES))  # refused before the training, which decides the reach
+    size = measure_record(record.shape, memory, number, float(record.sea.mean()))
+    plan_stages(list_stages(method, settings, replace(size, missing=1.0)))
     run = describe_run(method.name, settings.seed, settings.described(), attributes)
     example = partial(_make_example, record, settings, {"flow": flow} | run)
     create = partial(create_store, record=first, make=example)
@@ -186,6 +190,7 @@ def fill_radial_record(
         )
         blocks = cut(learned.reach, step=learned.step)
         fill_store(store, blocks, partial(_fill_block, job), resources, settings.quiet)
+        enter_stage(WRITE)
         warn_of_speeds(read_spans(store), learned.speed)
         summary = summarise_current(len(record.stations), record.measure_coverage())
         write_attributes(store, record.dates, {"summary": summary} | learned.attributes)

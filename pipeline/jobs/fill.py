@@ -34,6 +34,7 @@ from ..io.variables import (
     separate,
 )
 from ..io.writing import write_dataset, write_netcdf
+from ..progress import WRITE, enter_stage, plan_stages, show_stages
 from ..records.radials import count_radials
 from ..records.survey import count_values, survey_file
 from ..settings import HELD_OUT, FillSettings, choose_device, make_settings, names_of_settings
@@ -46,6 +47,7 @@ from .currents import fill_radials
 from .deliver import Report, deliver, log_input, warn_of_unknown_error
 from .memory import BYTES_TO_LEARN, BYTES_TO_START, default_memory, prepare_cut
 from .methods import Method, find_method, find_method_for, settle_method
+from .stages import Plan, Size, expect, list_stages, measure_size
 from .tracks import fill_tracks
 
 _LEAST_BYTES, _BYTES_OF_DRAW = 0.1, 3  # a value in the output, compressed; noise hardly is
@@ -94,7 +96,8 @@ def fill(
         source, more = parse_inputs([source])
         others = [*more, *others]
     check_outputs(output, [source, *others, *auxiliary], opening, settings, overwrite=overwrite)
-    with lock(output), postpone_side_products():
+    stages = list_stages(method, settings)
+    with lock(output), postpone_side_products(), show_stages(stages, settings.quiet):
         return _fill(job, source, others, auxiliary, overwrite)
 
 
@@ -127,6 +130,7 @@ def _fill(
             dataset = job.fill_variables(source, others, auxiliary)
     dataset = drop_missing_date(dataset)
     if job.output is not None:
+        enter_stage(WRITE)
         write_dataset(dataset, job.output)
     return dataset
 
@@ -158,6 +162,7 @@ class _Job:
         check_space(self.output, values * (_LEAST_BYTES + _BYTES_OF_DRAW * settings.samples))
         self = replace(self, method=method)
         where = choose_device(settings.device)
+        plan_stages(list_stages(method, settings, measure_size([*fields, *helpers], len(fields))))
         for number, field in enumerate((*fields, *helpers)):
             _log.info(
                 "%s: %d dates, %d sea pixels, %.1f%% of their values missing; %s",

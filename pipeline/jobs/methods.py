@@ -8,7 +8,7 @@ imports torch before a method runs, so the command line can list the methods at 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from importlib import import_module
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 from ..io.side_products import write_side_product
+from ..progress import APPLY, OTHERS, enter_stage, progress
 from ..settings import FillSettings, Training
 from ..training.networks import DESCRIBED, FIXED_GRID, NETWORKS
 
@@ -297,7 +298,7 @@ def _correct_alone(data: GapData, settings: FillSettings) -> Candidates:
         data.window = task.window
 
         def correct(
-            dates: DataLoader[Any], guesses: Sequence[Estimate], task: Correction = task
+            dates: Iterable[Any], guesses: Sequence[Estimate], task: Correction = task
         ) -> list[Estimate]:
             corrected = apply_correction(task, dates, guesses, data.device)
             if task.trained_on.get("finetuned"):
@@ -340,7 +341,7 @@ def _correct_first_guess(name: str, data: GapData, settings: FillSettings) -> li
     if how.save_checkpoint:
         write_side_product(partial(save_checkpoint, task, how.save_checkpoint))
 
-    def correct(dates: DataLoader[Any], guesses: Sequence[Estimate]) -> list[Estimate]:
+    def correct(dates: Iterable[Any], guesses: Sequence[Estimate]) -> list[Estimate]:
         return apply_correction(task, dates, guesses, data.device)
 
     return correct_first_guess(name, correct, data, settings)
@@ -348,7 +349,7 @@ def _correct_first_guess(name: str, data: GapData, settings: FillSettings) -> li
 
 def correct_first_guess(
     name: str,
-    correct: Callable[[DataLoader[Any], Sequence[Estimate]], list[Estimate]],
+    correct: Callable[[Iterable[Any], Sequence[Estimate]], list[Estimate]],
     data: GapData,
     settings: FillSettings,
 ) -> list[Candidates]:
@@ -361,7 +362,7 @@ def correct_first_guess(
 
 def _add_corrected(
     name: str,
-    correct: Callable[[DataLoader[Any], Sequence[Estimate]], list[Estimate]],
+    correct: Callable[[Iterable[Any], Sequence[Estimate]], list[Estimate]],
     data: GapData,
     guesses: Sequence[Candidates],
 ) -> list[Candidates]:
@@ -370,14 +371,23 @@ def _add_corrected(
     trials: list[Estimate | None] = [None] * len(parts)
     if any(part.is_judged for part in parts):
         without = [(part.trial_guess, part.trial_error) for part in parts]
-        found = correct(data.trial_dataloader(), without)
+        found = correct(_show_each(data.trial_dataloader(), "held-out values", data.quiet), without)
         trials = [one if part.is_judged else None for one, part in zip(found, parts, strict=True)]
-    corrected = correct(data.predict_dataloader(), [(part.guess, part.error) for part in parts])
+    dates = _show_each(data.predict_dataloader(), "all dates", data.quiet)
+    corrected = correct(dates, [(part.guess, part.error) for part in parts])
     made = []
     for guess, estimate, trial in zip(guesses, corrected, trials, strict=True):
         first = next(iter(guess.values()))
         made.append(guess | {name: Candidate(name, estimate, trial, corrects=first)})
     return made
+
+
+def _show_each(batches: DataLoader[Any], what: str, quiet: bool) -> Iterator[Any]:
+    """Yield the batches and show how many are done."""
+    with progress(what, len(batches), quiet, APPLY) as advance:
+        for batch in batches:
+            yield batch
+            advance(1)
 
 
 def run_dineof(data: GapData, settings: FillSettings) -> list[Candidates]:
@@ -420,6 +430,7 @@ def run_automatic(data: GapData, settings: FillSettings) -> list[Candidates]:
     """One method of each family."""
     made: list[Candidates] = [{} for _ in data.filled_variables]
     for name in AUTOMATIC:
+        enter_stage(OTHERS)  # the network comes last, in stages of its own
         _log.info("trying %s", name)
         for candidates, more in zip(made, find_method(name)(data, settings), strict=True):
             candidates.update(more)

@@ -14,6 +14,7 @@ from ..io.opening import Opening
 from ..io.points.gridding import make_grid
 from ..io.points.tracks import read_tracks
 from ..io.reading import Inputs
+from ..progress import plan_stages
 from ..settings import HELD_OUT, FillSettings, choose_device
 from ..training.heldout import DataSettings
 from ..training.trackdata import TrackData
@@ -21,6 +22,7 @@ from .checks import check_settings
 from .deliver import Report, deliver, log_input
 from .evaluate import score_pairs
 from .methods import find_method_for
+from .stages import list_stages, measure_size
 
 _log = logging.getLogger(__name__)
 
@@ -71,6 +73,7 @@ def fill_tracks(
         ),
     )
     field = data.field
+    plan_stages(list_stages(method, settings, measure_size([field], 1)))
     _log.info(
         "%s: %d points of %s on %d dates, in %.1f%% of the sea's cells; %s on %s",
         field.name,
