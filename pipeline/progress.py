@@ -238,7 +238,12 @@ def _show(stages: Sequence[Stage], quiet: bool, at_once: bool) -> Iterator[Overa
         with _made_current(Overall(stages, lines.show)) as overall:
             yield overall
         return
-    columns = SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn()
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TimeElapsedColumn(),
+    )
     with _Bar(*columns, console=console, transient=True) as bar:
         task = bar.add_task(stages[0].name, total=1.0)
         with _made_current(Overall(stages, _make_show(bar, task, lines))) as overall:
@@ -278,6 +283,6 @@ class _Lines:
         self.last = now
         line = f"{text}; {note}" if note else text
         if _log.isEnabledFor(logging.INFO):
-            _log.info("%s", line, extra={"has_bar": has_bar})
+            _log.info("%s", line, extra={"shown": has_bar})
         elif not has_bar:  # nobody has set up a log: a script that asked for progress
             print(f"{time.strftime('%Y-%m-%dT%H:%M:%S')} {line}", file=sys.stderr, flush=True)

@@ -63,7 +63,7 @@ from ..training.firstguess import Guess, PixelMeans, measure_spread
 from ..training.heldout import DataSettings
 from .deliver import Report, warn_of_unknown_error
 from .evaluate import ErrorScale, apply_shrinkage, evaluate_candidates
-from .memory import LEAST_REACH, MOST_REACH, default_memory, prepare_cut
+from .memory import LEAST_REACH, MOST_REACH, USUAL_REACH, default_memory, prepare_cut
 from .methods import Candidate, Method, find_method_for, find_methods, make_method, settle_method
 from .stages import list_stages, measure_record
 
@@ -72,7 +72,6 @@ _log = logging.getLogger(__name__)
 Floats = NDArray[np.float32]
 
 _LENGTHS = 2  # of the covariance's shortest component, in the margin of a block
-_USUAL_REACH = 36  # cells in the margin
 _YEAR = 365  # days
 _COPY = "copy"  # name of the method for a record without gaps
 _LEARNED, _NETWORK = "learned.json", "network.ckpt"  # next to the unfinished store
@@ -222,7 +221,7 @@ def fill_record(
         _log.info("%s: %s", record.layout.variable, record.chosen_transform[1])
     sizes = record.layout.variable, *record.shape
     _log.info("%s: %d dates of %d x %d pixels; %s on %s", *sizes, method.name, device)
-    size = measure_record(record.shape, memory, len(cut(_USUAL_REACH)), float(record.sea.mean()))
+    size = measure_record(record.shape, memory, len(cut(USUAL_REACH)), float(record.sea.mean()))
     plan_stages(list_stages(method, settings, size))
     create = partial(create_store, record=record, make=partial(make_example, record, settings, found))
     finish = partial(encode_store, record=record, packing=settings.packing)
@@ -330,9 +329,9 @@ def _find_reach(candidate: Candidate, method: Method, guess: Guess | None, subse
     if chosen.pointwise or candidate.name == "pixel-means":
         return LEAST_REACH
     if not isinstance(guess, Kriging):
-        return _USUAL_REACH
+        return USUAL_REACH
     length = min(float(part.length) for part in guess.scales.components)
-    return int(np.clip(_LENGTHS * length / min(grid_spacing(subset)[1:]), _USUAL_REACH, MOST_REACH))
+    return int(np.clip(_LENGTHS * length / min(grid_spacing(subset)[1:]), USUAL_REACH, MOST_REACH))
 
 
 def _fill_block(job: Job, numbered: tuple[int, Block]) -> tuple[int, dict[str, Span]]:

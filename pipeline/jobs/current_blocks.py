@@ -32,6 +32,7 @@ from ..io.radials import Radials, make_current_dataset, summarise_current
 from ..io.side_products import write_at_once, write_side_product
 from ..io.storage import Span
 from ..io.writing import check_writable, has_state, hide, replace_atomically, resume_store, write_bytes
+from ..progress import WRITE, enter_stage, plan_stages
 from ..records.blocks import Block, cut_dates
 from ..records.filled import (
     create_store,
@@ -41,7 +42,6 @@ from ..records.filled import (
     write_attributes,
     write_block,
 )
-from ..progress import WRITE, enter_stage, plan_stages
 from ..records.radials import RadialRecord, prepare_radials
 from ..settings import FillSettings, choose_device
 from ..training.vector_data import RadialData, RadialSettings

@@ -278,7 +278,8 @@ def evaluate_currents(
             part: _pair(data, shrunken, np.sqrt(variance * chosen**2 + data.noise), part)
             for part in ("validation", "test")
         }
-        row: dict[str, Any] = {"method": product.name} | score_pairs(pairs["test"])
+        units = str(data.radials.stations[0].source.attrs.get("units", ""))
+        row: dict[str, Any] = {"method": product.name, "units": units} | score_pairs(pairs["test"])
         if fitted is not None:
             before, after = (_pair(data, one, variance, "validation").mean for one in (products[0], product))
             apart = before + fitted.apart * (after - before)

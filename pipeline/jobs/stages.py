@@ -153,9 +153,7 @@ def expect(
     budget = settings.training.finetune or settings.training.time_budget or np.inf
     most = {TRAINING: 60 * budget}
     stages = [
-        replace(
-            stage, seconds=min(stage.seconds * slower.get(stage.name, 1.0), most.get(stage.name, np.inf))
-        )
+        replace(stage, seconds=min(stage.seconds * slower.get(stage.name, 1.0), most.get(stage.name, np.inf)))
         for stage in list_stages(method, settings, size)
     ]
     needed = BYTES_TO_START + BYTES_TO_LEARN * size.values * size.variables

@@ -87,7 +87,12 @@ class ShowEpochs(Callback):
     """
 
     def __init__(
-        self, step: Step, minutes: float | None = None, rmse: float | None = None, units: str = "", guess: str = "oi"
+        self,
+        step: Step,
+        minutes: float | None = None,
+        rmse: float | None = None,
+        units: str = "",
+        guess: str = "oi",
     ) -> None:
         self.step, self.minutes, self.rmse, self.units, self.guess = step, minutes, rmse, units, guess
         self.share, self.best, self.begun = 0.0, float("inf"), time.monotonic()
@@ -118,9 +123,9 @@ class ShowEpochs(Callback):
         """Return the best validation RMSE so far next to that of the first guess."""
         guess = {"oi": "optimal interpolation", "none": "mean of each pixel"}[self.guess]
         if self.rmse is None:
-            return f"validation RMSE {self.best:.3f} of that of {guess}"
+            return f"validation RMSE so far {self.best:.3f} of that of {guess}"
         units = f" {self.units}".rstrip()
-        return f"validation RMSE {self.best * self.rmse:.4g}{units}, {guess} {self.rmse:.4g}{units}"
+        return f"validation RMSE so far {self.best * self.rmse:.4g}{units} ({guess}: {self.rmse:.4g})"
 
 
 class Recovery(Callback):
@@ -308,7 +313,7 @@ def train_task(
             task.load_state_dict(kept["state_dict"])
             score = "" if best.best_model_score is None else f", {monitor} {float(best.best_model_score):.3f}"
             if show is not None and score:
-                score = f"; {show.describe()}"
+                score = f"; {show.describe()}".replace(" so far", "")
             _log.info("trained %d epochs; best epoch %d%s", trainer.current_epoch, kept["epoch"] + 1, score)
     return task.cpu().eval()
 
