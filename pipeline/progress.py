@@ -1,4 +1,4 @@
-"""Progress of work that takes longer than a moment: one bar on a terminal or in a notebook, lines elsewhere."""
+"""Progress of work that takes longer than a moment: a bar on a terminal or in a notebook, lines elsewhere."""
 
 from __future__ import annotations
 

@@ -6,9 +6,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from ..jobs.methods import find_method
 
@@ -26,13 +27,13 @@ def print_table(table: RenderableType) -> None:
     Console(width=None if sys.stdout.isatty() else _PRINTED_WIDTH).print(table)
 
 
-def held_out_table(rows: Sequence[Mapping[str, Any]], method: Any, kind: str) -> Table:
+def held_out_table(rows: Sequence[Mapping[str, Any]], method: Any, kind: str) -> Group:
     """Make the table of what a fill was scored with on hidden values; the delivered row is marked."""
     units = {row.get("variable", ""): row["units"] for row in rows if row.get("units")}
     named = [f"{name} in {unit}" if name else unit for name, unit in units.items()]
     title = "Hidden values" + (f", RMSE and bias of {', '.join(named)}" if len(named) > 1 else "")
     title += f", RMSE and bias in {named[0]}" if len(named) == 1 else ""
-    table = Table(title=escape(title), title_justify="left", caption_justify="left")
+    table = Table(title=escape(title), title_justify="left")
     if "variable" in rows[0]:
         table.add_column("variable")
     table.add_column("method")
@@ -45,7 +46,7 @@ def held_out_table(rows: Sequence[Mapping[str, Any]], method: Any, kind: str) ->
         names = [escape(row[key]) for key in ("variable", "method") if key in row]
         chose = f"{row['validation_rmse']:.4g}" if "validation_rmse" in row else ""
         shares = (f"{100 * row[key]:.1f}%" for key in ("coverage_1sigma", "coverage_2sigma"))
-        figures = [chose, f"{row['rmse']:.4g}", f"{row['bias']:+.2g}", *shares, str(row["n"])]
+        figures = [chose, f"{row['rmse']:.4g}", f"{row['bias']:+.2g}", *shares, f"{row['n']:.0f}"]
         if shrunken:
             figures.append(f"{100 * row['share']:.0f}%" if "share" in row else "")
         delivered = is_delivered(row, rows)
@@ -54,14 +55,14 @@ def held_out_table(rows: Sequence[Mapping[str, Any]], method: Any, kind: str) ->
     hidden = "whole tracks, at their points" if kind == "tracks" else "with cloud masks from other dates"
     if find_method(method).needs_first_guess:
         hidden += ", reweighted to match the difficulty of the real gaps"
-    table.caption = "validation: the part that chose what is delivered; test: the part that scores it"
-    table.caption += f"\nhidden: {hidden}"
+    below = "validation: the part that chose what is delivered; test: the part that scores it"
+    below += f"\nhidden: {hidden}"
     if shrunken:
-        table.caption += "\nshare: how much of a correction of the first guess is taken"
-    return table
+        below += "\nshare: how much of a correction of the first guess is taken"
+    return Group(table, Text(below))
 
 
-def plan_table(plan: Plan) -> Table:
+def plan_table(plan: Plan) -> Group:
     """Make the table of what a fill would do, without doing it."""
     from ..progress import say_time
 
@@ -76,11 +77,10 @@ def plan_table(plan: Plan) -> Table:
         )
     table.add_row("together", say_time(plan.seconds), style="bold")
     how = f"in {size.blocks} blocks" if size.blocks else "in memory"
-    table.caption = f"{size.values:,} values at sea on {size.dates} dates, filled {how}"
-    table.caption += f"\nmemory: about {plan.memory / 1e9:.2g} GB, of {plan.allowed / 1e9:.2g} GB allowed"
-    table.caption += "\nthe times are rough: expect half to twice as long; nothing was written"
-    table.caption_justify = "left"
-    return table
+    below = f"{size.values} values at sea on {size.dates} dates, filled {how}"
+    below += f"\nmemory: about {plan.memory / 1e9:.2g} GB, of {plan.allowed / 1e9:.2g} GB allowed"
+    below += "\nthe times are rough: expect half to twice as long; nothing was written"
+    return Group(table, Text(below))
 
 
 def is_delivered(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> bool:
