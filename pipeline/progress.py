@@ -29,6 +29,8 @@ WRITE = "writing"
 _EVERY = 10.0  # seconds between two lines of a stage
 _MEASURED = 0.03  # of a stage, from where on its own speed tells when it ends
 
+Show = Callable[[str, str, str, float, bool], None]
+
 _log = logging.getLogger(__name__)
 
 
@@ -44,18 +46,19 @@ class Stage:
 class Overall:
     """What is shown of a job in stages: where it is, and how long it still takes.
 
-    ``show`` is called with a text, the share that is done and a note, and with whether a stage begins.
+    ``show`` is called with where the job is, the time left (or nothing), a note, the share that is done, and
+    whether a stage begins.
     """
 
     def __init__(
         self,
         stages: Sequence[Stage],
-        show: Callable[[str, float, str, bool], None],
-        clock: Callable[[], float] = time.monotonic,
+        show: Show,
+        clock: Callable[[], float] | None = None,
     ) -> None:
-        self.stages, self.show, self.clock = stages, show, clock
+        self.stages, self.show, self.clock = stages, show, clock or time.monotonic
         self.at = 0
-        self.begun = self.stage_begun = clock()
+        self.begun = self.stage_begun = self.clock()
         self.done, self.total, self.before = 0.0, 0, 0.0  # units of this step, and of the stage before it
         self.what = self.note = ""
         self.shown = 0.0  # share: a bar does not go back
@@ -109,14 +112,14 @@ class Overall:
         stage = self.stages[self.at].name
         text = f"{self.at + 1} of {len(self.stages)}: {stage}" if len(self.stages) > 1 else stage
         text += f", {self.what}" if self.what not in ("", stage) else ""
-        if self.speeds or self.share > _MEASURED:
-            text += f"; about {say_time(left)} left"
-        self.show(text, self.shown, self.note, begins)
+        known = self.speeds or self.share > _MEASURED
+        self.show(text, f"about {say_time(left)} left" if known else "", self.note, self.shown, begins)
 
     def leave(self) -> None:
         """End a stage."""
         took = self.clock() - self.stage_begun
-        self.speeds.append((took, self.stages[self.at].seconds))
+        if self.at:  # to read files says nothing about the speed of computing
+            self.speeds.append((took, self.stages[self.at].seconds))
         _log.debug("%s took %s", self.stages[self.at].name, say_time(took))
 
 
@@ -138,11 +141,12 @@ class Step:
 
 
 class _Bar(Progress):
-    """A bar, and a note below it."""
+    """A bar, what it is of above it, and a note below it."""
 
-    note = ""
+    text = note = ""
 
     def get_renderables(self) -> Iterable[RenderableType]:
+        yield Text(self.text)
         yield self.make_tasks_table(self.tasks)
         if self.note:
             yield Text(f"  {self.note}", style="dim")
@@ -238,23 +242,18 @@ def _show(stages: Sequence[Stage], quiet: bool, at_once: bool) -> Iterator[Overa
         with _made_current(Overall(stages, lines.show)) as overall:
             yield overall
         return
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        TimeElapsedColumn(),
-    )
+    columns = SpinnerColumn(), BarColumn(), TimeElapsedColumn(), TextColumn("{task.description}")
     with _Bar(*columns, console=console, transient=True) as bar:
-        task = bar.add_task(stages[0].name, total=1.0)
+        task = bar.add_task("", total=1.0)
         with _made_current(Overall(stages, _make_show(bar, task, lines))) as overall:
             yield overall
 
 
-def _make_show(bar: _Bar, task: TaskID, lines: _Lines) -> Callable[[str, float, str, bool], None]:
-    def show(text: str, share: float, note: str, begins: bool) -> None:
-        bar.note = note
-        bar.update(task, description=text, completed=share)
-        lines.show(text, share, note, begins, has_bar=True)
+def _make_show(bar: _Bar, task: TaskID, lines: _Lines) -> Show:
+    def show(text: str, left: str, note: str, share: float, begins: bool) -> None:
+        bar.text, bar.note = text, note
+        bar.update(task, description=left, completed=share)
+        lines.show(text, left, note, share, begins, has_bar=True)
 
     return show
 
@@ -276,12 +275,14 @@ class _Lines:
         self.last = -_EVERY if at_once else time.monotonic()
         self.at_once = at_once
 
-    def show(self, text: str, share: float, note: str, begins: bool, has_bar: bool = False) -> None:
+    def show(
+        self, text: str, left: str, note: str, share: float, begins: bool, has_bar: bool = False
+    ) -> None:
         now = time.monotonic()
         if now - self.last < _EVERY and not (begins and self.at_once):
             return
         self.last = now
-        line = f"{text}; {note}" if note else text
+        line = "; ".join(part for part in (text, left, note) if part)
         if _log.isEnabledFor(logging.INFO):
             _log.info("%s", line, extra={"shown": has_bar})
         elif not has_bar:  # nobody has set up a log: a script that asked for progress

@@ -104,11 +104,10 @@ def _fill(options: argparse.Namespace) -> None:
         _plot(dataset, options)
     if rows and not options.quiet:
         print_table(held_out_table(rows, settings.method, kind))
-    if rows and is_optimistic(settings.method, kind):
-        _log.warning(
-            "this score is optimistic: without a first guess the hidden values cannot be weighted to be as "
-            "hard as the real gaps; `oceanfill compare` scores this method with such weights"
-        )
+        if is_optimistic(settings.method, kind):
+            _log.warning(
+                "this score is optimistic: hidden values are easier than real gaps (see oceanfill compare)"
+            )
     if failed:
         raise InputError(f"{options.output} is complete, but not all that was to be written next to it")
 

@@ -71,12 +71,10 @@ def send_log(options: argparse.Namespace) -> Iterator[None]:
 def _open_file(path: Path, level: int) -> logging.Handler:
     try:
         if path.exists() and path.read_bytes()[:2] not in (b"", b"20"):  # a log begins with a date
-            raise InputError(f"{path}: is not a log of oceanfill; give --log-file another name")
+            raise InputError(f"{path}: is not a log of oceanfill; give another --log-file")
         handler = logging.FileHandler(path, encoding="utf-8", delay=False)
     except OSError as error:
-        raise InputError(
-            f"{path}: cannot be written ({error.strerror}); give --log-file another name"
-        ) from error
+        raise InputError(f"{path}: cannot be written ({error.strerror}); give another --log-file") from error
     handler.setFormatter(_LINE)
     handler.setLevel(level)
     return handler
