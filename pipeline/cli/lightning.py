@@ -34,7 +34,8 @@ _WORDS = ("best", "last", "hpc")  # that Lightning takes for a checkpoint's path
 _CHECKPOINTS, _CURVES, _CONFIG = "checkpoints", "curves", "config.yaml"  # in the trainer's default_root_dir
 _SAVED = "# pytorch_lightning=="  # first words of a configuration that a fit saved
 _EXAMPLES = {
-    "fit": "example: oceanfill fit --config fill/unet --data.source sst.nc --trainer.default_root_dir runs/unet",
+    "fit": "example: oceanfill fit --config fill/unet --data.source sst.nc "
+    "--trainer.default_root_dir runs/unet",
     **{
         stage: f"example: oceanfill {stage} --config runs/unet/config.yaml --ckpt_path best"
         for stage in ("validate", "test", "predict")
