@@ -82,7 +82,8 @@ def _fill(options: argparse.Namespace) -> None:
     from ..jobs.fill import fill, plan_fill
 
     if options.dry_run:
-        how = {"others": others, "auxiliary": auxiliary, "opening": opening, "settings": settings}
+        how: dict[str, Any] = {"others": others, "auxiliary": auxiliary}
+        how |= {"opening": opening, "settings": settings}
         print_table(plan_table(plan_fill(first, options.output, **how)))
         return
     rows: list[dict[str, Any]] = []

@@ -50,7 +50,7 @@ def send_log(options: argparse.Namespace) -> Iterator[None]:
         terminal.setFormatter(_LINE)
     terminal.setLevel(logging.WARNING if options.quiet else level)
     terminal.addFilter(lambda record: not getattr(record, "shown", False))  # a bar, or an error
-    handlers = [terminal]
+    handlers: list[logging.Handler] = [terminal]
     if options.log_file is not None:
         handlers.append(_open_file(Path(options.log_file), level))
     before = log.level, log.propagate

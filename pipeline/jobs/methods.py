@@ -298,9 +298,9 @@ def _correct_alone(data: GapData, settings: FillSettings) -> Candidates:
         data.window = task.window
 
         def correct(
-            dates: Iterable[Any], guesses: Sequence[Estimate], task: Correction = task
+            dates: DataLoader[Any], guesses: Sequence[Estimate], task: Correction = task
         ) -> list[Estimate]:
-            corrected = apply_correction(task, dates, guesses, data.device)
+            corrected = apply_correction(task, _show_each(dates, data.quiet), guesses, data.device)
             if task.trained_on.get("finetuned"):
                 return corrected
             # It was trained on the truth; the error to deliver is that of a new observation.
@@ -341,15 +341,15 @@ def _correct_first_guess(name: str, data: GapData, settings: FillSettings) -> li
     if how.save_checkpoint:
         write_side_product(partial(save_checkpoint, task, how.save_checkpoint))
 
-    def correct(dates: Iterable[Any], guesses: Sequence[Estimate]) -> list[Estimate]:
-        return apply_correction(task, dates, guesses, data.device)
+    def correct(dates: DataLoader[Any], guesses: Sequence[Estimate]) -> list[Estimate]:
+        return apply_correction(task, _show_each(dates, data.quiet), guesses, data.device)
 
     return correct_first_guess(name, correct, data, settings)
 
 
 def correct_first_guess(
     name: str,
-    correct: Callable[[Iterable[Any], Sequence[Estimate]], list[Estimate]],
+    correct: Callable[[DataLoader[Any], Sequence[Estimate]], list[Estimate]],
     data: GapData,
     settings: FillSettings,
 ) -> list[Candidates]:
@@ -362,7 +362,7 @@ def correct_first_guess(
 
 def _add_corrected(
     name: str,
-    correct: Callable[[Iterable[Any], Sequence[Estimate]], list[Estimate]],
+    correct: Callable[[DataLoader[Any], Sequence[Estimate]], list[Estimate]],
     data: GapData,
     guesses: Sequence[Candidates],
 ) -> list[Candidates]:
@@ -371,10 +371,9 @@ def _add_corrected(
     trials: list[Estimate | None] = [None] * len(parts)
     if any(part.is_judged for part in parts):
         without = [(part.trial_guess, part.trial_error) for part in parts]
-        found = correct(_show_each(data.trial_dataloader(), "held-out values", data.quiet), without)
+        found = correct(data.trial_dataloader(), without)
         trials = [one if part.is_judged else None for one, part in zip(found, parts, strict=True)]
-    dates = _show_each(data.predict_dataloader(), "all dates", data.quiet)
-    corrected = correct(dates, [(part.guess, part.error) for part in parts])
+    corrected = correct(data.predict_dataloader(), [(part.guess, part.error) for part in parts])
     made = []
     for guess, estimate, trial in zip(guesses, corrected, trials, strict=True):
         first = next(iter(guess.values()))
@@ -382,9 +381,9 @@ def _add_corrected(
     return made
 
 
-def _show_each(batches: DataLoader[Any], what: str, quiet: bool) -> Iterator[Any]:
+def _show_each(batches: DataLoader[Any], quiet: bool) -> Iterator[Any]:
     """Yield the batches and show how many are done."""
-    with progress(what, len(batches), quiet, APPLY) as advance:
+    with progress(APPLY, len(batches), quiet, APPLY) as advance:
         for batch in batches:
             yield batch
             advance(1)
