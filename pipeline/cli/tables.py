@@ -33,15 +33,15 @@ def held_out_table(rows: Sequence[Mapping[str, Any]], method: Any, kind: str) ->
     named = [f"{name} in {unit}" if name else unit for name, unit in units.items()]
     title = "Hidden values" + (f", RMSE and bias of {', '.join(named)}" if len(named) > 1 else "")
     title += f", RMSE and bias in {named[0]}" if len(named) == 1 else ""
-    table = Table(title=escape(title), title_justify="left")
+    table = Table(title=escape(title), title_justify="left", collapse_padding=True, pad_edge=False)
     if "variable" in rows[0]:
         table.add_column("variable")
     table.add_column("method")
     shrunken = any("share" in row for row in rows)
-    headings = ["validation RMSE", "test RMSE", "bias", "within ±1σ", "within ±2σ", "n"]
+    headings = ["validation RMSE", "test RMSE", "bias", "±1σ", "±2σ", "n"]
     for heading in [*headings, *["share"] * shrunken]:
-        table.add_column(heading, justify="right")
-    table.add_column("")
+        table.add_column(heading, justify="right", min_width=max(map(len, heading.split())))
+    table.add_column("", no_wrap=True, min_width=len("delivered"))
     for row in rows:
         names = [escape(row[key]) for key in ("variable", "method") if key in row]
         chose = f"{row['validation_rmse']:.4g}" if "validation_rmse" in row else ""
@@ -57,6 +57,7 @@ def held_out_table(rows: Sequence[Mapping[str, Any]], method: Any, kind: str) ->
         hidden += ", reweighted to match the difficulty of the real gaps"
     below = "validation: the part that chose what is delivered; test: the part that scores it"
     below += f"\nhidden: {hidden}"
+    below += "\n±1σ, ±2σ: how many values are within one and two standard errors"
     if shrunken:
         below += "\nshare: how much of a correction of the first guess is taken"
     return Group(table, Text(below))
