@@ -6,12 +6,15 @@ import argparse
 from importlib.metadata import version
 from typing import Any
 
-from ..errors import InputError
+import shtab
+
 from ..jobs.methods import find_methods
 from . import plotting
+from .logs import add_logging
 from .options import (
     HOLDOUTS,
     Parser,
+    UsageError,
     add_opening,
     add_overwrite,
     add_pretraining,
@@ -30,23 +33,47 @@ LIGHTNING = {
     "test": "score a trained network on the test values",
     "predict": "fill a file with a trained network",
 }
+_FILES = "INPUT", "FILE", "FILE:NAME", "FILLED", "TRUTH"  # as options call them, or by their endings
 _HELP = argparse.RawDescriptionHelpFormatter
+_WHO = {
+    "to fill a field": ("info", "fill", "plot", "score", "compare"),
+    "to fill many or large files": ("prepare", "batch"),
+    "to repeat what was published": ("challenge", "reproduce"),
+    "to train networks (`pretrain`, and the stages of Lightning)": ("pretrain", *LIGHTNING),
+}
+
+
+class _ByUser(argparse.RawDescriptionHelpFormatter):
+    """The help of the root, whose commands are grouped by who needs them."""
+
+    def _format_action(self, action: argparse.Action) -> str:
+        if not isinstance(action, argparse._SubParsersAction):
+            return super()._format_action(action)
+        described = {one.dest: one.help for one in action._get_subactions()}
+        parts = []
+        for who, names in _WHO.items():
+            parts += [f"  {who}:", *(f"    {name:10} {described[name]}" for name in names)]
+        return "\n".join(parts) + "\n"
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of all commands; it stores the name of the command in ``command``.
 
-    It raises `InputError` for words that it does not understand.
+    It raises `UsageError` for words that it does not understand.
     """
     root = Parser(
         prog="oceanfill",
         description="Fills the gaps of satellite ocean fields, with an honest error for each pixel.",
-        epilog="`oceanfill COMMAND --help` explains a command. The last four are Lightning's:\n"
-        "  oceanfill fit --config fill/unet.yaml --data.source sst.nc",
-        formatter_class=_HELP,
+        epilog="`oceanfill COMMAND --help` explains a command.\n\nexamples:\n"
+        "  oceanfill fill sample:sst_clouds.nc -o filled.nc --plot filled.png\n"
+        "  oceanfill --print-completion bash > ~/.local/share/bash-completion/completions/oceanfill",
+        formatter_class=_ByUser,
         allow_abbrev=False,
     )
     root.add_argument("--version", action="version", version=f"oceanfill {version('oceanfill')}")
+    shtab.add_argument_to(
+        root, "--print-completion", help="print the completion of this command line for a shell and exit"
+    )
     commands = root.add_subparsers(title="commands", required=True, metavar="COMMAND", dest="command")
     _add_info(commands)
     _add_prepare(commands)
@@ -60,19 +87,32 @@ def parser() -> argparse.ArgumentParser:
     _add_pretrain(commands)
     for name, what in LIGHTNING.items():
         commands.add_parser(name, help=what, add_help=False)
+    for command in commands.choices.values():
+        _complete_files(command)
     return root
 
 
+def _complete_files(command: argparse.ArgumentParser) -> None:
+    """Have the shell complete the names of files and folders."""
+    for action in command._actions:
+        kind = str(action.metavar)
+        if kind == "FOLDER":
+            action.complete = shtab.DIRECTORY  # type: ignore[attr-defined]
+        elif kind in _FILES or "." in kind:
+            action.complete = shtab.FILE  # type: ignore[attr-defined]
+
+
 def parse(words: list[str]) -> argparse.Namespace:
-    """Return the options of a command line. Raises `InputError` where it is not understood."""
+    """Return the options of a command line. Raises `UsageError` where it is not understood."""
     if words and words[0] in LIGHTNING:
-        options = argparse.Namespace(command=words[0], debug="--debug" in words, quiet=False)
+        own = Parser(prog=f"oceanfill {words[0]}", add_help=False, allow_abbrev=False)
+        add_logging(own)  # the other options are for Lightning to understand
+        options, others = own.parse_known_args(words[1:])
+        options.command, options.others = words[0], others
     else:
         options, others = parser().parse_known_args(with_negative_regions(words))
         if others and options.command not in ("reproduce", "pretrain"):
-            raise InputError(
-                f"unrecognized arguments: {' '.join(others)}; see `oceanfill {options.command} --help`"
-            )
+            raise UsageError(f"unrecognized arguments: {' '.join(others)}", f"oceanfill {options.command}")
         options.others = others
     options.words = words
     return options
@@ -95,6 +135,7 @@ def _add_info(commands: Any) -> None:
         epilog="example:\n  oceanfill info sst_clouds.nc",
     )
     add_opening(info)
+    add_logging(info)
 
 
 def _add_prepare(commands: Any) -> None:
@@ -115,6 +156,7 @@ def _add_prepare(commands: Any) -> None:
     add_overwrite(prepare)
     prepare.add_argument("--skip-bad", action="store_true", help="skip files that cannot be read")
     add_workers(prepare)
+    add_logging(prepare)
 
 
 def _add_fill(commands: Any) -> None:
@@ -139,11 +181,17 @@ def _add_fill(commands: Any) -> None:
         "  oceanfill fill sst.nc:sst 'chl_*.nc:CHL:log,error=0.3' --auxiliary wind.nc:u,v -o both.nc\n"
         "  oceanfill fill 'chl_*.nc' -o chl.nc --transform log --region 35,45,-6,18\n"
         "  oceanfill fill new.nc -o new_filled.nc --checkpoint trained.ckpt\n"
-        "  oceanfill fill 'dt_*_phy_l3_*.nc' -o sla.nc --grid 0.25 --bounds 30,46,-6,37",
+        "  oceanfill fill 'dt_*_phy_l3_*.nc' -o sla.nc --grid 0.25 --bounds 30,46,-6,37\n"
+        "  oceanfill fill 'sst_*.nc' -o filled.nc --method unet --dry-run",
     )
     add_opening(fill)
     fill.add_argument("-o", "--output", required=True, metavar="OUT.nc", help="file or Zarr store to write")
     add_overwrite(fill)
+    fill.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="show the stages, the memory and the time to expect on this machine, and write nothing",
+    )
     fill.add_argument(
         "--auxiliary",
         nargs="+",
@@ -268,6 +316,7 @@ def _add_fill(commands: Any) -> None:
     )
     modes.add_argument("--save-eofs", metavar="EOFS.nc", help="write the EOFs to this file")
     add_vectors(fill)
+    add_logging(fill)
 
 
 def _add_batch(commands: Any) -> None:
@@ -298,8 +347,7 @@ def _add_batch(commands: Any) -> None:
         metavar="N",
         help="number of rows to run at the same time (default: 1)",
     )
-    batch.add_argument("--quiet", action="store_true", help="log only warnings and errors")
-    batch.add_argument("--debug", action="store_true", help="show the traceback of an internal error")
+    add_logging(batch)
 
 
 def _add_score(commands: Any) -> None:
@@ -317,7 +365,7 @@ def _add_score(commands: Any) -> None:
         "--by", metavar="FLAG", help="score each value of this flag of the truth file separately"
     )
     score.add_argument("--json", action="store_true", help="print the rows as JSON")
-    score.add_argument("--debug", action="store_true", help=argparse.SUPPRESS)
+    add_logging(score)
 
 
 def _add_compare(commands: Any) -> None:
@@ -363,6 +411,7 @@ def _add_compare(commands: Any) -> None:
         "--plot", metavar="OUT.png", help="draw errors by date, distance and age of the gap, and their maps"
     )
     add_training(compare)
+    add_logging(compare)
 
 
 def _add_plot(commands: Any) -> None:
@@ -379,6 +428,7 @@ def _add_plot(commands: Any) -> None:
         "  oceanfill plot 'sst_*.nc' -o section.png --along lat=36 --limits 14,20",
     )
     plotting.add_arguments(plot)
+    add_logging(plot)
 
 
 def _add_challenge(commands: Any) -> None:
@@ -417,9 +467,8 @@ def _add_challenge(commands: Any) -> None:
         "-o", "--output", metavar="FOLDER", help="write the maps of each method to this folder"
     )
     add_overwrite(challenge)
-    challenge.add_argument("--quiet", action="store_true", help="log only warnings and errors")
-    challenge.add_argument("--debug", action="store_true", help="show the traceback of an internal error")
     add_training(challenge)
+    add_logging(challenge)
 
 
 def _add_reproduce(commands: Any) -> None:
@@ -439,8 +488,7 @@ def _add_reproduce(commands: Any) -> None:
     )
     again.add_argument("-o", "--output", metavar="FOLDER", help="folder for the results (default: runs/NAME)")
     add_overwrite(again)
-    again.add_argument("--quiet", action="store_true", help="log only warnings and errors")
-    again.add_argument("--debug", action="store_true", help="show the traceback of an internal error")
+    add_logging(again)
 
 
 def _add_pretrain(commands: Any) -> None:
@@ -456,3 +504,4 @@ def _add_pretrain(commands: Any) -> None:
         "  oceanfill pretrain --minutes 600 --resume --trainer.accelerator gpu --trainer.devices 2",
     )
     add_pretraining(pretrain)
+    add_logging(pretrain)

@@ -7,7 +7,7 @@ import logging
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
@@ -21,9 +21,11 @@ from .tables import (
     comparison_table,
     experiments_table,
     findings_table,
+    held_out_table,
+    is_optimistic,
+    plan_table,
     print_table,
     score_table,
-    show_held_out,
 )
 
 if TYPE_CHECKING:
@@ -77,8 +79,14 @@ def _fill(options: argparse.Namespace) -> None:
         check_drawable(plot)
     sources = [first, *others, *auxiliary]
     check_outputs(options.output, sources, opening, settings, plot=plot, overwrite=overwrite)
-    from ..jobs.fill import fill
+    from ..jobs.fill import fill, plan_fill
 
+    if options.dry_run:
+        how: dict[str, Any] = {"others": others, "auxiliary": auxiliary}
+        how |= {"opening": opening, "settings": settings}
+        print_table(plan_table(plan_fill(first, options.output, **how)))
+        return
+    rows: list[dict[str, Any]] = []
     words = [word for word in options.words if word != "--overwrite"]  # the values are the same without it
     with postpone_side_products() as failed:
         dataset = fill(
@@ -88,13 +96,19 @@ def _fill(options: argparse.Namespace) -> None:
             auxiliary=auxiliary,
             opening=opening,
             settings=settings,
-            report=lambda rows: None if options.quiet else show_held_out(rows, settings.method, kind),
+            report=rows.extend,
             attributes={"command": shlex.join(["oceanfill", *words])},
             overwrite=overwrite,
         )
         _log.info("wrote %s (%s)", options.output, ", ".join(map(str, dataset.data_vars)))
     if plot is not None:
         _plot(dataset, options)
+    if rows and not options.quiet:
+        print_table(held_out_table(rows, settings.method, kind))
+        if is_optimistic(settings.method, kind):
+            _log.warning(
+                "this score is optimistic: hidden values are easier than real gaps (see oceanfill compare)"
+            )
     if failed:
         raise InputError(f"{options.output} is complete, but not all that was to be written next to it")
 
@@ -249,7 +263,8 @@ def _pretrain(options: argparse.Namespace) -> None:
 def _lightning(options: argparse.Namespace) -> None:
     from .lightning import run
 
-    run([word for word in options.words if word != "--debug"])
+    quiet = ["--trainer.enable_progress_bar", "false"] if options.quiet else []
+    run([options.command, *options.others, *quiet])
 
 
 def make_opening(options: argparse.Namespace) -> Opening:

@@ -26,12 +26,21 @@ from ..training.files.loading import PlainCheckpoints
 from ..training.files.options import list_foreign
 from ..training.tasks import Correction
 from ..training.trainer import Recovery, StopOnSignal, silence_lightning
+from .options import UsageError
 
 _log = logging.getLogger(__name__)
 
 _WORDS = ("best", "last", "hpc")  # that Lightning takes for a checkpoint's path
 _CHECKPOINTS, _CURVES, _CONFIG = "checkpoints", "curves", "config.yaml"  # in the trainer's default_root_dir
 _SAVED = "# pytorch_lightning=="  # first words of a configuration that a fit saved
+_EXAMPLES = {
+    "fit": "example: oceanfill fit --config fill/unet --data.source sst.nc "
+    "--trainer.default_root_dir runs/unet",
+    **{
+        stage: f"example: oceanfill {stage} --config runs/unet/config.yaml --ckpt_path best"
+        for stage in ("validate", "test", "predict")
+    },
+}
 _ON = {"validate": "validation", "test": "test"}
 
 
@@ -195,7 +204,7 @@ def run(words: Sequence[str]) -> None:
                 subclass_mode_model=True,
                 subclass_mode_data=True,
                 args=[_find_config(word, before) for before, word in zip(["", *words], words, strict=False)],
-                parser_kwargs={**refusing, stage: refusing},
+                parser_kwargs={**refusing, stage: refusing | {"epilog": _EXAMPLES[stage]}},
                 save_config_callback=SaveConfig,
                 save_config_kwargs={"save_to_log_dir": False},
                 seed_everything_default=0,
@@ -208,7 +217,7 @@ def run(words: Sequence[str]) -> None:
                 auto_configure_optimizers=False,
             )
         except ArgumentError as error:
-            raise InputError(f"{stage}: {_shorten(str(error))}") from error
+            raise UsageError(_shorten(str(error)), f"oceanfill {stage}") from error
         except MisconfigurationException as error:
             raise InputError(f"trainer: {_first_line(error)}") from error
         except ValueError as error:

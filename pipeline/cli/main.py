@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from rich.console import Console
-from rich.logging import RichHandler
-
 from ..errors import InputError
 from ..interrupts import TERMINATED, exit_on_sigterm
 from .arguments import parse
 from .commands import COMMANDS
-
-_log = logging.getLogger("oceanfill")
+from .logs import log, send_log
+from .options import UsageError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,38 +25,53 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         options = parse(words)
-    except InputError as error:
+        with send_log(options), _termination():
+            return _run(options)
+    except UsageError as error:
+        print(f"{error.command}: {error}", file=sys.stderr)
+    except InputError as error:  # of the log
         print(f"oceanfill: {error}", file=sys.stderr)
+    return 2
+
+
+def _run(options: argparse.Namespace) -> int:
+    """Run a command whose options are understood, and return its exit code."""
+    try:
+        COMMANDS[options.command](options)
+    except UsageError as error:
+        _say(error, error.command)
         return 2
-    with _logging(getattr(options, "quiet", False)), _termination():
-        try:
-            COMMANDS[options.command](options)
-        except InputError as error:
-            print(f"oceanfill: {error}", file=sys.stderr)
-            return 2
-        except (KeyboardInterrupt, SystemExit) as stop:
-            # Lightning makes an exit of an interrupt, rich one of a reader, as head, that has seen enough.
-            cause = stop.__context__ if isinstance(stop, SystemExit) else stop
-            if isinstance(cause, BrokenPipeError):
-                return 0
-            if isinstance(stop, SystemExit) and stop.code == TERMINATED:
-                print("oceanfill: terminated; no unfinished file is left", file=sys.stderr)
-                return TERMINATED
-            if not isinstance(cause, KeyboardInterrupt):
-                raise
-            print(f"oceanfill: interrupted; {_describe_rest(options)}", file=sys.stderr)
-            return 130
-        except Exception as error:
-            if options.debug:
-                raise
-            what = (str(error).splitlines() or ["no message"])[0]
-            print(
-                f"oceanfill: internal error ({type(error).__name__}: {what}); please rerun with --debug and "
-                "report the traceback",
-                file=sys.stderr,
-            )
-            return 1
+    except InputError as error:
+        _say(error)
+        return 2
+    except (KeyboardInterrupt, SystemExit) as stop:
+        # Lightning makes an exit of an interrupt, rich one of a reader, as head, that has seen enough.
+        cause = stop.__context__ if isinstance(stop, SystemExit) else stop
+        if isinstance(cause, BrokenPipeError):
+            return 0
+        if isinstance(stop, SystemExit) and stop.code == TERMINATED:
+            _say("terminated; no unfinished file is left")
+            return TERMINATED
+        if not isinstance(cause, KeyboardInterrupt):
+            raise
+        _say(f"interrupted; {_describe_rest(options)}")
+        return 130
+    except Exception as error:
+        if options.debug:
+            raise
+        what = (str(error).splitlines() or ["no message"])[0]
+        _say(
+            f"internal error ({type(error).__name__}: {what}); please rerun with --debug and report the "
+            "traceback"
+        )
+        return 1
     return 0
+
+
+def _say(what: object, command: str = "oceanfill") -> None:
+    """Print how a command failed to standard error, and add it to the log file, if there is one."""
+    print(f"{command}: {what}", file=sys.stderr)
+    log.error("%s", what, extra={"shown": True})
 
 
 def _describe_rest(options: argparse.Namespace) -> str:
@@ -85,19 +96,3 @@ def _termination() -> Iterator[None]:
     finally:
         if own:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-
-@contextmanager
-def _logging(quiet: bool) -> Iterator[None]:
-    """Send the log of `oceanfill` to standard error, and nowhere else."""
-    before = _log.level, _log.propagate
-    handler = RichHandler(console=Console(stderr=True), show_path=False, log_time_format="%H:%M:%S")
-    _log.addHandler(handler)
-    _log.setLevel(logging.WARNING if quiet else logging.INFO)
-    _log.propagate = False
-    try:
-        yield
-    finally:
-        _log.removeHandler(handler)
-        _log.setLevel(before[0])
-        _log.propagate = before[1]

@@ -19,11 +19,19 @@ HOLDOUTS = {
 }
 
 
+class UsageError(InputError):
+    """Words of a command line that are not understood; ``command`` is the one that they were given to."""
+
+    def __init__(self, message: str, command: str) -> None:
+        super().__init__(f"{message}; see {command} --help")
+        self.command = command
+
+
 class Parser(argparse.ArgumentParser):
     """A parser whose errors are sentences, without all options before them."""
 
     def error(self, message: str) -> NoReturn:
-        raise InputError(f"{message}; see `{self.prog} --help`")
+        raise UsageError(message, self.prog)
 
 
 def add_opening(command: argparse.ArgumentParser, prepared: bool = False) -> None:
@@ -31,8 +39,6 @@ def add_opening(command: argparse.ArgumentParser, prepared: bool = False) -> Non
     command.add_argument(
         "inputs", nargs="+", metavar="INPUT", help="NetCDF files, a pattern in quotes or a Zarr store"
     )
-    command.add_argument("--quiet", action="store_true", help="log only warnings and errors")
-    command.add_argument("--debug", action="store_true", help="show the traceback of an internal error")
     field = command.add_argument_group("the field")
     field.add_argument(
         "--variable",
@@ -337,5 +343,3 @@ def add_pretraining(pretrain: argparse.ArgumentParser) -> None:
     pretrain.add_argument(
         "-o", "--output", metavar="FOLDER", help="folder of the run (default: runs/pretrain)"
     )
-    pretrain.add_argument("--quiet", action="store_true", help="log only warnings and errors")
-    pretrain.add_argument("--debug", action="store_true", help="show the traceback of an internal error")

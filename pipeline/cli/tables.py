@@ -6,14 +6,18 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
+
+from ..jobs.methods import find_method
 
 if TYPE_CHECKING:
     from ..experiments.findings import Finding
     from ..jobs.challenges.challenge import Row
     from ..jobs.compare import Comparison
+    from ..jobs.stages import Plan
 
 _PRINTED_WIDTH = 120  # characters, in a file
 
@@ -23,44 +27,76 @@ def print_table(table: RenderableType) -> None:
     Console(width=None if sys.stdout.isatty() else _PRINTED_WIDTH).print(table)
 
 
-def show_held_out(rows: Sequence[Mapping[str, Any]], method: Any, kind: str) -> None:
-    """Print the score on held-out values to standard error."""
-    from ..jobs.methods import find_method
-
-    if not rows:
-        return
-    title = "Score on held-out values" + _describe_spaces(rows)
-    table = Table(title=escape(title), title_justify="left", caption_justify="left")
+def held_out_table(rows: Sequence[Mapping[str, Any]], method: Any, kind: str) -> Group:
+    """Make the table of what a fill was scored with on hidden values; the delivered row is marked."""
+    units = {row.get("variable", ""): row["units"] for row in rows if row.get("units")}
+    named = [f"{name} in {unit}" if name else unit for name, unit in units.items()]
+    title = "Hidden values" + (f", RMSE and bias of {', '.join(named)}" if len(named) > 1 else "")
+    title += f", RMSE and bias in {named[0]}" if len(named) == 1 else ""
+    table = Table(title=escape(title), title_justify="left", collapse_padding=True, pad_edge=False)
     if "variable" in rows[0]:
         table.add_column("variable")
     table.add_column("method")
-    for heading in ("n", "RMSE", "bias", "within ±1σ", "within ±2σ"):
-        table.add_column(heading, justify="right")
     shrunken = any("share" in row for row in rows)
-    if shrunken:
-        table.add_column("share", justify="right")
+    headings = ["validation RMSE", "test RMSE", "bias", "±1σ", "±2σ", "n"]
+    for heading in [*headings, *["share"] * shrunken]:
+        table.add_column(heading, justify="right", min_width=max(map(len, heading.split())))
+    table.add_column("", no_wrap=True, min_width=len("delivered"))
     for row in rows:
+        names = [escape(row[key]) for key in ("variable", "method") if key in row]
+        chose = f"{row['validation_rmse']:.4g}" if "validation_rmse" in row else ""
         shares = (f"{100 * row[key]:.1f}%" for key in ("coverage_1sigma", "coverage_2sigma"))
-        names = (escape(row[key]) for key in ("variable", "method") if key in row)
-        figures = [str(row["n"]), f"{row['rmse']:.4g}", f"{row['bias']:+.2g}", *shares]
+        figures = [chose, f"{row['rmse']:.4g}", f"{row['bias']:+.2g}", *shares, f"{row['n']:.0f}"]
         if shrunken:
             figures.append(f"{100 * row['share']:.0f}%" if "share" in row else "")
-        table.add_row(*names, *figures, style="bold" if row.get("choice") else None)
-    table.caption = "hidden with cloud masks from other dates"
-    if kind == "tracks":
-        table.caption = "whole tracks, at their points"
+        delivered = is_delivered(row, rows)
+        mark = "delivered" if delivered else ""
+        table.add_row(*names, *figures, mark, style="bold" if delivered else None)
+    hidden = "whole tracks, at their points" if kind == "tracks" else "with cloud masks from other dates"
     if find_method(method).needs_first_guess:
-        table.caption += ",\nreweighted to match the difficulty of the real gaps"
+        hidden += ", reweighted to match the difficulty of the real gaps"
+    below = "validation: the part that chose what is delivered; test: the part that scores it"
+    below += f"\nhidden: {hidden}"
+    below += "\n±1σ, ±2σ: how many values are within one and two standard errors"
     if shrunken:
-        table.caption += ";\nshare: how much of a correction of the first guess is taken"
-    Console(stderr=True).print(table)
+        below += "\nshare: how much of a correction of the first guess is taken"
+    return Group(table, Text(below))
 
 
-def _describe_spaces(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return in words which scores are those of transformed values; nothing where none is."""
-    spaces = {row.get("variable", ""): row["space"] for row in rows if "space" in row}
-    parts = [f"{space} of {name}" if name else space for name, space in spaces.items() if space != "values"]
-    return f" ({', '.join(parts)})" if parts else ""
+def plan_table(plan: Plan) -> Group:
+    """Make the table of what a fill would do, without doing it."""
+    from ..progress import say_time
+
+    size = plan.size
+    table = Table(title=f"Stages of {plan.method.title} on {plan.device}", title_justify="left")
+    table.add_column("stage")
+    table.add_column("about", justify="right")
+    for number, stage in enumerate(plan.stages, start=1):
+        last = number == len(plan.stages)
+        table.add_row(
+            f"{number} of {len(plan.stages)}: {stage.name}", say_time(stage.seconds), end_section=last
+        )
+    table.add_row("together", say_time(plan.seconds), style="bold")
+    how = f"in {size.blocks} blocks" if size.blocks else "in memory"
+    below = f"{size.values} values at sea on {size.dates} dates, filled {how}"
+    below += f"\nmemory: about {plan.memory / 1e9:.2g} GB, of {plan.allowed / 1e9:.2g} GB allowed"
+    below += "\nthe times are rough: expect half to twice as long; nothing was written"
+    return Group(table, Text(below))
+
+
+def is_delivered(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Return whether a row is that of the delivered method: the one that was chosen, or the only one."""
+    rivals = [one for one in rows if one.get("variable") == row.get("variable") and "mission" not in one]
+    return "mission" not in row and (bool(row.get("choice")) or len(rivals) == 1)
+
+
+def is_optimistic(method: Any, kind: str) -> bool:
+    """Return whether the score on hidden values is too good by construction.
+
+    Values that clouds of other dates hide lie closer to others than the real gaps do. Methods without a first
+    guess know no difficulty by which they could be weighted.
+    """
+    return kind == "field" and not find_method(method).needs_first_guess
 
 
 def batch_table(lines: Sequence[Mapping[str, Any]]) -> Table:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from argparse import ArgumentError
 from collections.abc import Callable, Sequence
 from dataclasses import MISSING, dataclass, fields
 from functools import cached_property
@@ -86,7 +87,10 @@ def _read_experiment(name: str, path: Any) -> Experiment:
 def build_parser(experiment: Experiment, quick: bool) -> ArgumentParser:
     """Build the command-line parser of an experiment, with its shipped configuration as the defaults."""
     parser = ArgumentParser(
-        prog=f"oceanfill reproduce {experiment.name}", description=experiment.summary, allow_abbrev=False
+        prog=f"oceanfill reproduce {experiment.name}",
+        description=experiment.summary,
+        allow_abbrev=False,
+        exit_on_error=False,
     )
     parser.add_argument("--config", action="config", help="configuration file of an earlier run")
     defaults = experiment.options | {"device": "auto"} | (experiment.quick if quick else {})
@@ -138,7 +142,12 @@ def reproduce(
     """
     experiment = find_experiment(name)
     parser = build_parser(experiment, quick)
-    parsed = parser.parse_args(list(arguments))
+    try:
+        parsed = parser.parse_args(list(arguments))
+    except ArgumentError as error:
+        raise InputError(
+            f"{name}: {' '.join(str(error).split())}; see oceanfill reproduce {name} --help"
+        ) from error
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -39,6 +39,7 @@ from ..io.reading import TREATMENT
 from ..io.side_products import write_at_once, write_side_product
 from ..io.storage import Span, is_packed
 from ..io.writing import check_writable, has_state, hide, replace_atomically, resume_store, write_bytes
+from ..progress import WRITE, enter_stage, plan_stages
 from ..records.blocks import Block, Box
 from ..records.filled import (
     create_store,
@@ -62,15 +63,15 @@ from ..training.firstguess import Guess, PixelMeans, measure_spread
 from ..training.heldout import DataSettings
 from .deliver import Report, warn_of_unknown_error
 from .evaluate import ErrorScale, apply_shrinkage, evaluate_candidates
-from .memory import LEAST_REACH, MOST_REACH, default_memory, prepare_cut
+from .memory import LEAST_REACH, MOST_REACH, USUAL_REACH, default_memory, prepare_cut
 from .methods import Candidate, Method, find_method_for, find_methods, make_method, settle_method
+from .stages import list_stages, measure_record
 
 _log = logging.getLogger(__name__)
 
 Floats = NDArray[np.float32]
 
 _LENGTHS = 2  # of the covariance's shortest component, in the margin of a block
-_USUAL_REACH = 36  # cells in the margin
 _YEAR = 365  # days
 _COPY = "copy"  # name of the method for a record without gaps
 _LEARNED, _NETWORK = "learned.json", "network.ckpt"  # next to the unfinished store
@@ -220,6 +221,8 @@ def fill_record(
         _log.info("%s: %s", record.layout.variable, record.chosen_transform[1])
     sizes = record.layout.variable, *record.shape
     _log.info("%s: %d dates of %d x %d pixels; %s on %s", *sizes, method.name, device)
+    size = measure_record(record.shape, memory, len(cut(USUAL_REACH)), float(record.sea.mean()))
+    plan_stages(list_stages(method, settings, size))
     create = partial(create_store, record=record, make=partial(make_example, record, settings, found))
     finish = partial(encode_store, record=record, packing=settings.packing)
     moved = is_moved(record.dataset, record.layout)
@@ -244,6 +247,7 @@ def fill_record(
         job = Job(record, learned, chosen, settings, store, device, share_threads(resources.n_workers))
         fill_store(store, cut(learned.reach), partial(_fill_block, job), resources, settings.quiet)
         span = read_spans(store).get(f"{record.layout.variable}_analysis", Span())
+        enter_stage(WRITE)
         warn_of_extremes(record.layout.variable, span, record.space, learned.statistics["bearable"])
         summary = {"summary": summarise_record(store, record)}
         treatment = find_treatment(store, record)
@@ -290,6 +294,8 @@ def _learn(record: Record, subset: Field, store: Path, method: Method, settings:
         static=_make_static_features(record, subset),
     )
     training = replace(settings.training, save_checkpoint=str(store.parent / _NETWORK))
+    if not method.needs_first_guess:
+        enter_stage(method.title)
     with write_at_once():
         (candidates,) = method(data, replace(settings, training=training))
     evaluation = evaluate_candidates(data, candidates)
@@ -323,9 +329,9 @@ def _find_reach(candidate: Candidate, method: Method, guess: Guess | None, subse
     if chosen.pointwise or candidate.name == "pixel-means":
         return LEAST_REACH
     if not isinstance(guess, Kriging):
-        return _USUAL_REACH
+        return USUAL_REACH
     length = min(float(part.length) for part in guess.scales.components)
-    return int(np.clip(_LENGTHS * length / min(grid_spacing(subset)[1:]), _USUAL_REACH, MOST_REACH))
+    return int(np.clip(_LENGTHS * length / min(grid_spacing(subset)[1:]), USUAL_REACH, MOST_REACH))
 
 
 def _fill_block(job: Job, numbered: tuple[int, Block]) -> tuple[int, dict[str, Span]]:

@@ -32,6 +32,7 @@ from ..io.radials import Radials, make_current_dataset, summarise_current
 from ..io.side_products import write_at_once, write_side_product
 from ..io.storage import Span
 from ..io.writing import check_writable, has_state, hide, replace_atomically, resume_store, write_bytes
+from ..progress import WRITE, enter_stage, plan_stages
 from ..records.blocks import Block, cut_dates
 from ..records.filled import (
     create_store,
@@ -59,6 +60,7 @@ from .currents import (
 from .deliver import Report
 from .memory import FILLING, default_memory
 from .methods import find_method, settle_method
+from .stages import list_stages, measure_record
 
 _log = logging.getLogger(__name__)
 _LEARNED, _NETWORK = "learned.json", "network.ckpt"  # next to the unfinished store
@@ -157,7 +159,9 @@ def fill_radial_record(
     cut = partial(
         cut_dates, record.shape, memory, FILLING * len(record.stations), n_workers=resources.n_workers
     )
-    cut(MOST_DATES)  # refused before the training, which decides the reach
+    number = len(cut(MOST_DATES))  # refused before the training, which decides the reach
+    size = measure_record(record.shape, memory, number, float(record.sea.mean()))
+    plan_stages(list_stages(method, settings, replace(size, missing=1.0)))
     run = describe_run(method.name, settings.seed, settings.described(), attributes)
     example = partial(_make_example, record, settings, {"flow": flow} | run)
     create = partial(create_store, record=first, make=example)
@@ -186,6 +190,7 @@ def fill_radial_record(
         )
         blocks = cut(learned.reach, step=learned.step)
         fill_store(store, blocks, partial(_fill_block, job), resources, settings.quiet)
+        enter_stage(WRITE)
         warn_of_speeds(read_spans(store), learned.speed)
         summary = summarise_current(len(record.stations), record.measure_coverage())
         write_attributes(store, record.dates, {"summary": summary} | learned.attributes)

@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader
 
 from ..errors import InputError
 from ..holdout.calibration import Calibration, Residuals, calibrate
+from ..holdout.scores import rmse
 from ..holdout.shrinkage import Fitted, find_prior, fit_shrinkage
 from ..holdout.splits import error_groups
 from ..io.alignment import restore_grid
@@ -27,6 +28,7 @@ from ..io.reading import Inputs
 from ..io.side_products import write_side_product
 from ..io.storage import Span, find_storage, measure_span
 from ..io.transforms import Identity
+from ..progress import TRAINING, plan_stages, progress
 from ..settings import HELD_OUT, FillSettings, choose_device
 from ..training.heldout import Pairs
 from ..training.networks import NETWORKS
@@ -35,6 +37,7 @@ from .deliver import Report, log_input
 from .draws import add_current_samples
 from .evaluate import ErrorScale, Evaluation, log_share, score_pairs, select_candidate
 from .methods import Method, find_method, find_methods, settle_method
+from .stages import Size, list_stages
 
 _log = logging.getLogger(__name__)
 Floats = NDArray[np.float32]
@@ -79,6 +82,9 @@ def fill_radials(
     )
     for station in radials.stations:
         log_input(station)
+    # The current is estimated on every date and cell, twice where velocities are held out.
+    size = Size(int(radials.sea.sum()) * radials.shape[0], radials.shape[0], missing=1.0)
+    plan_stages(list_stages(method, settings, size))
     data = RadialData(radials, make_radial_settings(settings, device), flow)
     return deliver_current(data, make_candidates(data, method, settings), settings, report, attributes)
 
@@ -172,7 +178,7 @@ def make_candidates(data: RadialData, method: Method, settings: FillSettings) ->
         return {guess.name: guess}
     # Lightning takes seconds to import, which optimal interpolation need not wait for.
     from ..training.checkpoints import check_flow, read_checkpoint, restore_task, save_checkpoint
-    from ..training.trainer import TrainerSettings, train_task
+    from ..training.trainer import ShowEpochs, TrainerSettings, train_task
     from ..training.vector_tasks import VectorCorrection
 
     make = partial(VectorCorrection, towards=data.towards, grid=data.grid)
@@ -193,22 +199,23 @@ def make_candidates(data: RadialData, method: Method, settings: FillSettings) ->
         torch.manual_seed(data.settings.seed)
         task = make(NETWORKS[method.name], data.window, flow=data.flow)
         task.trained_on = data.describe()
-        task = train_task(
-            task,
-            batches,
-            data.val_dataloader() if choosing else None,
-            settings=TrainerSettings(
-                epochs=how.epochs or _EPOCHS,
-                monitor="held_out" if choosing else None,
-                averaged_over=len(batches),
-                time_budget=how.time_budget,
-                clip=1.0,
-                mixed=True,
-                seed=data.settings.seed,
-                device=data.settings.device,
-                quiet=data.settings.quiet,
-            ),
-        )
+        with progress(TRAINING, 1, data.settings.quiet, TRAINING) as step:
+            task = train_task(
+                task,
+                batches,
+                data.val_dataloader() if choosing else None,
+                settings=TrainerSettings(
+                    epochs=how.epochs or _EPOCHS,
+                    monitor="held_out" if choosing else None,
+                    averaged_over=len(batches),
+                    time_budget=how.time_budget,
+                    clip=1.0,
+                    mixed=True,
+                    seed=data.settings.seed,
+                    device=data.settings.device,
+                ),
+                show=ShowEpochs(step, how.time_budget, *_score_guess(data)),
+            )
     if how.save_checkpoint:
         write_side_product(partial(save_checkpoint, task, how.save_checkpoint))
     task = task.to(data.settings.device)
@@ -221,6 +228,16 @@ def make_candidates(data: RadialData, method: Method, settings: FillSettings) ->
 
     guess, network = make_guess(data), make_candidate(data, method.name, predict)
     return {guess.name: guess, network.name: network}
+
+
+def _score_guess(data: RadialData) -> tuple[float | None, str]:
+    """Return the RMSE of the first guess on the velocities that choose the epoch, and their units."""
+    where = data.validation
+    if not where.any():
+        return None, ""
+    velocity, _ = project_current(data.radials, data.compute_moments(data.trial))
+    units = str(data.radials.stations[0].source.attrs.get("units", ""))
+    return rmse(velocity[where], data.radials.values[where], data.weight[where]), units
 
 
 def make_guess(data: RadialData) -> CurrentCandidate:
@@ -261,7 +278,8 @@ def evaluate_currents(
             part: _pair(data, shrunken, np.sqrt(variance * chosen**2 + data.noise), part)
             for part in ("validation", "test")
         }
-        row: dict[str, Any] = {"method": product.name} | score_pairs(pairs["test"])
+        units = str(data.radials.stations[0].source.attrs.get("units", ""))
+        row: dict[str, Any] = {"method": product.name, "units": units} | score_pairs(pairs["test"])
         if fitted is not None:
             before, after = (_pair(data, one, variance, "validation").mean for one in (products[0], product))
             apart = before + fitted.apart * (after - before)

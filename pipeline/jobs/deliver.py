@@ -12,6 +12,7 @@ from ..io.alignment import restore_grid
 from ..io.extremes import find_bearable, warn_of_extremes
 from ..io.field import Field
 from ..io.output import measure_spans, to_dataset
+from ..progress import enter_stage
 from ..settings import FillSettings
 from ..training.data import GapData
 from .draws import add_samples
@@ -51,6 +52,8 @@ def deliver(
     """
     found, rows = dict(attributes), []
     evaluations: list[Evaluation[Candidate]] = []
+    if not method.needs_first_guess:
+        enter_stage(method.title)
     for part, candidates in zip(data.filled_variables, method(data, settings), strict=True):
         if part.held_out.any() and not part.is_judged:
             _log.warning("%s: too few values are held out for a score", part.field.name)

@@ -143,6 +143,7 @@ def _judge(data: HeldOut, candidate: Candidate) -> _Judged:
     mean, error = product.trial[0], scale.of_trial(data.field.hide(data.held_out), product)
     validation, test = (data.pairs(part, mean, error) for part in ("validation", "test"))
     row: dict[str, Any] = {"method": candidate.name, "space": name_space(data.field)}
+    row |= {"units": name_units(data.field)}
     row |= score_pairs(_to_asked_space(data, "test", test, scale.noise))
     # Errors are scaled where the values are filled; a monotone transform leaves the coverage as it is.
     row |= {key: value for key, value in score_pairs(test).items() if key.startswith("coverage")}
@@ -182,6 +183,12 @@ def to_asked_space(field: Field, pairs: Pairs, noise: float, drift: Floats | flo
 def name_space(field: Field) -> str:
     """Return the space in which estimates of a field are judged, in words."""
     return "natural logarithms" if field.transform == field.asked_transform == "log" else "values"
+
+
+def name_units(field: Field) -> str:
+    """Return the units in which estimates of a field are judged."""
+    units, space = str(field.source.attrs.get("units", "")), name_space(field)
+    return units if space == "values" else f"{space} of {units}".removesuffix(" of ")
 
 
 def shrink_candidate(data: HeldOut, candidate: Candidate, part: str) -> tuple[Candidate, Fitted | None]:
@@ -227,7 +234,8 @@ def log_share(name: str, fitted: Fitted) -> None:
 
 
 def select_candidate(rows: list[dict[str, Any]], found: Sequence[Pairs]) -> int:
-    """Return the index of the candidate to deliver; the ``rows``, the simplest first, are given the reason.
+    """Return the index of the candidate to deliver; the ``rows``, the simplest first, are given the reason
+    and the RMSE on the validation values.
 
     It is the simplest one that is not worse than the one with the least RMSE by more than a standard error of
     the difference (Breiman et al. 1984, Classification and Regression Trees), from a bootstrap over groups
@@ -238,6 +246,8 @@ def select_candidate(rows: list[dict[str, Any]], found: Sequence[Pairs]) -> int:
     errors = [rmse(one.mean, one.truth, one.weight) for one in found]
     least = int(np.argmin(errors))
     best = next(number for number, one in enumerate(found) if _excess_rmse(one, found[least]) <= 0)
+    for row, error in zip(rows, errors, strict=False):
+        row["validation_rmse"] = float(error)
     if len(rows) > 1:
         names = [row["method"] for row in rows]
         why = "least RMSE" if best == least else f"within one standard error of {names[least]}"
@@ -246,10 +256,9 @@ def select_candidate(rows: list[dict[str, Any]], found: Sequence[Pairs]) -> int:
         guess_wins = len(rows) == 2 and best == 0
         _log.log(
             logging.WARNING if guess_wins else logging.INFO,
-            "%s is delivered: %s on the validation values (RMSE %s)",
+            "%s is delivered: %s on the validation values",
             names[best],
             why,
-            ", ".join(f"{names[i]} {errors[i]:.4g}" for i in np.argsort(errors)),
         )
     return best
 

@@ -34,6 +34,7 @@ from ..io.variables import (
     separate,
 )
 from ..io.writing import write_dataset, write_netcdf
+from ..progress import WRITE, enter_stage, plan_stages, show_stages
 from ..records.radials import count_radials
 from ..records.survey import count_values, survey_file
 from ..settings import HELD_OUT, FillSettings, choose_device, make_settings, names_of_settings
@@ -44,9 +45,10 @@ from .checks import check_outputs, check_settings, find_kind
 from .current_blocks import fill_radial_inputs
 from .currents import fill_radials
 from .deliver import Report, deliver, log_input, warn_of_unknown_error
-from .memory import BYTES_TO_LEARN, BYTES_TO_START, default_memory, prepare_cut
+from .memory import BYTES_TO_LEARN, BYTES_TO_START, USUAL_REACH, default_memory, prepare_cut
 from .methods import Method, find_method, find_method_for, settle_method
-from .tracks import fill_tracks
+from .stages import Plan, Size, expect, list_stages, measure_record, measure_size
+from .tracks import fill_tracks, open_tracks
 
 _LEAST_BYTES, _BYTES_OF_DRAW = 0.1, 3  # a value in the output, compressed; noise hardly is
 
@@ -94,8 +96,63 @@ def fill(
         source, more = parse_inputs([source])
         others = [*more, *others]
     check_outputs(output, [source, *others, *auxiliary], opening, settings, overwrite=overwrite)
-    with lock(output), postpone_side_products():
+    stages = list_stages(method, settings)
+    with lock(output), postpone_side_products(), show_stages(stages, settings.quiet):
         return _fill(job, source, others, auxiliary, overwrite)
+
+
+def plan_fill(
+    source: Inputs | Spec | Field,
+    output: str | os.PathLike[str] | None = None,
+    *,
+    others: Sequence[Source] = (),
+    auxiliary: Sequence[Source] = (),
+    opening: Opening | None = None,
+    settings: FillSettings | None = None,
+) -> Plan:
+    """Return what `fill` would do with the same arguments, and write nothing.
+
+    Inputs that are filled in memory are read for it; larger ones are only surveyed.
+
+    Returns
+    -------
+    Plan
+        The stages with the time expected on this machine, and the memory.
+    """
+    opening, settings = opening or Opening(), settle_method(settings or FillSettings())
+    method, device = find_method(settings.method), choose_device(settings.device)
+    job = _Job(opening, method, settings, lambda rows: None, {}, output)
+    allowed = (settings.resources.memory or default_memory()) * 1e9
+    if isinstance(source, Field):
+        files, own, kind = None, opening, "field"
+    else:
+        files, own = separate(source, opening)
+        kind = find_kind(files, settings, own.group)
+    if files is not None and kind == "tracks":
+        _, _, grid = open_tracks(files, own, settings)
+        method = find_method_for(len(grid.dates), settings.method)
+        values = int(grid.sea.sum()) * len(grid.dates)
+        return expect(method, settings, Size(values, len(grid.dates), missing=0.9), device, allowed)
+    names = name_variables(files, own) if files is not None and kind == "field" else []
+    further = len(others) + len(auxiliary) + len(names[1:])
+    large = files is not None and job.needs_blocks(files, own, further)
+    if files is not None and kind == "radials":
+        direction = str(settings.currents.radial_direction)
+        size = measure_record((1, count_radials(files, direction, own), 1), allowed, int(large))
+        return expect(method, settings, replace(size, dates=100, missing=1.0), device, allowed)
+    if files is not None and large:
+        surveys = [survey_file(entry, replace(own, variable=names[0])) for entry in list_inputs(files)]
+        dates = max(len({date for one in surveys for date in one.dates}), 1)
+        method = find_method_for(dates, settings.method)
+        cells = count_values(surveys, own) // dates
+        rows, columns = next((one.shape for one in surveys if one.shape), (1, cells))
+        cut = prepare_cut((dates, rows, columns), method, settings, cyclic=any(one.cyclic for one in surveys))
+        size = measure_record((dates, rows, columns), allowed, len(cut(USUAL_REACH)))
+        return expect(method, settings, size, device, allowed)
+    fields, helpers = open_variables(source, others, auxiliary, opening)
+    method = find_method_for(len(fields[0].days), settings.method)
+    check_settings(method, settings, opening, "field")
+    return expect(method, settings, measure_size([*fields, *helpers], len(fields)), device, allowed)
 
 
 def _fill(
@@ -127,6 +184,7 @@ def _fill(
             dataset = job.fill_variables(source, others, auxiliary)
     dataset = drop_missing_date(dataset)
     if job.output is not None:
+        enter_stage(WRITE)
         write_dataset(dataset, job.output)
     return dataset
 
@@ -158,6 +216,7 @@ class _Job:
         check_space(self.output, values * (_LEAST_BYTES + _BYTES_OF_DRAW * settings.samples))
         self = replace(self, method=method)
         where = choose_device(settings.device)
+        plan_stages(list_stages(method, settings, measure_size([*fields, *helpers], len(fields))))
         for number, field in enumerate((*fields, *helpers)):
             _log.info(
                 "%s: %d dates, %d sea pixels, %.1f%% of their values missing; %s",

@@ -15,7 +15,7 @@ from .methods import Method
 
 BYTES_TO_START, BYTES_TO_LEARN = BASE, LEARNING  # of the process, and for each value of a field
 FILLING, _FILLING_SIMPLY = 120, 85  # bytes a value of a block, with and without a first guess
-LEAST_REACH, MOST_REACH = 12, 96  # cells in the margin of a block
+LEAST_REACH, USUAL_REACH, MOST_REACH = 12, 36, 96  # cells in the margin of a block
 
 
 def default_memory() -> float:

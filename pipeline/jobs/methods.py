@@ -8,7 +8,7 @@ imports torch before a method runs, so the command line can list the methods at 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from importlib import import_module
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 from ..io.side_products import write_side_product
+from ..progress import APPLY, OTHERS, enter_stage, progress
 from ..settings import FillSettings, Training
 from ..training.networks import DESCRIBED, FIXED_GRID, NETWORKS
 
@@ -299,7 +300,7 @@ def _correct_alone(data: GapData, settings: FillSettings) -> Candidates:
         def correct(
             dates: DataLoader[Any], guesses: Sequence[Estimate], task: Correction = task
         ) -> list[Estimate]:
-            corrected = apply_correction(task, dates, guesses, data.device)
+            corrected = apply_correction(task, _show_each(dates, data.quiet), guesses, data.device)
             if task.trained_on.get("finetuned"):
                 return corrected
             # It was trained on the truth; the error to deliver is that of a new observation.
@@ -341,7 +342,7 @@ def _correct_first_guess(name: str, data: GapData, settings: FillSettings) -> li
         write_side_product(partial(save_checkpoint, task, how.save_checkpoint))
 
     def correct(dates: DataLoader[Any], guesses: Sequence[Estimate]) -> list[Estimate]:
-        return apply_correction(task, dates, guesses, data.device)
+        return apply_correction(task, _show_each(dates, data.quiet), guesses, data.device)
 
     return correct_first_guess(name, correct, data, settings)
 
@@ -378,6 +379,14 @@ def _add_corrected(
         first = next(iter(guess.values()))
         made.append(guess | {name: Candidate(name, estimate, trial, corrects=first)})
     return made
+
+
+def _show_each(batches: DataLoader[Any], quiet: bool) -> Iterator[Any]:
+    """Yield the batches and show how many are done."""
+    with progress(APPLY, len(batches), quiet, APPLY) as advance:
+        for batch in batches:
+            yield batch
+            advance(1)
 
 
 def run_dineof(data: GapData, settings: FillSettings) -> list[Candidates]:
@@ -420,6 +429,7 @@ def run_automatic(data: GapData, settings: FillSettings) -> list[Candidates]:
     """One method of each family."""
     made: list[Candidates] = [{} for _ in data.filled_variables]
     for name in AUTOMATIC:
+        enter_stage(OTHERS)  # the network comes last, in stages of its own
         _log.info("trying %s", name)
         for candidates, more in zip(made, find_method(name)(data, settings), strict=True):
             candidates.update(more)

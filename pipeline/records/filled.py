@@ -25,7 +25,7 @@ from ..io.reading import TREATMENT
 from ..io.storage import Span, encode_filled
 from ..io.workers import start_workers
 from ..io.writing import replace_atomically
-from ..progress import progress
+from ..progress import BLOCKS, progress
 from ..settings import FillSettings, Packing, Resources
 from .blocks import Block, Box
 from .record import Record
@@ -131,7 +131,7 @@ def fill_store(
     _log.info("%d blocks of up to %d dates of %d x %d pixels", len(blocks), *blocks[0].core.shape)
     with (
         start_workers(resources.cluster, resources.n_workers) as run,
-        progress("filling", len(blocks), quiet) as advance,
+        progress(BLOCKS, len(blocks), quiet, BLOCKS) as advance,
     ):
         advance(len(blocks) - len(left))
         for k, spans in run(fill, left):

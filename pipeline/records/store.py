@@ -24,7 +24,7 @@ from ..io.providers.missing import NOTHING, Extent, find_undeclared, warn_of_kep
 from ..io.seamask import derive_sea
 from ..io.workers import Mapper
 from ..io.writing import replace_atomically
-from ..progress import progress
+from ..progress import READ, progress
 from .blocks import DATES
 from .chunks import Chunk, Notes, PlannedChunk
 from .statistics import Statistics
@@ -127,7 +127,7 @@ def _write_missing(
     """Write the chunks that are missing, and return the statistics of all and what was done to the values."""
     done, total, (texts, lost, extent) = _load_state(store)
     warned: set[str] = set()
-    with progress("reading", len(chunks), quiet) as advance:
+    with progress("reading", len(chunks), quiet, READ) as advance:
         advance(done)
         saved, took = time.monotonic(), 0.0
         todo: Iterable[Any] = ((number, chunks[number]) for number in range(done, len(chunks)))

@@ -25,7 +25,7 @@ from ..io.providers.quality import find_rules
 from ..io.reading import UNDATED, read_dates, read_part
 from ..io.seamask import check_masks, find_mask
 from ..io.workers import Mapper
-from ..progress import progress
+from ..progress import READ, progress
 
 _log = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ def survey_files(
 
     Raises `InputError` with all unusable ones, unless ``skip_bad`` leaves them out.
     """
-    with progress("surveying the files", len(paths), quiet) as advance:
+    with progress("surveying the files", len(paths), quiet, READ) as advance:
         found = []
         reference: FileSurvey | None = None
         for one in run(partial(survey_file, opening=opening), paths):

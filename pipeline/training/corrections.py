@@ -11,13 +11,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 
+from ..holdout.scores import rmse
+from ..progress import TRAINING, progress
 from ..settings import LOSSES, Training
 from .data import GapData
 from .networks import has_fixed_grid
 from .tasks import Correction
-from .trainer import Saves, StopOnSignal, TrainerSettings, train_task
+from .trainer import Saves, ShowEpochs, StopOnSignal, TrainerSettings, train_task
 
 Floats = NDArray[np.float32]
 EPOCHS = 10
@@ -81,29 +82,43 @@ def train_correction(
     kept: deque[dict[str, Tensor]] = deque(maxlen=how.saves)
     epochs = how.epochs or EPOCHS
     share, most = _AVERAGED_OVER
-    trained = train_task(
-        task,
-        data.train_dataloader(),
-        data.val_dataloader() if data.validation.any() else None,
-        settings=TrainerSettings(
-            epochs=epochs,
-            # RMSE on the validation values as a fraction of the first guess's.
-            monitor="held_out" if data.validation.any() else None,
-            patience=patience,
-            averaged_over=int(np.clip(share * epochs * len(data.train_dataloader()), 1, most)),
-            time_budget=how.time_budget,
-            clip=1.0,
-            mixed=True,
-            seed=data.seed,
-            device=data.device,
-            quiet=data.quiet,
-        ),
-        saves=Saves(lambda task: kept.append(_copied(task.network))) if how.saves else None,
-        stop=stop,
-    )
+    with progress(TRAINING, 1, data.quiet, TRAINING) as step:
+        trained = train_task(
+            task,
+            data.train_dataloader(),
+            data.val_dataloader() if data.validation.any() else None,
+            settings=TrainerSettings(
+                epochs=epochs,
+                # RMSE on the validation values as a fraction of the first guess's.
+                monitor="held_out" if data.validation.any() else None,
+                patience=patience,
+                averaged_over=int(np.clip(share * epochs * len(data.train_dataloader()), 1, most)),
+                time_budget=how.time_budget,
+                clip=1.0,
+                mixed=True,
+                seed=data.seed,
+                device=data.device,
+            ),
+            saves=Saves(lambda task: kept.append(_copied(task.network))) if how.saves else None,
+            stop=stop,
+            show=ShowEpochs(step, how.time_budget, *_score_guess(data), data.first_guess),
+        )
     if not how.saves:
         return trained
     return _together(task, kept)
+
+
+def _score_guess(data: GapData) -> tuple[float | None, str]:
+    """Return the RMSE of the first guess on the values that choose the epoch, and its units.
+
+    It is None where these are of several variables, or of no hold-out.
+    """
+    if data.outputs > 1 or data.chosen_on is not None or not data.validation.any():
+        return None, ""
+    pairs = data.pairs("validation", data.trial_guess, data.trial_error)
+    units = str(data.field.source.attrs.get("units", ""))
+    units = units if data.field.transform == "none" else f"({data.field.transform} of {units or 'values'})"
+    return rmse(pairs.mean, pairs.truth, pairs.weight), units
 
 
 def finetune_correction(
@@ -143,7 +158,7 @@ def _copied(network: nn.Module) -> dict[str, Tensor]:
 
 
 def apply_correction(
-    task: Correction, dates: DataLoader[Any], guesses: Sequence[tuple[Floats, Floats]], device: str
+    task: Correction, dates: Iterable[Any], guesses: Sequence[tuple[Floats, Floats]], device: str
 ) -> list[tuple[Floats, Floats]]:
     """Return the guess of each output and its error (time, lat, lon), corrected on the ``dates``."""
     task = task.to(device).eval()

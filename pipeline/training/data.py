@@ -19,7 +19,7 @@ from ..holdout.patterns import hide_clouds_together
 from ..holdout.splits import hold_out_together
 from ..io.field import Field, open_field
 from ..io.opening import Opening
-from ..progress import progress
+from ..progress import EXAMPLES, progress
 from .features import (
     NetworkInputs,
     StaticFeatures,
@@ -136,7 +136,7 @@ class GapData(HeldOut):
         number = self.settings.masked_copies or int(np.clip(round(_CELLS_GUESSED / cells), _FEWEST, _MOST))
         rng = np.random.default_rng(self.seed + 1)
         self.masked_inputs = []
-        with progress("first guess of masked copies", number * cells, self.quiet) as advance:
+        with progress(EXAMPLES, number * cells, self.quiet, EXAMPLES) as advance:
             for _ in range(number):
                 self.masked_inputs += self.make_masked_copies(known, rng, advance)
         self.ready.add("fit")

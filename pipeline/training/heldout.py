@@ -16,7 +16,7 @@ from ..holdout.calibration import Residuals, standardise_residuals
 from ..holdout.patterns import Mask, hide_clouds
 from ..holdout.splits import difficulty_weights, error_groups
 from ..io.field import Field
-from ..progress import progress
+from ..progress import APPLY, FIT, GUESS, progress
 from ..settings import FIRST_GUESSES, check_seed
 from .features import NetworkInputs
 from .firstguess import Advance, Floats, Guess, PixelMeans, make_guess, make_masked_copy, measure_spread
@@ -140,14 +140,14 @@ class HeldOut:
         if guess is None and (self.first_guess == "none" or not (self.filled or missing.any())):
             guess = PixelMeans(measure_spread(known))
         elif guess is None:
-            with progress("fitting the first guess", None, self.quiet):
+            with progress(FIT, None, self.quiet, FIT):
                 neighbours = self.settings.neighbours
                 guess = fit_kriging(known, neighbours=neighbours, seed=self.seed, device=self.device)
             own = str(self.field.source.attrs.get("units", "")) if self.field.transform == "none" else ""
             _log.info("fitted covariance: %s", guess.scales.describe(own))
         self.kriging = guess
         where = np.broadcast_to(self.field.sea, missing.shape) if self.filled else missing
-        with progress("first guess", int(where.sum()), self.quiet) as advance:
+        with progress("all dates", int(where.sum()), self.quiet, GUESS) as advance:
             self.full, self.guess, self.error = make_guess(self.field, where, guess, self.device, advance)
         self.real = self.error[missing]
         self.ready.add("guess")
@@ -160,7 +160,7 @@ class HeldOut:
         if not held.any() or self.ready & {what, "trial"}:
             return
         where = held | self.missing if whole else held
-        with progress("first guess on held-out values", int(where.sum()), self.quiet) as advance:
+        with progress("held-out values", int(where.sum()), self.quiet, GUESS) as advance:
             self.trial, self.trial_guess, self.trial_error = make_masked_copy(
                 self.field, held, self.real, guess, self.device, advance, where
             )
@@ -173,7 +173,11 @@ class HeldOut:
         """
         assert self.kriging is not None  # `prepare_guess` came before
         known, rng = self.field.hide(self.held_out), np.random.default_rng(self.seed + 2)
-        found = (self.residuals_under_clouds(known, rng) for _ in range(_FURTHER))
+        with progress("calibrating the first guess", _FURTHER, self.quiet, APPLY) as advance:
+            found = []
+            for _ in range(_FURTHER):
+                found.append(self.residuals_under_clouds(known, rng))
+                advance(1)
         return [one for one in found if one is not None]
 
     def residuals_under_clouds(self, known: Field, rng: np.random.Generator) -> Residuals | None:

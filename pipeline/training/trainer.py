@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import tempfile
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -29,6 +30,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from ..interrupts import TERMINATED, handle_signals
+from ..progress import Step
 
 _log = logging.getLogger(__name__)
 _LIGHTNING = "pytorch_lightning", "lightning_fabric", "lightning.pytorch", "lightning.fabric"  # its loggers
@@ -76,6 +78,54 @@ class Saves(Callback):
         after = trainer.current_epoch + 1 - self.first
         if after >= 0 and after % self.every == 0:
             self.take(task)
+
+
+class ShowEpochs(Callback):
+    """The epochs of a training as a step of a job, with the best validation RMSE so far.
+
+    ``rmse`` is that of the first guess and ``guess`` its name; the task logs the share of it that is left.
+    """
+
+    def __init__(
+        self,
+        step: Step,
+        minutes: float | None = None,
+        rmse: float | None = None,
+        units: str = "",
+        guess: str = "oi",
+    ) -> None:
+        self.step, self.minutes, self.rmse, self.units, self.guess = step, minutes, rmse, units, guess
+        self.share, self.best, self.begun = 0.0, float("inf"), time.monotonic()
+
+    def on_train_start(self, trainer: pl.Trainer, task: pl.LightningModule) -> None:
+        self.begun = time.monotonic()
+        self.step.say(f"epoch 1 of {trainer.max_epochs}")
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, task: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        epochs = trainer.current_epoch + (batch_idx + 1) / max(trainer.num_training_batches, 1)
+        share = epochs / max(trainer.max_epochs or 1, 1)
+        if self.minutes is not None:
+            share = max(share, (time.monotonic() - self.begun) / (60 * self.minutes))
+        share = min(share, 1.0)
+        self.step.say(f"epoch {trainer.current_epoch + 1} of {trainer.max_epochs}")
+        self.step(share - self.share)
+        self.share = share
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, task: pl.LightningModule) -> None:
+        left = trainer.callback_metrics.get("held_out")
+        if left is not None and float(left) < self.best:
+            self.best = float(left)
+            self.step.say(f"epoch {trainer.current_epoch + 1} of {trainer.max_epochs}", self.describe())
+
+    def describe(self) -> str:
+        """Return the best validation RMSE so far next to that of the first guess."""
+        guess = {"oi": "optimal interpolation", "none": "mean of each pixel"}[self.guess]
+        if self.rmse is None:
+            return f"validation RMSE so far {self.best:.3f} of that of {guess}"
+        units = f" {self.units}".rstrip()
+        return f"validation RMSE so far {self.best * self.rmse:.4g}{units} ({guess}: {self.rmse:.4g})"
 
 
 class Recovery(Callback):
@@ -216,10 +266,12 @@ def train_task(
     history: History | None = None,
     saves: Saves | None = None,
     stop: StopOnSignal | None = None,
+    show: ShowEpochs | None = None,
 ) -> Task:
     """Train a task on ``batches`` and return it with the weights of its best epoch, on the CPU.
 
-    A SIGINT ends the training early, of which ``stop`` then tells; a second one abandons it.
+    A SIGINT ends the training early, of which ``stop`` then tells; a second one abandons it. Where it is,
+    is shown by ``show``, or in a bar of its own unless the settings are quiet.
     The state of torch's random numbers is left as it was found.
     """
     monitor, averaged_over, minutes = settings.monitor, settings.averaged_over, settings.time_budget
@@ -234,8 +286,9 @@ def train_task(
             callbacks.insert(2, EMAWeightAveraging(decay=1 - 1 / averaged_over))
         if settings.patience is not None and monitor is not None:
             callbacks.append(EarlyStopping(monitor, patience=settings.patience, mode=settings.mode))
-        callbacks += [callback for callback in (history, saves) if callback is not None]
-        if not settings.quiet:
+        callbacks += [callback for callback in (history, saves, show) if callback is not None]
+        own_bar = not settings.quiet and show is None
+        if own_bar:
             callbacks.append(RichProgressBar(leave=False, console_kwargs={"stderr": True}))
         trainer = pl.Trainer(
             accelerator="gpu" if settings.device == "cuda" else "cpu",
@@ -250,7 +303,7 @@ def train_task(
             default_root_dir=folder,
             num_sanity_val_steps=0,
             enable_checkpointing=monitor is not None,
-            enable_progress_bar=not settings.quiet,
+            enable_progress_bar=own_bar,
             enable_model_summary=False,
             logger=False,
         )
@@ -259,6 +312,8 @@ def train_task(
             kept = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
             task.load_state_dict(kept["state_dict"])
             score = "" if best.best_model_score is None else f", {monitor} {float(best.best_model_score):.3f}"
+            if show is not None and score:
+                score = f"; {show.describe()}".replace(" so far", "")
             _log.info("trained %d epochs; best epoch %d%s", trainer.current_epoch, kept["epoch"] + 1, score)
     return task.cpu().eval()
 

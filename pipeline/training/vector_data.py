@@ -20,7 +20,7 @@ from ..classical.vector_kriging import VectorKriging, fit_vector_covariance, hid
 from ..errors import InputError
 from ..holdout.splits import difficulty_weights, split_hidden
 from ..io.radials import Radials
-from ..progress import progress
+from ..progress import EXAMPLES, FIT, GUESS, progress
 from ..settings import check_seed
 from .data import choose_window
 
@@ -189,7 +189,7 @@ class RadialData:
         for _ in range(self.settings.masked_copies):
             hidden = hide_radials(known, self.settings.hidden, self._rng)
             if hidden.any():
-                self.masked_inputs.append(self._guess(known.hide(hidden), hidden))
+                self.masked_inputs.append(self._guess(known.hide(hidden), hidden, EXAMPLES))
         self.ready.add("fit")
 
     def _fit_guess(self) -> None:
@@ -207,7 +207,7 @@ class RadialData:
 
     def _fit_kriging(self, known: Radials) -> VectorKriging:
         settings = self.settings
-        with progress("fitting the first guess", None, settings.quiet):
+        with progress(FIT, None, settings.quiet, FIT):
             kriging = fit_vector_covariance(
                 known,
                 divergent=self.flow != "stream-function",
@@ -221,11 +221,13 @@ class RadialData:
         )
         return kriging
 
-    def _guess(self, seen: Radials, hidden: NDArray[np.bool_] | None = None) -> VectorInputs:
+    def _guess(
+        self, seen: Radials, hidden: NDArray[np.bool_] | None = None, stage: str = GUESS
+    ) -> VectorInputs:
         """Return the inputs with the first guess from ``seen``, which lacks the ``hidden`` velocities."""
         settings, radials = self.settings, self.radials
         cells = int(radials.sea.sum()) * radials.shape[0]
-        with progress("first guess", cells, settings.quiet) as advance:
+        with progress(stage, cells, settings.quiet, stage) as advance:
             current = self.kriging(seen, device=settings.device, advance=advance)
         made = make_vector_inputs(radials, current, self.nugget, self.spread, hidden)
         grid = self.grid

@@ -138,7 +138,7 @@ def test_an_option_that_does_not_fit_is_refused_in_a_sentence(
     Path("wrong.yaml").write_text("data: {rehearsals: 2}\n")
     result = run("fit", *TINY, *words)
     assert result.code == 2
-    assert result.err.startswith("oceanfill: ")
+    assert result.err.startswith(("oceanfill: ", "oceanfill fit: "))
     assert result.err.count("\n") == 1, result.err
     assert finding in result.err
     assert not Path("here").exists()

@@ -27,7 +27,7 @@ def files(run: Run) -> list[str]:
 def test_files_are_filled_from_the_command_line(run: Run, files: list[str]) -> None:
     result = run("fill", *files, "-o", "out.nc", "--method", "oi", "--observation-error", "0.01", *GRID)
     assert result.code == 0, result.err
-    assert "whole tracks, at their points" in result.err
+    assert "whole tracks, at their points" in result.out
     filled = xr.load_dataset("out.nc")
     assert filled.sizes == {"time": 11, "latitude": 13, "longitude": 17}
     assert np.isfinite(filled.sla_filtered_analysis).all()
@@ -43,7 +43,7 @@ def test_a_mission_apart_is_a_row_of_the_table(run: Run, files: list[str]) -> No
     words = ("--hold-out-mission", "beta", "--method", "climatology", "--time-step", "2")
     result = run("fill", *files, "-o", "out.nc", *words, *GRID)
     assert result.code == 0, result.err
-    assert "delivered, at beta" in result.err
+    assert "delivered, at beta" in result.out
     assert xr.load_dataset("out.nc").sizes["time"] == 6
 
 

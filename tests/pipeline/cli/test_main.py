@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,8 @@ import pytest
 import xarray as xr
 from fields import cloudy_dataset
 from oceanfill.pipeline.cli import main as cli
-from oceanfill.pipeline.cli.arguments import parser
-from oceanfill.pipeline.cli.commands import make_opening
+from oceanfill.pipeline.cli.arguments import LIGHTNING, parser
+from oceanfill.pipeline.cli.commands import COMMANDS, make_opening
 from oceanfill.pipeline.cli.options import HOLDOUTS as DESCRIBED
 from oceanfill.pipeline.cli.options import with_negative_regions
 from oceanfill.pipeline.holdout.patterns import HOLDOUTS
@@ -40,7 +41,7 @@ def test_what_is_offered_is_what_there_is() -> None:
     assert list(DESCRIBED) == list(HOLDOUTS)
 
 
-@pytest.mark.parametrize("command", ["info", "fill", "score", "compare", "challenge", "reproduce"])
+@pytest.mark.parametrize("command", [name for name in COMMANDS if name not in LIGHTNING])
 def test_help_has_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         cli.main([command, "--help"])
@@ -89,9 +90,9 @@ def test_every_opening_option_reaches_open_field() -> None:
 def test_wrong_options(words: tuple[str, ...], finding: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["fill", "in.nc", "-o", "out.nc", *words]) == 2
     said = capsys.readouterr().err
-    assert said.startswith("oceanfill: ")
+    assert said.startswith("oceanfill fill: ")
     assert finding in said
-    assert said.endswith("; see `oceanfill fill --help`\n")
+    assert said.endswith("; see oceanfill fill --help\n")
     assert said.count("\n") == 1
 
 
@@ -223,3 +224,50 @@ def test_the_public_face() -> None:
         oceanfill.fil  # noqa: B018
     program = "import sys, oceanfill; assert 'numpy' not in sys.modules; from oceanfill import InputError"
     assert subprocess.run([sys.executable, "-c", program]).returncode == 0
+
+
+def test_every_command_is_in_the_help_under_who_needs_it(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["--help"])
+    listed = capsys.readouterr().out.partition("\ncommands:\n")[2].partition("\n\n")[0].splitlines()
+    names = [line.split()[0] for line in listed if line.startswith("    ")]
+    assert sorted(names) == sorted(COMMANDS)
+    assert (listed[0], names[0]) == ("  to fill a field:", "info")
+
+
+def test_completion_of_bash_knows_options_and_files(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        cli.main(["--print-completion", "bash"])
+    assert end.value.code == 0
+    script = capsys.readouterr().out
+    asked = "COMP_WORDS=(oceanfill {}); COMP_CWORD=2; COMP_TYPE=9; _shtab_oceanfill; echo ${{COMPREPLY[@]}}\n"
+    program = script + asked.format("fill --dry") + asked.format("score --js")
+    done = subprocess.run(["bash"], input=program, capture_output=True, text=True)
+    assert done.stdout.split() == ["--dry-run", "--json"]
+    assert "_shtab_oceanfill_fill___checkpoint_COMPGEN=_shtab_compgen_files" in script
+
+
+def test_the_log_file_has_every_message_with_its_date(
+    field_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also quietly, the reason of a failure too; a second run adds to it."""
+    log = field_file.with_name("run.log")
+    output = str(field_file.with_name("out.nc"))
+    words = ["fill", str(field_file), "-o", output, "--method", "linear-time", "-q"]
+    assert cli.main([*words, "--log-file", str(log)]) == 0
+    assert cli.main([*words, "--log-file", str(log)]) == 2  # the output exists
+    assert capsys.readouterr().err.count("\n") == 1
+    lines = [line.split(maxsplit=2) for line in log.read_text().splitlines()]
+    assert {level for _, level, _ in lines} == {"INFO", "ERROR"}
+    assert all(datetime.fromisoformat(date) for date, _, _ in lines)
+    assert [text for _, _, text in lines if text.startswith("wrote")] == [
+        f"wrote {output} (sst, sst_analysis, sst_error, sst_source)"
+    ]
+    assert "exists; add --overwrite" in lines[-1][2]
+
+
+def test_a_log_replaces_no_data(field_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = field_file.read_bytes()
+    assert cli.main(["info", str(field_file), "--log-file", str(field_file)]) == 2
+    assert field_file.read_bytes() == before
+    assert "is not a log of oceanfill; give another --log-file" in capsys.readouterr().err

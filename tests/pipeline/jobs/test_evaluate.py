@@ -33,10 +33,10 @@ def chosen(*errors):
 
 def test_what_is_better_on_every_date_is_delivered_however_few_they_are():
     errors = np.random.default_rng(0).standard_normal((3, 50))
-    assert chosen(errors, 0.99 * errors) == (
-        1,
-        [{"method": "number 0", "choice": ""}, {"method": "number 1", "choice": "least RMSE"}],
-    )
+    best, rows = chosen(errors, 0.99 * errors)
+    assert (best, [row["choice"] for row in rows]) == (1, ["", "least RMSE"])
+    size = np.sqrt(np.mean(errors**2))
+    assert [row["validation_rmse"] for row in rows] == pytest.approx([size, 0.99 * size])
 
 
 def test_what_is_better_by_one_date_of_four_is_not(caplog):
@@ -126,7 +126,8 @@ def test_what_is_scored_does_not_choose(data, caplog):
     assert found.delivered.name == "first"
     assert rows[0]["rmse"] > 3 * rows[1]["rmse"]
     assert [row["choice"] for row in rows] == ["least RMSE", ""]
-    assert "first is delivered: least RMSE on the validation values (RMSE first 0.2" in caplog.text
+    assert "first is delivered: least RMSE on the validation values" in caplog.text
+    assert rows[0]["validation_rmse"] < 0.4 < rows[1]["validation_rmse"]  # and is told as such
 
 
 def test_the_scores_are_those_of_the_scored_part_under_the_factor_of_the_other(data):
