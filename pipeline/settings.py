@@ -197,5 +197,5 @@ def choose_device(device: str) -> str:
     import torch  # seconds, for those who ask for a device
 
     if device == "cuda" and not torch.cuda.is_available():
-        raise InputError("no CUDA device is found; leave --device out or choose cpu")
+        raise InputError("no CUDA device is found; leave device= out or choose cpu")
     return "cuda" if torch.cuda.is_available() else "cpu"

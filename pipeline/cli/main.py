@@ -17,6 +17,7 @@ from ..errors import InputError
 from ..interrupts import TERMINATED, exit_on_sigterm
 from .arguments import parse
 from .commands import COMMANDS
+from .spelling import spell_options
 
 _log = logging.getLogger("oceanfill")
 
@@ -30,13 +31,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options = parse(words)
     except InputError as error:
-        print(f"oceanfill: {error}", file=sys.stderr)
+        print(f"oceanfill: {spell_options(str(error))}", file=sys.stderr)
         return 2
     with _logging(getattr(options, "quiet", False)), _termination():
         try:
             COMMANDS[options.command](options)
         except InputError as error:
-            print(f"oceanfill: {error}", file=sys.stderr)
+            print(f"oceanfill: {spell_options(str(error))}", file=sys.stderr)
             return 2
         except (KeyboardInterrupt, SystemExit) as stop:
             # Lightning makes an exit of an interrupt, rich one of a reader, as head, that has seen enough.
@@ -87,11 +88,19 @@ def _termination() -> Iterator[None]:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
+class _Formatter(logging.Formatter):
+    """Spells options as the command line does."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return spell_options(super().format(record))
+
+
 @contextmanager
 def _logging(quiet: bool) -> Iterator[None]:
     """Send the log of `oceanfill` to standard error, and nowhere else."""
     before = _log.level, _log.propagate
-    handler = RichHandler(console=Console(stderr=True), show_path=False, log_time_format="%H:%M:%S")
+    handler = RichHandler(console=Console(stderr=True), show_path=False)
+    handler.setFormatter(_Formatter("%(message)s", datefmt="%H:%M:%S"))
     _log.addHandler(handler)
     _log.setLevel(logging.WARNING if quiet else logging.INFO)
     _log.propagate = False

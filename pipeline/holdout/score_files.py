@@ -109,7 +109,7 @@ def _find_common_variable(filled_file: str, filled: xr.Dataset, truth_file: str,
         return both[0]
     if both:
         raise InputError(
-            f"{filled_file}: {list_names(both)} are also in {truth_file}; choose one of them with --variable"
+            f"{filled_file}: {list_names(both)} are also in {truth_file}; choose one of them with variable="
         )
     raise InputError(
         f"{filled_file}: it has no variable in common with {truth_file} ({_list_fillable(filled)} against "

@@ -292,9 +292,9 @@ def check_lost(file: str, name: str, lost: Mapping[str, int], treatment: Sequenc
     """Raise `InputError` where the valid range or quality flags are a reason why no value is left."""
     remedy = took_all([why for why, count in lost.items() if count])
     if 2 * lost.get(VALID_RANGE, 0) > sum(lost.values()):
-        remedy = "the valid range may be wrong: keep the values with --ignore-valid-range"
+        remedy = "the valid range may be wrong: keep the values with ignore_valid_range=True"
     if 2 * lost.get(OUT_OF_BOUNDS, 0) > sum(lost.values()):
-        remedy = "give other --bounds-of-values"
+        remedy = "give other bounds_of_values="
     if 2 * lost.get(IMPOSSIBLE, 0) > sum(lost.values()):
         remedy = "check its _FillValue, or give it in other units"
     if remedy:
@@ -327,13 +327,13 @@ def _check_sea(file: str, name: str, seen: NDArray[np.bool_], sea: NDArray[np.bo
         if not sea.any():
             raise InputError(
                 f"{file}: no pixel of {name} counts as sea ({origin}, the best-observed pixel on "
-                f"{100 * seen.mean(axis=0).max():.2g}%); lower --minimum-coverage or give a mask"
+                f"{100 * seen.mean(axis=0).max():.2g}%); lower minimum_coverage= or give a mask"
             )
         return
     total, outside = np.count_nonzero(seen), np.count_nonzero(seen & ~sea)
     remedy = (
         "set its standard_name to land_binary_mask or sea_binary_mask, whichever applies, "
-        "or choose another --mask-variable"
+        "or choose another mask_variable="
     )
     if not sea.any():
         raise InputError(
@@ -392,7 +392,7 @@ def read_standard_error(
     if not usable.size:
         raise InputError(
             f"{file}: {error_variable} has no standard error at any observed value; choose another "
-            "variable or set --observation-error"
+            "variable or set observation_error="
         )
     count = np.count_nonzero(unusable)
     if not count:

@@ -115,10 +115,10 @@ class Opening:
         if isinstance(step, int | float) and not _SHORTEST_STEP <= step <= _LONGEST_STEP:
             raise InputError(
                 f"the time step of {step:g} days is not between a second and a century; give another "
-                "--time-step"
+                "time_step="
             )
         if self.grid is not None and self.like is not None:
-            raise InputError("both a grid and a file like which to grid were given; give --grid or --like")
+            raise InputError("both a grid and a file like which to grid were given; give grid= or like=")
         if self.bounds is not None and (len(self.bounds) != 4 or not np.isfinite(self.bounds).all()):
             raise InputError(
                 f"the bounds {self.bounds} are not lat0, lat1, lon0, lon1; give four numbers in degrees"
@@ -148,9 +148,9 @@ def _order_corners(name: str, corners: Region) -> Region:
     lat0, lat1, lon0, lon1 = corners
     if max(abs(lat0), abs(lat1)) > 90:
         remedy = (
-            f"latitude comes first: --{name} {swap_corners(corners)}"
+            f"latitude comes first: {name}=({swap_corners(corners)})"
             if max(abs(lon0), abs(lon1)) <= 90
-            else f"write --{name} lat0,lat1,lon0,lon1"
+            else f"write {name}=(lat0, lat1, lon0, lon1)"
         )
         raise InputError(f"the {name} {lat0:g},{lat1:g},{lon0:g},{lon1:g} has no such latitudes; {remedy}")
     if lat0 <= lat1:
@@ -162,7 +162,7 @@ def _order_corners(name: str, corners: Region) -> Region:
 def swap_corners(corners: Region) -> str:
     """Return a region that was given with longitudes first as it should be written."""
     lon0, lon1, lat0, lat1 = (f"{corner:g}" for corner in corners)
-    return f"{lat0},{lat1},{lon0},{lon1}"
+    return f"{lat0}, {lat1}, {lon0}, {lon1}"
 
 
 def make_opening(opening: Opening | None, options: Mapping[str, Any]) -> Opening:

@@ -138,7 +138,7 @@ def compare(
         if not data.is_judged:
             raise InputError(
                 f"{field.name}: no values can be hidden by {holdout}, so there is nothing to compare on; "
-                f"choose another --holdout among {', '.join(HOLDOUTS)}"
+                f"choose another holdout= among {', '.join(HOLDOUTS)}"
             )
         here = data.test if truth is None else np.isfinite(truth) & field.sea & ~field.observed
         if not here.any():

@@ -35,7 +35,7 @@ def warn_of_unknown_error(name: str) -> None:
     """Say that a field without gaps has no error that is known."""
     _log.warning(
         "%s: its error is unknown and %s_error is missing, because no error is given and no gap was filled; "
-        "give --observation-error or --error-variable",
+        "give observation_error= or error_variable=",
         name,
         name,
     )

@@ -222,16 +222,16 @@ class _Job:
             if asked or large:
                 raise InputError(
                     f"{1 + further} variables are filled together in memory and not block by block; leave "
-                    "out --workers, --cluster and --cache, choose one with --variable, choose a smaller "
-                    "--region or --period, or allow more --memory"
+                    "out n_workers=, cluster= and cache=, choose one with variable=, choose a smaller "
+                    "region= or period=, or allow more memory="
                 )
             return False
         needed = asked or large or (self.method.wraps and cyclic)
         if needed and self.settings.samples:
             raise InputError(
-                "posterior draws are made in memory and not block by block; leave out --samples, or "
-                "--workers, "
-                "--cluster and --cache, choose a smaller --region or --period, or allow more --memory"
+                "posterior draws are made in memory and not block by block; leave out samples=, or "
+                "n_workers=, "
+                "cluster= and cache=, choose a smaller region= or period=, or allow more memory="
             )
         if needed and direction is None and opening.grid is None and opening.like is None:
             dates = len({date for one in surveys for date in one.dates})
