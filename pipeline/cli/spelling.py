@@ -24,14 +24,14 @@ _FURTHER = (
     "truth",
 )
 _OTHERWISE = {"n_workers": "workers"}
-_NAMES = "|".join(
-    sorted({*Opening.__dataclass_fields__, *names_of_settings(), *_FURTHER}, key=len, reverse=True)
-)
+_KNOWN = {*Opening.__dataclass_fields__, *names_of_settings(), *_FURTHER}
+_NAMES = "|".join(sorted(_KNOWN, key=len, reverse=True))  # bounds_of_values before bounds
 # A name with an equals sign, and its value where one is given; file names such as level=5.nc are none.
 _OPTION = re.compile(
     rf"(?<![\w./-])({_NAMES})="
     r"('[^']*'|\([^()]*\)|True|False|[A-Z]{2,}|-?\d[\d.e+-]*(?<!\.))?(?=[\s,;:.)]|$)(?!\.\w)"
 )
+_ARGUMENTS = re.compile(r"(?<=\d), (?=--\w)")  # the comma between two arguments of a call
 
 
 def spell_options(text: str) -> str:
@@ -40,7 +40,7 @@ def spell_options(text: str) -> str:
     ``leave out n_workers=`` becomes ``leave out --workers``, ``region=(35, 37, -6, 0)`` becomes
     ``--region 35,37,-6,0``, ``trust=True`` becomes ``--trust``.
     """
-    return _OPTION.sub(_spell, text)
+    return _ARGUMENTS.sub(" ", _OPTION.sub(_spell, text))
 
 
 def _spell(found: re.Match[str]) -> str:

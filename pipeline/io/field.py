@@ -16,6 +16,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from ..keywords import take_keywords
 from .layout.coordinates import Layout, find_layout
 from .layout.dates import days_since_first, find_time_oddities, season_phase
 from .layout.positions import EARTH_RADIUS, check_positions, read_grid, unit_vectors
@@ -155,11 +156,36 @@ def grid_spacing(field: Field) -> tuple[float, float, float]:
     )
 
 
+@take_keywords(Opening)
 def open_field(inputs: Inputs, opening: Opening | None = None, **options: Any) -> Field:
-    """Open NetCDF files (paths, globs), a Zarr store or a dataset, and check that it can be filled.
+    """Open a field with gaps, and check that it can be filled.
 
-    The ``options`` are those of `Opening`; they replace those of ``opening``. Raises `InputError` for input
-    that cannot be filled.
+    Parameters
+    ----------
+    inputs
+        Files, a glob, a Zarr store, ``sample:NAME``, or a dataset or array in memory.
+    opening
+        Options that were put together before. Those given by name replace them.
+    variable, region, period, ...
+        What is opened: the options of `Opening`.
+
+    Returns
+    -------
+    Field
+        The values on (time, lat, lon) in memory, with sea mask, errors and coordinates.
+
+    Raises
+    ------
+    InputError
+        For input that cannot be filled.
+
+    Examples
+    --------
+    >>> import oceanfill
+    >>> part = {"region": (37, 38, -12, -11), "period": "2024-04-01/2024-04-10"}
+    >>> field = oceanfill.open_field("sample:sst_clouds.nc", **part)
+    >>> field.values.shape
+    (10, 20, 20)
     """
     opening = make_opening(opening, options)
     return build_field(*read_parts(inputs, opening))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
+from ..keywords import check_keywords
 from .layout.dates import Period, parse_period
 
 _log = logging.getLogger(__name__)
@@ -170,14 +170,5 @@ def make_opening(opening: Opening | None, options: Mapping[str, Any]) -> Opening
 
     Raises `InputError` for an option that does not exist, with the nearest one that does.
     """
-    check_names(options, [part.name for part in fields(Opening)])
+    check_keywords(options, list(Opening.__dataclass_fields__))
     return replace(opening or Opening(), **options)
-
-
-def check_names(options: Mapping[str, Any], known: Sequence[str]) -> None:
-    """Raise `InputError` for options that are not among the ``known`` ones."""
-    for name in options:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, 1)
-            remedy = f"did you mean {near[0]}?" if near else f"choose among {', '.join(sorted(known))}"
-            raise InputError(f"there is no option {name!r}; {remedy}")

@@ -23,6 +23,10 @@ _log = logging.getLogger(__name__)
 Report = Callable[[list[dict[str, Any]]], None]
 
 
+def report_nothing(rows: list[dict[str, Any]]) -> None:
+    """Show the rows of a score to nobody."""
+
+
 def log_input(field: Field) -> None:
     """Log what was done to the values of an input, and what is odd about it."""
     for text in field.treatment:

@@ -58,7 +58,7 @@ def test_info_says_what_is_in_them(run: Run, files: list[str]) -> None:
 @pytest.mark.parametrize(
     ("words", "finding"),
     [
-        ((), "holds points along tracks; give the grid to map them on, as --grid 0.25, --bounds"),
+        ((), "holds points along tracks; give the grid to map them on, as --grid 0.25 --bounds"),
         (("--grid", "0.25"), "give the grid"),
         ((*GRID, "--region", "1,2,3,4"), "holds points along tracks, not a field; leave out --region"),
         ((*GRID, "--transform", "log"), "leave out --transform"),

@@ -21,6 +21,7 @@ import oceanfill
         ("region=(30, 46, -6, 37)", "--region 30,46,-6,37"),
         ("missing_value=(-999,), or missing_value=()", "--missing-value -999, or --missing-value none"),
         ("add trust=True or leave out holdout=False.", "add --trust or leave out --no-holdout."),
+        ("grid=0.25, bounds=(30, 46, -6, 37)", "--grid 0.25 --bounds 30,46,-6,37"),
         ("like=FILE or grid=0.25, or fewer", "--like FILE or --grid 0.25, or fewer"),
     ],
 )
