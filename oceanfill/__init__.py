@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .pipeline.jobs.compare import compare
     from .pipeline.jobs.fill import fill
     from .pipeline.jobs.methods import Method
+    from .pipeline.jobs.rerun import rerun
     from .pipeline.plots.draw import plot
     from .pipeline.records.prepare import prepare
     from .pipeline.settings import FillSettings, Training
@@ -35,6 +36,7 @@ __all__ = [
     "open_field",
     "plot",
     "prepare",
+    "rerun",
     "score",
     "settings",
 ]
@@ -54,6 +56,7 @@ _HOMES = {
     "open_field": "io.field",
     "plot": "plots.draw",
     "prepare": "records.prepare",
+    "rerun": "jobs.rerun",
     "score": "holdout.score_files",
 }
 _MODULES = ("errors", "settings")
@@ -70,3 +73,6 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return [*__all__, "__version__"]
+
+
+from . import accessor as _accessor  # noqa: E402, F401  (xarray must know it before it is asked for)

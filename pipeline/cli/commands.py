@@ -160,6 +160,16 @@ def _score(options: argparse.Namespace) -> None:
         print_table(score_table(rows))
 
 
+def _rerun(options: argparse.Namespace) -> None:
+    from ..jobs.rerun import rerun
+
+    how = {"trust": options.trust, "overwrite": options.overwrite, "quiet": options.quiet}
+    found = rerun(options.filled, options.output, **how)
+    if not found.same:
+        raise InputError(f"{options.filled}: {found}")
+    Console().print(f"{options.filled}: {found}", soft_wrap=True, highlight=False, markup=False)
+
+
 def _compare(options: argparse.Namespace) -> None:
     from ..io.targets import check_targets, list_paths
     from ..jobs.compare import compare, name_files, write
@@ -255,6 +265,7 @@ COMMANDS = {
     "fill": _fill,
     "batch": _batch,
     "score": _score,
+    "rerun": _rerun,
     "compare": _compare,
     "plot": lambda options: plotting.run(options, make_opening(options)),
     "challenge": _challenge,

@@ -7,6 +7,7 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from dataclasses import field as dataclass_field
 from functools import partial
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..keywords import take_keywords
 from .layout.coordinates import Layout, find_layout
-from .layout.dates import days_since_first, find_time_oddities, season_phase
+from .layout.dates import days_since_first, find_time_oddities, format_date, season_phase
 from .layout.positions import EARTH_RADIUS, check_positions, read_grid, unit_vectors
 from .maps.merging import COUNTS, merge_parts
 from .maps.regridding import fix_grid, regrid_part
@@ -57,7 +58,7 @@ class RecordStatistics:
     bearable: tuple[float, float] = (np.inf, -np.inf)  # `extremes.find_bearable`
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Field:
     """One variable on (time, lat, lon), with its sea mask, errors and coordinates.
 
@@ -118,6 +119,38 @@ class Field:
         """(lat, lon) True at sea pixels without a value on any date."""
         seen = self.observed.any(axis=0) if self.ever_observed is None else self.ever_observed
         return self.sea & ~seen
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """What a notebook shows of the field."""
+        attrs, dates = self.source.attrs, [format_date(self.dates[end]) for end in (0, -1)]
+        sea = int(self.sea.sum())
+        missing = 100 * float((~self.observed[:, self.sea]).mean())
+        return {
+            "variable": str(attrs.get("long_name", self.name)),
+            "units": str(attrs.get("units", "unknown")),
+            "dates": f"{len(self.days)}, {dates[0]} to {dates[1]}",
+            "grid": f"{self.lat.shape[0]} x {self.lat.shape[1]} (lat x lon)",
+            "latitude": f"{self.lat.min():.3f} to {self.lat.max():.3f} N",
+            "longitude": f"{self.lon.min():.3f} to {self.lon.max():.3f} E",
+            "sea": f"{sea:,} of {self.sea.size:,} pixels",
+            "missing": f"{missing:.1f}% of the sea values",
+            "transform": self.transform,
+            "oddities": "; ".join(self.oddities) or "none found",
+        }
+
+    def __repr__(self) -> str:
+        facts = self.facts
+        return (
+            f"<Field {self.name}: dates {facts['dates']}; grid {facts['grid']}; {facts['missing']} missing>"
+        )
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><th style='text-align:left'>{name}</th><td style='text-align:left'>{escape(text)}</td></tr>"
+            for name, text in self.facts.items()
+        )
+        return f"<table><caption>Field {escape(self.name)}</caption>{rows}</table>"
 
     def part(self, dates: slice, rows: slice = slice(None), columns: slice = slice(None)) -> Field:
         """Return the field on some of its dates and pixels."""

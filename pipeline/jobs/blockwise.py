@@ -310,7 +310,7 @@ def _learn(record: Record, subset: Field, store: Path, method: Method, settings:
         evaluation.scale,
         guess,
         evaluation.rows,
-        {} if method.name == _COPY else evaluation.attributes(),
+        {} if method.name == _COPY else evaluation.attributes() | data.learned,
         asdict(statistics),
         _find_reach(best, method, data.kriging, subset),
         evaluation.shrinkage,

@@ -164,9 +164,8 @@ def compare(
     >>> found.rows[0]["method"]
     'oi'
     """
-    known = Opening.__dataclass_fields__
-    settings = make_settings(settings, {name: options[name] for name in options.keys() - known.keys()})
-    opened = {name: options[name] for name in options.keys() & known.keys()}
+    opened = {name: options[name] for name in options.keys() & Opening.__dataclass_fields__.keys()}
+    settings = make_settings(settings, {name: options[name] for name in options.keys() - opened.keys()})
     if not isinstance(source, Field):
         field = open_field(source, opening, **opened)
     elif opened:

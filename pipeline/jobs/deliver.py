@@ -61,7 +61,7 @@ def deliver(
         evaluation = evaluate_candidates(part, candidates)
         own = {"variable": part.field.name} if data.outputs > 1 else {}
         rows += [own | row for row in evaluation.rows]
-        described = evaluation.attributes()
+        described = evaluation.attributes() | part.learned
         found |= {f"{part.field.name}_{key}" if own else key: value for key, value in described.items()}
         evaluations.append(evaluation)
     report(rows)

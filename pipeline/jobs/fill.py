@@ -41,6 +41,7 @@ from ..settings import HELD_OUT, PARTS, FillSettings, choose_device, make_settin
 from ..training.data import GapData
 from ..training.heldout import DataSettings
 from .blockwise import fill_inputs
+from .calls import describe_call, describe_inputs, describe_versions, is_lazy, rechunk_as
 from .checks import check_outputs, check_settings, find_kind
 from .current_blocks import fill_radial_inputs
 from .currents import fill_radials
@@ -52,6 +53,7 @@ from .tracks import fill_tracks
 _LEAST_BYTES, _BYTES_OF_DRAW = 0.1, 3  # a value in the output, compressed; noise hardly is
 
 _log = logging.getLogger(__name__)
+_KEPT: list[tempfile.TemporaryDirectory[str]] = []  # stores of datasets that were returned lazily
 
 
 @take_keywords(Opening, FillSettings, *PARTS.values())
@@ -107,8 +109,10 @@ def fill(
     -------
     xarray.Dataset
         For a variable V: V (observed values, and filled ones between them), V_analysis, V_error (standard
-        error), V_source (origin of each value), with the score on held-out values in the attributes. It is
-        lazy, and lies in ``output``, where that is given and the field was filled block by block.
+        error), V_source (origin of each value), with the score on held-out values in the attributes. A field
+        that was filled block by block is returned lazily, as it lies in ``output``. Without an output it is
+        loaded, unless the ``source`` is a dask-backed dataset: then it lies in a temporary store until Python
+        ends. What is filled in memory has the chunks of a dask-backed ``source``.
 
     Raises
     ------
@@ -128,15 +132,25 @@ def fill(
     known = Opening.__dataclass_fields__
     opening = make_opening(opening, {name: value for name, value in options.items() if name in known})
     settings = make_settings(settings, {name: options[name] for name in options.keys() - known.keys()})
+    given = (
+        {"method": settings.method, "seed": settings.seed or None} | settings.described() | opening.given()
+    )
+    found = {"call": describe_call(source, output, others, auxiliary, given)}
+    found |= {
+        "versions": describe_versions(),
+        "input_checksums": describe_inputs([source, *others, *auxiliary]),
+    }
+    found |= attributes or {}
     settings = settle_method(settings)
     method = find_method(settings.method)
-    job = _Job(opening, method, settings, report, dict(attributes or {}), output)
+    job = _Job(opening, method, settings, report, found, output)
     if isinstance(source, str):
         source, more = parse_inputs([source])
         others = [*more, *others]
     check_outputs(output, [source, *others, *auxiliary], opening, settings, overwrite=overwrite)
     with lock(output), postpone_side_products():
-        return _fill(job, source, others, auxiliary, overwrite)
+        dataset = _fill(job, source, others, auxiliary, overwrite)
+    return rechunk_as(dataset, source)
 
 
 def _fill(
@@ -185,7 +199,8 @@ class _Job:
 
     def provenance(self, opening: Opening, **more: Any) -> dict[str, Any]:
         configuration = self.settings.described() | opening.given() | more
-        return describe_run(self.method.name, self.settings.seed, configuration, self.attributes)
+        found = {"device": choose_device(self.settings.device)} | self.attributes
+        return describe_run(self.method.name, self.settings.seed, configuration, found)
 
     def fill_variables(
         self, source: Inputs | Spec | Field, others: Sequence[Source], auxiliary: Sequence[Source]
@@ -282,8 +297,21 @@ class _Job:
         return needed
 
     def fill_blocks(self, files: Inputs, opening: Opening, overwrite: bool) -> xr.Dataset:
-        """Fill block by block, in a temporary folder where no output is named."""
+        """Fill block by block, in a temporary folder where no output is named.
+
+        What becomes of lazy inputs is lazy: it then lies in a folder that is removed when Python ends.
+        """
         settings, output = self.settings, self.output
+        lazy = output is None and is_lazy(files)
+        if lazy:
+            kept = tempfile.TemporaryDirectory(prefix="oceanfill-")
+            _KEPT.append(kept)
+            output = Path(kept.name) / "filled.zarr"
+            _log.warning(
+                "the filled field is larger than the memory allowed, and lies in %s until Python ends; give "
+                "output= to keep it",
+                output,
+            )
         with tempfile.TemporaryDirectory() as folder:
             target = Path(folder) / "filled.zarr" if output is None else Path(output)
             entries = [_on_disk(entry, Path(folder), k) for k, entry in enumerate(list_inputs(files))]

@@ -124,7 +124,8 @@ def plot(
     if at is not None:
         figure = draw_series(series, (at[0], at[1]))
     elif along is not None:
-        figure = draw_section(series, **{along[0]: along[1]}, **how)
+        line: dict[str, Any] = {along[0]: along[1]}
+        figure = draw_section(series, **line, **how)
     else:
         figure = draw_maps(series, date, **how)
     if target is not None:

@@ -17,7 +17,7 @@ from ..settings import LOSSES, Training
 from .data import GapData
 from .networks import has_fixed_grid
 from .tasks import Correction
-from .trainer import Saves, StopOnSignal, TrainerSettings, train_task
+from .trainer import History, Saves, StopOnSignal, TrainerSettings, train_task
 
 Floats = NDArray[np.float32]
 EPOCHS = 10
@@ -81,10 +81,12 @@ def train_correction(
     kept: deque[dict[str, Tensor]] = deque(maxlen=how.saves)
     epochs = how.epochs or EPOCHS
     share, most = _AVERAGED_OVER
+    history = History()
     trained = train_task(
         task,
         data.train_dataloader(),
         data.val_dataloader() if data.validation.any() else None,
+        history=history,
         settings=TrainerSettings(
             epochs=epochs,
             # RMSE on the validation values as a fraction of the first guess's.
@@ -101,6 +103,7 @@ def train_correction(
         saves=Saves(lambda task: kept.append(_copied(task.network))) if how.saves else None,
         stop=stop,
     )
+    data.learned["trained_epochs"] = data.learned.get("trained_epochs", 0) + len(history.epochs)
     if not how.saves:
         return trained
     return _together(task, kept)
