@@ -185,6 +185,10 @@ def test_a_rerun_of_what_was_in_memory_or_needs_code_is_refused(small, tmp_path)
     small.to_netcdf(tmp_path / "in.nc")
     oceanfill.fill(tmp_path / "in.nc", tmp_path / "out.nc", method="nearest", holdout=False)
     with netCDF4.Dataset(tmp_path / "out.nc", "a") as file:
+        file.call = file.call.replace(")", f", save_eofs='{tmp_path}/eofs.nc', cluster='tcp://127.0.0.1:1')")
+    assert oceanfill.rerun(tmp_path / "out.nc").same
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.nc", "memory.nc", "out.nc"]
+    with netCDF4.Dataset(tmp_path / "out.nc", "a") as file:
         file.call = file.call.replace("'nearest'", "'os:remove'")
     with pytest.raises(oceanfill.InputError, match=r"another package \(os:remove\).*add trust=True"):
         oceanfill.rerun(tmp_path / "out.nc")

@@ -19,7 +19,7 @@ from ..settings import choose_device
 from .calls import describe_inputs, describe_versions
 from .fill import fill
 
-_WRITES = ("save_checkpoint", "save_eofs", "cache")  # files of the first run that are not written again
+_NOT_AGAIN = ("save_checkpoint", "save_eofs", "cache", "cluster")  # files and hosts that a stranger may name
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,10 @@ def rerun(
         changes = _find_changes(before.attrs, sources, options.get("device", "auto"))
         with tempfile.TemporaryDirectory() as folder:
             target = Path(folder) / f"again{Path(filled).suffix}" if output is None else Path(output)
-            fill(given, target, overwrite=overwrite, quiet=quiet, **options)
+            safe = {name: value for name, value in options.items() if name not in _NOT_AGAIN}
+            if {"cache", "cluster"} & options.keys():  # which make it block by block
+                safe["cache"] = str(Path(folder) / "cache.zarr")
+            fill(given, target, overwrite=overwrite, quiet=quiet, **safe)
             with xr.open_dataset(target, chunks={}) as after:
                 differences = _compare(before, after)
     return Rerun(not differences, tuple(differences), tuple(changes))
@@ -109,9 +112,7 @@ def _read_call(file: str, attrs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         call = ast.parse(text, mode="eval").body
         assert isinstance(call, ast.Call)
         options = {str(word.arg): ast.literal_eval(word.value) for word in call.keywords}
-        return ast.literal_eval(call.args[0]), {
-            name: value for name, value in options.items() if name not in _WRITES
-        }
+        return ast.literal_eval(call.args[0]), options
     except (SyntaxError, ValueError, AssertionError, IndexError) as error:
         raise InputError(f"{file}: was made from objects in memory, so repeat its call: {text}") from error
 
