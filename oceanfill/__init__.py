@@ -5,12 +5,20 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .pipeline import errors as errors
+    from .pipeline import settings as settings
+    from .pipeline.cli.description import info
     from .pipeline.errors import InputError
+    from .pipeline.holdout.score_files import score
     from .pipeline.io.field import Field, open_field
     from .pipeline.io.opening import Opening
+    from .pipeline.io.reading import find_sample
     from .pipeline.jobs.compare import compare
     from .pipeline.jobs.fill import fill
     from .pipeline.jobs.methods import Method
+    from .pipeline.jobs.rerun import rerun
+    from .pipeline.plots.draw import plot
+    from .pipeline.records.prepare import prepare
     from .pipeline.settings import FillSettings, Training
 
 __all__ = [
@@ -21,8 +29,16 @@ __all__ = [
     "Opening",
     "Training",
     "compare",
+    "errors",
     "fill",
+    "find_sample",
+    "info",
     "open_field",
+    "plot",
+    "prepare",
+    "rerun",
+    "score",
+    "settings",
 ]
 __version__ = version("oceanfill")
 
@@ -35,12 +51,21 @@ _HOMES = {
     "Training": "settings",
     "compare": "jobs.compare",
     "fill": "jobs.fill",
+    "find_sample": "io.reading",
+    "info": "cli.description",
     "open_field": "io.field",
+    "plot": "plots.draw",
+    "prepare": "records.prepare",
+    "rerun": "jobs.rerun",
+    "score": "holdout.score_files",
 }
+_MODULES = ("errors", "settings")
 
 
 def __getattr__(name: str) -> Any:
     """Import what is asked for when it is asked for: torch takes seconds."""
+    if name in _MODULES:
+        return import_module(f"oceanfill.pipeline.{name}")
     if name not in _HOMES:
         raise AttributeError(f"oceanfill has no {name!r}; it has {', '.join(__all__)}")
     return getattr(import_module(f"oceanfill.pipeline.{_HOMES[name]}"), name)
@@ -48,3 +73,6 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return [*__all__, "__version__"]
+
+
+from . import accessor as _accessor  # noqa: E402, F401  (xarray must know it before it is asked for)

@@ -153,21 +153,30 @@ def check_seed(seed: int) -> None:
 
 def names_of_settings() -> list[str]:
     """Return the names that `make_settings` takes: those of `FillSettings` and of its parts."""
-    return [name for part in (FillSettings, *_PARTS.values()) for name in part.__dataclass_fields__]
+    return [name for part in (FillSettings, *PARTS.values()) for name in part.__dataclass_fields__]
 
 
 def make_settings(settings: FillSettings | None, options: Mapping[str, Any]) -> FillSettings:
-    """Return ``settings``, or the default ones, with some ``options`` of them and of their parts replaced."""
+    """Return ``settings``, or the default ones, with some ``options`` of them and of their parts replaced.
+
+    Raises `InputError` for a part that is not of its class, as a dictionary is not.
+    """
     settings = settings or FillSettings()
+    for part, kind in PARTS.items():
+        if not isinstance(options.get(part, getattr(settings, part)), kind):
+            example = next(iter(kind.__dataclass_fields__))
+            raise InputError(
+                f"{part}= takes a {kind.__name__}; give its options by their names, as {example}="
+            )
     own = {name: value for name, value in options.items() if name in FillSettings.__dataclass_fields__}
-    for part, kind in _PARTS.items():
+    for part, kind in PARTS.items():
         inner = {name: value for name, value in options.items() if name in kind.__dataclass_fields__}
         if inner:
             own[part] = replace(own.get(part, getattr(settings, part)), **inner)
     return replace(settings, **own)
 
 
-_PARTS: dict[str, Any] = {
+PARTS: dict[str, Any] = {
     "training": Training,
     "eofs": EofFiles,
     "resources": Resources,
@@ -197,5 +206,5 @@ def choose_device(device: str) -> str:
     import torch  # seconds, for those who ask for a device
 
     if device == "cuda" and not torch.cuda.is_available():
-        raise InputError("no CUDA device is found; leave --device out or choose cpu")
+        raise InputError("no CUDA device is found; leave device= out or choose cpu")
     return "cuda" if torch.cuda.is_available() else "cpu"

@@ -80,6 +80,7 @@ def parser() -> argparse.ArgumentParser:
     _add_fill(commands)
     _add_batch(commands)
     _add_score(commands)
+    _add_rerun(commands)
     _add_compare(commands)
     _add_plot(commands)
     _add_challenge(commands)
@@ -366,6 +367,25 @@ def _add_score(commands: Any) -> None:
     )
     score.add_argument("--json", action="store_true", help="print the rows as JSON")
     add_logging(score)
+
+
+def _add_rerun(commands: Any) -> None:
+    again = _command(
+        commands,
+        "rerun",
+        help="repeat a fill and compare the values",
+        description="Repeat a fill from the attributes of its output, and say whether the values are "
+        "the same\nand what has changed of inputs, versions and device.",
+        epilog="example:\n  oceanfill rerun filled.nc",
+    )
+    again.add_argument("filled", metavar="FILLED")
+    again.add_argument("-o", "--output", metavar="OUT.nc", help="keep the new result in this file or store")
+    add_overwrite(again)
+    again.add_argument(
+        "--trust", action="store_true", help="run code of other packages that the file names as its method"
+    )
+    again.add_argument("--quiet", action="store_true", help="log only warnings and errors")
+    again.add_argument("--debug", action="store_true", help="show the traceback of an internal error")
 
 
 def _add_compare(commands: Any) -> None:

@@ -14,7 +14,7 @@ from rich.console import Console
 from ..errors import InputError
 from . import plotting
 from .arguments import LIGHTNING, parse
-from .checks import refuse
+from .spelling import spell_options
 from .tables import (
     batch_table,
     challenge_table,
@@ -39,25 +39,12 @@ _log = logging.getLogger("oceanfill")
 
 
 def _info(options: argparse.Namespace) -> None:
-    from ..io.points.tracks import is_along_track
-    from ..io.variables import parse_inputs, separate
-    from .info import describe
-    from .track_info import describe_tracks
+    from .description import info
 
-    first, others = parse_inputs(options.inputs)
-    if others:
-        raise InputError(f"{others[0].files}: one variable is described at a time; leave out the others")
-    files, opening = separate(first, make_opening(options))
-    if is_along_track(files, opening.group):
-        refuse(
-            options, ("mask_variable", "transform", "minimum_coverage"), "points along tracks, not a field"
-        )
-        Console().print(describe_tracks(files, opening))
-    else:
-        shown, refusal = describe(files, opening)
-        Console().print(shown)
-        if refusal is not None:
-            raise refusal
+    found = info(options.inputs, opening=make_opening(options), spell=spell_options)
+    Console().print(found.shown)
+    if found.refusal is not None:
+        raise found.refusal
 
 
 def _fill(options: argparse.Namespace) -> None:
@@ -178,21 +165,28 @@ def _check_rows(table: str, rows: Sequence[Row]) -> None:
 
 
 def _score(options: argparse.Namespace) -> None:
-    from ..holdout.score_files import score_files
+    from ..holdout.score_files import score
 
-    rows = score_files(options.filled, options.truth, variable=options.variable, by=options.by)
+    rows = score(options.filled, options.truth, variable=options.variable, by=options.by)
     if options.json:
         Console().print_json(data=rows)
     else:
         print_table(score_table(rows))
 
 
+def _rerun(options: argparse.Namespace) -> None:
+    from ..jobs.rerun import rerun
+
+    how = {"trust": options.trust, "overwrite": options.overwrite, "quiet": options.quiet}
+    found = rerun(options.filled, options.output, **how)
+    if not found.same:
+        raise InputError(f"{options.filled}: {found}")
+    Console().print(f"{options.filled}: {found}", soft_wrap=True, highlight=False, markup=False)
+
+
 def _compare(options: argparse.Namespace) -> None:
-    from ..holdout.score_files import read_truth
-    from ..io.field import open_field
     from ..io.targets import check_targets, list_paths
-    from ..jobs.compare import compare, name_files, usual_methods, write
-    from ..jobs.methods import list_methods
+    from ..jobs.compare import compare, name_files, write
 
     tables = [] if options.output is None else name_files(Path(options.output))
     inputs = list_paths([options.inputs, options.like, options.truth])
@@ -201,17 +195,13 @@ def _compare(options: argparse.Namespace) -> None:
         from ..plots.maps import check_drawable
 
         check_drawable(options.plot)
-    field = open_field(options.inputs, make_opening(options))
-    every = [name for name in list_methods(len(field.days)) if name != "auto"]
-    methods = {"usual": usual_methods(len(field.days)), "all": every}.get(
-        options.methods, [name.strip() for name in options.methods.split(",")]
-    )
     comparison = compare(
-        field,
-        methods,
+        options.inputs,
+        options.methods,
         holdout=options.holdout,
         folds=options.folds,
-        truth=None if options.truth is None else read_truth(field, options.truth),
+        truth=options.truth,
+        opening=make_opening(options),
         settings=make_fill_settings(options),
     )
     print_table(comparison_table(comparison))
@@ -290,6 +280,7 @@ COMMANDS = {
     "fill": _fill,
     "batch": _batch,
     "score": _score,
+    "rerun": _rerun,
     "compare": _compare,
     "plot": lambda options: plotting.run(options, make_opening(options)),
     "challenge": _challenge,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +31,8 @@ from ..io.providers.quality import describe_unused, find_rules
 from ..io.reading import UNDATED, Inputs, Part, list_inputs
 from ..io.seamask import derive_sea, find_mask, sea_from_mask
 
+Spell = Callable[[str], str]
+
 _KM_PER_DEGREE = EARTH_RADIUS * np.pi / 180  # along a great circle
 _MOST_DATES = 31  # more dates are summarised by month or year
 
@@ -51,12 +54,13 @@ class _Outline:
 
 
 def describe(
-    inputs: Inputs, opening: Opening | None = None, **options: Any
+    inputs: Inputs, opening: Opening | None = None, spell: Spell = str, **options: Any
 ) -> tuple[Group, InputError | None]:
     """Return tables for a rich console, and why `fill` would refuse the input, or None.
 
-    The options are those of `Opening`. A refused input is described as far as possible. Raises `InputError`
-    only where no file can be opened or an option makes no sense.
+    The options are those of `Opening`; ``spell`` writes sentences that name one in other words. A
+    refused input is described as far as possible. Raises `InputError` only where no file can
+    be opened or an option makes no sense.
     """
     opening = make_opening(opening, options)
     entries = list_inputs(inputs)
@@ -71,13 +75,13 @@ def describe(
             mask = find_mask(file, dataset, layout, opening.mask_variable)
             shown += [
                 _tabulate_variables(dataset, _assign_roles(layout, mask, opening.error_variable)),
-                _explain_choice(dataset, layout, opening.variable),
+                Text(spell(_explain_choice(dataset, layout, opening.variable))),
             ]
             rules = find_rules(file, dataset, layout.variable, opening)
             unused = describe_unused(dataset, layout.variable, rules, opening.sses)
             flags = (*(rule.words for rule in rules), *unused)
             if flags:
-                shown.append(make_list("Quality", flags))
+                shown.append(make_list("Quality", map(spell, flags)))
         except InputError as error:
             refusal = error
             shown.append(_tabulate_variables(dataset, {}))
@@ -94,10 +98,10 @@ def describe(
         if outline.dates.size and outline.sea.any():
             shown.append(_tabulate_missing(outline))
         if outline.treatment:
-            shown.append(make_list("Treatment", outline.treatment))
-        shown.append(make_list("Oddities", outline.oddities))
+            shown.append(make_list("Treatment", map(spell, outline.treatment)))
+        shown.append(make_list("Oddities", map(spell, outline.oddities)))
     if refusal is not None:
-        shown.append(make_list("Cannot be filled", (str(refusal),), style="bold red"))
+        shown.append(make_list("Cannot be filled", (spell(str(refusal)),), style="bold red"))
     return Group(*(Padding(part, (0, 0, 1, 0)) for part in shown)), refusal
 
 
@@ -177,14 +181,14 @@ def _assign_roles(layout: Layout, mask: str | None, error_variable: str | None) 
     return roles | ({error_variable: "error"} if error_variable is not None else {})
 
 
-def _explain_choice(dataset: xr.Dataset, layout: Layout, variable: str | None) -> Text:
+def _explain_choice(dataset: xr.Dataset, layout: Layout, variable: str | None) -> str:
     others = [name for name in find_fillable(dataset) if name != layout.variable]
     if variable is not None:
         why = "chosen by name"
     elif layout.partner:
-        return Text(
+        return (
             f"{layout.variable} and {layout.partner} would be filled: {layout.why}; {layout.variable} is "
-            f"described below, {layout.partner} with --variable {layout.partner}"
+            f"described below, {layout.partner} with variable={layout.partner!r}"
         )
     elif layout.why:
         why = layout.why
@@ -192,7 +196,7 @@ def _explain_choice(dataset: xr.Dataset, layout: Layout, variable: str | None) -
         why = f"the only candidate on (time, lat, lon), not {', '.join(others)}"
     else:
         why = "the only variable of real numbers that is not a mask, flag or error"
-    return Text(f"{layout.variable} would be filled: {why}")
+    return f"{layout.variable} would be filled: {why}"
 
 
 def _tabulate_variables(dataset: xr.Dataset, roles: dict[str, str]) -> RenderableType:
@@ -321,12 +325,12 @@ def _make_bar(percent: float) -> ProgressBar:
     )
 
 
-def make_list(title: str, lines: tuple[str, ...], style: str = "bold") -> Table:
+def make_list(title: str, lines: Iterable[str], style: str = "bold") -> Table:
     """Return a list with dashes under its title."""
     table = Table.grid(padding=(0, 1))
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
-    for line in lines or ("none found",):
+    for line in tuple(lines) or ("none found",):
         table.add_row("-", escape(line))
     framed = Table.grid()
     framed.add_row(Text(title, style=style))

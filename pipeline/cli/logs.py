@@ -13,8 +13,17 @@ from rich.console import Console
 from rich.logging import RichHandler
 
 from ..errors import InputError
+from .spelling import spell_options
 
-_LINE = logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%Y-%m-%dT%H:%M:%S")
+
+class _Formatter(logging.Formatter):
+    """Spells options as the command line does."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return spell_options(super().format(record))
+
+
+_LINE = _Formatter("%(asctime)s %(levelname)-7s %(message)s", "%Y-%m-%dT%H:%M:%S")
 
 log = logging.getLogger("oceanfill")
 
@@ -45,6 +54,7 @@ def send_log(options: argparse.Namespace) -> Iterator[None]:
     terminal: logging.Handler
     if console.is_terminal:
         terminal = RichHandler(console=console, show_path=False, log_time_format="%H:%M:%S")
+        terminal.setFormatter(_Formatter("%(message)s"))
     else:  # a file or a pipe, whose lines are not to be wrapped
         terminal = logging.StreamHandler(sys.stderr)
         terminal.setFormatter(_LINE)

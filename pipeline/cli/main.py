@@ -15,6 +15,7 @@ from .arguments import parse
 from .commands import COMMANDS
 from .logs import log, send_log
 from .options import UsageError
+from .spelling import spell_options
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -28,9 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with send_log(options), _termination():
             return _run(options)
     except UsageError as error:
-        print(f"{error.command}: {error}", file=sys.stderr)
+        print(f"{error.command}: {spell_options(str(error))}", file=sys.stderr)
     except InputError as error:  # of the log
-        print(f"oceanfill: {error}", file=sys.stderr)
+        print(f"oceanfill: {spell_options(str(error))}", file=sys.stderr)
     return 2
 
 
@@ -70,7 +71,7 @@ def _run(options: argparse.Namespace) -> int:
 
 def _say(what: object, command: str = "oceanfill") -> None:
     """Print how a command failed to standard error, and add it to the log file, if there is one."""
-    print(f"{command}: {what}", file=sys.stderr)
+    print(f"{command}: {spell_options(str(what))}", file=sys.stderr)
     log.error("%s", what, extra={"shown": True})
 
 

@@ -4,15 +4,9 @@ from __future__ import annotations
 
 import argparse
 import logging
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from ..errors import InputError
 from ..io.opening import Opening
 from .options import add_opening, add_overwrite, numbers
-
-if TYPE_CHECKING:
-    from ..plots.layers import MapSeries
 
 _log = logging.getLogger("oceanfill")
 LINES = ("lat", "lon")
@@ -62,61 +56,19 @@ def _line(text: str) -> tuple[str, float]:
 
 def run(options: argparse.Namespace, opening: Opening) -> None:
     """Draw a file, filled or not. Raises `InputError` for what cannot be drawn."""
-    from ..io.targets import check_targets, list_paths
-    from ..plots.layers import cut_series
-    from ..plots.maps import KINDS, check_drawable, draw_maps, save_figure
-    from ..plots.series import FILMS, check_film, draw_section, draw_series, write_film
-    from ..progress import progress
+    from ..plots.draw import plot
 
-    target = Path(options.output)
-    check_targets([target], list_paths([options.inputs]), overwrite=options.overwrite)
-    if options.at is not None and options.along is not None:
-        raise InputError("--at and --along are two pictures; give one of them")
-    film = target.suffix.lower() in FILMS
-    if film and (options.at or options.along or options.date):
-        raise InputError(
-            f"{target}: an animation shows all dates; name a picture {KINDS[0]} for --date, --at, --along"
-        )
-    (check_film if film else check_drawable)(target)
-    for name in ("at", "limits"):
-        given = getattr(options, name)
-        if given is not None and len(given) != 2:
-            raise InputError(f"--{name}: give two numbers, separated by a comma")
-    what = tuple(part.strip() for part in (options.what or "").split(",") if part.strip())
-    series = _read(options, opening)
-    if opening.region is not None:
-        series = cut_series(series, opening.region)
-    how: dict[str, Any] = {"what": what, "limits": options.limits, "colours": options.colours}
-    if film:
-        with progress("drawing", len(series.dates), options.quiet) as advance:
-            write_film(series, target, advance=advance, **how)
-    elif options.at is not None:
-        save_figure(draw_series(series, options.at), target)
-    elif options.along is not None:
-        name, value = options.along
-        save_figure(draw_section(series, **{name: value}, **how), target)
-    else:
-        save_figure(draw_maps(series, options.date, **how), target)
-    _log.info("wrote %s", target)
-
-
-def _read(options: argparse.Namespace, opening: Opening) -> MapSeries:
-    """Return the layers of a filled file, or the observed values of another, on the dates of the period."""
-    from ..io.field import open_field
-    from ..io.layout.dates import in_period
-    from ..io.maps.selection import add_missing_date
-    from ..io.reading import list_inputs, open_input
-    from ..plots.layers import is_filled, read_filled, read_gappy
-
-    entries = list_inputs(options.inputs)
-    if len(entries) == 1:
-        with open_input(entries[0], opening.group) as (_, dataset):
-            names = [opening.variable] if opening.variable else [str(name) for name in dataset.data_vars]
-            name = next((one for one in names if is_filled(dataset, one)), None)
-            if name is not None:
-                dataset = add_missing_date(dataset)
-                series = read_filled(dataset.load(), name)
-                if opening.period is None:
-                    return series
-                return series.select(in_period(series.dates, opening.period))
-    return read_gappy(open_field(options.inputs, opening))
+    plot(
+        options.inputs,
+        options.output,
+        date=options.date,
+        what=options.what or (),
+        at=options.at,
+        along=options.along,
+        limits=options.limits,
+        colours=options.colours,
+        opening=opening,
+        overwrite=options.overwrite,
+        quiet=options.quiet,
+    )
+    _log.info("wrote %s", options.output)

@@ -185,7 +185,7 @@ def experiments_table() -> Table:
 
 
 def score_table(rows: Sequence[Mapping[str, Any]], title: str = "") -> Table:
-    """Make a table of the rows of `score_files`, with numbers to a thousandth of the RMSE of all values."""
+    """Make a table of the rows of `score`, with numbers to a thousandth of the RMSE of all values."""
     import numpy as np
 
     size = max(row["rmse"] for row in rows)

@@ -14,10 +14,10 @@ from ..io.layout.dates import format_date
 from ..io.opening import Opening
 from ..io.points.tracks import read_tracks
 from ..io.reading import Inputs
-from .info import make_list
+from .info import Spell, make_list
 
 
-def describe_tracks(inputs: Inputs, opening: Opening) -> Group:
+def describe_tracks(inputs: Inputs, opening: Opening, spell: Spell = str) -> Group:
     """Return tables for a rich console. Raises `InputError` as `read_tracks`."""
     tracks = read_tracks(inputs, opening)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
@@ -36,20 +36,20 @@ def describe_tracks(inputs: Inputs, opening: Opening) -> Group:
         table.add_row(escape(name), f"{len(own):,}", f"{number:,}", every, first, last, error)
     west, east = _find_arc(tracks.lon)
     lat0, lat1 = np.floor(tracks.lat.min()), np.ceil(tracks.lat.max())
-    bounds = f"{lat0:g},{lat1:g},{np.floor(west):g},{np.ceil(east):g}"
+    bounds = f"({lat0:g}, {lat1:g}, {np.floor(west):g}, {np.ceil(east):g})"
     units = tracks.attrs.get("units", "")
     low, middle, high = np.percentile(tracks.value, [0, 50, 100])
     facts = Text(
         f"{tracks.name} at {len(tracks):,} points along tracks, {low:.3g} to {high:.3g} {units}, "
         f"median {middle:.3g}\n"
         f"{tracks.lat.min():.2f} to {tracks.lat.max():.2f} N, {west:.2f} to {east:.2f} E\n"
-        f"to fill: oceanfill fill ... --grid 0.25 --bounds {bounds}",
+        f"to fill: {spell(f'grid=0.25, bounds={bounds}')}",
         overflow="fold",
     )
     shown: list[RenderableType] = [facts, Text(), table, Text()]
     if tracks.treatment:
-        shown += [make_list("Treatment", tracks.treatment), Text()]
-    return Group(*shown, make_list("Oddities", tracks.oddities))
+        shown += [make_list("Treatment", map(spell, tracks.treatment)), Text()]
+    return Group(*shown, make_list("Oddities", map(spell, tracks.oddities)))
 
 
 def _find_arc(lon: NDArray[np.float64]) -> tuple[float, float]:

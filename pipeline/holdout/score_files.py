@@ -27,29 +27,56 @@ _SUFFIXES = ("_analysis", "_error", "_source")
 _MOST_KINDS = 50  # values of a flag; a variable with more is not a flag
 
 
-def score_files(
-    filled_path: str | os.PathLike[str],
-    truth_path: str | os.PathLike[str],
+def score(
+    filled: str | os.PathLike[str] | xr.Dataset,
+    truth: str | os.PathLike[str] | xr.Dataset,
     *,
     variable: str | None = None,
     by: str | None = None,
 ) -> list[dict[str, Any]]:
-    """Score a filled file where the truth file is finite, in a row for each flag of ``by`` and one for all.
+    """Score a filled field where the truth is finite.
 
     The values are paired by date and position, whatever the order of dimensions, the direction of the
-    coordinates or the convention of longitude; the truth may hold fewer dates and points. ``variable`` is by
-    default the only one that both files have. Each row has a ``label``, the ``variable``, its ``units`` and
-    the scores of `ScoreSums.to_dict`. The standard error is <variable>_error of the filled file; where some
-    values lack it (those observed outside the sea mask), their number is ``without_error``, and crps and
-    coverage refer to the others.
+    coordinates or the convention of longitude.
 
-    Raises `InputError` for files that cannot be read or paired and for gaps left where there is truth.
+    Parameters
+    ----------
+    filled
+        A filled file or dataset. Its <variable>_error, where there is one, is the standard error.
+    truth
+        A file or a dataset with the truth, which may hold fewer dates and points.
+    variable
+        The variable to score; by default the only one that both have.
+    by
+        A flag of the truth, each of whose values is scored separately.
+
+    Returns
+    -------
+    list of dict
+        A row for each flag, and one for all. Each has a ``label``, the ``variable``, its ``units`` and the
+        scores of `ScoreSums.to_dict`: n, rmse, bias, mae and, where there is a standard error, crps,
+        coverage_1sigma and coverage_2sigma. Where some values lack one (those observed outside the sea mask),
+        their number is ``without_error``, and crps and coverage refer to the others.
+
+    Raises
+    ------
+    InputError
+        For files that cannot be read or paired, and for gaps left where there is truth.
+
+    Examples
+    --------
+    >>> import oceanfill
+    >>> part = {"region": (37, 38, -12, -11), "period": "2024-04-01/2024-04-10"}
+    >>> filled = oceanfill.fill("sample:sst_clouds.nc", method="oi", **part)
+    >>> import xarray as xr
+    >>> with xr.open_dataset(oceanfill.find_sample("sample:sst_clouds_truth.nc")) as dataset:
+    ...     truth = dataset[["sst_full"]].rename(sst_full="sst").sel(time=filled.time)
+    >>> (row,) = oceanfill.score(filled, truth.sel(lat=filled.lat, lon=filled.lon))
+    >>> row["rmse"] < 1, row["units"]
+    (True, 'degree_Celsius')
     """
-    paths = find_sample(filled_path), find_sample(truth_path)
-    for path in paths:
-        if not Path(path).exists():
-            raise InputError(f"{path}: no such file; check the path")
-    with open_input(paths[0]) as (filled_file, filled), open_input(paths[1]) as (truth_file, truth):
+    inputs = _find_input(filled), _find_input(truth)
+    with open_input(inputs[0]) as (filled_file, filled), open_input(inputs[1]) as (truth_file, truth):
         name = variable or _find_common_variable(filled_file, filled, truth_file, truth)
         filled, truth = (add_missing_date(one, name) for one in (filled, truth))
         for file, dataset in ((filled_file, filled), (truth_file, truth)):
@@ -72,12 +99,9 @@ def score_files(
 def read_truth(field: Field, path: str | os.PathLike[str]) -> NDArray[np.float32]:
     """Read the truth (time, lat, lon) of a field from a file, NaN elsewhere, transformed as the field is.
 
-    Dates and points are paired as in `score_files`, which raises the same errors.
+    Dates and points are paired as in `score`, which raises the same errors.
     """
-    file = find_sample(path)
-    if not Path(file).exists():
-        raise InputError(f"{file}: no such file; check the path")
-    with open_input(file) as (name, truth):
+    with open_input(_find_input(path)) as (name, truth):
         if field.name not in truth.data_vars:
             raise InputError(f"{name}: there is no variable {field.name!r}; it has {_list_fillable(truth)}")
         expected = _read_series(name, add_missing_date(truth, field.name), field.name)
@@ -98,6 +122,15 @@ def read_truth(field: Field, path: str | os.PathLike[str]) -> NDArray[np.float32
     return known
 
 
+def _find_input(source: str | os.PathLike[str] | xr.Dataset) -> str | xr.Dataset:
+    if isinstance(source, xr.Dataset):
+        return source
+    path = find_sample(source)
+    if not Path(path).exists():
+        raise InputError(f"{path}: no such file; check the path")
+    return path
+
+
 def _list_fillable(dataset: xr.Dataset) -> str:
     return list_names(name for name in find_fillable(dataset) if not name.endswith(_SUFFIXES))
 
@@ -109,7 +142,7 @@ def _find_common_variable(filled_file: str, filled: xr.Dataset, truth_file: str,
         return both[0]
     if both:
         raise InputError(
-            f"{filled_file}: {list_names(both)} are also in {truth_file}; choose one of them with --variable"
+            f"{filled_file}: {list_names(both)} are also in {truth_file}; choose one of them with variable="
         )
     raise InputError(
         f"{filled_file}: it has no variable in common with {truth_file} ({_list_fillable(filled)} against "

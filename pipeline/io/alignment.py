@@ -203,8 +203,8 @@ def align(file: str, dataset: xr.Dataset, reference: xr.Dataset, layout: Layout,
 def explain_difference(file: str, name: str, difference: str) -> str:
     """Return the sentence that refuses a file with another grid than that of the file ``name``."""
     return (
-        f"{file}: its grid differs from that of {name} ({difference}); bring both to one grid with --like "
-        "FILE or --grid STEP, or give files on one grid"
+        f"{file}: its grid differs from that of {name} ({difference}); bring both to one grid with like=FILE "
+        "or grid=STEP, or give files on one grid"
     )
 
 

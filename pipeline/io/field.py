@@ -7,6 +7,7 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from dataclasses import field as dataclass_field
 from functools import partial
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,9 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from ..keywords import take_keywords
 from .layout.coordinates import Layout, find_layout
-from .layout.dates import days_since_first, find_time_oddities, season_phase
+from .layout.dates import days_since_first, find_time_oddities, format_date, season_phase
 from .layout.positions import EARTH_RADIUS, check_positions, read_grid, unit_vectors
 from .maps.merging import COUNTS, merge_parts
 from .maps.regridding import fix_grid, regrid_part
@@ -56,7 +58,7 @@ class RecordStatistics:
     bearable: tuple[float, float] = (np.inf, -np.inf)  # `extremes.find_bearable`
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Field:
     """One variable on (time, lat, lon), with its sea mask, errors and coordinates.
 
@@ -118,6 +120,38 @@ class Field:
         seen = self.observed.any(axis=0) if self.ever_observed is None else self.ever_observed
         return self.sea & ~seen
 
+    @property
+    def facts(self) -> dict[str, str]:
+        """What a notebook shows of the field."""
+        attrs, dates = self.source.attrs, [format_date(self.dates[end]) for end in (0, -1)]
+        sea = int(self.sea.sum())
+        missing = 100 * float((~self.observed[:, self.sea]).mean())
+        return {
+            "variable": str(attrs.get("long_name", self.name)),
+            "units": str(attrs.get("units", "unknown")),
+            "dates": f"{len(self.days)}, {dates[0]} to {dates[1]}",
+            "grid": f"{self.lat.shape[0]} x {self.lat.shape[1]} (lat x lon)",
+            "latitude": f"{self.lat.min():.3f} to {self.lat.max():.3f} N",
+            "longitude": f"{self.lon.min():.3f} to {self.lon.max():.3f} E",
+            "sea": f"{sea:,} of {self.sea.size:,} pixels",
+            "missing": f"{missing:.1f}% of the sea values",
+            "transform": self.transform,
+            "oddities": "; ".join(self.oddities) or "none found",
+        }
+
+    def __repr__(self) -> str:
+        facts = self.facts
+        return (
+            f"<Field {self.name}: dates {facts['dates']}; grid {facts['grid']}; {facts['missing']} missing>"
+        )
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><th style='text-align:left'>{name}</th><td style='text-align:left'>{escape(text)}</td></tr>"
+            for name, text in self.facts.items()
+        )
+        return f"<table><caption>Field {escape(self.name)}</caption>{rows}</table>"
+
     def part(self, dates: slice, rows: slice = slice(None), columns: slice = slice(None)) -> Field:
         """Return the field on some of its dates and pixels."""
         whole = dates, rows, columns
@@ -155,11 +189,36 @@ def grid_spacing(field: Field) -> tuple[float, float, float]:
     )
 
 
+@take_keywords(Opening)
 def open_field(inputs: Inputs, opening: Opening | None = None, **options: Any) -> Field:
-    """Open NetCDF files (paths, globs), a Zarr store or a dataset, and check that it can be filled.
+    """Open a field with gaps, and check that it can be filled.
 
-    The ``options`` are those of `Opening`; they replace those of ``opening``. Raises `InputError` for input
-    that cannot be filled.
+    Parameters
+    ----------
+    inputs
+        Files, a glob, a Zarr store, ``sample:NAME``, or a dataset or array in memory.
+    opening
+        Options that were put together before. Those given by name replace them.
+    variable, region, period, ...
+        What is opened: the options of `Opening`.
+
+    Returns
+    -------
+    Field
+        The values on (time, lat, lon) in memory, with sea mask, errors and coordinates.
+
+    Raises
+    ------
+    InputError
+        For input that cannot be filled.
+
+    Examples
+    --------
+    >>> import oceanfill
+    >>> part = {"region": (37, 38, -12, -11), "period": "2024-04-01/2024-04-10"}
+    >>> field = oceanfill.open_field("sample:sst_clouds.nc", **part)
+    >>> field.values.shape
+    (10, 20, 20)
     """
     opening = make_opening(opening, options)
     return build_field(*read_parts(inputs, opening))
@@ -292,9 +351,9 @@ def check_lost(file: str, name: str, lost: Mapping[str, int], treatment: Sequenc
     """Raise `InputError` where the valid range or quality flags are a reason why no value is left."""
     remedy = took_all([why for why, count in lost.items() if count])
     if 2 * lost.get(VALID_RANGE, 0) > sum(lost.values()):
-        remedy = "the valid range may be wrong: keep the values with --ignore-valid-range"
+        remedy = "the valid range may be wrong: keep the values with ignore_valid_range=True"
     if 2 * lost.get(OUT_OF_BOUNDS, 0) > sum(lost.values()):
-        remedy = "give other --bounds-of-values"
+        remedy = "give other bounds_of_values="
     if 2 * lost.get(IMPOSSIBLE, 0) > sum(lost.values()):
         remedy = "check its _FillValue, or give it in other units"
     if remedy:
@@ -327,13 +386,13 @@ def _check_sea(file: str, name: str, seen: NDArray[np.bool_], sea: NDArray[np.bo
         if not sea.any():
             raise InputError(
                 f"{file}: no pixel of {name} counts as sea ({origin}, the best-observed pixel on "
-                f"{100 * seen.mean(axis=0).max():.2g}%); lower --minimum-coverage or give a mask"
+                f"{100 * seen.mean(axis=0).max():.2g}%); lower minimum_coverage= or give a mask"
             )
         return
     total, outside = np.count_nonzero(seen), np.count_nonzero(seen & ~sea)
     remedy = (
         "set its standard_name to land_binary_mask or sea_binary_mask, whichever applies, "
-        "or choose another --mask-variable"
+        "or choose another mask_variable="
     )
     if not sea.any():
         raise InputError(
@@ -392,7 +451,7 @@ def read_standard_error(
     if not usable.size:
         raise InputError(
             f"{file}: {error_variable} has no standard error at any observed value; choose another "
-            "variable or set --observation-error"
+            "variable or set observation_error="
         )
     count = np.count_nonzero(unusable)
     if not count:

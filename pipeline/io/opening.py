@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
+from ..keywords import check_keywords
 from .layout.dates import Period, parse_period
 
 _log = logging.getLogger(__name__)
@@ -115,10 +115,10 @@ class Opening:
         if isinstance(step, int | float) and not _SHORTEST_STEP <= step <= _LONGEST_STEP:
             raise InputError(
                 f"the time step of {step:g} days is not between a second and a century; give another "
-                "--time-step"
+                "time_step="
             )
         if self.grid is not None and self.like is not None:
-            raise InputError("both a grid and a file like which to grid were given; give --grid or --like")
+            raise InputError("both a grid and a file like which to grid were given; give grid= or like=")
         if self.bounds is not None and (len(self.bounds) != 4 or not np.isfinite(self.bounds).all()):
             raise InputError(
                 f"the bounds {self.bounds} are not lat0, lat1, lon0, lon1; give four numbers in degrees"
@@ -148,9 +148,9 @@ def _order_corners(name: str, corners: Region) -> Region:
     lat0, lat1, lon0, lon1 = corners
     if max(abs(lat0), abs(lat1)) > 90:
         remedy = (
-            f"latitude comes first: --{name} {swap_corners(corners)}"
+            f"latitude comes first: {name}=({swap_corners(corners)})"
             if max(abs(lon0), abs(lon1)) <= 90
-            else f"write --{name} lat0,lat1,lon0,lon1"
+            else f"write {name}=(lat0, lat1, lon0, lon1)"
         )
         raise InputError(f"the {name} {lat0:g},{lat1:g},{lon0:g},{lon1:g} has no such latitudes; {remedy}")
     if lat0 <= lat1:
@@ -162,7 +162,7 @@ def _order_corners(name: str, corners: Region) -> Region:
 def swap_corners(corners: Region) -> str:
     """Return a region that was given with longitudes first as it should be written."""
     lon0, lon1, lat0, lat1 = (f"{corner:g}" for corner in corners)
-    return f"{lat0},{lat1},{lon0},{lon1}"
+    return f"{lat0}, {lat1}, {lon0}, {lon1}"
 
 
 def make_opening(opening: Opening | None, options: Mapping[str, Any]) -> Opening:
@@ -170,14 +170,5 @@ def make_opening(opening: Opening | None, options: Mapping[str, Any]) -> Opening
 
     Raises `InputError` for an option that does not exist, with the nearest one that does.
     """
-    check_names(options, [part.name for part in fields(Opening)])
+    check_keywords(options, list(Opening.__dataclass_fields__))
     return replace(opening or Opening(), **options)
-
-
-def check_names(options: Mapping[str, Any], known: Sequence[str]) -> None:
-    """Raise `InputError` for options that are not among the ``known`` ones."""
-    for name in options:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, 1)
-            remedy = f"did you mean {near[0]}?" if near else f"choose among {', '.join(sorted(known))}"
-            raise InputError(f"there is no option {name!r}; {remedy}")

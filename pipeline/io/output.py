@@ -84,8 +84,8 @@ def to_dataset(
     also outside the sea mask, unless ``analysis_everywhere`` replaces them with the analysis at sea.
     ``intervals`` maps the levels of central prediction intervals in percent to their half-widths in standard
     errors; each adds V_lower_LEVEL and V_upper_LEVEL. ``attributes`` become global attributes and override
-    those of the input; their ``command`` is added to the history. ``packing`` says how the values are to be
-    stored (`storage.encode_filled`).
+    those of the input; their ``command``, or else their ``call``, is added to the history. ``packing`` says
+    how the values are to be stored (`storage.encode_filled`).
 
     The attributes follow the CF conventions 1.11 (3.3 for standard errors, 3.4 for ancillary variables, 3.5
     for flags) and the Attribute Convention for Data Discovery 1.3.
@@ -312,7 +312,7 @@ def _make_global_attributes(field: Field, data: xr.Dataset, attributes: Mapping[
     if field.treatment:
         attrs.pop(TREATMENT, None)  # which is part of the field's
         attrs[TREATMENT] = "; ".join(field.treatment)
-    attrs["history"] += f"{now}: {attributes.get('command', program)}"
+    attrs["history"] += f"{now}: {attributes.get('command') or attributes.get('call', program)}"
     return attrs | {key: _make_storable(value) for key, value in attributes.items()}
 
 

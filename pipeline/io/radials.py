@@ -136,7 +136,7 @@ def split_stations(
     if len(names) != len(bearings):
         raise InputError(
             f"{file}: {len(bearings)} directions ({direction}) were given for {len(names)} variables; name "
-            "each variable with --variable and its direction with --radial-direction, in the same order"
+            "each variable with variable= and its direction with radial_direction=, in the same order"
         )
     for name, bearing in zip(names, bearings, strict=True):
         if bearing not in dataset.variables:

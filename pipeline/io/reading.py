@@ -303,7 +303,7 @@ def _open_dataset(path: str, group: str | None) -> xr.Dataset:
             inner = sorted({str(one.parent.parent.relative_to(path)) for one in arrays})
             if inner:
                 raise InputError(
-                    f"{path}: its variables are in groups; choose among {list_names(inner)} with --group"
+                    f"{path}: its variables are in groups; choose among {list_names(inner)} with group="
                 )
         if not folder:
             dataset = merge_groups(path, dataset, group, read_group)
@@ -349,7 +349,7 @@ def _cut_region(file: str, dataset: xr.Dataset, layout: Layout, region: Region) 
         if other.any():
             raise InputError(
                 f"{file}: the region {lat0:g} to {lat1:g} N, {lon0:g} to {lon1:g} E contains no grid point; "
-                f"latitude comes first, perhaps --region {swap_corners(region)}"
+                f"latitude comes first, perhaps region=({swap_corners(region)})"
             )
         raise InputError(
             f"{file}: the region {lat0:g} to {lat1:g} N, {lon0:g} to {lon1:g} E contains no grid point; "

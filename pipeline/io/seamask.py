@@ -182,7 +182,7 @@ def _read_sea(file: str, mask: xr.DataArray, layout: Layout) -> tuple[xr.DataArr
     if not {layout.y, layout.x} <= set(mask.dims) or mask.dtype.kind not in "biuf":
         raise InputError(
             f"{file}: {mask.name}({', '.join(map(str, mask.dims))}, {mask.dtype}) is not a mask on "
-            f"({layout.y}, {layout.x}); choose a numeric one, 1 at sea, with --mask-variable"
+            f"({layout.y}, {layout.x}); choose a numeric one, 1 at sea, with mask_variable="
         )
     sea, how = _read_flags(mask)
     if sea is None:

@@ -73,7 +73,7 @@ def check_replaceable(target: str | os.PathLike[str], overwrite: bool) -> None:
     if not os.path.lexists(target):
         return
     if not overwrite:
-        raise InputError(f"{target}: exists; add --overwrite (overwrite=True) or choose another name")
+        raise InputError(f"{target}: exists; add overwrite=True or choose another name")
     if not is_ours(target):
         raise InputError(f"{target}: exists and is not oceanfill's; choose another name")
 

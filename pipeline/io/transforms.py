@@ -259,7 +259,7 @@ def choose_transform(
     if negative > _MOST_NEGATIVE or not is_lognormal(name, attrs):
         return "none", ""
     kind = "its standard name" if attrs.get("standard_name") else "its name and units"
-    return "log", f"filled in logarithms, as a lognormal quantity by {kind} (--transform none for the values)"
+    return "log", f"filled in logarithms, as a lognormal quantity by {kind} (transform='none' for the values)"
 
 
 def find_asked(opening: Opening) -> str:
@@ -272,10 +272,10 @@ def find_asked(opening: Opening) -> str:
 
 
 def name_option(transform: str) -> str:
-    """Return the option of the command line that asks for a transform."""
+    """Return the option that asks for a transform."""
     if transform.startswith("logit("):
-        return f"--bounds-of-values {transform[len('logit(') : -1]}"
-    return f"--transform {transform}"
+        return f"bounds_of_values={transform.removeprefix('logit')}"
+    return f"transform={transform!r}"
 
 
 def transform_values(
@@ -299,9 +299,9 @@ def transform_values(
     if not usable.any():
         if transform == "log":
             raise InputError(
-                f"{file}: no value of {name} is positive, so none has a logarithm; use --transform none"
+                f"{file}: no value of {name} is positive, so none has a logarithm; use transform='none'"
             )
-        raise InputError(f"{file}: no value of {name} lies within its bounds; give other --bounds-of-values")
+        raise InputError(f"{file}: no value of {name} lies within its bounds; give other bounds_of_values=")
     count = np.count_nonzero(observed & ~usable)
     if count:
         oddities.append(f"values {'of ' * (transform == 'log')}{chosen.lack}: {count}")

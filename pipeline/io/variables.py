@@ -45,6 +45,13 @@ class Spec:
     error: str | None = None  # a standard error, or the name of a variable of standard errors
     jitter: float = 0.0
 
+    @property
+    def text(self) -> str:
+        """What `parse_spec` makes this of."""
+        named = ":".join(filter(None, (self.files, self.variable, self.transform)))
+        error = "" if self.error is None else f",error={self.error}"
+        return named + error + (f",jitter={self.jitter}" if self.jitter else "")
+
     def open(self, opening: Opening | None = None) -> Field:
         """Open the variable, with the ``opening`` for other options. Raises `InputError` as `open_field`."""
         return replace(open_field(self.files, self.complete(opening or Opening())), jitter=self.jitter)

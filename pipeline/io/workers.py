@@ -88,14 +88,14 @@ def _connect(cluster: str, n_workers: int) -> Iterator[Any]:
             made = None
     except ImportError as error:
         raise InputError(
-            f"--cluster {cluster} needs {error.name}; install it with: pip install 'oceanfill[hpc]'"
+            f"cluster={cluster!r} needs {error.name}; install it with: pip install 'oceanfill[hpc]'"
         ) from error
     except Exception as error:  # each cluster raises its own
         remedy = {
             "slurm": "configure dask-jobqueue (cores, memory, queue) in ~/.config/dask/jobqueue.yaml",
-            "local": "free memory, or ask for fewer --workers",
+            "local": "free memory, or ask for fewer n_workers=",
         }.get(cluster, "check the address")
-        raise InputError(f"--cluster {cluster} cannot be started ({_first_line(error)}); {remedy}") from error
+        raise InputError(f"cluster={cluster!r} cannot be started ({_first_line(error)}); {remedy}") from error
     try:
         # As the default client it would receive all other work of dask, even after it failed to connect.
         client = Client(cluster if made is None else made, timeout=30, set_as_default=False)
@@ -103,7 +103,7 @@ def _connect(cluster: str, n_workers: int) -> Iterator[Any]:
         if made is not None:
             made.close()
         raise InputError(
-            f"--cluster {cluster}: no dask scheduler answers there ({error}); give its address, such "
+            f"cluster={cluster!r}: no dask scheduler answers there ({error}); give its address, such "
             "as tcp://host:8786, or choose local or slurm"
         ) from error
     try:

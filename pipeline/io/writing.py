@@ -144,7 +144,7 @@ def resume_store(
     try:
         if not has_state(target) or held.read_text(encoding="utf-8") != text:
             if target.exists() and not overwrite:
-                raise InputError(f"{target}: exists; add --overwrite (overwrite=True) or choose another name")
+                raise InputError(f"{target}: exists; add overwrite=True or choose another name")
             _remove(folder)
             folder.mkdir()
             make(store)

@@ -151,7 +151,7 @@ def fill_inputs(
         if given:
             raise InputError(
                 f"{inputs[0]}: the store is already prepared and too large to be cut here; give "
-                f"{', '.join('--' + name.replace('_', '-') for name in given)} to `oceanfill prepare`"
+                f"{', '.join(f'{name}=' for name in given)} to `oceanfill prepare`"
             )
         store = Path(inputs[0])
     else:
@@ -279,8 +279,8 @@ def _learn(record: Record, subset: Field, store: Path, method: Method, settings:
     if not subset.observed.any():
         lack = {
             "none": "at sea; check the mask",
-            "log": "positive, so none has a logarithm; use --transform none",
-        }.get(record.transform, "within its bounds; give other --bounds-of-values")
+            "log": "positive, so none has a logarithm; use transform='none'",
+        }.get(record.transform, "within its bounds; give other bounds_of_values=")
         raise InputError(f"{record.path}: no observed value of {subset.name} is {lack}")
     data = GapData(
         subset,
@@ -316,7 +316,7 @@ def _learn(record: Record, subset: Field, store: Path, method: Method, settings:
         evaluation.scale,
         guess,
         evaluation.rows,
-        {} if method.name == _COPY else evaluation.attributes(),
+        {} if method.name == _COPY else evaluation.attributes() | data.learned,
         asdict(statistics),
         _find_reach(best, method, data.kriging, subset),
         evaluation.shrinkage,

@@ -29,7 +29,6 @@ _NOT_OF_RADIALS = (
     *("transform", "bounds_of_values", "outliers", "cache", "analysis_everywhere"),
     *("first_guess", "loss", "saves", "ensemble", "grid", "bounds", "like"),
 )
-_WORDS = {"n_workers": "workers"}  # as the command line calls them
 
 
 def find_kind(files: Inputs, settings: FillSettings, group: str | None = None) -> str:
@@ -46,32 +45,32 @@ def check_settings(method: Method, settings: FillSettings, opening: Opening, kin
     """
     given = settings.described() | opening.given()
     if method.general:
-        why = f"--method {method.name} was trained before (--finetune trains it further)"
+        why = f"method={method.name!r} was trained before (finetune= trains it further)"
         _refuse(given, _OF_A_FIRST_TRAINING, why)
     else:
-        _refuse(given, ["finetune"], f"--method {method.name} is not pretrained")
+        _refuse(given, ["finetune"], f"method={method.name!r} is not pretrained")
     if not (method.trains or method.general):
-        _refuse(given, _OF_TRAINING, f"--method {method.name} trains no network")
+        _refuse(given, _OF_TRAINING, f"method={method.name!r} trains no network")
     if method.name != "dineof":
-        _refuse(given, _OF_EOFS, f"--method {method.name} has no EOFs")
+        _refuse(given, _OF_EOFS, f"method={method.name!r} has no EOFs")
     if "checkpoint" in given:
-        _refuse(given, _NOT_WITH_A_CHECKPOINT, "a network from --checkpoint is not trained further")
+        _refuse(given, _NOT_WITH_A_CHECKPOINT, "a network from checkpoint= is not trained further")
     if kind != "tracks":
         _refuse(given, _OF_TRACKS, "the input holds a field, not points along tracks")
     if kind == "field" and opening.bounds is not None and opening.grid is None:
-        raise InputError("--bounds are those of a new grid; give its step with --grid, or leave them out")
+        raise InputError("bounds= are those of a new grid; give its step with grid=, or leave them out")
     if kind != "radials" and "flow" in given:
-        raise InputError("--flow is for radial velocities; give --radial-direction too, or leave it out")
+        raise InputError("flow= is for radial velocities; give radial_direction= too, or leave it out")
     if kind == "tracks":
         _refuse(given, _NOT_OF_TRACKS, "the input holds points along tracks, not a field")
         if opening.outliers == "flag":
             raise InputError(
-                "maps of points have no value to flag as an outlier; give --outliers drop or keep"
+                "maps of points have no value to flag as an outlier; give outliers='drop' or 'keep'"
             )
         if opening.grid is None or opening.bounds is None:
             raise InputError(
-                "the input holds points along tracks; give the grid to map them on, as --grid 0.25 "
-                "--bounds 30,46,-6,37 (oceanfill info shows where the points are)"
+                "the input holds points along tracks; give the grid to map them on, as grid=0.25, "
+                "bounds=(30, 46, -6, 37) (oceanfill info shows where the points are)"
             )
     if kind == "radials":
         _refuse(given, _NOT_OF_RADIALS, "radial velocities are filled without these options")
@@ -112,6 +111,6 @@ def check_outputs(
 
 
 def _refuse(given: dict[str, object], names: Sequence[str], why: str) -> None:
-    found = [f"--{_WORDS.get(name, name).replace('_', '-')}" for name in names if name in given]
+    found = [f"{name}=" for name in names if name in given]
     if found:
         raise InputError(f"{why}; leave out {', '.join(found)}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import os
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -21,11 +22,14 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..holdout import spectra
 from ..holdout.patterns import HOLDOUTS, distance_and_age
+from ..holdout.score_files import read_truth
 from ..holdout.score_sums import ScoreSums
-from ..io.field import Field
-from ..io.opening import check_names
+from ..io.field import Field, open_field
+from ..io.opening import Opening
+from ..io.reading import Inputs
 from ..io.writing import replace_atomically
-from ..settings import FillSettings, choose_device, make_settings, names_of_settings
+from ..keywords import take_keywords
+from ..settings import PARTS, FillSettings, choose_device, make_settings
 from ..training.data import GapData
 from ..training.heldout import DataSettings, Pairs
 from .evaluate import choose_product, fit_error_scale, name_space, to_asked_space
@@ -74,47 +78,104 @@ class Scored:
         return Scored(**arrays, estimates=both, residuals=residuals)
 
 
-@dataclass
+@dataclass(repr=False)
 class Comparison:
-    """``rows`` (best first, then what failed) and what they were made from."""
+    """``rows`` (best first, then what failed) and what they were made from.
+
+    A row has the method, n, rmse and its 95% interval rmse_low and rmse_high (bootstrap over dates), bias,
+    mae, crps, coverage_1sigma, coverage_2sigma, tie (whether that interval of the difference from the best
+    contains zero), space (see `compare`), seconds and memory_gb (peak of the process), and with a complete
+    truth mu, sigma, lambda_x (degrees) and lambda_t (days). A method that fails has ``failed`` instead.
+    """
 
     rows: list[dict[str, Any]]
     scored: Scored
     field: Field
     weighted: bool
 
+    @property
+    def table(self) -> pd.DataFrame:
+        """The rows by method."""
+        return pd.DataFrame(self.rows).set_index("method")
 
+    def __repr__(self) -> str:
+        return f"<Comparison on {self.field.name}>\n{self.table.to_string(float_format='%.4g')}"
+
+    def _repr_html_(self) -> str:
+        return str(self.table.to_html(float_format="%.4g"))
+
+
+@take_keywords(Opening, FillSettings, *PARTS.values())
 def compare(
-    field: Field,
-    methods: Sequence[Any] | None = None,
+    source: Inputs | Field,
+    methods: str | Sequence[Any] = "usual",
     *,
     holdout: str = "clouds",
     folds: int = 1,
-    truth: Floats | None = None,
+    truth: str | os.PathLike[str] | Floats | None = None,
+    opening: Opening | None = None,
     settings: FillSettings | None = None,
     **options: Any,
 ) -> Comparison:
     """Score methods on values that are hidden from a field.
 
-    ``methods`` are names, methods or functions, as for `methods.find_method`; by default the usual ones.
-    ``holdout`` (`patterns.HOLDOUTS`) decides how a fifth of the observed values is hidden. On one half of
-    them, the validation set, the standard errors are scaled, networks choose their epoch, and the share of
-    their correction is fitted that is delivered; the other half, the test set of other dates, is scored.
-    ``folds`` repeats this with other hidden values, scored together. With ``truth`` (time, lat, lon), finite
-    where it is known, the gaps themselves are scored and the hidden values are only used to scale the errors.
-    The ``options`` are those of `FillSettings` and its parts; training, seed, device and quiet count.
+    On one half of the hidden values, the validation set, the standard errors are scaled, networks choose
+    their epoch, and the share of their correction is fitted that is delivered; the other half, the test set
+    of other dates, is scored. Scores are in the units of the field, or those of its logarithms where these
+    were asked for (the ``space`` of a row); coverage is counted in the space that is filled.
 
-    Scores are in the units of the field, or those of its logarithms where these were asked for (the ``space``
-    of a row); coverage is counted where it is filled. A row has the method, n, rmse and its 95% interval
-    rmse_low and rmse_high (bootstrap over dates), bias, mae, crps, coverage_1sigma, coverage_2sigma, tie
-    (whether that interval of the difference from the best contains zero), space, seconds and memory_gb (peak
-    of the process), and with a complete truth mu, sigma, lambda_x (degrees) and lambda_t (days). A method
-    that fails has ``failed`` instead. Raises `InputError` for unknown names and where nothing can be hidden.
+    Parameters
+    ----------
+    source
+        What `oceanfill.fill` takes as one variable, or an opened `Field`.
+    methods
+        Names with commas between them, or a sequence of names, methods and functions (`methods.find_method`).
+        "usual" are the classical ones, the pretrained network and a U-Net, "all" every method there is.
+    holdout
+        Which fifth of the observed values is hidden: "clouds" (masks of other dates), "tracks", "random",
+        "dates" or "altimeters".
+    folds
+        How often this is repeated with other hidden values, which are scored together.
+    truth
+        A file with the truth, or an array (time, lat, lon), finite where it is known. The gaps themselves are
+        then scored, and the hidden values are only used to scale the errors.
+    opening, settings
+        Options that were put together before. Those given by name replace them.
+    variable, region, period, ...
+        What is opened: the options of `Opening`.
+    epochs, time_budget, seed, device, quiet, ...
+        How networks are trained: the options of `FillSettings` and `Training`. Others have no effect.
+
+    Returns
+    -------
+    Comparison
+        Its ``rows``, the best method first, and a data frame of them, ``table``.
+
+    Raises
+    ------
+    InputError
+        For input that cannot be opened, unknown names, and where nothing can be hidden.
+
+    Examples
+    --------
+    >>> import oceanfill
+    >>> part = {"region": (37, 38, -12, -11), "period": "2024-04-01/2024-04-20"}
+    >>> found = oceanfill.compare("sample:sst_clouds.nc", "nearest,oi,climatology", **part)
+    >>> found.rows[0]["method"]
+    'oi'
     """
-    check_names(options, names_of_settings())
-    settings = make_settings(settings, options)
+    opened = {name: options[name] for name in options.keys() & Opening.__dataclass_fields__.keys()}
+    settings = make_settings(settings, {name: options[name] for name in options.keys() - opened.keys()})
+    if not isinstance(source, Field):
+        field = open_field(source, opening, **opened)
+    elif opened:
+        raise InputError(f"the field is open already; leave out {', '.join(f'{name}=' for name in opened)}")
+    else:
+        field = source
+    if isinstance(truth, str | os.PathLike):
+        truth = read_truth(field, truth)
     dates = len(field.days)
-    tried = [find_method_for(dates, one) for one in (usual_methods(dates) if methods is None else methods)]
+    tried = [find_method_for(dates, one) for one in _list_compared(methods, dates)]
     if any(method.name == "auto" for method in tried):
         raise InputError("auto is a choice among the others and is not compared with them; leave it out")
     if holdout not in HOLDOUTS:
@@ -138,7 +199,7 @@ def compare(
         if not data.is_judged:
             raise InputError(
                 f"{field.name}: no values can be hidden by {holdout}, so there is nothing to compare on; "
-                f"choose another --holdout among {', '.join(HOLDOUTS)}"
+                f"choose another holdout= among {', '.join(HOLDOUTS)}"
             )
         here = data.test if truth is None else np.isfinite(truth) & field.sea & ~field.observed
         if not here.any():
@@ -194,6 +255,16 @@ def compare(
     rows += [{"method": name, "failed": why} for name, why in failed.items()]
     weighted = truth is None and any(method.needs_first_guess for method in tried)
     return Comparison(rows, scored, field, weighted)
+
+
+def _list_compared(methods: str | Sequence[Any], dates: int) -> Sequence[Any]:
+    if not isinstance(methods, str):
+        return methods
+    if methods == "usual":
+        return usual_methods(dates)
+    if methods == "all":
+        return [name for name in list_methods(dates) if name != "auto"]
+    return [name.strip() for name in methods.split(",")]
 
 
 def usual_methods(dates: int = 2) -> list[str]:

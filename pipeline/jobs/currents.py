@@ -107,11 +107,11 @@ def choose_method(settings: FillSettings) -> tuple[Method, str]:
     if flow == "free" and method.trains:
         _log.warning(
             "a free network was less accurate than optimal interpolation in areas without radar coverage "
-            "(docs/vectors.md); --flow stream-function or --method oi is safer"
+            "(docs/vectors.md); flow='stream-function' or method='oi' is safer"
         )
     if flow == "low-divergence" and not method.trains:
         raise InputError(
-            f"the method {method.name} trains no network; choose --flow stream-function or --method unet"
+            f"the method {method.name} trains no network; choose flow='stream-function' or method='unet'"
         )
     return method, flow
 

@@ -24,6 +24,10 @@ _log = logging.getLogger(__name__)
 Report = Callable[[list[dict[str, Any]]], None]
 
 
+def report_nothing(rows: list[dict[str, Any]]) -> None:
+    """Show the rows of a score to nobody."""
+
+
 def log_input(field: Field) -> None:
     """Log what was done to the values of an input, and what is odd about it."""
     for text in field.treatment:
@@ -36,7 +40,7 @@ def warn_of_unknown_error(name: str) -> None:
     """Say that a field without gaps has no error that is known."""
     _log.warning(
         "%s: its error is unknown and %s_error is missing, because no error is given and no gap was filled; "
-        "give --observation-error or --error-variable",
+        "give observation_error= or error_variable=",
         name,
         name,
     )
@@ -60,7 +64,7 @@ def deliver(
         evaluation = evaluate_candidates(part, candidates)
         own = {"variable": part.field.name} if data.outputs > 1 else {}
         rows += [own | row for row in evaluation.rows]
-        described = evaluation.attributes()
+        described = evaluation.attributes() | part.learned
         found |= {f"{part.field.name}_{key}" if own else key: value for key, value in described.items()}
         evaluations.append(evaluation)
     report(rows)

@@ -19,7 +19,7 @@ from ..holdout.calibration import Calibration
 from ..io.alignment import restore_grid
 from ..io.field import Field
 from ..io.maps.selection import drop_missing_date
-from ..io.opening import Opening, check_names, make_opening
+from ..io.opening import Opening, make_opening
 from ..io.output import describe_run, to_dataset
 from ..io.reading import Inputs, list_inputs, open_input
 from ..io.side_products import postpone_side_products
@@ -34,17 +34,19 @@ from ..io.variables import (
     separate,
 )
 from ..io.writing import write_dataset, write_netcdf
+from ..keywords import take_keywords
 from ..progress import WRITE, enter_stage, plan_stages, show_stages
 from ..records.radials import count_radials
 from ..records.survey import count_values, survey_file
-from ..settings import HELD_OUT, FillSettings, choose_device, make_settings, names_of_settings
+from ..settings import HELD_OUT, PARTS, FillSettings, choose_device, make_settings
 from ..training.data import GapData
 from ..training.heldout import DataSettings
 from .blockwise import fill_inputs
+from .calls import describe_call, describe_inputs, describe_versions, is_lazy, rechunk_as
 from .checks import check_outputs, check_settings, find_kind
 from .current_blocks import fill_radial_inputs
 from .currents import fill_radials
-from .deliver import Report, deliver, log_input, warn_of_unknown_error
+from .deliver import Report, deliver, log_input, report_nothing, warn_of_unknown_error
 from .memory import BYTES_TO_LEARN, BYTES_TO_START, USUAL_REACH, default_memory, prepare_cut
 from .methods import Method, find_method, find_method_for, settle_method
 from .stages import Plan, Size, expect, list_stages, measure_record, measure_size
@@ -53,8 +55,10 @@ from .tracks import fill_tracks, open_tracks
 _LEAST_BYTES, _BYTES_OF_DRAW = 0.1, 3  # a value in the output, compressed; noise hardly is
 
 _log = logging.getLogger(__name__)
+_KEPT: list[tempfile.TemporaryDirectory[str]] = []  # stores of datasets that were returned lazily
 
 
+@take_keywords(Opening, FillSettings, *PARTS.values())
 def fill(
     source: Inputs | Spec | Field,
     output: str | os.PathLike[str] | None = None,
@@ -63,42 +67,93 @@ def fill(
     auxiliary: Sequence[Source] = (),
     opening: Opening | None = None,
     settings: FillSettings | None = None,
-    report: Report = lambda rows: None,
+    report: Report = report_nothing,
     attributes: dict[str, Any] | None = None,
     overwrite: bool = False,
     **options: Any,
 ) -> xr.Dataset:
     """Fill the gaps of a field, of along-track points or of radial velocities.
 
-    ``source`` is a file, a glob, a list of these, a Zarr store, a dataset in memory or an opened `Field`.
     Inputs that need more than the memory allowed, and global grids, whose last column is next to the first,
-    are filled block by block. ``others`` are further variables to fill, ``auxiliary`` ones only help; each is
-    a ``FILE:NAME`` (`variables.parse_spec`), a dataset or a `Field`. The ``options`` are those of `Opening`
-    (variable, region, period, transform ...), of `FillSettings` (method, intervals, samples, seed ...) and of
-    its parts (epochs, time_budget, checkpoint, memory, n_workers, grid, bounds, radial_direction ...); they
-    replace those of ``opening`` and ``settings``. ``report`` is called with the rows of the score;
-    ``attributes`` become global attributes. Files that exist are replaced only if ``overwrite``, and inputs
-    and what oceanfill did not write never.
+    are filled block by block.
 
-    Returns V, V_analysis, V_error and V_source (`output.to_dataset`) with the score on held-out values in the
-    attributes, after writing them to ``output`` where that is given; then a field that was filled block by
-    block is returned lazily, as it lies there. Raises `InputError` for input that cannot be filled and for
-    options that do not fit.
+    Parameters
+    ----------
+    source
+        A file, a glob, a list of these, a Zarr store, ``sample:NAME``, a dataset or array in memory, an
+        opened `Field`, or ``FILE:NAME`` for one of the variables of a file.
+    output
+        The NetCDF file or Zarr store to write.
+    others, auxiliary
+        Further variables: ``others`` are filled too, ``auxiliary`` ones only help. Each is a ``FILE:NAME``
+        (`variables.parse_spec`), a dataset or a `Field`.
+    opening, settings
+        Options that were put together before. Those given by name replace them.
+    report
+        Called with the rows of the score.
+    attributes
+        Global attributes of the result, such as ``{"creator_name": "..."}``.
+    overwrite
+        Whether ``output`` and other files that a run wrote earlier are replaced. Inputs, and what oceanfill
+        did not write, never are.
+    variable, region, period, transform, grid, bounds, quality, outliers, ...
+        What is opened, and what its values mean: the options of `Opening`.
+    method, intervals, samples, holdout, seed, device, quiet, ...
+        How it is filled: the options of `FillSettings`. ``method`` is one of `oceanfill fill --help`, or a
+        function of a `Field` that returns the estimate and its standard error; ``quiet=False`` shows
+        progress.
+    epochs, time_budget, checkpoint, save_checkpoint, ensemble, ...
+        How a network is trained, or which one is used: the options of `Training`.
+    memory, n_workers, cluster, cache
+        Where the work is done: the options of `Resources`.
+
+    Returns
+    -------
+    xarray.Dataset
+        For a variable V: V (observed values, and filled ones between them), V_analysis, V_error (standard
+        error), V_source (origin of each value), with the score on held-out values in the attributes. A field
+        that was filled block by block is returned lazily, as it lies in ``output``. Without an output it is
+        loaded, unless the ``source`` is a dask-backed dataset: then it lies in a temporary store until Python
+        ends. What is filled in memory has the chunks of a dask-backed ``source``.
+
+    Raises
+    ------
+    InputError
+        For input that cannot be filled, and for options that do not exist or do not fit.
+
+    Examples
+    --------
+    >>> import oceanfill
+    >>> part = {"region": (37, 38, -12, -11), "period": "2024-04-01/2024-04-10"}
+    >>> filled = oceanfill.fill("sample:sst_clouds.nc", method="oi", **part)
+    >>> list(filled.data_vars)
+    ['sst', 'sst_analysis', 'sst_error', 'sst_source']
+    >>> int(filled.sst.isnull().sum())
+    0
     """
     known = Opening.__dataclass_fields__
-    check_names(options, [*known, *names_of_settings()])
     opening = make_opening(opening, {name: value for name, value in options.items() if name in known})
     settings = make_settings(settings, {name: options[name] for name in options.keys() - known.keys()})
+    given = (
+        {"method": settings.method, "seed": settings.seed or None} | settings.described() | opening.given()
+    )
+    found = {"call": describe_call(source, output, others, auxiliary, given)}
+    found |= {
+        "versions": describe_versions(),
+        "input_checksums": describe_inputs([source, *others, *auxiliary]),
+    }
+    found |= attributes or {}
     settings = settle_method(settings)
     method = find_method(settings.method)
-    job = _Job(opening, method, settings, report, dict(attributes or {}), output)
+    job = _Job(opening, method, settings, report, found, output)
     if isinstance(source, str):
         source, more = parse_inputs([source])
         others = [*more, *others]
     check_outputs(output, [source, *others, *auxiliary], opening, settings, overwrite=overwrite)
     stages = list_stages(method, settings)
     with lock(output), postpone_side_products(), show_stages(stages, settings.quiet):
-        return _fill(job, source, others, auxiliary, overwrite)
+        dataset = _fill(job, source, others, auxiliary, overwrite)
+    return rechunk_as(dataset, source)
 
 
 def plan_fill(
@@ -202,7 +257,8 @@ class _Job:
 
     def provenance(self, opening: Opening, **more: Any) -> dict[str, Any]:
         configuration = self.settings.described() | opening.given() | more
-        return describe_run(self.method.name, self.settings.seed, configuration, self.attributes)
+        found = {"device": choose_device(self.settings.device)} | self.attributes
+        return describe_run(self.method.name, self.settings.seed, configuration, found)
 
     def fill_variables(
         self, source: Inputs | Spec | Field, others: Sequence[Source], auxiliary: Sequence[Source]
@@ -281,16 +337,16 @@ class _Job:
             if asked or large:
                 raise InputError(
                     f"{1 + further} variables are filled together in memory and not block by block; leave "
-                    "out --workers, --cluster and --cache, choose one with --variable, choose a smaller "
-                    "--region or --period, or allow more --memory"
+                    "out n_workers=, cluster= and cache=, choose one with variable=, choose a smaller "
+                    "region= or period=, or allow more memory="
                 )
             return False
         needed = asked or large or (self.method.wraps and cyclic)
         if needed and self.settings.samples:
             raise InputError(
-                "posterior draws are made in memory and not block by block; leave out --samples, or "
-                "--workers, "
-                "--cluster and --cache, choose a smaller --region or --period, or allow more --memory"
+                "posterior draws are made in memory and not block by block; leave out samples=, or "
+                "n_workers=, "
+                "cluster= and cache=, choose a smaller region= or period=, or allow more memory="
             )
         if needed and direction is None and opening.grid is None and opening.like is None:
             dates = len({date for one in surveys for date in one.dates})
@@ -300,8 +356,21 @@ class _Job:
         return needed
 
     def fill_blocks(self, files: Inputs, opening: Opening, overwrite: bool) -> xr.Dataset:
-        """Fill block by block, in a temporary folder where no output is named."""
+        """Fill block by block, in a temporary folder where no output is named.
+
+        What becomes of lazy inputs is lazy: it then lies in a folder that is removed when Python ends.
+        """
         settings, output = self.settings, self.output
+        lazy = output is None and is_lazy(files)
+        if lazy:
+            kept = tempfile.TemporaryDirectory(prefix="oceanfill-")
+            _KEPT.append(kept)
+            output = Path(kept.name) / "filled.zarr"
+            _log.warning(
+                "the filled field is larger than the memory allowed, and lies in %s until Python ends; give "
+                "output= to keep it",
+                output,
+            )
         with tempfile.TemporaryDirectory() as folder:
             target = Path(folder) / "filled.zarr" if output is None else Path(output)
             entries = [_on_disk(entry, Path(folder), k) for k, entry in enumerate(list_inputs(files))]

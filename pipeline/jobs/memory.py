@@ -33,7 +33,7 @@ def prepare_cut(
     """
     if settings.eofs.cv_points is not None or settings.eofs.save_eofs is not None:
         raise InputError(
-            "each block has its own EOFs; leave out --cv-points and --save-eofs, or allow more --memory"
+            "each block has its own EOFs; leave out cv_points= and save_eofs=, or allow more memory="
         )
     cut = partial(
         cut_blocks,

@@ -138,11 +138,11 @@ def settle_method(settings: FillSettings) -> FillSettings:
     asked = settings.method
     if settings.currents.radial_direction is not None:
         if asked is None or find_method(asked).general:
-            _log.info("currents are filled by a network that is trained on them (--method %s)", TRAINED)
+            _log.info("currents are filled by a network that is trained on them (method='%s')", TRAINED)
             return replace(settings, method=TRAINED)
     elif asked is None and replace(settings.training, finetune=None, trust=False) != Training():
         if settings.training.checkpoint is None:
-            _log.info("a network is trained, because options of a training are given (--method %s)", TRAINED)
+            _log.info("a network is trained, because options of a training are given (method='%s')", TRAINED)
         return replace(settings, method=TRAINED)
     return settings
 
@@ -153,7 +153,7 @@ def find_method_for(dates: int, asked: Any) -> Method:
     Raises `InputError` where it needs several and there is one.
     """
     if asked is None and dates == 1:
-        _log.info("a single map is filled by optimal interpolation in space (--method oi)")
+        _log.info("a single map is filled by optimal interpolation in space (method='oi')")
         return find_method(DEFAULT_OF_ONE_MAP)
     method = find_method(asked)
     if dates > 1 or method.single:
@@ -161,7 +161,7 @@ def find_method_for(dates: int, asked: Any) -> Method:
     names = [one.name for one in _find_methods().values() if one.single]
     raise InputError(
         f"the method {method.name} needs several dates, and there is one; choose {' or '.join(names)} with "
-        "--method, or give more files"
+        "method=, or give more files"
     )
 
 

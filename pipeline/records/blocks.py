@@ -89,7 +89,7 @@ def cut_blocks(
         whole = " as a whole" if whole_maps else ""
         raise InputError(
             f"{memory / 1e9:.3g} GB{workers} are too little to fill maps of {extents[0]} x {extents[1]} "
-            f"pixels{whole}; allow {enough:.3g} GB{workers} with --memory"
+            f"pixels{whole}; allow {enough:.3g} GB{workers} with memory="
             f"{', or choose a method that can be cut, such as oi' * whole_maps}"
         )
     return [Block(*map(Box._make, zip(*parts, strict=True))) for parts in product(*chosen)]
@@ -118,7 +118,7 @@ def cut_dates(
         enough = np.ceil(n_workers * (BASE + needed * bytes_a_value) / 1e7) / 100
         raise InputError(
             f"{memory / 1e9:.3g} GB for {n_workers} workers are too little to fill maps of {rows} x "
-            f"{columns} pixels with {halo} dates before and after; allow {enough:.3g} GB with --memory"
+            f"{columns} pixels with {halo} dates before and after; allow {enough:.3g} GB with memory="
         )
     blocks = []
     for start in range(0, dates, core):

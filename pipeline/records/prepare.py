@@ -25,6 +25,7 @@ from ..io.storage import write_storage
 from ..io.targets import check_targets, list_paths, lock
 from ..io.workers import start_workers
 from ..io.writing import check_writable, resume_store
+from ..keywords import take_keywords
 from .blocks import CELLS, DATES
 from .chunks import PlannedChunk, read_chunk
 from .record import PREPARED, STORAGE, read_digest
@@ -36,6 +37,7 @@ _FORMAT = 6  # of the stores; older ones are prepared again
 _log = logging.getLogger(__name__)
 
 
+@take_keywords(Opening)
 def prepare(
     inputs: Inputs,
     cache: str | os.PathLike[str],
@@ -49,17 +51,55 @@ def prepare(
     cells: int = CELLS,
     **options: Any,
 ) -> Path:
-    """Write the variable of all inputs, sorted by date, to the Zarr store ``cache``, and return its path.
+    """Write the variable of all inputs, sorted by date, to a Zarr store, which `oceanfill.fill` takes.
 
-    The store also holds its sea mask (sea on any date), ``V_mean``, ``V_std``, ``V_climatology`` (month, lat,
-    lon), ``V_share`` (the fraction of the dates on which a pixel is observed) and ``V_seen`` (the number of
-    observed values of each date), and of values above zero ``V_positive_share`` and ``V_positive_seen``, and
-    ``V_negative_seen`` of values below zero. The
-    options are those of `Opening`, ``cluster`` and ``n_workers`` those of `start_workers`; chunks have
-    ``cells`` to a side. Dates are merged and completed as in a field (`merging.plan_dates`). The same call
-    after a kill resumes; a store of other inputs is replaced only if ``overwrite``. Raises `InputError` where
-    the store must not be written, and with all files that cannot be used, unless ``skip_bad`` leaves them
-    out; then dates whose values turn out to be unreadable stay missing.
+    Dates are merged and completed as in a field (`merging.plan_dates`). The same call after a kill resumes.
+
+    Parameters
+    ----------
+    inputs
+        Files, or a glob.
+    cache
+        The store to write.
+    opening
+        Options that were put together before. Those given by name replace them.
+    skip_bad
+        Whether files that cannot be read are left out. Dates whose values turn out to be unreadable then
+        stay missing.
+    cluster, n_workers
+        Where the work is done (`start_workers`): None for this machine, "local", "slurm" or the address of a
+        dask scheduler; and the number of processes, or of jobs.
+    quiet
+        Whether to hide the progress.
+    overwrite
+        Whether a store of other inputs is replaced.
+    cells
+        Cells to a side of a chunk.
+    variable, region, period, ...
+        What is opened: the options of `Opening`.
+
+    Returns
+    -------
+    pathlib.Path
+        The store. It also holds the sea mask (sea on any date), ``V_mean``, ``V_std``, ``V_climatology``
+        (month, lat, lon), ``V_share`` (the fraction of the dates on which a pixel is observed) and ``V_seen``
+        (the number of observed values of each date), and of values above zero ``V_positive_share`` and
+        ``V_positive_seen``, and ``V_negative_seen`` of values below zero.
+
+    Raises
+    ------
+    InputError
+        Where the store must not be written, and with all files that cannot be used, unless ``skip_bad``.
+
+    Examples
+    --------
+    >>> import oceanfill, tempfile
+    >>> part = {"region": (37, 38, -12, -11), "period": "2024-04-01/2024-04-10"}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     store = oceanfill.prepare("sample:sst_clouds.nc", f"{folder}/sst.zarr", **part)
+    ...     filled = oceanfill.fill(store, method="oi")
+    >>> filled.sst.shape
+    (10, 20, 20)
     """
     opening = make_opening(opening, options)
     check_writable(cache)

@@ -67,7 +67,7 @@ class Record:
         error = self.opening.error_variable
         if error is not None and error not in self.dataset:
             raise InputError(
-                f"{self.path}: there is no {error}; prepare the files again with --error-variable {error}"
+                f"{self.path}: there is no {error}; prepare the files again with error_variable={error!r}"
             )
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -174,7 +174,7 @@ class Record:
         if not usable.size:
             raise InputError(
                 f"{self.path}: {name} has no standard error at any observed value; choose another variable "
-                "or give one --observation-error"
+                "or give one observation_error="
             )
         return float(np.median(usable))
 

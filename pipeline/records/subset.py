@@ -45,7 +45,7 @@ def select_subset(record: Record, memory: float, *, whole_maps: bool = False, si
             needed = (BASE + LEARNING * SPAN * rows * columns) / 1e9
             raise InputError(
                 f"{record.path}: maps of {rows} x {columns} pixels are too large to learn from; allow "
-                f"{needed:.3g} GB with --memory, or choose a method that works on parts of them, such as oi"
+                f"{needed:.3g} GB with memory=, or choose a method that works on parts of them, such as oi"
             )
         number = max(1, min(_SPANS, dates // SPAN))
         squares = _choose_squares(record, max(1, int(values / (number * SPAN * side**2))), side)

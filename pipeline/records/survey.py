@@ -67,7 +67,8 @@ def survey_files(
         if len(found) == 1:
             raise InputError(bad[0])
         raise InputError(
-            f"{len(bad)} of {len(found)} files cannot be used; repair them or skip them with --skip-bad:\n  "
+            f"{len(bad)} of {len(found)} files cannot be used; repair them or skip them with "
+            "skip_bad=True:\n  "
             + "\n  ".join(bad[:20])
             + (f"\n  and {len(bad) - 20} more" if len(bad) > 20 else "")
         )

@@ -89,7 +89,7 @@ def load_general(path: str | os.PathLike[str] | None = None, trust: bool = False
     if not kept.is_general or "flow" in kept.options:
         raise InputError(
             f"{path}: trained on one field, not on many seas; give a checkpoint of oceanfill pretrain, or "
-            "another --method"
+            "another method="
         )
     task = restore_task(path, Correction, kept.options, kept.state)
     task.trained_on = kept.trained_on
@@ -115,13 +115,13 @@ def check_data(path: str | os.PathLike[str], kept: Checkpoint, data: GapData) ->
     if shape is not None and any(size > most for size, most in zip(cells, shape, strict=True)):
         raise InputError(
             f"{path}: made for grids of up to {shape[0]} x {shape[1]} cells, not {cells[0]} x {cells[1]}; "
-            "give a smaller --region, or train another network"
+            "give a smaller region=, or train another network"
         )
     guess = trained.get("first_guess", data.first_guess)
     if guess != data.first_guess:
         raise InputError(
             f"{path}: trained with the first guess {guess}, not {data.first_guess}; "
-            f"give --first-guess {guess}, or train another network"
+            f"give first_guess={guess!r}, or train another network"
         )
     if kept.is_general:
         return
@@ -139,8 +139,8 @@ def check_data(path: str | os.PathLike[str], kept: Checkpoint, data: GapData) ->
 def check_flow(path: str | os.PathLike[str], kept: Checkpoint, data: RadialData) -> None:
     """Raise `InputError` for a network of currents that was trained with another flow, or on a field."""
     if kept.options.get("flow") != data.flow:
-        how = f"with --flow {kept.options['flow']}" if "flow" in kept.options else "on a field"
-        raise InputError(f"{path}: trained {how}, not with --flow {data.flow}; give another checkpoint")
+        how = f"with flow={kept.options['flow']!r}" if "flow" in kept.options else "on a field"
+        raise InputError(f"{path}: trained {how}, not with flow={data.flow!r}; give another checkpoint")
     _warn_of_names(path, kept.trained_on, data.describe())
 
 
@@ -178,25 +178,25 @@ def read_checkpoint(
     content = load_plain(path)
     options, trained_on = content.get("hyper_parameters"), content.get("trained_on", {})
     if not isinstance(options, Mapping) or not isinstance(trained_on, Mapping):
-        raise InputError(f"{path}: not a checkpoint of oceanfill; make one with --save-checkpoint")
+        raise InputError(f"{path}: not a checkpoint of oceanfill; make one with save_checkpoint=")
     check_plain(path, options)
     check_plain(path, trained_on)
     named = options
     options = {key: value for key, value in options.items() if not key.startswith("_")}
     network = options.get("network")
     if not isinstance(network, dict) or "class_path" not in network:
-        raise InputError(f"{path}: names no network; give a checkpoint of oceanfill fit or --save-checkpoint")
+        raise InputError(f"{path}: names no network; give a checkpoint of oceanfill fit or save_checkpoint=")
     check_options(path, options, trained_on)
     foreign = [name for name in list_foreign(named) if name not in trusted]
     if foreign and not trust:
         raise InputError(
             f"{path}: names {' and '.join(foreign)}, which is no network or loss of oceanfill's and would be "
-            "imported; add --trust if you trust the file"
+            "imported; add trust=True if you trust the file"
         )
     if window is not None and options.get("window") != window:
         raise InputError(
             f"{path}: trained on a window of {options.get('window')} dates, not {window}; "
-            "leave --window out or train another network"
+            "leave window= out or train another network"
         )
     if is_ours(named):
         check_numbers(path, network)

@@ -18,7 +18,7 @@ from ..settings import LOSSES, Training
 from .data import GapData
 from .networks import has_fixed_grid
 from .tasks import Correction
-from .trainer import Saves, ShowEpochs, StopOnSignal, TrainerSettings, train_task
+from .trainer import History, Saves, ShowEpochs, StopOnSignal, TrainerSettings, train_task
 
 Floats = NDArray[np.float32]
 EPOCHS = 10
@@ -82,11 +82,13 @@ def train_correction(
     kept: deque[dict[str, Tensor]] = deque(maxlen=how.saves)
     epochs = how.epochs or EPOCHS
     share, most = _AVERAGED_OVER
+    history = History()
     with progress(TRAINING, 1, data.quiet, TRAINING) as step:
         trained = train_task(
             task,
             data.train_dataloader(),
             data.val_dataloader() if data.validation.any() else None,
+            history=history,
             settings=TrainerSettings(
                 epochs=epochs,
                 # RMSE on the validation values as a fraction of the first guess's.
@@ -103,6 +105,7 @@ def train_correction(
             stop=stop,
             show=ShowEpochs(step, how.time_budget, *_score_guess(data), data.first_guess),
         )
+    data.learned["trained_epochs"] = data.learned.get("trained_epochs", 0) + len(history.epochs)
     if not how.saves:
         return trained
     return _together(task, kept)

@@ -126,7 +126,7 @@ class GapData(HeldOut):
         if len(self.field.days) == 1:
             raise InputError(
                 f"{self.field.name}: a network learns from several dates, and there is one; give more files, "
-                "or fill it with --method oi"
+                "or fill it with method='oi'"
             )
         known = [variable.field.hide(variable.held_out) for variable in self.variables]
         hidden = self.settings.hidden

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,6 +80,7 @@ class HeldOut:
         self.field, self.settings, self.kriging, self.filled = field, settings, kriging, filled
         self.validation, self.test = masks
         self.ready: set[str] = set()
+        self.learned: dict[str, Any] = {}  # what the attributes of the output tell of it
 
     @property
     def first_guess(self) -> str:
@@ -144,7 +145,8 @@ class HeldOut:
                 neighbours = self.settings.neighbours
                 guess = fit_kriging(known, neighbours=neighbours, seed=self.seed, device=self.device)
             own = str(self.field.source.attrs.get("units", "")) if self.field.transform == "none" else ""
-            _log.info("fitted covariance: %s", guess.scales.describe(own))
+            self.learned["fitted_covariance"] = guess.scales.describe(own)
+            _log.info("fitted covariance: %s", self.learned["fitted_covariance"])
         self.kriging = guess
         where = np.broadcast_to(self.field.sea, missing.shape) if self.filled else missing
         with progress("all dates", int(where.sum()), self.quiet, GUESS) as advance:

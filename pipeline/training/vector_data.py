@@ -317,7 +317,7 @@ def make_regular_grid(radials: Radials) -> Grid:
     if min(lat.shape) < 2 or np.ptp(lat, axis=1).max() > 1e-6 or np.ptp(lon, axis=0).max() > 1e-6:
         raise InputError(
             "the grid of the radial velocities is not regular in degrees, as divergence and stream functions "
-            "need it here; leave out --flow"
+            "need it here; leave out flow="
         )
     return Grid(*(torch.tensor(axis, dtype=torch.float32) for axis in (lat[:, 0], lon[0])))
 

@@ -192,7 +192,7 @@ def test_a_network_that_an_installed_package_declares_needs_none(
     make("net.ckpt", name_network("ours.networks.Small"))
     assert read_checkpoint("net.ckpt").options["network"]["class_path"] == "ours.networks.Small"
     make("net.ckpt", name_network("ours.networks.Other"))
-    with pytest.raises(InputError, match="add --trust"):
+    with pytest.raises(InputError, match="add trust=True"):
         read_checkpoint("net.ckpt")
 
 

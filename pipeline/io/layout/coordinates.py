@@ -83,7 +83,7 @@ def find_layout(
     if found:
         names = list_names(layout.variable for layout in found)
         raise InputError(
-            f"{file}: {len(found)} variables could be filled ({names}); choose one with --variable"
+            f"{file}: {len(found)} variables could be filled ({names}); choose one with variable="
         )
     rank, _, reason = max(refused, default=(0, 0, None), key=lambda entry: entry[:2])
     if reason is not None and rank >= 3:
@@ -98,7 +98,7 @@ def find_layout(
         verb = "describes" if len(describing) == 1 else "describe"
         raise InputError(
             f"{file}: {list_names(describing)} only {verb} a field, as flags, errors and masks do; give "
-            "the file of the field, or choose one with --variable"
+            "the file of the field, or choose one with variable="
         )
     shapes = ", ".join(
         f"{name}({', '.join(map(str, array.dims))})" for name, array in dataset.data_vars.items()
@@ -144,7 +144,7 @@ def find_track(
     if found:
         names = list_names(layout.variable for layout in found)
         raise InputError(
-            f"{file}: {len(found)} along-track variables could be used ({names}); choose one with --variable"
+            f"{file}: {len(found)} along-track variables could be used ({names}); choose one with variable="
         )
     raise InputError(
         f"{file}: found no {variable or 'variable'} on one dimension with time, latitude and longitude; give "
@@ -217,7 +217,7 @@ def _check_numbers(file: str, name: str, array: xr.DataArray) -> None:
     if array.dtype.kind not in "iuf":
         kind = "text" if array.dtype.kind in "OSUT" else f"{array.dtype} values"
         raise InputError(
-            f"{file}: the variable {name} holds {kind}, not numbers; choose another with --variable"
+            f"{file}: the variable {name} holds {kind}, not numbers; choose another with variable="
         )
 
 
@@ -338,7 +338,7 @@ def _find_time(file: str, dataset: xr.Dataset, variable: str, dims: list[Hashabl
         if level is not None and left == [level]:
             raise InputError(
                 f"{file}: {variable} has several levels ({describe_levels(dataset, level)}); choose one "
-                "with --level"
+                "with level="
             )
         sizes = ", ".join(f"{dim} ({dataset.sizes[dim]})" for dim in left)
         raise InputError(

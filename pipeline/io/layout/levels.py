@@ -56,7 +56,7 @@ def select_level(
     if dim is None:
         raise InputError(
             f"{file}: {variable or 'no variable'} has {'no ' if variable else 'a '}dimension of depths or "
-            "levels; leave out --level"
+            "levels; leave out level="
         )
     levels = _read_levels(dataset, dim)
     nearest = int(np.argmin(np.abs(levels - level)))
@@ -65,7 +65,7 @@ def select_level(
     if not abs(levels[nearest] - level) <= half * (1 + 1e-6):
         raise InputError(
             f"{file}: there is no level near {level:g} (the levels are {describe_levels(dataset, dim)}); "
-            "choose one of them with --level"
+            "choose one of them with level="
         )
     chosen = describe_levels(dataset.isel({dim: [nearest]}), dim)
     return dataset.isel({dim: nearest}), f"level {chosen}, the nearest to {level:g}"

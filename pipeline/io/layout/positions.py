@@ -97,7 +97,7 @@ def space_axes(
     what = f"a grid of {down:g} x {across:g} degrees"
     where = f"within {', '.join(f'{bound:g}' for bound in bounds)}"
     if rows * columns > _MOST_CELLS:
-        raise InputError(f"{what} has {rows * columns:.2g} cells {where}; give a larger --grid")
+        raise InputError(f"{what} has {rows * columns:.2g} cells {where}; give a larger grid=")
     lat = min(lat0, lat1) + down * np.arange(int(rows + 1e-6))
     lon = lon0 + across * np.arange(int(columns + 1e-6))
     lon = lon[lon < lon0 + 360 - across / 2]

@@ -98,7 +98,7 @@ def plan_dates(dates: pd.Index, files: Sequence[str], opening: Opening) -> Plan:
         if slots[-1] >= MOST_DATES:
             raise InputError(
                 f"{files[0]}: a time step of {opening.time_step:g} days makes {slots[-1] + 1} dates; give a "
-                "longer --time-step or a shorter --period"
+                "longer time_step= or a shorter period="
             )
         made = _make_index([first + number * step for number in range(int(slots[-1]) + 1)], dates)
         maps: list[tuple[int, ...]] = [() for _ in made]
@@ -115,8 +115,8 @@ def plan_dates(dates: pd.Index, files: Sequence[str], opening: Opening) -> Plan:
         if opening.merge == "refuse":
             file = files[maps[several[0]][-1]]
             raise InputError(
-                f"{file}: {text}; choose how they are merged with --merge mean, last or first, or give each "
-                "date once"
+                f"{file}: {text}; choose how they are merged with merge='mean', 'last' or 'first', or give "
+                "each date once"
             )
         weighted = ", weighted by the observation errors" if opening.error_variable is not None else ""
         how = f"mean{weighted}" if opening.merge == "mean" else f"{opening.merge} map"

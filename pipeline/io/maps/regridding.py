@@ -41,7 +41,7 @@ def fix_grid(file: str, dataset: xr.Dataset, layout: Layout, opening: Opening) -
     if lat.ndim == 2:
         raise InputError(
             f"{file}: its grid is curvilinear, and only grids of latitudes and longitudes are regridded; "
-            "leave out --grid and --like, or regrid it first"
+            "leave out grid= and like=, or regrid it first"
         )
     if opening.region is not None:
         lat, lon = _cut(lat, lon, opening.region)
@@ -199,14 +199,14 @@ def _read_like(path: str) -> tuple[Floats, Floats, list[dict[str, Any]]]:
             if lat.ndim == 2:
                 raise InputError(
                     f"{file}: its grid is curvilinear, and only grids of latitudes and longitudes can be the "
-                    "new grid; give another file with --like"
+                    "new grid; give another file with like="
                 )
             marks = [
                 {mark: dataset[key].attrs[mark] for mark in MARKS if mark in dataset[key].attrs}
                 for key in (layout.lat, layout.lon)
             ]
             return lat, lon, marks
-    raise InputError(f"{path}: no variable has latitude and longitude; give a file with a grid with --like")
+    raise InputError(f"{path}: no variable has latitude and longitude; give a file with a grid with like=")
 
 
 def _make_coordinates(

@@ -90,14 +90,14 @@ def make_grid(
     if cells * _BYTES > psutil.virtual_memory().total:
         raise InputError(
             f"a grid of {len(lat)} x {len(lon)} cells every {step:g} days has {cells:.2g} values, more than "
-            "the memory holds; give a larger --grid or --time-step, or smaller --bounds"
+            "the memory holds; give a larger grid= or time_step=, or smaller bounds="
         )
     dates = pd.date_range(first, last, freq=every)
     places = np.meshgrid(lat, lon, indexing="ij")
     sea, origin = sea_from_coastline(*places) if mask is None else sea_from_file(mask, mask_variable, *places)
     if not sea.any():
         raise InputError(
-            f"there is no sea within the bounds according to {origin}; give other bounds or another --mask"
+            f"there is no sea within the bounds according to {origin}; give other bounds or another mask="
         )
     return Grid(dates, lat, lon, sea, origin)
 
@@ -119,7 +119,7 @@ def bin_tracks(tracks: Tracks, grid: Grid, offset: float = 0.0) -> Field:
     if not used.any():
         raise InputError(
             f"none of the {len(tracks)} points lies on sea in the grid ({grid.origin}); give other "
-            "bounds or another --mask"
+            "bounds or another mask="
         )
     weight, value = (torch.from_numpy(part) for part in (1 / tracks.error_variance, tracks.value))
     cells = int(np.prod(grid.shape))

@@ -114,7 +114,7 @@ def read_tracks(
     if strange is not None:
         raise InputError(
             f"{strange.inputs[0]}: its variable is {strange.name} but that of {first.inputs[0]} is "
-            f"{first.name}; choose one with --variable"
+            f"{first.name}; choose one with variable="
         )
     parts = [_convert(part, first) for part in parts]
     missions = tuple(dict.fromkeys(name for part in parts for name in part.missions))
@@ -151,7 +151,7 @@ def read_tracks(
             if _is_inside(anywhere.lat, anywhere.lon, (lon0, lon1, lat0, lat1)).any():
                 raise InputError(
                     f"{files}: no point lies in {lat0:g} to {lat1:g} N, {lon0:g} to {lon1:g} E; latitude "
-                    f"comes first, perhaps {swap_corners(opening.region)}"
+                    f"comes first, perhaps region=({swap_corners(opening.region)})"
                 )
         raise InputError(
             f"{files}: no value of {first.name} is usable ({'; '.join(oddities) or 'there are none'}); "
@@ -172,7 +172,7 @@ def read_tracks(
                 noise = noise.clip(min=least[0])
                 oddities.append(
                     f"{whole.name} is filtered and no longer shows its noise: the standard error of "
-                    f"{list_names(raised)} is raised to {least[0]:.3g} ({least[1]}); --observation-error "
+                    f"{list_names(raised)} is raised to {least[0]:.3g} ({least[1]}); observation_error= "
                     "sets another"
                 )
         else:

@@ -42,7 +42,7 @@ def merge_groups(
         clash = next((key for key in both if key in fields), None)
         if chosen is None and clash is not None:
             raise InputError(
-                f"{path}: the groups {owner[clash]} and {name} both have {clash}; choose one with --group"
+                f"{path}: the groups {owner[clash]} and {name} both have {clash}; choose one with group="
             )
         part = part.drop_vars({*both, *(fields if chosen not in (None, name) else ())})
         owner |= dict.fromkeys(map(str, part.variables), name)

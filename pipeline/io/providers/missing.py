@@ -180,11 +180,11 @@ def warn_of_losses(lost: Mapping[str, int], left: int) -> list[str]:
             value = reason.removeprefix(f"{_UNDECLARED} ")
             warnings.append(
                 f"the value {value} occurs {count} times, far from all others, so it is taken as missing; "
-                f"say so with --missing-value {value}, or keep it with --missing-value none"
+                f"say so with missing_value=({value},), or keep it with missing_value=()"
             )
         elif reason == IMPOSSIBLE:
             warnings.append(
-                f"values beyond 1e+19, taken as missing: {count}; keep them with --missing-value none"
+                f"values beyond 1e+19, taken as missing: {count}; keep them with missing_value=()"
             )
         elif reason == INFINITE:
             warnings.append(f"infinite values, taken as missing: {count}")
@@ -193,7 +193,7 @@ def warn_of_losses(lost: Mapping[str, int], left: int) -> list[str]:
         elif reason == VALID_RANGE and count > left:
             warnings.append(
                 f"most values ({count}) lie outside the valid range of the file and are taken as missing; "
-                "keep them with --ignore-valid-range if it is wrong"
+                "keep them with ignore_valid_range=True if it is wrong"
             )
     return warnings
 
@@ -201,7 +201,7 @@ def warn_of_losses(lost: Mapping[str, int], left: int) -> list[str]:
 def warn_of_kept(values: Sequence[float]) -> list[str]:
     """Return in words which values look like missing ones although an option keeps them."""
     return [
-        f"the value {value:g} looks like a missing one, but --missing-value does not name it; it is kept"
+        f"the value {value:g} looks like a missing one, but missing_value= does not name it; it is kept"
         for value in values
     ]
 

@@ -111,7 +111,7 @@ def describe_unused(dataset: xr.Dataset, variable: str, rules: Sequence[Rule], s
     words = [f"not used: {name}{_show_meanings(dataset[name].attrs)}" for name in unused]
     if SSES[0] in dataset.variables and not sses:
         words.append(
-            f"{' and '.join(SSES)} are not used; --sses subtracts the bias and takes the deviation as "
+            f"{' and '.join(SSES)} are not used; sses=True subtracts the bias and takes the deviation as "
             "observation error"
         )
     return words
@@ -145,7 +145,7 @@ def took_all(lost: Sequence[str]) -> str:
     if not any(reason.startswith(_REASON) for reason in lost):
         return ""
     return (
-        "choose which values are kept with --quality, as 'quality_level>=3', or keep all with --quality none"
+        "choose which values are kept with quality=, as 'quality_level>=3', or keep all with quality='none'"
     )
 
 
@@ -154,7 +154,7 @@ def check_sses(file: str, dataset: xr.Dataset) -> None:
     lacking = [name for name in SSES if name not in dataset.variables]
     if lacking:
         raise InputError(
-            f"{file}: there is no {list_names(lacking)}, which GHRSST files have; leave out --sses"
+            f"{file}: there is no {list_names(lacking)}, which GHRSST files have; leave out sses="
         )
 
 
@@ -317,7 +317,7 @@ def _parse_term(file: str, dataset: xr.Dataset, term: str) -> Rule:
     if bits is not None:
         mask = int(np.bitwise_or.reduce([int(_read_number(array, part)) for part in bits.split("|")]))
     number = 0.0 if value is None else _read_number(array, value)
-    return Rule(name, {None: "==", "=": "=="}.get(compare, compare), (number,), "--quality", mask)
+    return Rule(name, {None: "==", "=": "=="}.get(compare, compare), (number,), "quality=", mask)
 
 
 def _read_number(array: xr.DataArray, text: str) -> float:

@@ -143,7 +143,7 @@ def convert_error(
         raise InputError(
             f"{file}: the units of {name} ({own or 'none'}) are not understood as those of an error of "
             f"{variable} (in {wanted or 'no units'}); write it in the units of {variable}, or give "
-            "--observation-error"
+            "observation_error="
         )
     meaning, scale = found
     if not meaning or (meaning == "absolute" and scale == 1):

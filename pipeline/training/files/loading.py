@@ -51,7 +51,7 @@ def load_plain(path: str | os.PathLike[str], map_location: Any = "cpu") -> dict[
         EOFError,
         OSError,
     ) as error:
-        raise InputError(f"{path}: not a checkpoint of oceanfill; make one with --save-checkpoint") from error
+        raise InputError(f"{path}: not a checkpoint of oceanfill; make one with save_checkpoint=") from error
     check_weights(path, state)
     return dict(content)
 

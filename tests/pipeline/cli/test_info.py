@@ -99,7 +99,7 @@ def test_what_fill_refuses_is_still_described(tmp_path: Path) -> None:
 
     several = series().assign(chl=series().sst)
     shown = text(several)
-    assert "2 variables could be filled (sst, chl); choose one with --variable" in words(shown)
+    assert "2 variables could be filled (sst, chl); choose one with variable=" in words(shown)
     assert row(shown, "chl ").startswith("chl time lat lon float32 degC")
     assert "sst would be filled: chosen by name" in text(several, variable="sst")
 
@@ -142,7 +142,7 @@ def test_points_along_tracks_are_described_by_mission() -> None:
     ) == f"40.05 to 42.95 N, {data.longitude.where(data.longitude > 0).min():.2f} to " + (
         f"{data.longitude.where(data.longitude < 0).max() + 360:.2f} E"
     )
-    assert row(shown, "to fill") == "to fill: oceanfill fill ... --grid 0.25 --bounds 40,43,178,182"
+    assert row(shown, "to fill") == "to fill: grid=0.25, bounds=(40, 43, 178, 182)"
 
 
 def test_what_cannot_be_opened_at_all_is_an_input_error(tmp_path: Path) -> None:

@@ -102,7 +102,7 @@ def test_a_fault_of_ours(
     def broken(*args: Any, **options: Any) -> None:
         raise ZeroDivisionError("one\ntwo")
 
-    monkeypatch.setattr("oceanfill.pipeline.cli.info.describe", broken)
+    monkeypatch.setattr("oceanfill.pipeline.cli.description.describe", broken)
     assert cli.main(["info", str(field_file)]) == 1
     error = capsys.readouterr().err
     assert error.count("\n") == 1

@@ -5,7 +5,7 @@ import pytest
 from fields import cloudy_dataset, cloudy_field
 from oceanfill.pipeline.cli.tables import score_table
 from oceanfill.pipeline.errors import InputError
-from oceanfill.pipeline.holdout.score_files import read_truth, score_files
+from oceanfill.pipeline.holdout.score_files import read_truth, score
 from oceanfill.pipeline.io.field import open_field
 
 
@@ -31,7 +31,7 @@ def test_values_are_paired_whatever_the_order_and_the_convention(pair):
     turned = pair.filled.isel(lat=slice(None, None, -1)).transpose("lon", "time", "lat")
     turned = turned.assign_coords(lon=turned.lon % 360).sortby("lon")
     for filled in (pair.filled, turned):
-        (row,) = score_files(*pair(filled, pair.truth.isel(time=slice(2, 5))))
+        (row,) = score(*pair(filled, pair.truth.isel(time=slice(2, 5))))
         assert row["bias"] == pytest.approx(0.5 * share, rel=1e-5)
         assert row["rmse"] == pytest.approx(0.5 * np.sqrt(share), rel=1e-5)
         assert row["coverage_1sigma"] == pytest.approx(1 - share)
@@ -41,7 +41,7 @@ def test_values_are_paired_whatever_the_order_and_the_convention(pair):
 def test_each_value_of_a_flag_has_a_row(pair):
     kind = (0 * pair.truth.sst.fillna(0) + (pair.truth.lat > 36)).astype(np.int8)
     kind.attrs = {"flag_values": np.array([0, 1], np.int8), "flag_meanings": "south north"}
-    rows = {row["label"]: row for row in score_files(*pair(truth=pair.truth.assign(kind=kind)), by="kind")}
+    rows = {row["label"]: row for row in score(*pair(truth=pair.truth.assign(kind=kind)), by="kind")}
     assert rows["south"]["rmse"] == pytest.approx(0, abs=1e-6)
     assert rows["north"]["bias"] == pytest.approx(0.5, rel=1e-5)
     assert rows["all"]["n"] == rows["south"]["n"] + rows["north"]["n"]
@@ -59,7 +59,7 @@ def test_each_value_of_a_flag_has_a_row(pair):
 )
 def test_files_that_cannot_be_paired_raise(pair, change, message):
     with pytest.raises(InputError, match=message):
-        score_files(*pair(change(pair.filled)))
+        score(*pair(change(pair.filled)))
 
 
 def test_the_truth_of_a_field_is_on_its_grid_and_dates(tmp_path):

@@ -115,4 +115,4 @@ def test_other_grids_are_refused_with_the_options_that_help(tmp_path: Path) -> N
             InputError, match=r"b\.nc: its grid differs from that of .*a\.nc \(positions\)"
         ) as told:
             read(str(tmp_path / "*.nc"))
-        assert "--like FILE or --grid STEP" in str(told.value)
+        assert "like=FILE or grid=STEP" in str(told.value)

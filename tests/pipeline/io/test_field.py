@@ -278,7 +278,7 @@ def test_the_only_candidate_is_taken_and_several_are_listed() -> None:
     dataset["mask"] = dataset.depth * 0 + 1
     assert open_field(dataset).name == "sst"
     dataset["chl"] = dataset.sst * 2
-    with pytest.raises(InputError, match=r"sst, chl.*--variable"):
+    with pytest.raises(InputError, match=r"sst, chl.*variable="):
         open_field(dataset)
     assert open_field(dataset, variable="chl").name == "chl"
     assert open_field(dataset, error_variable="chl").name == "sst"

@@ -31,7 +31,7 @@ BAD = {
         time=("time", np.arange(4), {"units": "fortnights since 2000-01-01"})
     ),
     "no latitude was found for sst(time, a, lon)": lambda d: d.drop_vars("lat").rename(lat="a"),
-    "sst has several levels (depth 0, 1 (its number)); choose one with --level": lambda d: xr.concat(
+    "sst has several levels (depth 0, 1 (its number)); choose one with level=": lambda d: xr.concat(
         [d, d], "depth"
     ),
     "further dimensions, member (2)": lambda d: xr.concat([d, d], "member"),

@@ -101,7 +101,7 @@ def test_values_outside_the_bounds_are_counted_and_none_inside_is_refused():
 def test_lognormal_quantities_get_logarithms(name, attrs, negative, expected):
     chosen, why = choose_transform(Opening(), name, attrs, negative)
     assert chosen == expected
-    assert ("--transform none" in why) == (expected == "log")
+    assert ("transform='none'" in why) == (expected == "log")
 
 
 def test_an_option_comes_first():
@@ -109,6 +109,6 @@ def test_an_option_comes_first():
     bounded = Opening(bounds_of_values=(0, 100))
     assert choose_transform(bounded, "chlor_a", STANDARD, 0) == ("logit(0,100)", "")
     assert find_transform("logit(0,100)") == Logit(0, 100)
-    assert name_option("logit(0,100)") == "--bounds-of-values 0,100"
+    assert name_option("logit(0,100)") == "bounds_of_values=(0,100)"
     with pytest.raises(InputError, match="have a transform of their own"):
         Opening(transform="log", bounds_of_values=(0, 100))

@@ -126,7 +126,7 @@ def test_a_record_without_gaps_is_copied_through(tmp_path, caplog):
 def test_a_record_without_a_positive_value_has_no_logarithms(tmp_path):
     dataset = cloudy_dataset(dates=20, rows=ROWS, columns=COLUMNS).drop_vars("truth")
     record = make_record(tmp_path, dataset.assign(sst=-dataset.sst), transform="log")
-    with pytest.raises(InputError, match=r"no observed value of sst is positive.*use --transform none"):
+    with pytest.raises(InputError, match=r"no observed value of sst is positive.*use transform='none'"):
         fill_blocks(record, tmp_path / "out.zarr", method="linear-time")
 
 
@@ -169,9 +169,7 @@ def test_stores_and_settings_that_do_not_fit_are_refused(tmp_path):
     with pytest.raises(InputError, match="not a store of `oceanfill prepare`"):
         Record(str(tmp_path / "plain.zarr"))
     record = make_record(tmp_path, dataset)
-    with pytest.raises(
-        InputError, match="each block has its own EOFs; leave out --cv-points and --save-eofs"
-    ):
+    with pytest.raises(InputError, match="each block has its own EOFs; leave out cv_points= and save_eofs="):
         fill_blocks(record, tmp_path / "out.nc", method="dineof", save_eofs="e.nc")
-    with pytest.raises(InputError, match="prepare the files again with --error-variable err"):
+    with pytest.raises(InputError, match="prepare the files again with error_variable='err'"):
         Record(record.path, Opening(error_variable="err"))

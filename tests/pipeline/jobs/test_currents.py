@@ -163,10 +163,10 @@ def test_a_checkpoint_fills_as_the_network_that_was_saved(tmp_path):
     np.testing.assert_allclose(made[1]["unet"].estimate, made[0]["unet"].estimate, rtol=0, atol=1e-6)
     change = (made[0]["unet"].estimate - made[0]["oi"].estimate)[:2]
     assert np.nanmax(np.abs(change)) > 1e-3
-    with pytest.raises(InputError, match="trained with --flow stream-function, not with --flow free"):
+    with pytest.raises(InputError, match="trained with flow='stream-function', not with flow='free'"):
         fill(SEEN, radial_direction="direction", training=Training(checkpoint=path))
     save_checkpoint(Correction(SMALL, window=3), path)
-    with pytest.raises(InputError, match="trained on a field, not with --flow free"):
+    with pytest.raises(InputError, match="trained on a field, not with flow='free'"):
         fill(SEEN, radial_direction="direction", training=Training(checkpoint=path))
 
 

@@ -212,4 +212,4 @@ def test_the_error_of_a_complete_field_is_that_of_its_observations_or_unknown(
         assert unknown[name].isnull().all()
         assert unknown[name].attrs["comment"].startswith("Unknown: nothing was missing")
     assert "sst: its error is unknown and sst_error is missing" in caplog.text
-    assert "give --observation-error" in caplog.text
+    assert "give observation_error=" in caplog.text

@@ -10,7 +10,7 @@ import pytest
 import xarray as xr
 from oceanfill.pipeline.errors import InputError
 from oceanfill.pipeline.holdout.patterns import draw_cloud_gaps, hide_clouds
-from oceanfill.pipeline.holdout.score_files import score_files
+from oceanfill.pipeline.holdout.score_files import score
 from oceanfill.pipeline.io.field import open_field
 from oceanfill.pipeline.io.seamask import sea_from_coastline
 from oceanfill.pipeline.jobs.compare import compare
@@ -68,7 +68,7 @@ def test_a_single_map_is_scored_against_another(tmp_path: Path) -> None:
     filled = fill(data, method="linear-space")
     filled.to_netcdf(tmp_path / "filled.nc")
     data.assign(sst=(data.sst.dims, truth)).to_netcdf(tmp_path / "truth.nc")
-    (row,) = score_files(tmp_path / "filled.nc", tmp_path / "truth.nc")
+    (row,) = score(tmp_path / "filled.nc", tmp_path / "truth.nc")
     off = (filled.sst.to_numpy() - truth)[np.isfinite(truth)]
     assert row["n"] == off.size
     assert row["rmse"] == pytest.approx(np.sqrt(np.mean(off**2)), rel=1e-4)

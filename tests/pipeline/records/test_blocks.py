@@ -83,7 +83,7 @@ def test_a_part_of_a_part():
 
 @pytest.mark.parametrize("n_workers", [1, 3])
 @pytest.mark.parametrize(
-    ("whole_maps", "remedy"), [(False, "--memory$"), (True, "choose a method that can be")]
+    ("whole_maps", "remedy"), [(False, "memory=$"), (True, "choose a method that can be")]
 )
 def test_the_error_names_the_memory_that_is_enough_for_all_workers(n_workers, whole_maps, remedy):
     shape, how = (100, 80, 80), {"n_workers": n_workers, "whole_maps": whole_maps, "cells": CELLS}

@@ -207,7 +207,7 @@ def test_flags_are_applied_and_counted_over_the_whole_record_also_after_a_stop(t
     with pytest.raises(InputError, match="there is no flag 'qual'"):
         prepare(pattern, tmp_path / "none.zarr", quality="qual>1")
     with pytest.raises(
-        InputError, match=r"no value of sst is left \(kept where quality_level >= 6.*--quality none"
+        InputError, match=r"no value of sst is left \(kept where quality_level >= 6.*quality='none'"
     ):
         prepare(pattern, tmp_path / "none.zarr", quality="quality_level>=6")
 

@@ -82,7 +82,7 @@ def test_a_checkpoint_of_several_variables(tmp_path):
 
 
 def test_another_window(checkpoint):
-    with pytest.raises(InputError, match=r"net.ckpt: trained on a window of 3 dates, not 5; leave --window"):
+    with pytest.raises(InputError, match=r"net.ckpt: trained on a window of 3 dates, not 5; leave window="):
         load(checkpoint[1], window=5)
 
 
@@ -117,11 +117,11 @@ def test_a_checkpoint_describes_its_data(tmp_path, how):
     [
         (
             {"first_guess": "none"},
-            "trained with the first guess oi, not none; give --first-guess oi, or train another",
+            "trained with the first guess oi, not none; give first_guess='oi', or train another",
         ),
         (
             {"transform": "log"},
-            "trained on values with the transform none, not log; give --transform none (FILE:NAME:log",
+            "trained on values with the transform none, not log; give transform='none' (FILE:NAME:log",
         ),
         ({"variables": 2}, "trained to fill 1 of 1 variables, not 1 of 2; give the variables that it"),
     ],

@@ -52,13 +52,11 @@ def test_the_output_says_which_level_it_is(tmp_path: Path, blocks: bool) -> None
 
 def test_without_a_level_or_far_from_all_the_levels_are_listed() -> None:
     listed = r"depth 0\.5, 1\.5, 3, 10 m"
-    with pytest.raises(InputError, match=rf"sst has several levels \({listed}\); choose one with --level"):
+    with pytest.raises(InputError, match=rf"sst has several levels \({listed}\); choose one with level="):
         open_field(layered())
     with pytest.raises(InputError, match=rf"there is no level near 14 \(the levels are {listed}\)"):
         open_field(layered(), level=14)
-    with pytest.raises(
-        InputError, match="no variable has a dimension of depths or levels; leave out --level"
-    ):
+    with pytest.raises(InputError, match="no variable has a dimension of depths or levels; leave out level="):
         open_field(series(), level=3)
 
 

@@ -126,7 +126,7 @@ def test_a_field_is_filled_on_the_new_grid(tmp_path: Path) -> None:
     np.testing.assert_allclose(
         made.sst[1, 5:], made.lat[5:] + 10 * np.sin(np.radians(made.lon)) + 1, atol=0.2
     )
-    with pytest.raises(InputError, match="give its step with --grid"):
+    with pytest.raises(InputError, match="give its step with grid="):
         fill(data, bounds=(41, 44, 0, 3), method="linear-time")
 
 
@@ -139,11 +139,11 @@ def test_what_cannot_be_regridded_is_refused(tmp_path: Path) -> None:
     path = write(bent, tmp_path / "bent.nc")
     with pytest.raises(InputError, match=r"bent\.nc: its grid is curvilinear, and only grids of latitudes"):
         open_field(path, grid=0.5)
-    with pytest.raises(InputError, match=r"bent\.nc: its grid is curvilinear, .* another file with --like"):
+    with pytest.raises(InputError, match=r"bent\.nc: its grid is curvilinear, .* another file with like="):
         open_field(FINE, like=str(path))
     with pytest.raises(InputError, match="has 1 rows and 1 columns within"):
         open_field(FINE, grid=20)
-    with pytest.raises(InputError, match="give --grid or --like"):
+    with pytest.raises(InputError, match="give grid= or like="):
         open_field(FINE, grid=20, like=str(path))
     far = write(plane(np.arange(4.0), np.arange(5.0)), tmp_path / "far.nc")
     with pytest.raises(InputError, match="contains no grid point"):

@@ -199,7 +199,7 @@ def test_refusals(files, tmp_path):
     with pytest.raises(InputError, match=r"found no chl on one dimension .*; give along-track files"):
         read_tracks(data, variable="chl")
     with pytest.raises(
-        InputError, match=r"2 along-track variables could be used .b, a.; choose one with --variable"
+        InputError, match=r"2 along-track variables could be used .b, a.; choose one with variable="
     ):
         read_tracks(data.rename(sla_filtered="a", sla_unfiltered="b"))
     with pytest.raises(
@@ -229,7 +229,7 @@ def test_refusals(files, tmp_path):
 def test_bounds_with_longitudes_first_are_answered():
     data = mission("alpha")
     data["longitude"] = 5 + (data.latitude - 40)
-    sentence = "no point lies in 4 to 9 N, 40 to 43 E; latitude comes first, perhaps 40,43,4,9"
+    sentence = "no point lies in 4 to 9 N, 40 to 43 E; latitude comes first, perhaps region=.40, 43, 4, 9."
     with pytest.raises(InputError, match=sentence):
         read_tracks(data, region=(4, 9, 40, 43))
     with pytest.raises(InputError, match="choose another region"):

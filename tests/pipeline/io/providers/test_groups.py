@@ -34,7 +34,7 @@ def test_the_only_group_with_a_field_is_found(tmp_path):
 
 def test_of_several_groups_one_is_chosen(tmp_path):
     path = write_grouped(tmp_path / "two.nc", ["day", "night"])
-    with pytest.raises(InputError, match=r"two\.nc: the groups day and night both have sst; .* --group"):
+    with pytest.raises(InputError, match=r"two\.nc: the groups day and night both have sst; .* group="):
         open_field(path)
     assert open_field(path, group="/night").values[:, 0, 0].tolist() == [20, 21, 22]
     with pytest.raises(InputError, match="there is no group 'noon'; choose among day, night"):

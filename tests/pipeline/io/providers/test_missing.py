@@ -141,7 +141,7 @@ def test_a_record_loses_the_same_values_in_memory_and_prepared(tmp_path, caplog)
     count = int((spoilt.sst == -999).isel(time=np.r_[8:16, 32:40]).sum())
     sentence = (
         f"the value -999 occurs {count} times, far from all others, so it is taken as missing; say so with "
-        "--missing-value -999, or keep it with --missing-value none"
+        "missing_value=(-999,), or keep it with missing_value=()"
     )
     assert sentence in field.oddities
     assert field.treatment[0].startswith(f"the undeclared missing value -999: {count} (")
@@ -229,7 +229,7 @@ def test_a_valid_range_that_removes_everything_can_be_ignored(tmp_path):
     data.sst.attrs |= {"valid_min": np.float32(270), "valid_max": np.float32(310)}
     data.to_netcdf(tmp_path / "a.nc")
     for open_it in (open_field, lambda path: prepare(path, tmp_path / "a.zarr")):
-        with pytest.raises(InputError, match=r"a.nc: no value of sst is left .* --ignore-valid-range"):
+        with pytest.raises(InputError, match=r"a.nc: no value of sst is left .* ignore_valid_range=True"):
             open_it(tmp_path / "a.nc")
     field = open_field(tmp_path / "a.nc", ignore_valid_range=True)
     np.testing.assert_array_equal(field.values, make().sst)

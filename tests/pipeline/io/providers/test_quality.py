@@ -162,7 +162,7 @@ def test_expressions(quality, kept):
             "'good' is neither a number nor a meaning of quality_level .no_data, bad_data",
         ),
         ("profile>=3", r"profile has the shape \(4,\) but the grid of sea_surface_temperature \(10, 12\)"),
-        ("quality_level>=6", r"no value of sea_surface_temperature is left .*; choose .* --quality none"),
+        ("quality_level>=6", r"no value of sea_surface_temperature is left .*; choose .* quality='none'"),
     ],
 )
 def test_expressions_that_cannot_hold(quality, message):
@@ -174,7 +174,7 @@ def test_expressions_that_cannot_hold(quality, message):
 def test_a_rule_that_takes_every_value_is_an_error_with_its_remedy():
     data = make_ghrsst()
     data["quality_level"] = data.quality_level.clip(max=3)
-    with pytest.raises(InputError, match=r"flagged by quality_level: \d+ .100.0%.*--quality none"):
+    with pytest.raises(InputError, match=r"flagged by quality_level: \d+ .100.0%.*quality='none'"):
         open_field(data)
     assert open_field(data, quality="quality_level>=2").observed.any()
 
@@ -255,6 +255,6 @@ def test_points_along_tracks_follow_the_same_rules():
     )
     assert len(read_tracks(data, quality="none")) == n
     with pytest.raises(
-        InputError, match=r"no value of ssha is usable .flagged by nasa_flag: 60.*--quality none"
+        InputError, match=r"no value of ssha is usable .flagged by nasa_flag: 60.*quality='none'"
     ):
         read_tracks(data.assign(nasa_flag=data.nasa_flag * 0 + 1))
