@@ -17,7 +17,7 @@ from ..settings import LOSSES, Training
 from .data import GapData
 from .networks import has_fixed_grid
 from .tasks import Correction
-from .trainer import Saves, StopOnSignal, TrainerSettings, train_task
+from .trainer import History, Saves, StopOnSignal, TrainerSettings, train_task
 
 Floats = NDArray[np.float32]
 EPOCHS = 10
@@ -98,9 +98,11 @@ def train_correction(
             device=data.device,
             quiet=data.quiet,
         ),
+        history=(history := History()),
         saves=Saves(lambda task: kept.append(_copied(task.network))) if how.saves else None,
         stop=stop,
     )
+    trained.epochs = task.epochs = history.epochs
     if not how.saves:
         return trained
     return _together(task, kept)
@@ -134,7 +136,7 @@ def _together(task: Correction, states: Sequence[Mapping[str, Tensor]]) -> Corre
     made = Correction(**(dict(task.hparams) | {"saves": len(states)}))
     for network, state in zip(made.networks, states, strict=True):
         network.load_state_dict(state)
-    made.trained_on = task.trained_on
+    made.trained_on, made.epochs = task.trained_on, task.epochs
     return made.eval()
 
 
