@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from ..errors import InputError
-from . import plotting
+from . import plotting, reporting
 from .arguments import LIGHTNING, parse
 from .checks import refuse
 from .tables import (
@@ -76,6 +76,8 @@ def _fill(options: argparse.Namespace) -> None:
 
         check_drawable(plot)
     sources = [first, *others, *auxiliary]
+    if options.report is not None:
+        reporting.check_fill(options, kind)
     check_outputs(options.output, sources, opening, settings, plot=plot, overwrite=overwrite)
     from ..jobs.fill import fill
 
@@ -95,6 +97,8 @@ def _fill(options: argparse.Namespace) -> None:
         _log.info("wrote %s (%s)", options.output, ", ".join(map(str, dataset.data_vars)))
     if plot is not None:
         _plot(dataset, options)
+    if options.report is not None:
+        reporting.write(options.output, options.report)
     if failed:
         raise InputError(f"{options.output} is complete, but not all that was to be written next to it")
 
@@ -277,6 +281,7 @@ COMMANDS = {
     "score": _score,
     "compare": _compare,
     "plot": lambda options: plotting.run(options, make_opening(options)),
+    "report": reporting.run,
     "challenge": _challenge,
     "reproduce": _reproduce,
     "pretrain": _pretrain,

@@ -102,6 +102,7 @@ class Evaluation(Generic[Kind]):
         found |= {} if self.shrinkage is None else self.shrinkage.attributes()
         found |= {f"held_out_{key}": value for key, value in self.score.items() if key != "method"}
         found |= {} if self.classes is None else {"score_classes": self.classes.to_json()}
+        found |= {"candidate_scores": json.dumps(self.rows)} if len(self.rows) > 1 else {}
         return found | ({"learning_curve": json.dumps(self.curve)} if self.curve else {})
 
 
