@@ -12,10 +12,13 @@ from ..io.opening import Opening
 from .options import add_opening, add_overwrite, numbers
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from ..plots.layers import MapSeries
 
 _log = logging.getLogger("oceanfill")
 LINES = ("lat", "lon")
+CHARTS = ("reliability", "spectra")  # are drawn alone
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
@@ -36,7 +39,8 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     drawn.add_argument(
         "--what",
         metavar="A,B,...",
-        help="observed, filled, analysis, error, source, samples, intervals (default: the first two, error)",
+        help="observed, filled, analysis, error, source, samples, intervals (default: the first two, error); "
+        "or one of: reliability of the error on hidden values, spectra along rows",
     )
     drawn.add_argument("--at", type=numbers, metavar="LAT,LON", help="the time series of the pixel there")
     drawn.add_argument(
@@ -66,6 +70,7 @@ def run(options: argparse.Namespace, opening: Opening) -> None:
     from ..plots.layers import cut_series
     from ..plots.maps import KINDS, check_drawable, draw_maps, save_figure
     from ..plots.series import FILMS, check_film, draw_section, draw_series, write_film
+    from ..plots.spectra import draw_spectra
     from ..progress import progress
 
     target = Path(options.output)
@@ -83,6 +88,13 @@ def run(options: argparse.Namespace, opening: Opening) -> None:
         if given is not None and len(given) != 2:
             raise InputError(f"--{name}: give two numbers, separated by a comma")
     what = tuple(part.strip() for part in (options.what or "").split(",") if part.strip())
+    charts = set(what) & set(CHARTS)
+    if charts and (len(what) > 1 or film or options.at or options.along or options.date):
+        raise InputError(f"--what {charts.pop()} is a chart of all dates; leave out other layers and --date")
+    if what == ("reliability",):
+        save_figure(_draw_reliability(options, opening), target)
+        _log.info("wrote %s", target)
+        return
     series = _read(options, opening)
     if opening.region is not None:
         series = cut_series(series, opening.region)
@@ -90,6 +102,8 @@ def run(options: argparse.Namespace, opening: Opening) -> None:
     if film:
         with progress("drawing", len(series.dates), options.quiet) as advance:
             write_film(series, target, advance=advance, **how)
+    elif charts:
+        save_figure(draw_spectra(series), target)
     elif options.at is not None:
         save_figure(draw_series(series, options.at), target)
     elif options.along is not None:
@@ -98,6 +112,24 @@ def run(options: argparse.Namespace, opening: Opening) -> None:
     else:
         save_figure(draw_maps(series, options.date, **how), target)
     _log.info("wrote %s", target)
+
+
+def _draw_reliability(options: argparse.Namespace, opening: Opening) -> Figure:
+    """Return the reliability of the error of a filled file, from its attributes."""
+    from ..io.reading import list_inputs, open_input
+    from ..plots.layers import is_filled
+    from ..plots.scores import draw_reliability, read_classes
+
+    entries = list_inputs(options.inputs)
+    if len(entries) != 1:
+        raise InputError("--what reliability is about one filled file; name one")
+    with open_input(entries[0], opening.group) as (file, dataset):
+        names = [opening.variable] if opening.variable else [str(name) for name in dataset.data_vars]
+        name = next((one for one in names if is_filled(dataset, one)), None)
+        if name is None:
+            raise InputError(f"{file}: it is not a field that `oceanfill fill` wrote; fill it first")
+        classes = read_classes(dataset.attrs, name)
+        return draw_reliability(() if classes is None else classes.reliability)
 
 
 def _read(options: argparse.Namespace, opening: Opening) -> MapSeries:

@@ -70,7 +70,12 @@ class ScoreClasses:
 
 
 def score_classes(
-    mean: Floats, error: Floats, truth: Floats, weight: Floats, group: Numbers, places: Places
+    mean: Floats,
+    error: Floats,
+    truth: Floats,
+    weight: Floats,
+    group: NDArray[np.integer],
+    places: Places,
 ) -> tuple[Score, ...]:
     """Score an estimate of n hidden values for all of them and by class.
 
@@ -113,7 +118,7 @@ def _score(kind: str, name: str, parts: tuple[Any, ...]) -> Score:
 
 def _classify(places: Places) -> dict[str, tuple[Sequence[str], Numbers]]:
     """Return the names of the classes of each kind, and the number (n,) of each value's."""
-    months = np.asarray(places.dates.month, np.int64)  # type: ignore[attr-defined]
+    months = np.asarray(places.dates.month, np.int64)
     north, east = (at > (at.min() + at.max()) / 2 for at in (places.lat, places.lon))
     return {
         "region": (_REGIONS, 2 * north.astype(np.int64) + east),
@@ -126,7 +131,7 @@ def _classify(places: Places) -> dict[str, tuple[Sequence[str], Numbers]]:
 def _divide(values: Floats, unit: str, never: str) -> tuple[Sequence[str], Numbers]:
     """Return classes of about equally many values between round numbers; infinite ones have their own."""
     finite = values[np.isfinite(values)]
-    quartiles = np.quantile(finite, _QUANTILES) if finite.size else []
+    quartiles: Floats = np.quantile(finite, _QUANTILES) if finite.size else finite
     edges = np.unique([float(f"{edge:.2g}") for edge in quartiles])
     texts = [f"{edge:g}" for edge in edges]
     names = [f"up to {edge} {unit.removesuffix('s') if edge == '1' else unit}" for edge in texts[:1]]

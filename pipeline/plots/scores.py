@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..holdout.score_classes import ALL, LEVELS, Score
+from ..holdout.score_classes import ALL, LEVELS, Score, ScoreClasses
 from .series import convert_dates, show_dates
 
 KINDS = {
@@ -35,6 +36,15 @@ def make_axes(width: float = _SIZE[0], height: float = _SIZE[1]) -> tuple[Figure
     axes = figure.add_subplot()
     axes.grid(lw=0.3)
     return figure, axes
+
+
+def read_classes(attrs: Mapping[Any, Any], name: str) -> ScoreClasses | None:
+    """Return the scores by class of a variable from the attributes of a filled file; None without them.
+
+    With several variables the attributes of a score carry the name of theirs.
+    """
+    held = attrs.get(f"{name}_score_classes", attrs.get("score_classes"))
+    return None if held is None else ScoreClasses.from_json(str(held))
 
 
 def draw_classes(scores: Sequence[Score], kind: str, units: str) -> Figure:

@@ -64,7 +64,7 @@ def find_spectra(series: MapSeries) -> Spectra:
         raise InputError(f"{series.name}: too few segments of rows are without gaps for a spectrum")
     step = _find_step(series)
     density = {name: _compute_density(found, step) for name, found in kept.items()}
-    wavenumber = np.fft.rfftfreq(size, step)[1:]
+    wavenumber = np.fft.rfftfreq(size, step)[1:].astype(np.float64)
     return Spectra(wavenumber, density, {name: len(found) for name, found in kept.items()})
 
 

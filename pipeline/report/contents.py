@@ -12,6 +12,7 @@ from ..holdout.score_classes import ALL, Score, ScoreClasses
 from ..io.reading import TREATMENT
 from ..jobs.methods import find_methods
 from ..plots.layers import format_units
+from ..plots.scores import read_classes
 from .parts import Section, Table, format_number, format_share, format_time
 from .survey import Survey
 
@@ -46,8 +47,7 @@ class Attributes:
     @property
     def classes(self) -> ScoreClasses | None:
         """The scores by class; None where the file has none."""
-        held = self.get("score_classes")
-        return None if held is None else ScoreClasses.from_json(str(held))
+        return read_classes(self.attrs, self.name)
 
     @property
     def curve(self) -> list[dict[str, float]]:

@@ -48,7 +48,8 @@ def _draw_maps(series: MapSeries, at: int, date: str) -> list[Picture]:
     made = []
     for layer in shown:
         figure, _, _ = draw_date(series, at, (layer,), styles)
-        figure.set_size_inches(_MAP_SIZE * figure.get_size_inches())
+        width, height = (_MAP_SIZE * float(side) for side in figure.get_size_inches())
+        figure.set_size_inches(width, height)
         values = series.layers[layer][at][series.sea]
         values = values[np.isfinite(values)]
         alt = f"Map of {series.title}, {LAYERS[layer]}, {date}: "
