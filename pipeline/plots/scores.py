@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..holdout.score_classes import ALL, LEVELS, Score, ScoreClasses
+from .layers import escape_math
 from .series import convert_dates, show_dates
 
 KINDS = {
@@ -129,4 +130,4 @@ def draw_curve(epochs: Sequence[Mapping[str, float]]) -> Figure:
 
 
 def _with_units(what: str, units: str) -> str:
-    return f"{what} ({units})" if units else what
+    return escape_math(f"{what} ({units})" if units else what)

@@ -14,7 +14,7 @@ from ..io.layout.positions import EARTH_RADIUS
 from .layers import MapSeries, escape_math
 from .scores import BLUE, VERMILION, make_axes
 
-_SHORTEST, _LONGEST = 16, 128  # cells, of a segment
+_SHORTEST, _LONGEST = 16, 256  # cells of sea in a row: fewer have no spectrum, more no longer segment
 _FEWEST = 5  # segments of which a spectrum is averaged
 _MOSTLY = 0.5  # share of a segment in gaps
 
@@ -34,8 +34,8 @@ def find_spectra(series: MapSeries) -> Spectra:
     """Average the spectra of the segments of rows that are all sea.
 
     The segments overlap by half, have their mean removed and a Hann window (Welch 1967,
-    doi:10.1109/TAU.1967.1161901). Their length is the longest from 16 to 128 cells that fits into some row.
-    Observed values have a spectrum where whole segments are observed, and it is compared with that of the
+    doi:10.1109/TAU.1967.1161901). Their length is half of the longest run of sea in a row, but
+    16 cells at least and 128 at most. Observed values have a spectrum where whole segments are observed, and it is compared with that of the
     analysis at the same places; a further one is of the analysis where most of a segment is missing.
 
     Raises `InputError` where no segment is long enough, or where there are too few of them.
@@ -45,7 +45,7 @@ def find_spectra(series: MapSeries) -> Spectra:
         raise InputError(
             f"{series.name}: a spectrum needs {_SHORTEST} cells of sea in a row; the longest has {size}"
         )
-    size = max(size // 2, _SHORTEST)
+    size = max(size // 4 * 2, _SHORTEST)  # even
     observed = series.layers["observed"]
     estimate = series.layers.get("analysis")
     parts: dict[str, list[Floats]] = {}
@@ -64,14 +64,14 @@ def find_spectra(series: MapSeries) -> Spectra:
         raise InputError(f"{series.name}: too few segments of rows are without gaps for a spectrum")
     step = _find_step(series)
     density = {name: _compute_density(found, step) for name, found in kept.items()}
-    wavenumber = np.fft.rfftfreq(size, step)[1:].astype(np.float64)
+    wavenumber = np.fft.rfftfreq(size, step)[1:-1].astype(np.float64)
     return Spectra(wavenumber, density, {name: len(found) for name, found in kept.items()})
 
 
 def draw_spectra(series: MapSeries) -> Figure:
     """Draw the spectra of `find_spectra`, which raises the same errors, against the wavelength."""
     found = find_spectra(series)
-    figure, axes = make_axes()
+    figure, axes = make_axes(height=4.2)
     styles = dict(zip(("observed values", "analysis at the same places"), ("-", "--"), strict=True))
     colours = {"observed values": "0.1", "analysis at the same places": BLUE}
     for name, density in found.density.items():
@@ -82,7 +82,7 @@ def draw_spectra(series: MapSeries) -> Figure:
     axes.set_xlabel("wavelength along rows (km)")
     units = escape_math(f"({series.units})² km" if series.units else "km")
     axes.set_ylabel(f"power spectral density ({units})")
-    axes.legend(fontsize=8, loc="lower left")
+    figure.legend(fontsize=8, loc="outside lower left")
     return figure
 
 
@@ -116,5 +116,5 @@ def _find_step(series: MapSeries) -> float:
 def _compute_density(values: Floats, step: float) -> NDArray[np.float64]:
     """(k,) mean one-sided power spectral density of segments (n, size) that are ``step`` apart."""
     _, density = periodogram(values.astype(np.float64), fs=1 / step, window="hann", detrend="constant")
-    found: NDArray[np.float64] = density.mean(axis=0)[1:]
+    found: NDArray[np.float64] = density.mean(axis=0)[1:-1]  # the shortest wave has half a class
     return found

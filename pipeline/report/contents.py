@@ -21,8 +21,8 @@ _SCORES = {  # key of the score: its heading, and whether it is a share
     "bias": ("bias", False),
     "mae": ("mean absolute error", False),
     "crps": ("CRPS", False),
-    "coverage_1sigma": ("within one standard error", True),
-    "coverage_2sigma": ("within two standard errors", True),
+    "coverage_1sigma": ("within ±1σ", True),
+    "coverage_2sigma": ("within ±2σ", True),
 }
 _BY = {"region": "Region", "season": "Season", "distance": "Distance", "age": "Age of gap"}
 
@@ -158,6 +158,7 @@ def describe_scores(survey: Survey, attributes: Attributes) -> Section:
         shown = format_share(value) if is_share else f"{format_number(value)} {units}".strip()
         if key == "rmse" and whole is not None and whole.low is not None and whole.high is not None:
             shown += f", 95% interval {format_number(whole.low)} to {format_number(whole.high)}"
+        what = what.replace("±1σ", "one standard error").replace("±2σ", "two standard errors")
         facts.append((what[0].upper() + what[1:], shown))
     text = [
         "These values were observed and hidden from the method, as the values in the gaps are. They took no "
@@ -224,7 +225,7 @@ def describe_repeat(attrs: Mapping[Any, Any]) -> Section:
         configuration = json.dumps(json.loads(configuration), indent=2, ensure_ascii=False)
     facts = [
         (what, str(attrs[key]))
-        for what, key in (("Program", "source"), ("Made", "date_created"), ("Seed", "seed"))
+        for what, key in (("Source", "source"), ("Made", "date_created"), ("Seed", "seed"))
         if key in attrs
     ]
     code = [("Command", str(attrs["command"]))] if "command" in attrs else []

@@ -145,7 +145,8 @@ def draw_training(attributes: Attributes) -> Section | None:
             f": the RMSE on validation values is {format_number(held[0])} of that of the first guess after "
         )
         alt += f"the first epoch and least, {format_number(min(held))}, after epoch {best}"
-    caption = "The network of the epoch with the least RMSE on validation values is used"
+    which = "epoch with the least RMSE on validation values" if held else "last epoch"
+    caption = f"The network of the {which} is used, unless several were averaged"
     picture = embed_figure(draw_curve(curve), alt + ".", caption)
     return Section("Learning curve", pictures=[picture])
 
