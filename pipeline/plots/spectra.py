@@ -34,9 +34,10 @@ def find_spectra(series: MapSeries) -> Spectra:
     """Average the spectra of the segments of rows that are all sea.
 
     The segments overlap by half, have their mean removed and a Hann window (Welch 1967,
-    doi:10.1109/TAU.1967.1161901). Their length is half of the longest run of sea in a row, but
-    16 cells at least and 128 at most. Observed values have a spectrum where whole segments are observed, and it is compared with that of the
-    analysis at the same places; a further one is of the analysis where most of a segment is missing.
+    doi:10.1109/TAU.1967.1161901). Their length is half of the longest run of sea in a row, but 16 cells at
+    least and 128 at most. Observed values have a spectrum where whole segments are observed, and it is
+    compared with that of the analysis at the same places; a further one is of the analysis where most of a
+    segment is missing.
 
     Raises `InputError` where no segment is long enough, or where there are too few of them.
     """
