@@ -134,9 +134,13 @@ def _divide(values: Floats, unit: str, never: str) -> tuple[Sequence[str], Numbe
     quartiles: Floats = np.quantile(finite, _QUANTILES) if finite.size else finite
     edges = np.unique([float(f"{edge:.2g}") for edge in quartiles])
     texts = [f"{edge:g}" for edge in edges]
-    names = [f"up to {edge} {unit.removesuffix('s') if edge == '1' else unit}" for edge in texts[:1]]
-    names += [f"{low} to {high} {unit}" for low, high in pairwise(texts)]
-    names += [f"more than {edge} {unit}" for edge in texts[-1:]]
+
+    def name(text: str, edge: str) -> str:
+        return f"{text} {edge} {unit.removesuffix('s') if edge == '1' else unit}"
+
+    names = [name("up to", edge) for edge in texts[:1]]
+    names += [name(f"{low} to", high) for low, high in pairwise(texts)]
+    names += [name("more than", edge) for edge in texts[-1:]]
     number = np.where(np.isfinite(values), np.digitize(values, edges, right=True), len(names))
     return [*names, never], number.astype(np.int64)
 

@@ -165,6 +165,9 @@ def describe_scores(survey: Survey, attributes: Attributes) -> Section:
         "part in the choice of the method. If the standard error is honest, 68% of them lie within one "
         "standard error of the estimate and about 95% within two."
     ]
+    if "mission_rmse" in attributes.attrs:
+        at = f"RMSE at the points of {attributes.attrs['mission_held_out']}, which was used for nothing else"
+        facts.append((at, f"{format_number(attributes.attrs['mission_rmse'])} {units}".strip()))
     tables = [] if classes is None else [_tabulate(classes.scores, units)]
     text.append(
         "The file holds no score by class."

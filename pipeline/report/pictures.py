@@ -44,7 +44,8 @@ def draw_map_sections(dataset: xr.Dataset, survey: Survey) -> Iterator[Section]:
 
 def _draw_maps(series: MapSeries, at: int, date: str) -> list[Picture]:
     shown = series.usual
-    styles = choose_styles(series, shown, dates=at)
+    # Values change with the season, so each date has its colours; errors are compared between dates.
+    styles = choose_styles(series, shown, dates=at) | choose_styles(series, ("error",))
     made = []
     for layer in shown:
         figure, _, _ = draw_date(series, at, (layer,), styles)
