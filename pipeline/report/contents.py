@@ -109,13 +109,15 @@ def describe_choice(survey: Survey, attributes: Attributes) -> Section:
     facts += [] if factor is None else [("Factor of the standard error", format_number(factor))]
     units = format_units(str(survey.attrs.get("units", "")))
     facts += [] if limit is None else [("Largest standard error", f"{format_number(limit)} {units}".strip())]
-    text = []
-    if delivered not in (asked, "unknown"):
+    text: list[str] = []
+    tables = _tabulate_candidates(survey, attributes)
+    if tables or delivered not in (asked, "unknown"):
         text = [
             "Several candidates were compared on validation values. The simplest one that is no worse than "
-            "the best by more than a standard error of the difference is delivered."
+            "the best by more than a standard error of the difference is delivered. The scores below are on "
+            "other values, which took no part in the choice."
         ]
-    return Section("Choice of the method", text, facts, _tabulate_candidates(survey, attributes))
+    return Section("Choice of the method", text, facts, tables)
 
 
 def _tabulate_candidates(survey: Survey, attributes: Attributes) -> list[Table]:
@@ -133,7 +135,7 @@ def _tabulate_candidates(survey: Survey, attributes: Attributes) -> list[Table]:
         for row in rows
     ]
     units = score_units(survey, attributes)
-    caption = "Candidates on hidden values that took no part in the choice"
+    caption = "Scores of the candidates"
     caption += f", in {units}" if units else ""
     return [Table(caption, ("candidate", "RMSE", "bias", "within ±1σ", "share of correction"), lines)]
 

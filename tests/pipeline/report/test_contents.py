@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from oceanfill.pipeline.report.contents import Attributes, describe_repeat, tabulate_truth
+import json
+from unittest.mock import Mock
+
+import numpy as np
+import pandas as pd
+from oceanfill.pipeline.report.contents import Attributes, describe_choice, describe_repeat, tabulate_truth
 from oceanfill.pipeline.report.parts import Section, format_time
+from oceanfill.pipeline.report.survey import Survey
 
 
 def test_score_of_one_of_several_variables_carries_its_name():
@@ -11,6 +17,22 @@ def test_score_of_one_of_several_variables_carries_its_name():
     assert [Attributes(held, name).get("held_out_rmse") for name in ("sst", "chl")] == [1, 2]
     assert Attributes(held, "sst").get("method") == "oi"
     assert Attributes(held, "sst").curve == []
+
+
+def test_choice_marks_what_is_delivered():
+    rows = [
+        {"method": "oi", "rmse": 0.5, "bias": 0.1, "coverage_1sigma": 0.7, "choice": "least RMSE"},
+        {"method": "unet", "rmse": 0.6, "bias": -0.1, "coverage_1sigma": 0.6, "choice": "", "share": 0.25},
+    ]
+    attrs = {"method": "unet", "delivered": "oi", "held_out_choice": "least RMSE"}
+    attributes = Attributes(attrs | {"candidate_scores": json.dumps(rows)}, "sst")
+    none = np.zeros(0)
+    survey = Survey("sst", {"units": "K"}, Mock(), pd.Index([]), none, none, none, none)
+    made = describe_choice(survey, attributes)
+    assert dict(made.facts)["Why"] == "least RMSE on the validation values"
+    assert made.tables[0].caption.endswith("in K")
+    assert made.tables[0].rows[0] == ("oi (delivered)", "0.5", "+0.1", "70.0%", "–")
+    assert made.tables[0].rows[1] == ("unet", "0.6", "-0.1", "60.0%", "25.0%")
 
 
 def test_truth_has_a_row_for_each_flag():
