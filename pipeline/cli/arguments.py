@@ -9,7 +9,7 @@ from typing import Any
 import shtab
 
 from ..jobs.methods import find_methods
-from . import plotting
+from . import plotting, reporting
 from .logs import add_logging
 from .options import (
     HOLDOUTS,
@@ -83,6 +83,7 @@ def parser() -> argparse.ArgumentParser:
     _add_rerun(commands)
     _add_compare(commands)
     _add_plot(commands)
+    _add_report(commands)
     _add_challenge(commands)
     _add_reproduce(commands)
     _add_pretrain(commands)
@@ -212,6 +213,7 @@ def _add_fill(commands: Any) -> None:
         metavar="OUT.png",
         help="draw a map of the input, the filled field and its error",
     )
+    fill.add_argument("--report", metavar="OUT.html", help="also write the page of `oceanfill report`")
     fill.add_argument(
         "--analysis-everywhere", action="store_true", help="replace observed values by the analysis too"
     )
@@ -449,6 +451,22 @@ def _add_plot(commands: Any) -> None:
     )
     plotting.add_arguments(plot)
     add_logging(plot)
+
+
+def _add_report(commands: Any) -> None:
+    report = _command(
+        commands,
+        "report",
+        help="write an HTML page about a filled file",
+        description="Write one page on what came in and what was done with it, the choice of the method,\n"
+        "the scores, maps, reliability, spectra and the command that repeats it. The page needs\n"
+        "no other file and no network.",
+        epilog="examples:\n"
+        "  oceanfill report filled.nc -o report.html\n"
+        "  oceanfill report filled.nc --truth sst_clouds_truth.nc",
+    )
+    reporting.add_arguments(report)
+    add_logging(report)
 
 
 def _add_challenge(commands: Any) -> None:

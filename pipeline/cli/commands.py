@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from ..errors import InputError
-from . import plotting
+from . import plotting, reporting
 from .arguments import LIGHTNING, parse
 from .spelling import spell_options
 from .tables import (
@@ -65,6 +65,8 @@ def _fill(options: argparse.Namespace) -> None:
 
         check_drawable(plot)
     sources = [first, *others, *auxiliary]
+    if options.report is not None:
+        reporting.check_fill(options, kind)
     check_outputs(options.output, sources, opening, settings, plot=plot, overwrite=overwrite)
     from ..jobs.fill import fill, plan_fill
 
@@ -96,6 +98,8 @@ def _fill(options: argparse.Namespace) -> None:
             _log.warning(
                 "this score is optimistic: hidden values are easier than real gaps (see oceanfill compare)"
             )
+    if options.report is not None:
+        reporting.write(options.output, options.report)
     if failed:
         raise InputError(f"{options.output} is complete, but not all that was to be written next to it")
 
@@ -283,6 +287,7 @@ COMMANDS = {
     "rerun": _rerun,
     "compare": _compare,
     "plot": lambda options: plotting.run(options, make_opening(options)),
+    "report": reporting.run,
     "challenge": _challenge,
     "reproduce": _reproduce,
     "pretrain": _pretrain,

@@ -30,7 +30,8 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     drawn.add_argument(
         "--what",
         metavar="A,B,...",
-        help="observed, filled, analysis, error, source, samples, intervals (default: the first two, error)",
+        help="observed, filled, analysis, error, source, samples, intervals (default: the first two, error); "
+        "or one of: reliability of the error on hidden values, spectra along rows",
     )
     drawn.add_argument("--at", type=numbers, metavar="LAT,LON", help="the time series of the pixel there")
     drawn.add_argument(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..classical.season import remove_season
 from ..holdout.calibration import Calibration, calibrate
+from ..holdout.score_classes import LEVELS, ScoreClasses, count_inside, score_classes
 from ..holdout.score_sums import ScoreSums
 from ..holdout.scores import rmse
 from ..holdout.shrinkage import Fitted, Shrinkage, find_prior, fit_shrinkage
@@ -84,6 +86,8 @@ class Evaluation(Generic[Kind]):
     scale: ErrorScale
     shrinkage: Shrinkage | None = None  # of the delivered correction
     share: float | None = None  # of a correction at the hidden values; 0 where its first guess is delivered
+    classes: ScoreClasses | None = None  # of what is delivered, on the test set
+    curve: Sequence[Mapping[str, float]] = ()  # what a network logged in each epoch of its training
 
     @property
     def score(self) -> dict[str, Any]:
@@ -96,7 +100,10 @@ class Evaluation(Generic[Kind]):
         found |= {"error_limit": self.scale.limit} if np.isfinite(self.scale.limit) else {}
         found |= {} if self.share is None else {"correction_share": self.share}
         found |= {} if self.shrinkage is None else self.shrinkage.attributes()
-        return found | {f"held_out_{key}": value for key, value in self.score.items() if key != "method"}
+        found |= {f"held_out_{key}": value for key, value in self.score.items() if key != "method"}
+        found |= {} if self.classes is None else {"score_classes": self.classes.to_json()}
+        found |= {"candidate_scores": json.dumps(self.rows)} if len(self.rows) > 1 else {}
+        return found | ({"learning_curve": json.dumps(self.curve)} if self.curve else {})
 
 
 def evaluate_candidates(data: HeldOut, candidates: Candidates) -> Evaluation[Candidate]:
@@ -108,18 +115,20 @@ def evaluate_candidates(data: HeldOut, candidates: Candidates) -> Evaluation[Can
     last candidate is delivered as it is.
     """
     products = list(candidates.values())
+    curve = next((product.curve for product in products if product.curve), ())
     if any(product.trial is None for product in products):
-        return Evaluation(products[-1], [], ErrorScale(limit=limit_error(data.field)))
+        return Evaluation(products[-1], [], ErrorScale(limit=limit_error(data.field)), curve=curve)
     judged = [_judge(data, product) for product in products]
     rows = [one.row for one in judged]
     best = select_candidate(rows, [one.validation for one in judged])
     delivered, fitted = shrink_candidate(data, products[best], "held_out")
     scale = fit_error_scale(data, delivered, "held_out")
+    classes = _score_classes(data, judged[best])
     if fitted is None:
         share = 0.0 if any(one.corrects is products[best] for one in products) else None
-        return Evaluation(delivered, rows, scale, share=share)
+        return Evaluation(delivered, rows, scale, None, share, classes, curve)
     log_share(delivered.name, fitted)
-    return Evaluation(delivered, rows, scale, fitted.shrinkage, fitted.average)
+    return Evaluation(delivered, rows, scale, fitted.shrinkage, fitted.average, classes, curve)
 
 
 def choose_product(data: HeldOut, candidates: Sequence[Candidate]) -> Candidate:
@@ -134,6 +143,9 @@ class _Judged(NamedTuple):
     product: Candidate  # shrunken
     validation: Pairs  # each group shrunken by what the others say
     row: dict[str, Any]  # on the test set
+    test: Pairs
+    residual: Floats  # (n,) of the test set, in standard errors, where the values are filled
+    calibration: Calibration  # from the validation set
 
 
 def _judge(data: HeldOut, candidate: Candidate) -> _Judged:
@@ -144,7 +156,8 @@ def _judge(data: HeldOut, candidate: Candidate) -> _Judged:
     validation, test = (data.pairs(part, mean, error) for part in ("validation", "test"))
     row: dict[str, Any] = {"method": candidate.name, "space": name_space(data.field)}
     row |= {"units": name_units(data.field)}
-    row |= score_pairs(_to_asked_space(data, "test", test, scale.noise))
+    asked = _to_asked_space(data, "test", test, scale.noise)
+    row |= score_pairs(asked)
     # Errors are scaled where the values are filled; a monotone transform leaves the coverage as it is.
     row |= {key: value for key, value in score_pairs(test).items() if key.startswith("coverage")}
     if fitted is not None:
@@ -155,7 +168,20 @@ def _judge(data: HeldOut, candidate: Candidate) -> _Judged:
         before, after = (data.pairs("validation", *one).mean for one in (guess.trial, candidate.trial))
         validation = validation._replace(mean=before + fitted.apart * (after - before))
         row |= {"share": fitted.average}
-    return _Judged(product, _to_asked_space(data, "validation", validation, scale.noise), row)
+    validation = _to_asked_space(data, "validation", validation, scale.noise)
+    # An error of zero has no residual; intervals are then not counted.
+    off, unknown = test.truth - test.mean, np.full(test.error.shape, np.nan)
+    residual = np.divide(off, test.error, out=unknown, where=test.error > 0)
+    return _Judged(product, validation, row, asked, residual, scale.calibration)
+
+
+def _score_classes(data: HeldOut, judged: _Judged) -> ScoreClasses:
+    """Score the delivered candidate by class on the test set."""
+    test, places = judged.test, data.places("test")
+    scores = score_classes(test.mean, test.error, test.truth, test.weight, test.groups[0], places)
+    widths = [judged.calibration.half_width(level) for level in LEVELS]
+    known = np.isfinite(judged.residual).all()
+    return ScoreClasses(scores, count_inside(judged.residual, widths, test.weight) if known else ())
 
 
 def _to_asked_space(data: HeldOut, part: str, pairs: Pairs, noise: float) -> Pairs:

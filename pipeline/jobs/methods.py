@@ -53,6 +53,7 @@ class Candidate:
     further_residuals: Sequence[Residuals] = ()  # of values under further cloud masks
     corrects: Candidate | None = None  # the first guess
     method: str = ""  # that makes it, where the name is not that of a method
+    curve: Sequence[Mapping[str, float]] = ()  # what its network logged in each epoch of its training
 
 
 Candidates = dict[str, Candidate]  # of one variable, the simplest first
@@ -306,7 +307,7 @@ def _correct_alone(data: GapData, settings: FillSettings) -> Candidates:
             # It was trained on the truth; the error to deliver is that of a new observation.
             return [(mean, np.sqrt(error**2 + np.float32(noise))) for mean, error in corrected]
 
-        (made,) = _add_corrected(name, correct, data, [made])
+        (made,) = _add_curve(name, _add_corrected(name, correct, data, [made]), task.epochs)
     return {name: replace(one, method="pretrained") if one.corrects else one for name, one in made.items()}
 
 
@@ -344,7 +345,12 @@ def _correct_first_guess(name: str, data: GapData, settings: FillSettings) -> li
     def correct(dates: DataLoader[Any], guesses: Sequence[Estimate]) -> list[Estimate]:
         return apply_correction(task, _show_each(dates, data.quiet), guesses, data.device)
 
-    return correct_first_guess(name, correct, data, settings)
+    return _add_curve(name, correct_first_guess(name, correct, data, settings), task.epochs)
+
+
+def _add_curve(name: str, made: list[Candidates], epochs: Sequence[Mapping[str, float]]) -> list[Candidates]:
+    """Return the candidates with the learning curve of the network."""
+    return [one | {name: replace(one[name], curve=epochs)} for one in made]
 
 
 def correct_first_guess(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import xarray as xr
 from matplotlib.figure import Figure
 
 from ..errors import InputError
@@ -20,9 +21,12 @@ from ..keywords import take_keywords
 from ..progress import progress
 from .layers import MapSeries, cut_series, is_filled, read_filled, read_gappy
 from .maps import KINDS, check_drawable, draw_maps, save_figure
+from .scores import draw_reliability, read_classes
 from .series import FILMS, check_film, draw_section, draw_series, write_film
+from .spectra import draw_spectra
 
 LINES = ("lat", "lon")
+CHARTS = ("reliability", "spectra")  # are drawn alone
 
 
 @take_keywords(Opening)
@@ -55,7 +59,8 @@ def plot(
         The date of the maps, as "2024-05-19"; by default the one with the median share of gaps.
     what
         Which maps: "observed", "filled", "analysis", "error", "source", "samples", "intervals"; a sequence,
-        or names with commas between them.
+        or names with commas between them. Or one chart: "reliability" (of the error on hidden values) or
+        "spectra".
     at
         Latitude and longitude of a pixel, whose time series is drawn.
     along
@@ -111,8 +116,17 @@ def plot(
     if along is not None and along[0] not in LINES:
         raise InputError(f"along={along!r} is neither along a latitude nor a longitude; give ('lat', 36.5)")
     parts = what.split(",") if isinstance(what, str) else what
-    how: dict[str, Any] = {"what": tuple(part.strip() for part in parts if part.strip())}
+    layers = tuple(part.strip() for part in parts if part.strip())
+    chart = next((part for part in layers if part in CHARTS), None)
+    if chart and (len(layers) > 1 or film or at or along or date):
+        raise InputError(f"what={chart!r} is a chart of all dates; leave out other layers and date=")
+    how: dict[str, Any] = {"what": layers}
     how |= {"limits": None if limits is None else tuple(limits), "colours": colours}
+    if chart == "reliability":
+        figure = _draw_reliability(source, opening)
+        if target is not None:
+            save_figure(figure, target)
+        return figure
     series = _read(source, opening)
     if opening.region is not None:
         series = cut_series(series, opening.region)
@@ -121,7 +135,9 @@ def plot(
         with progress("drawing", len(series.dates), quiet) as advance:
             write_film(series, target, advance=advance, **how)
         return None
-    if at is not None:
+    if chart:
+        figure = draw_spectra(series)
+    elif at is not None:
         figure = draw_series(series, (at[0], at[1]))
     elif along is not None:
         line: dict[str, Any] = {along[0]: along[1]}
@@ -133,13 +149,31 @@ def plot(
     return figure
 
 
+def _draw_reliability(source: Inputs, opening: Opening) -> Figure:
+    """Return the reliability of the error of a filled file, from its attributes."""
+    entries = list_inputs(source)
+    if len(entries) != 1:
+        raise InputError("what='reliability' is about one filled file; name one")
+    with open_input(entries[0], opening.group) as (file, dataset):
+        name = _find_filled(dataset, opening)
+        if name is None:
+            raise InputError(f"{file}: it is not a field that `oceanfill fill` wrote; fill it first")
+        classes = read_classes(dataset.attrs, name)
+        return draw_reliability(() if classes is None else classes.reliability)
+
+
+def _find_filled(dataset: xr.Dataset, opening: Opening) -> str | None:
+    """Return the name of the variable asked for, or else of the first one, that was filled."""
+    names = [opening.variable] if opening.variable else [str(name) for name in dataset.data_vars]
+    return next((one for one in names if is_filled(dataset, one)), None)
+
+
 def _read(source: Inputs, opening: Opening) -> MapSeries:
     """Return the layers of a filled file, or the observed values of another, on the dates of the period."""
     entries = list_inputs(source)
     if len(entries) == 1:
         with open_input(entries[0], opening.group) as (_, dataset):
-            names = [opening.variable] if opening.variable else [str(name) for name in dataset.data_vars]
-            name = next((one for one in names if is_filled(dataset, one)), None)
+            name = _find_filled(dataset, opening)
             if name is not None:
                 series = read_filled(add_missing_date(dataset).compute(), name)
                 if opening.period is None:

@@ -46,7 +46,7 @@ def draw_series(series: MapSeries, at: tuple[float, float]) -> Figure:
     axes.set_ylabel(choose_styles(series, ["observed"])["observed"].label)
     axes.grid(lw=0.3)
     axes.legend(fontsize=8, ncols=3)
-    _show_dates(axes.xaxis)
+    show_dates(axes.xaxis)
     where = f"{name_latitude(series.lat[row, column])}, {name_longitude(series.lon[row, column])}"
     axes.set_title(f"{escape_math(series.title)} at {where}", fontsize=11)
     return figure
@@ -94,7 +94,7 @@ def draw_section(
         axes.set_xlabel(label)
         letter = f"({chr(ord('a') + number)}) " if len(shown) > 1 else ""
         axes.set_title(f"{letter}{LAYERS[layer]}", fontsize=11)
-    _show_dates(every[0].yaxis)
+    show_dates(every[0].yaxis)
     add_colour_bars(figure, drawn, list(every), [styles[layer] for layer in shown])
     figure.suptitle(f"{escape_math(series.title)} along {where}", fontsize=12)
     return figure
@@ -167,14 +167,20 @@ def name_longitude(degrees: float) -> str:
 
 def to_days(series: MapSeries) -> NDArray[np.datetime64]:
     """Return the dates as Matplotlib draws them; those of other calendars as days from their first year."""
-    if isinstance(series.dates, pd.DatetimeIndex):
-        return series.dates.to_numpy()
-    first = series.dates[0]
+    return convert_dates(series.dates)
+
+
+def convert_dates(dates: pd.Index) -> NDArray[np.datetime64]:
+    """Return dates of any calendar as `to_days` does."""
+    if isinstance(dates, pd.DatetimeIndex):
+        return dates.to_numpy()
+    first = dates[0]
     start = pd.Timestamp(first.year, 1, 1) + pd.Timedelta(days=first.dayofyr - 1, hours=first.hour)
-    return np.array([np.datetime64(start + (date - first)) for date in series.dates])
+    return np.array([np.datetime64(start + (date - first)) for date in dates])
 
 
-def _show_dates(axis: object) -> None:
+def show_dates(axis: object) -> None:
+    """Label an axis with dates."""
     locator = AutoDateLocator()
     axis.set_major_locator(locator)  # type: ignore[attr-defined]
     axis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[attr-defined]

@@ -105,6 +105,7 @@ def train_correction(
             stop=stop,
             show=ShowEpochs(step, how.time_budget, *_score_guess(data), data.first_guess),
         )
+    trained.epochs = task.epochs = history.epochs
     data.learned["trained_epochs"] = data.learned.get("trained_epochs", 0) + len(history.epochs)
     if not how.saves:
         return trained
@@ -152,7 +153,7 @@ def _together(task: Correction, states: Sequence[Mapping[str, Tensor]]) -> Corre
     made = Correction(**(dict(task.hparams) | {"saves": len(states)}))
     for network, state in zip(made.networks, states, strict=True):
         network.load_state_dict(state)
-    made.trained_on = task.trained_on
+    made.trained_on, made.epochs = task.trained_on, task.epochs
     return made.eval()
 
 

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from ..classical.optimal_interpolation import fit_covariance as fit_kriging
 from ..errors import InputError
 from ..holdout.calibration import Residuals, standardise_residuals
-from ..holdout.patterns import Mask, hide_clouds
+from ..holdout.patterns import Mask, distance_and_age, hide_clouds
+from ..holdout.score_classes import Places
 from ..holdout.splits import difficulty_weights, error_groups
 from ..io.field import Field
 from ..progress import APPLY, FIT, GUESS, progress
@@ -204,6 +205,14 @@ class HeldOut:
         """Return residuals of an estimate at held-out values: "validation", "test" or all "held_out"."""
         truth = np.where(getattr(self, part), self.field.values, np.nan)
         return standardise_residuals(self.field.hide(self.held_out), truth, mean, error, self.weight)
+
+    def places(self, part: str) -> Places:
+        """Return where and when the values of `pairs` are."""
+        which: np.ndarray = getattr(self, part)
+        date, row, column = np.nonzero(which)
+        distance, age = distance_and_age(self.field.hide(self.held_out))
+        lat, lon = self.field.lat[row, column], self.field.lon[row, column]
+        return Places(self.field.dates[date], lat, lon, distance[which], age[which])
 
     def make_masked_copy(self, hidden: Mask, advance: Advance) -> NetworkInputs:
         """Return network inputs without the held-out values and without the ``hidden`` ones, to train on."""

@@ -30,6 +30,7 @@ class DescribedTask(pl.LightningModule):
     def __init__(self) -> None:
         super().__init__()
         self.trained_on: dict[str, Any] = {}
+        self.epochs: list[dict[str, float]] = []  # what was logged in each epoch of the training
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["trained_on"] = dict(self.trained_on)

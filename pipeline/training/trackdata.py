@@ -17,6 +17,8 @@ from torch.utils.data import DataLoader, Dataset
 from ...models.points import Corners, to_points
 from ..errors import InputError
 from ..holdout.calibration import Residuals, compute_covariates
+from ..holdout.patterns import distance_and_age
+from ..holdout.score_classes import Places
 from ..holdout.splits import difficulty_weights
 from ..io.field import Field
 from ..io.points.gridding import Grid, bin_tracks
@@ -172,6 +174,15 @@ class TrackData(GapData):
         return self._make_residuals(
             self.points[part], known, mean, error, self.pairs(part, mean, error).weight
         )
+
+    def places(self, part: str) -> Places:
+        """Return where and when the points of `pairs` are, to the nearest corner of the grid."""
+        cell = self.at.cell[self.points[part], 0].numpy()
+        date, place = np.divmod(cell, self.field.sea.size)
+        found = distance_and_age(self.field.hide(self.held_out))
+        distance, age = (one.reshape(-1)[cell] for one in found)
+        lat, lon = (one.reshape(-1)[place] for one in (self.field.lat, self.field.lon))
+        return Places(self.field.dates[date], lat, lon, distance, age)
 
     def residuals_under_clouds(self, known: Field, rng: np.random.Generator) -> Residuals | None:
         """Return residuals of the first guess at tracks that are dropped from the ``known`` values."""

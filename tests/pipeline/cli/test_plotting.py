@@ -51,9 +51,17 @@ def test_a_picture_that_exists_is_kept_without_overwrite(folder, capsys):
     assert imread(folder / "old.png").ndim == 3
 
 
+def test_charts(folder):
+    assert run(folder, "filled.nc -o spectra.png --what spectra --quiet") == 0
+    assert run(folder, "filled.nc -o reliability.png --what reliability --quiet") == 0
+    assert min(width(folder / f"{name}.png") for name in ("spectra", "reliability")) > 400
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
+        ("filled.nc -o a.png --what reliability,error", "leave out other layers"),
+        ("in.nc -o a.png --what reliability", "is not a field that `oceanfill fill` wrote"),
         ("filled.nc -o a.png --at 36,-5 --along lat=36", "--at and --along are two pictures"),
         ("filled.nc -o a.png --along 36", "'36' is neither lat=LAT nor lon=LON"),
         ("filled.nc -o a.png --what colour", "there is no 'colour' to draw; choose among observed, filled"),

@@ -172,6 +172,19 @@ def test_a_network_is_not_blamed_for_held_out_dates_that_are_hard_for_its_first_
     assert beside == pytest.approx(1, rel=0.1)
 
 
+def test_places_are_those_of_the_pairs(data):
+    """Distance and age are those without the held-out values."""
+    places, which = data.places("test"), np.argwhere(data.test)
+    date, row, column = which[len(which) // 2]
+    at = len(which) // 2
+    assert len(places.lat) == len(which)
+    assert (places.lat[at], places.lon[at]) == (data.field.lat[row, column], data.field.lon[row, column])
+    assert places.dates[at] == data.field.dates[date]
+    known = data.field.observed & ~data.held_out
+    dates = np.flatnonzero(known[:, row, column])
+    assert places.age[at] == np.abs(data.field.days[dates] - data.field.days[date]).min() > 0
+
+
 def test_without_a_hold_out_the_last_product_is_delivered_as_it_is():
     data = GapData(cloudy_field(dates=8), DataSettings(held_out=0.0))
     whole = (data.field.values, data.field.values)

@@ -56,6 +56,12 @@ def test_a_network_without_a_first_guess_beats_the_pixel_means_and_is_delivered(
     means, network = rows
     assert (means["method"], network["method"]) == ("pixel-means", "unet")
     assert filled.attrs["held_out_rmse"] == network["rmse"] < means["rmse"]
+    curve = json.loads(filled.attrs["learning_curve"])
+    assert len(curve) == 3
+    assert min(epoch["held_out"] for epoch in curve) < 1
+    assert json.loads(filled.attrs["candidate_scores"]) == rows
+    whole = json.loads(filled.attrs["score_classes"])["scores"][0]
+    assert (whole["n"], whole["rmse"]) == (network["n"], pytest.approx(network["rmse"], rel=1e-4))
     truth, gaps = dataset.truth.values, filled.sst_source.values == 2
     error = np.sqrt(np.mean((filled.sst.values - truth)[gaps] ** 2))
     assert error < 0.8 * np.sqrt(np.mean((np.nanmean(dataset.sst) - truth[gaps]) ** 2))

@@ -50,6 +50,19 @@ def test_whole_tracks_are_held_out_and_shared_between_choosing_and_scoring(data)
     assert abs(len(choosing) - len(scored)) <= 1
 
 
+def test_places_are_those_of_the_pairs(data, grid):
+    """To the nearest corner of the grid and to its date; none is where the cell is still observed."""
+    places, points = data.places("test"), data.tracks.at(data.points["test"])
+    assert len(places.dates) == len(data.pairs("test", data.trial_guess, data.trial_error).mean)
+    cell = [abs(axis[1] - axis[0]) for axis in (grid.lat, grid.lon)]
+    assert np.abs(places.lat - points.lat).max() <= cell[0] * 1.01
+    assert np.abs((places.lon - points.lon + 180) % 360 - 180).max() <= cell[1] * 1.01
+    apart = np.abs(places.dates.to_numpy() - points.time) / np.timedelta64(1, "D")
+    assert apart.max() <= 1
+    assert places.distance.min() > 0
+    assert places.age.min() > 0
+
+
 def test_of_few_tracks_one_chooses_and_one_is_scored(tracks, grid):
     some = tracks.at(np.isin(tracks.track, np.unique(tracks.track)[:6]))
     few = track_data(some, grid, held_out=0.1)
