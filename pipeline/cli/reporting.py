@@ -21,8 +21,6 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     )
     add_overwrite(command)
     command.add_argument("--truth", metavar="FILE", help="also score the file against the truth in this file")
-    command.add_argument("--quiet", action="store_true", help="log only warnings and errors")
-    command.add_argument("--debug", action="store_true", help="show the traceback of an internal error")
 
 
 def run(options: argparse.Namespace) -> None:

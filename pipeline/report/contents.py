@@ -205,7 +205,7 @@ def _tabulate(scores: tuple[Score, ...], units: str) -> Table:
 
 
 def tabulate_truth(rows: list[dict[str, Any]]) -> Section:
-    """Return the scores against a truth, the rows of `score_files`."""
+    """Return the scores against a truth, the rows of `score`."""
     heads = [what for what, _ in _SCORES.values()]
     lines = [
         (

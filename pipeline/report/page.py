@@ -11,7 +11,7 @@ import jinja2
 import xarray as xr
 
 from ..errors import InputError
-from ..holdout.score_files import score_files
+from ..holdout.score_files import score
 from ..io.maps.selection import add_missing_date
 from ..io.reading import open_input
 from ..io.writing import write_bytes
@@ -82,7 +82,7 @@ def render_report(filled: str | os.PathLike[str], *, truth: str | os.PathLike[st
             if len(names) > 1:
                 made = [_rename(section, name) for section in made]
             sections += made
-        sections += [] if truth is None else [tabulate_truth(score_files(filled, truth))]
+        sections += [] if truth is None else [tabulate_truth(score(filled, truth))]
         sections.append(describe_repeat(dataset.attrs))
         return _render(dataset, surveys, sections)
 
