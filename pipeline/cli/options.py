@@ -320,6 +320,9 @@ def add_pretraining(pretrain: argparse.ArgumentParser) -> None:
     pretrain.add_argument("--seas", type=positive(int), metavar="N", help="number of seas to train on")
     pretrain.add_argument("--pool", metavar="FOLDER", help="folder in which the seas are kept")
     pretrain.add_argument(
+        "--start", metavar="FILE", help="checkpoint to start from, or `shipped` for the network that ships"
+    )
+    pretrain.add_argument(
         "--leave-out",
         type=lambda text: [name.strip() for name in text.split(",")],
         metavar="FAMILY,...",

@@ -27,6 +27,7 @@ def make_words(options: argparse.Namespace) -> list[str]:
         "--data.init_args.n_workers": options.workers,
         "--data.init_args.leave_out": options.leave_out,
         "--data.init_args.folder": options.pool,
+        "--data.init_args.start": options.start,
         "--trainer.max_time": None if options.minutes is None else _write_time(options.minutes),
         "--trainer.default_root_dir": options.output,
         "--ckpt_path": "last" if options.resume else None,

@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader
 
 from ...errors import InputError
 from ...simulators.seas.drawing import FAMILIES, draw_sea
+from ..checkpoints import load_general
 from ..tasks import Correction
 from .patches import SeaDates, SeaPatches
 from .pool import VALIDATION_SEED, Sea, find_family, list_seas, make_pool, read_sea
@@ -35,11 +36,13 @@ class SeasModule(pl.LightningDataModule):
         epoch: int = 2400,
         judged: Sequence[int] = (6, 6),
         seed: int = 0,
+        start: str | None = None,
     ) -> None:
         """Train on so many ``seas``, in patches of so many cells, ``epoch`` of them between two validations.
 
-        ``judged`` are the seas of a family to validate on, and their dates. Raises `InputError` for families
-        that do not exist.
+        ``judged`` are the seas of a family to validate on, and their dates. The weights are those of the
+        checkpoint ``start`` at first, of a network of the same kind; "shipped" is the one that ships. Raises
+        `InputError` for families that do not exist.
         """
         super().__init__()
         unknown = sorted(set(leave_out) - set(FAMILIES))
@@ -47,6 +50,7 @@ class SeasModule(pl.LightningDataModule):
             raise InputError(f"no family of seas is called {unknown[0]}; choose of {', '.join(FAMILIES)}")
         self.folder, self.number, self.leave_out, self.n_workers = folder, seas, list(leave_out), n_workers
         self.patch, self.batch, self.epoch, self.judged, self.seed = patch, batch, epoch, judged, seed
+        self.start = start
         self.read: dict[Path, Sea | None] = {}  # the seas to train on
 
     @property
@@ -66,6 +70,8 @@ class SeasModule(pl.LightningDataModule):
         task = self.trainer.lightning_module
         assert isinstance(task, Correction)
         self.window = task.window
+        if self.start is not None and stage == "fit":
+            _start_from(task, self.start)
         paths = list_seas(self.folder, validation=True, most=self.judged[0])
         kept = [sea for path in paths if (sea := read_sea(path)) is not None]
         self.held_out = {name: [sea for sea in kept if sea.family == name] for name in FAMILIES}
@@ -94,6 +100,14 @@ class SeasModule(pl.LightningDataModule):
         ]
 
     test_dataloader = val_dataloader
+
+
+def _start_from(task: Correction, start: str) -> None:
+    """Give a task the weights of a checkpoint. Raises `InputError` for those of another network."""
+    before = load_general(None if start == "shipped" else start)
+    if before.hparams["network"] != task.hparams["network"] or before.window != task.window:
+        raise InputError(f"{start}: of another network or window than the configuration; change one of them")
+    task.load_state_dict(before.state_dict())
 
 
 def describe_seas(families: Sequence[str], number: int, window: int) -> dict[str, Any]:

@@ -82,6 +82,20 @@ def test_it_trains_on_the_pool_and_goes_on_later(run: list[str]) -> None:
     assert {f"held_out_{name}" for name in FAMILIES} <= set(table[0].split(","))
 
 
+def test_it_starts_from_the_weights_of_a_checkpoint(
+    run: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(run) == 0
+    first = load_general("run/checkpoints/last.ckpt").state_dict()
+    still = ["-o", "again", "--start", "run/checkpoints/last.ckpt", "--model.learning_rate", "0"]
+    assert main([*run, *still]) == 0
+    again = load_general("again/checkpoints/last.ckpt").state_dict()
+    for name, weights in first.items():
+        torch.testing.assert_close(again[name], weights, rtol=1e-6, atol=1e-7)
+    assert main([*run, "--start", "shipped"]) == 2
+    assert "of another network or window than the configuration" in capfd.readouterr().err
+
+
 def test_seas_that_are_there_are_not_made_again(run: list[str], capfd: pytest.CaptureFixture[str]) -> None:
     before = {path: path.stat().st_mtime_ns for path in Path("seas").iterdir()}
     assert main([*run, "--seas", "5", "--seas-only"]) == 0
