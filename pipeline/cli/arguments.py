@@ -36,7 +36,7 @@ LIGHTNING = {
 _FILES = "INPUT", "FILE", "FILE:NAME", "FILLED", "TRUTH"  # as options call them, or by their endings
 _HELP = argparse.RawDescriptionHelpFormatter
 _WHO = {
-    "to fill a field": ("info", "fill", "plot", "score", "compare"),
+    "to fill a field": ("info", "fill", "plot", "report", "score", "compare", "rerun"),
     "to fill many or large files": ("prepare", "batch"),
     "to repeat what was published": ("challenge", "reproduce"),
     "to train networks (`pretrain`, and the stages of Lightning)": ("pretrain", *LIGHTNING),
@@ -386,8 +386,7 @@ def _add_rerun(commands: Any) -> None:
     again.add_argument(
         "--trust", action="store_true", help="run code of other packages that the file names as its method"
     )
-    again.add_argument("--quiet", action="store_true", help="log only warnings and errors")
-    again.add_argument("--debug", action="store_true", help="show the traceback of an internal error")
+    add_logging(again)
 
 
 def _add_compare(commands: Any) -> None:
