@@ -221,7 +221,7 @@ def fill_record(
         _log.info("%s: %s", record.layout.variable, record.chosen_transform[1])
     sizes = record.layout.variable, *record.shape
     _log.info("%s: %d dates of %d x %d pixels; %s on %s", *sizes, method.name, device)
-    size = measure_record(record.shape, memory, len(cut(USUAL_REACH)), float(record.sea.mean()))
+    size = measure_record(record.shape, memory, len(cut(LEAST_REACH)), float(record.sea.mean()))
     plan_stages(list_stages(method, settings, size))
     create = partial(create_store, record=record, make=partial(make_example, record, settings, found))
     finish = partial(encode_store, record=record, packing=settings.packing)

@@ -47,7 +47,7 @@ from .checks import check_outputs, check_settings, find_kind
 from .current_blocks import fill_radial_inputs
 from .currents import fill_radials
 from .deliver import Report, deliver, log_input, report_nothing, warn_of_unknown_error
-from .memory import BYTES_TO_LEARN, BYTES_TO_START, USUAL_REACH, default_memory, prepare_cut
+from .memory import BYTES_TO_LEARN, BYTES_TO_START, LEAST_REACH, default_memory, prepare_cut
 from .methods import Method, find_method, find_method_for, settle_method
 from .stages import Plan, Size, expect, list_stages, measure_record, measure_size
 from .tracks import fill_tracks, open_tracks
@@ -202,7 +202,7 @@ def plan_fill(
         cells = count_values(surveys, own) // dates
         rows, columns = next((one.shape for one in surveys if one.shape), (1, cells))
         cut = prepare_cut((dates, rows, columns), method, settings, cyclic=any(one.cyclic for one in surveys))
-        size = measure_record((dates, rows, columns), allowed, len(cut(USUAL_REACH)))
+        size = measure_record((dates, rows, columns), allowed, len(cut(LEAST_REACH)))
         return expect(method, settings, size, device, allowed)
     fields, helpers = open_variables(source, others, auxiliary, opening)
     method = find_method_for(len(fields[0].days), settings.method)
