@@ -39,7 +39,7 @@ def test_two_are_filled_with_the_help_of_two_more(run: Run, files: None) -> None
     assert "u: 16 dates" in said
     assert "input only" in said
     for name in ("sst", "chl"):
-        assert f"│ {name} " in result.err
+        assert f"│ {name} " in result.out
     assert Path("sst.png").stat().st_size > 1e4
     with xr.open_dataset("both.nc") as both, xr.open_dataset("chl_1.nc") as chl:
         sea = both.sst_source.isel(time=0).to_numpy() > 0
