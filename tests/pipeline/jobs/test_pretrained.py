@@ -173,8 +173,8 @@ def test_it_is_the_default_of_several_dates_and_compared() -> None:
 @pytest.mark.parametrize(
     ("options", "why"),
     [
-        ({"method": "pretrained", "epochs": 2}, "was trained before .* leave out --epochs"),
-        ({"method": "oi", "finetune": 1.0}, "is not pretrained; leave out --finetune"),
+        ({"method": "pretrained", "epochs": 2}, "was trained before .* leave out epochs="),
+        ({"method": "oi", "finetune": 1.0}, "is not pretrained; leave out finetune="),
         ({"method": "pretrained", "finetune": 1.0, "checkpoint": "x.ckpt"}, "not trained further"),
     ],
 )
