@@ -9,7 +9,6 @@ import pytest
 import torch
 from oceanfill.pipeline.errors import InputError
 from oceanfill.pipeline.training.checkpoints import load_general, read_checkpoint, save_checkpoint
-from oceanfill.pipeline.training.features import count_channels
 from oceanfill.pipeline.training.tasks import Correction
 
 torch.set_num_threads(1)
