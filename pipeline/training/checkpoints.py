@@ -26,7 +26,7 @@ from .vector_data import RadialData
 from .vector_tasks import VectorCorrection
 
 _log = logging.getLogger(__name__)
-_GENERAL = "general-1.ckpt"  # the network that ships; earlier ones stay, for those who name them
+_GENERAL = "general-2.ckpt"  # the network that ships; earlier ones stay, for those who name them
 _MISMATCH = "weights and configuration do not belong together; train another network"
 
 
