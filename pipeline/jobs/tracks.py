@@ -87,7 +87,7 @@ def fill_tracks(
 def open_tracks(
     source: Inputs, opening: Opening, settings: FillSettings
 ) -> tuple[Tracks, NDArray[np.bool_], Grid]:
-    """Return the points, which of them are of the mission that is held out, and the grid to map them on.
+    """Return the points, a mask of those from the held-out mission, and the grid to map them on.
 
     Raises `InputError` where no other points are left.
     """
