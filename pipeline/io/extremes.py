@@ -23,7 +23,8 @@ def find_bearable(field: Field) -> tuple[float, float]:
     They are in the space that is filled. Part of a record has those of the record, or wider ones of its own.
     """
     low, high = (np.inf, -np.inf) if field.statistics is None else field.statistics.bearable
-    known = field.values[field.observed]
+    # a drift was taken off the values and is part of what is delivered
+    known = (field.values if field.drift is None else field.values + field.drift)[field.observed]
     if not known.size:
         return low, high
     beyond = _BEYOND * float(known.std(dtype=np.float64))

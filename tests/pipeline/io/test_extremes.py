@@ -6,6 +6,7 @@ import logging
 
 import numpy as np
 import pytest
+import xarray as xr
 from fields import cloudy_dataset, eddies, seen_by_radars
 from oceanfill.pipeline.io.radials import open_radials
 from oceanfill.pipeline.jobs.currents import find_bearable_speed, measure_components, warn_of_speeds
@@ -73,3 +74,15 @@ def test_components_of_a_current_beyond_twice_the_radial_velocities_are_warned_o
     (said,) = caplog.messages
     assert said.startswith("u: 2 delivered values lie far outside the observed ones")
     assert f"all reach from {-3 * speed:.4g}" in said
+
+
+def test_values_that_follow_the_depth_are_not_far_from_the_observed_ones(tmp_path, caplog):
+    data = cloudy_dataset(dates=8).drop_vars("truth")
+    rows, columns = data.sst.shape[1:]
+    slope = xr.DataArray(np.linspace(0, 3000, rows * columns).reshape(rows, columns), dims=("lat", "lon"))
+    data["sst"] = data.sst - slope / 50  # 60 degC along a depth of 3000 m
+    slope.assign_coords(lat=data.lat, lon=data.lon).to_dataset(name="depth").to_netcdf(tmp_path / "depth.nc")
+    with caplog.at_level(logging.INFO, "oceanfill"):
+        fill(data, variable="sst", auxiliary=[str(tmp_path / "depth.nc")], method="linear-time")
+    assert any("depth explains" in message for message in caplog.messages)
+    assert not warnings_of(caplog)
