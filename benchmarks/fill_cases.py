@@ -44,7 +44,7 @@ def filled(
     """The score, the seconds and the peak memory in GB of one run of the command."""
     target = folder / "filled.nc"
     start = time.perf_counter()
-    words = [*OCEANFILL, "fill", str(source), "-o", str(target), "--quiet", *options]
+    words = [*OCEANFILL, "fill", str(source), "-o", str(target), "--overwrite", "--quiet", *options]
     process = subprocess.Popen(words, stderr=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     seconds = time.perf_counter() - start
