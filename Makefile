@@ -1,10 +1,11 @@
 # make demo   fill the SST sample, score it, draw it (out/)
 # make test   the test suite      make lint   ruff, mypy and the order of imports      make venv   only the set-up
+# make docs   the documentation site (docs/site/docs/index.html); a warning or a broken link is an error
 PYTHON ?= python3
 BIN = .venv/bin
 export MPLBACKEND = Agg
 
-.PHONY: venv demo test lint clean
+.PHONY: venv demo test lint docs clean
 venv: .venv/.ready
 
 .venv/.ready: pyproject.toml constraints.txt
@@ -31,5 +32,8 @@ lint: venv
 	cd build/wheel && ../../$(BIN)/mypy --config-file ../../pyproject.toml --python-executable ../../$(BIN)/python -p oceanfill
 	cd build/wheel && ../../$(BIN)/lint-imports ../../pyproject.toml
 
+docs: venv
+	$(BIN)/sphinx-build -q -W --keep-going -c docs . docs/site
+
 clean:
-	rm -rf .venv build out
+	rm -rf .venv build out docs/site

@@ -3,7 +3,7 @@
     python benchmarks/quasigeostrophic.py [STEPS]
 
 The three take turns; the best of three counts. Prints seconds for 1000 steps, their ratio, and those of a
-batch of eight members, which pyqg-jax would step one by one. Needs `pip install 'oceanfill[peer]'`.
+batch of eight members, which pyqg-jax would step one by one. Needs `pip install '.[peer]'`.
 """
 
 from __future__ import annotations

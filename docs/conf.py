@@ -1,0 +1,68 @@
+"""Settings of the documentation site, which `make docs` builds.
+
+The source folder is that of the project, so the pages outside docs/ belong to the site and their links are
+checked.
+"""
+
+import argparse
+import os
+from importlib.metadata import version as find_version
+
+from oceanfill.pipeline.cli.arguments import LIGHTNING, parser
+from sphinx.application import Sphinx
+
+project = "oceanfill"
+author = "The oceanfill developers"
+release = version = find_version("oceanfill")
+
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx_copybutton",
+]
+root_doc = "docs/index"
+include_patterns = [
+    "docs/**",
+    "README.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+    "RELEASING.md",
+    "benchmarks/RESULTS.md",
+    "sample_data/README.md",
+]
+exclude_patterns = ["docs/site"]
+
+html_theme = "furo"
+html_title = "oceanfill"
+myst_heading_anchors = 4
+myst_enable_extensions = ["colon_fence"]
+highlight_language = "text"
+copybutton_selector = "div.highlight-shell pre, div.highlight-python pre"
+
+napoleon_google_docstring = False
+napoleon_use_rtype = False
+autodoc_typehints = "none"  # the docstrings give shapes and units, which types do not
+autodoc_member_order = "bysource"
+nitpicky = False  # types in the docstrings are words
+
+
+def describe_commands() -> str:
+    """Return the help of every command in Markdown, a section each."""
+    root = parser()
+    (commands,) = (one for one in root._actions if isinstance(one, argparse._SubParsersAction))
+    helps = {"oceanfill": root.format_help()}
+    helps |= {name: one.format_help() for name, one in commands.choices.items() if name not in LIGHTNING}
+    return "\n".join(f"## {name}\n\n```text\n{text}```\n" for name, text in helps.items())
+
+
+def add_commands(app: Sphinx, page: str, source: list[str]) -> None:
+    """Put the help of the commands where the page of the command line wants it."""
+    if page == "docs/reference/command_line":
+        source[0] = source[0].replace("COMMANDS", describe_commands())
+
+
+def setup(app: Sphinx) -> None:
+    """Connect the pages that are generated. Sphinx calls this."""
+    os.environ["COLUMNS"] = "100"  # of the help
+    app.connect("source-read", add_commands)

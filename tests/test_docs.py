@@ -1,0 +1,65 @@
+"""The documentation: every command in it is understood, and its shell blocks run."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from fields import cloudy_dataset
+from oceanfill.pipeline.cli.arguments import parse
+from oceanfill.pipeline.cli.main import main
+
+HERE = Path(__file__).resolve().parents[1]
+PAGES = sorted([*HERE.glob("*.md"), *(HERE / "docs").rglob("*.md"), HERE / "benchmarks" / "RESULTS.md"])
+PAGES = [page for page in PAGES if "site" not in page.relative_to(HERE).parts]
+_FENCED = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+_INLINE = re.compile(r"`(oceanfill [a-z]+ [^`-][^`]*)`")  # not those that only name an option
+
+
+def list_commands(text: str) -> list[list[str]]:
+    """The words of all commands of oceanfill in the lines of a text, without comments."""
+    lines = text.replace("\\\n", " ").splitlines()
+    found = [line.strip().removeprefix("$ ") for line in lines]
+    return [shlex.split(line, comments=True)[1:] for line in found if line.startswith("oceanfill ")]
+
+
+def list_examples(page: Path) -> list[list[str]]:
+    """The commands of a page: those on lines of their own, and whole ones within a sentence."""
+    text = page.read_text(encoding="utf-8")
+    inline = [" ".join(one.split()) for one in _INLINE.findall(text)]
+    return [*list_commands(text), *list_commands("\n".join(inline))]
+
+
+def test_pages_have_as_many_examples_as_one_would_expect():
+    assert sum(len(list_examples(page)) for page in PAGES) > 110
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(HERE)))
+def test_commands_of_the_documentation_are_understood(page):
+    for words in list_examples(page):
+        if "..." not in words and not {"COMMAND", "--help", "--print-completion"} & set(words):
+            assert parse(words).command == words[0]
+
+
+def list_shell_blocks() -> list:
+    return [
+        pytest.param(block, id=f"{page.relative_to(HERE)}:{number}")
+        for page in PAGES
+        if page.name != "CONTRIBUTING.md"  # test_contributing.py runs these, with the files that they need
+        for number, (kind, block) in enumerate(_FENCED.findall(page.read_text(encoding="utf-8")))
+        if kind == "shell"
+    ]
+
+
+@pytest.mark.parametrize("block", list_shell_blocks())
+def test_shell_blocks_of_the_documentation_run(block, tmp_path, monkeypatch):
+    """`your.nc` is a small field; lines of other programs, which install, are left out."""
+    monkeypatch.chdir(tmp_path)
+    cloudy_dataset(dates=8).drop_vars("truth").to_netcdf("your.nc")
+    for words in list_commands(block):
+        assert main(words) == 0, words
+        for option, name in zip(words, words[1:], strict=False):
+            if option in ("-o", "--plot"):
+                assert Path(name).exists()
