@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import shlex
 from pathlib import Path
@@ -60,6 +61,6 @@ def test_shell_blocks_of_the_documentation_run(block, tmp_path, monkeypatch):
     cloudy_dataset(dates=8).drop_vars("truth").to_netcdf("your.nc")
     for words in list_commands(block):
         assert main(words) == 0, words
-        for option, name in zip(words, words[1:], strict=False):
+        for option, name in itertools.pairwise(words):
             if option in ("-o", "--plot"):
                 assert Path(name).exists()
