@@ -8,7 +8,9 @@ if TYPE_CHECKING:
     from .pipeline import errors as errors
     from .pipeline import settings as settings
     from .pipeline.cli.description import info
+    from .pipeline.derived.derive import derive
     from .pipeline.errors import InputError
+    from .pipeline.formats.export import export
     from .pipeline.holdout.score_files import score
     from .pipeline.io.field import Field, open_field
     from .pipeline.io.opening import Opening
@@ -29,7 +31,9 @@ __all__ = [
     "Opening",
     "Training",
     "compare",
+    "derive",
     "errors",
+    "export",
     "fill",
     "find_sample",
     "info",
@@ -50,6 +54,8 @@ _HOMES = {
     "Opening": "io.opening",
     "Training": "settings",
     "compare": "jobs.compare",
+    "derive": "derived.derive",
+    "export": "formats.export",
     "fill": "jobs.fill",
     "find_sample": "io.reading",
     "info": "cli.description",

@@ -9,7 +9,7 @@ from typing import Any
 import shtab
 
 from ..jobs.methods import find_methods
-from . import plotting, reporting
+from . import plotting, products, reporting
 from .logs import add_logging
 from .options import (
     HOLDOUTS,
@@ -36,7 +36,7 @@ LIGHTNING = {
 _FILES = "INPUT", "FILE", "FILE:NAME", "FILLED", "TRUTH"  # as options call them, or by their endings
 _HELP = argparse.RawDescriptionHelpFormatter
 _WHO = {
-    "to fill a field": ("info", "fill", "plot", "report", "score", "compare", "rerun"),
+    "to fill a field": ("info", "fill", "plot", "report", "score", "compare", "rerun", "export", "derive"),
     "to fill many or large files": ("prepare", "batch"),
     "to repeat what was published": ("challenge", "reproduce"),
     "to train networks (`pretrain`, and the stages of Lightning)": ("pretrain", *LIGHTNING),
@@ -84,6 +84,8 @@ def parser() -> argparse.ArgumentParser:
     _add_compare(commands)
     _add_plot(commands)
     _add_report(commands)
+    _add_export(commands)
+    _add_derive(commands)
     _add_challenge(commands)
     _add_reproduce(commands)
     _add_pretrain(commands)
@@ -235,6 +237,8 @@ def _add_fill(commands: Any) -> None:
         "--no-holdout", action="store_true", help="use every value for the filling; there is no score then"
     )
     add_storage(fill)
+    products.add_format(fill)
+    products.add_attributes(fill)
     tracks = fill.add_argument_group("along-track files (altimeters, any points)")
     tracks.add_argument(
         "--mask", metavar="FILE", help="file with a sea mask on any grid (default: a coarse coastline)"
@@ -466,6 +470,37 @@ def _add_report(commands: Any) -> None:
     )
     reporting.add_arguments(report)
     add_logging(report)
+
+
+def _add_export(commands: Any) -> None:
+    export = _command(
+        commands,
+        "export",
+        help="write a filled file in a provider's format",
+        description="Write a filled file in the format of a provider's product: one file for each date, or "
+        "one series.",
+        epilog="examples:\n"
+        "  oceanfill export filled.nc --format ghrsst -o FOLDER --attribute creator_name='A. Name'\n"
+        "  oceanfill export sla_filled.nc --format cmems-ssh -o series.nc --mdt mdt.nc",
+    )
+    products.add_export(export)
+    add_logging(export)
+
+
+def _add_derive(commands: Any) -> None:
+    derive = _command(
+        commands,
+        "derive",
+        help="derive currents, fronts, anomalies or heatwaves from a filled file",
+        description="Derive a quantity from a filled file, with its standard error or its probability.",
+        epilog="examples:\n"
+        "  oceanfill derive sla_filled.nc --what geostrophic -o currents.nc\n"
+        "  oceanfill derive filled.nc --what fronts --threshold 0.05 -o fronts.nc\n"
+        "  oceanfill derive filled.nc --what heatwaves --climatology sst_30_years.nc -o heatwaves.nc\n"
+        "  oceanfill derive filled.nc --what resolution --truth 'tracks_*.nc' -o resolution.nc",
+    )
+    products.add_derive(derive)
+    add_logging(derive)
 
 
 def _add_challenge(commands: Any) -> None:

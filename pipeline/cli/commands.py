@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from ..errors import InputError
-from . import plotting, reporting
+from . import plotting, products, reporting
 from .arguments import LIGHTNING, parse
 from .spelling import spell_options
 from .tables import (
@@ -68,6 +68,8 @@ def _fill(options: argparse.Namespace) -> None:
     if options.report is not None:
         reporting.check_fill(options, kind)
     check_outputs(options.output, sources, opening, settings, plot=plot, overwrite=overwrite)
+    given = products.read_given(options)
+    products.check_fill(options, files, own, kind)
     from ..jobs.fill import fill, plan_fill
 
     if options.dry_run:
@@ -86,7 +88,7 @@ def _fill(options: argparse.Namespace) -> None:
             opening=opening,
             settings=settings,
             report=rows.extend,
-            attributes={"command": shlex.join(["oceanfill", *words])},
+            attributes={"command": shlex.join(["oceanfill", *words])} | given,
             overwrite=overwrite,
         )
         _log.info("wrote %s (%s)", options.output, ", ".join(map(str, dataset.data_vars)))
@@ -100,6 +102,8 @@ def _fill(options: argparse.Namespace) -> None:
             )
     if options.report is not None:
         reporting.write(options.output, options.report)
+    if options.format is not None:
+        products.write_product(options)
     if failed:
         raise InputError(f"{options.output} is complete, but not all that was to be written next to it")
 
@@ -288,6 +292,8 @@ COMMANDS = {
     "compare": _compare,
     "plot": lambda options: plotting.run(options, make_opening(options)),
     "report": reporting.run,
+    "export": products.run_export,
+    "derive": products.run_derive,
     "challenge": _challenge,
     "reproduce": _reproduce,
     "pretrain": _pretrain,

@@ -22,6 +22,7 @@ _FURTHER = (
     "skip_bad",
     "folds",
     "truth",
+    *("format", "ice", "mdt", "length", "threshold", "climatology", "baseline", "span"),
 )
 _OTHERWISE = {"n_workers": "workers"}
 _KNOWN = {*Opening.__dataclass_fields__, *names_of_settings(), *_FURTHER}

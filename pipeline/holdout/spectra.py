@@ -84,7 +84,7 @@ def track_resolution(estimate: Floats, truth: Floats, seconds: Floats, step: flo
     The spectra of the error and of the truth are averaged over segments of 1000 km that overlap by three
     quarters and have no break of more than four seconds. ``step`` is in km. lambda_x is the first crossing of
     1 - PSD(error) / PSD(truth) with 0.5 from the longest wavelength on, linear in wavelength; infinite if the
-    longest is not resolved, two steps if all are. Raises `ValueError` if there is no whole segment.
+    longest is not resolved, the shortest if all are. Raises `ValueError` if there is no whole segment.
     """
     size = int(_SEGMENT / step)
     here = np.isfinite(truth)
@@ -100,12 +100,19 @@ def track_resolution(estimate: Floats, truth: Floats, seconds: Floats, step: flo
     for values in (estimate - truth, truth):
         wavenumber, density = welch(values[index], fs=1 / step, nperseg=size, noverlap=0)
         spectra.append(density.mean(axis=0))
-    length, score = 1 / wavenumber[1:], (1 - spectra[0] / spectra[1])[1:]
-    if score[0] < 0.5:
+    return find_crossing(1 / wavenumber[1:], (1 - spectra[0] / spectra[1])[1:])
+
+
+def find_crossing(length: Floats, score: Floats) -> float:
+    """Return the wavelength at which a score (n,) first falls below 0.5, linear in wavelength.
+
+    The wavelengths ``length`` (n,) fall. Infinite if the longest is not resolved, the shortest if all are.
+    """
+    if not score[0] >= 0.5:
         return np.inf
-    lost = np.flatnonzero(score < 0.5)
+    lost = np.flatnonzero(~(score >= 0.5))
     if not lost.size:
-        return 2 * step
+        return float(length[-1])
     pair = [lost[0], lost[0] - 1]
     return float(np.interp(0.5, score[pair], length[pair]))
 

@@ -137,6 +137,11 @@ def to_dataset(
     return data
 
 
+def is_filled(dataset: xr.Dataset, name: str) -> bool:
+    """Tell whether the dataset holds what `fill` makes of the variable."""
+    return {name, f"{name}_analysis", f"{name}_error", f"{name}_source"} <= set(dataset.data_vars)
+
+
 def measure_spans(field: Field, data: xr.Dataset, analysis_everywhere: bool) -> dict[str, Span]:
     """Return the spans of the variables of a filled dataset in the units of the field."""
     storage, name, analysis = find_storage(field.source), field.name, f"{field.name}_analysis"
@@ -323,8 +328,8 @@ def describe_time_coverage(dates: NDArray[Any], days: NDArray[np.float64]) -> di
     return {
         "time_coverage_start": start,
         "time_coverage_end": end,
-        "time_coverage_duration": _format_duration(np.ptp(days)),
-        "time_coverage_resolution": _format_duration(step),
+        "time_coverage_duration": format_duration(np.ptp(days)),
+        "time_coverage_resolution": format_duration(step),
     }
 
 
@@ -338,7 +343,7 @@ def summarise_field(name: str, what: str, at_sea: int, cells: int) -> str:
     )
 
 
-def _format_duration(days: float) -> str:
+def format_duration(days: float) -> str:
     """Return a duration in ISO 8601."""
     seconds = round(float(days) * 86400)
     whole, rest = divmod(seconds, 86400)

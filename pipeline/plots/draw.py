@@ -15,11 +15,12 @@ from ..io.field import open_field
 from ..io.layout.dates import in_period
 from ..io.maps.selection import add_missing_date
 from ..io.opening import Opening, make_opening
+from ..io.output import is_filled
 from ..io.reading import Inputs, list_inputs, open_input
 from ..io.targets import check_targets, list_paths
 from ..keywords import take_keywords
 from ..progress import progress
-from .layers import MapSeries, cut_series, is_filled, read_filled, read_gappy
+from .layers import MapSeries, cut_series, read_filled, read_gappy
 from .maps import KINDS, check_drawable, draw_maps, save_figure
 from .scores import draw_reliability, read_classes
 from .series import FILMS, check_film, draw_section, draw_series, write_film

@@ -86,11 +86,6 @@ class MapSeries:
         return int(np.argsort(self.missing)[len(self.dates) // 2])
 
 
-def is_filled(dataset: xr.Dataset, name: str) -> bool:
-    """Tell whether the dataset holds what `fill` makes of the variable."""
-    return {name, f"{name}_analysis", f"{name}_error", f"{name}_source"} <= set(dataset.data_vars)
-
-
 def read_filled(dataset: xr.Dataset, name: str) -> MapSeries:
     """Return the layers of a variable that `fill` wrote."""
     layout = find_layout("dataset", dataset, name)

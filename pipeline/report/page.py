@@ -13,9 +13,10 @@ import xarray as xr
 from ..errors import InputError
 from ..holdout.score_files import score
 from ..io.maps.selection import add_missing_date
+from ..io.output import is_filled
 from ..io.reading import open_input
 from ..io.writing import write_bytes
-from ..plots.layers import format_units, is_filled
+from ..plots.layers import format_units
 from .contents import (
     Attributes,
     describe_choice,
