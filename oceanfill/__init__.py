@@ -11,12 +11,15 @@ if TYPE_CHECKING:
     from .pipeline.derived.derive import derive
     from .pipeline.errors import InputError
     from .pipeline.formats.export import export
+    from .pipeline.holdout.matchups import Matching
     from .pipeline.holdout.score_files import score
+    from .pipeline.holdout.validation import validate
     from .pipeline.io.field import Field, open_field
     from .pipeline.io.opening import Opening
     from .pipeline.io.reading import find_sample
     from .pipeline.jobs.compare import compare
     from .pipeline.jobs.fill import fill
+    from .pipeline.jobs.forecast import forecast
     from .pipeline.jobs.methods import Method
     from .pipeline.jobs.rerun import rerun
     from .pipeline.plots.draw import plot
@@ -27,6 +30,7 @@ __all__ = [
     "Field",
     "FillSettings",
     "InputError",
+    "Matching",
     "Method",
     "Opening",
     "Training",
@@ -36,6 +40,7 @@ __all__ = [
     "export",
     "fill",
     "find_sample",
+    "forecast",
     "info",
     "open_field",
     "plot",
@@ -43,6 +48,7 @@ __all__ = [
     "rerun",
     "score",
     "settings",
+    "validate",
 ]
 __version__ = version("oceanfill")
 
@@ -50,6 +56,7 @@ _HOMES = {
     "Field": "io.field",
     "FillSettings": "settings",
     "InputError": "errors",
+    "Matching": "holdout.matchups",
     "Method": "jobs.methods",
     "Opening": "io.opening",
     "Training": "settings",
@@ -58,12 +65,14 @@ _HOMES = {
     "export": "formats.export",
     "fill": "jobs.fill",
     "find_sample": "io.reading",
+    "forecast": "jobs.forecast",
     "info": "cli.description",
     "open_field": "io.field",
     "plot": "plots.draw",
     "prepare": "records.prepare",
     "rerun": "jobs.rerun",
     "score": "holdout.score_files",
+    "validate": "holdout.validation",
 }
 _MODULES = ("errors", "settings")
 

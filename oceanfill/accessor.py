@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from .pipeline.cli.description import Description
+    from .pipeline.holdout.validation import Validation
+    from .pipeline.io.points.platforms import Source
     from .pipeline.io.reading import Inputs
     from .pipeline.io.targets import Target
     from .pipeline.jobs.compare import Comparison
@@ -52,6 +54,10 @@ class DatasetAccessor:
     def score(self, truth: str | xr.Dataset, **options: Any) -> list[dict[str, Any]]:
         """Score a filled dataset where the truth is finite, as `oceanfill.score` does."""
         return oceanfill.score(self._dataset, truth, **options)
+
+    def validate(self, points: Source, variable: str | None = None, **options: Any) -> Validation:
+        """Validate a filled dataset against independent points, as `oceanfill.validate` does."""
+        return oceanfill.validate(self._dataset, points, variable=variable, **options)
 
     def plot(self, variable: str | None = None, output: Target = None, **options: Any) -> Figure | None:
         """Draw a variable, filled or not, as `oceanfill.plot` does."""

@@ -70,10 +70,23 @@ class Resources:
 
 @dataclass(frozen=True)
 class TrackOptions:
-    """The sea of along-track points, and the mission that is kept for validation."""
+    """The sea of along-track points."""
 
     mask: str | None = None  # a file with a sea mask on any grid
-    hold_out_mission: str | None = None
+
+
+@dataclass(frozen=True)
+class PointOptions:
+    """Points that are kept out of the filling and validate it at the end."""
+
+    hold_out: str | None = None  # a file of points, or a mission of along-track input
+    hold_out_reach: float | None = None  # km around them within which values are hidden too
+
+    def __post_init__(self) -> None:
+        if self.hold_out_reach is not None and self.hold_out is None:
+            raise InputError("hold_out_reach= is that of points; give them with hold_out=, or leave it out")
+        if self.hold_out_reach is not None and not self.hold_out_reach > 0:
+            raise InputError(f"hold_out_reach={self.hold_out_reach} is no distance; give kilometres")
 
 
 @dataclass(frozen=True)
@@ -118,6 +131,7 @@ class FillSettings:
     eofs: EofFiles = EofFiles()
     resources: Resources = Resources()
     tracks: TrackOptions = TrackOptions()
+    points: PointOptions = PointOptions()
     currents: Currents = Currents()
     packing: Packing = Packing()
     holdout: bool = True
@@ -181,6 +195,7 @@ PARTS: dict[str, Any] = {
     "eofs": EofFiles,
     "resources": Resources,
     "tracks": TrackOptions,
+    "points": PointOptions,
     "currents": Currents,
     "packing": Packing,
 }

@@ -1,4 +1,4 @@
-"""Make sst_clouds.nc and sst_clouds_truth.nc: a simulated sea surface temperature, observed through clouds.
+"""Make sst_clouds.nc, its truth and points in it: a simulated sea surface temperature under clouds.
 
 A front and its filaments are stirred for 90 days by a turbulent flow off a coast with two islands, while the
 season warms the sea and the weather heats and cools it. The flow is a random stream function with a steep
@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt, gaussian_filter, map_coordinates
@@ -30,6 +31,9 @@ SPEED = 0.18  # m/s, standard deviation of each component of the flow
 JET = 0.30  # m/s, the mean current along the front
 WARM_LAYER = 0.35  # degree_Celsius, standard deviation of the one-day surface anomaly due to wind and sun
 NOISE = 0.07  # degree_Celsius, standard deviation of an observation's error
+MOORINGS, DRIFTERS = 8, 4
+POINT_OFFSET, POINT_NOISE = 0.03, 0.05  # degree_Celsius, of a thermometer and of each of its values
+DRIFT = 0.2  # cells a day, standard deviation of each component of a drifter's velocity
 Array = NDArray[np.float64]
 
 
@@ -135,6 +139,34 @@ def draw_clouds(rng: np.random.Generator, sea: NDArray[np.bool_]) -> NDArray[np.
     return np.stack(hidden)
 
 
+def draw_points(rng: np.random.Generator, truth: Array, sea: NDArray[np.bool_]) -> pd.DataFrame:
+    """Draw daily temperatures of moorings and drifters, with an offset of each and noise of each value.
+
+    ``truth`` (90, rows, columns) is interpolated between the four cells around a point. Values next to land
+    or off the grid are left out.
+    """
+    number = MOORINGS + DRIFTERS
+    start = rng.random((number, 2)) * (ROWS - 1, COLUMNS - 1)
+    speed = DRIFT * rng.standard_normal((number, 2)) * (np.arange(number) >= MOORINGS)[:, None]
+    parts = []
+    for platform in range(number):
+        y, x = (start[platform] + np.arange(DATES)[:, None] * speed[platform]).T
+        at_sea = map_coordinates((~sea).astype(float), [y, x], order=1, mode="constant", cval=1.0) == 0
+        value = map_coordinates(truth, [np.arange(DATES), y, x], order=1, mode="nearest")
+        value += POINT_OFFSET * rng.standard_normal() + POINT_NOISE * rng.standard_normal(DATES)
+        frame = pd.DataFrame(
+            {
+                "time": pd.date_range("2024-03-21T12:00:00", periods=DATES).strftime("%Y-%m-%dT%H:%M:%SZ"),
+                "latitude": (36.025 + STEP * y).round(4),
+                "longitude": (-14.975 + STEP * x).round(4),
+                "platform": f"{'mooring' if platform < MOORINGS else 'drifter'}-{platform + 1:02d}",
+                "sst (degree_Celsius)": value.round(3),
+            }
+        )
+        parts.append(frame[at_sea])
+    return pd.concat(parts)
+
+
 def pack_temperature(
     values: Array, name: str, attributes: dict[str, str], coordinates: Mapping[str, object]
 ) -> xr.DataArray:
@@ -154,7 +186,7 @@ def pack_temperature(
 
 
 def main(folder: Path) -> None:
-    """Write the two files to ``folder``."""
+    """Write the three files to ``folder``."""
     rng = np.random.default_rng(SEED)
     inside = np.s_[..., RIM:-RIM, RIM:-RIM]
     truth = simulate_temperature(rng)[inside]
@@ -228,6 +260,8 @@ def main(folder: Path) -> None:
     xr.Dataset(
         {"sst": hidden_truth, "sst_full": full_truth}, attrs=common | {"title": f"{title}: the truth"}
     ).to_netcdf(folder / "sst_clouds_truth.nc")
+    points = draw_points(np.random.default_rng(SEED + 1), truth, sea)
+    points.to_csv(folder / "sst_clouds_points.csv", index=False)
 
 
 if __name__ == "__main__":

@@ -9,12 +9,13 @@ from typing import Any
 import shtab
 
 from ..jobs.methods import find_methods
-from . import plotting, products, reporting
+from . import plotting, products, reporting, validating
 from .logs import add_logging
 from .options import (
     HOLDOUTS,
     Parser,
     UsageError,
+    add_hold_out,
     add_opening,
     add_overwrite,
     add_pretraining,
@@ -29,14 +30,22 @@ from .options import (
 
 LIGHTNING = {
     "fit": "train a network from a configuration",
-    "validate": "score a trained network on the validation values",
     "test": "score a trained network on the test values",
     "predict": "fill a file with a trained network",
 }
-_FILES = "INPUT", "FILE", "FILE:NAME", "FILLED", "TRUTH"  # as options call them, or by their endings
+_OF_LIGHTNING = "--config", "--ckpt_path"  # with one of these `validate` is the stage of Lightning
+_FILES = (
+    "INPUT",
+    "FILE",
+    "FILE:NAME",
+    "FILLED",
+    "TRUTH",
+    "POINTS",
+)  # as options call them, or by their endings
 _HELP = argparse.RawDescriptionHelpFormatter
 _WHO = {
-    "to fill a field": ("info", "fill", "plot", "report", "score", "compare", "rerun", "export", "derive"),
+    "to fill a field": ("info", "fill", "plot", "report", "score", "compare", "rerun"),
+    "to check and publish it": ("validate", "export", "derive", "forecast"),
     "to fill many or large files": ("prepare", "batch"),
     "to repeat what was published": ("challenge", "reproduce"),
     "to train networks (`pretrain`, and the stages of Lightning)": ("pretrain", *LIGHTNING),
@@ -86,6 +95,8 @@ def parser() -> argparse.ArgumentParser:
     _add_report(commands)
     _add_export(commands)
     _add_derive(commands)
+    _add_validate(commands)
+    _add_forecast(commands)
     _add_challenge(commands)
     _add_reproduce(commands)
     _add_pretrain(commands)
@@ -108,7 +119,7 @@ def _complete_files(command: argparse.ArgumentParser) -> None:
 
 def parse(words: list[str]) -> argparse.Namespace:
     """Return the options of a command line. Raises `UsageError` where it is not understood."""
-    if words and words[0] in LIGHTNING:
+    if words and (words[0] in LIGHTNING or (words[0] == "validate" and _is_stage(words))):
         own = Parser(prog=f"oceanfill {words[0]}", add_help=False, allow_abbrev=False)
         add_logging(own)  # the other options are for Lightning to understand
         options, others = own.parse_known_args(words[1:])
@@ -120,6 +131,10 @@ def parse(words: list[str]) -> argparse.Namespace:
         options.others = others
     options.words = words
     return options
+
+
+def _is_stage(words: list[str]) -> bool:
+    return any(word.partition("=")[0] in _OF_LIGHTNING for word in words)
 
 
 def _command(commands: Any, name: str, **about: str) -> argparse.ArgumentParser:
@@ -236,17 +251,13 @@ def _add_fill(commands: Any) -> None:
     fill.add_argument(
         "--no-holdout", action="store_true", help="use every value for the filling; there is no score then"
     )
+    add_hold_out(fill)
     add_storage(fill)
     products.add_format(fill)
     products.add_attributes(fill)
     tracks = fill.add_argument_group("along-track files (altimeters, any points)")
     tracks.add_argument(
         "--mask", metavar="FILE", help="file with a sea mask on any grid (default: a coarse coastline)"
-    )
-    tracks.add_argument(
-        "--hold-out-mission",
-        metavar="NAME",
-        help="exclude this mission from the analysis and use it only for validation",
     )
     large = add_workers(fill)
     large.add_argument(
@@ -430,6 +441,7 @@ def _add_compare(commands: Any) -> None:
     compare.add_argument(
         "--truth", metavar="FILE", help="score the gaps themselves against the truth in this file"
     )
+    add_hold_out(compare)
     compare.add_argument("-o", "--output", metavar="OUT", help="write the table to OUT.csv and OUT.md")
     add_overwrite(compare)
     compare.add_argument(
@@ -501,6 +513,56 @@ def _add_derive(commands: Any) -> None:
     )
     products.add_derive(derive)
     add_logging(derive)
+
+
+def _add_validate(commands: Any) -> None:
+    validate = _command(
+        commands,
+        "validate",
+        help="score a filled file against independent points",
+        description="Pair drifters, floats, moorings, tide gauges or another mission with a filled file, and "
+        "print\nbias, RMSE, robust standard deviation, correlation and coverage.",
+        epilog="examples:\n"
+        "  oceanfill validate filled.nc points.csv -o validation --report validation.html\n"
+        "  oceanfill validate filled.nc 'argo_*.nc' --max-depth 5 --point-error 0.002\n"
+        "  oceanfill validate sla.nc gauges.csv --columns value=level,platform=gauge --remove-offsets\n\n"
+        "With --config or --ckpt_path this is a stage of Lightning: it scores a trained network on the\n"
+        "validation values.\n"
+        "  oceanfill validate --config runs/unet/config.yaml --ckpt_path best",
+    )
+    validating.add_arguments(validate)
+    add_logging(validate)
+
+
+def _add_forecast(commands: Any) -> None:
+    ahead = _command(
+        commands,
+        "forecast",
+        help="forecast the dates after the last one",
+        description="Fill the dates after the last one, and score the same forecast on earlier dates\n"
+        "against persistence and damped persistence.",
+        epilog="example:\n  oceanfill forecast sst.nc -o ahead.nc --days 5",
+    )
+    add_opening(ahead)
+    ahead.add_argument("-o", "--output", metavar="OUT.nc", required=True, help="file or Zarr store to write")
+    add_overwrite(ahead)
+    ahead.add_argument(
+        "--days",
+        type=float,
+        required=True,
+        metavar="DAYS",
+        help="how many days after the last date",
+    )
+    ahead.add_argument("--method", default="oi", metavar="NAME", help="a method of `fill` (default: oi)")
+    ahead.add_argument(
+        "--starts",
+        type=positive,
+        default=6,
+        metavar="N",
+        help="earlier forecasts that choose and score (default: 6)",
+    )
+    ahead.add_argument("--seed", type=int, default=0, metavar="SEED", help="seed of the method (default: 0)")
+    add_logging(ahead)
 
 
 def _add_challenge(commands: Any) -> None:

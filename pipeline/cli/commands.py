@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from ..errors import InputError
-from . import plotting, products, reporting
+from . import plotting, products, reporting, validating
 from .arguments import LIGHTNING, parse
 from .spelling import spell_options
 from .tables import (
@@ -21,6 +21,7 @@ from .tables import (
     comparison_table,
     experiments_table,
     findings_table,
+    forecast_table,
     held_out_table,
     is_optimistic,
     plan_table,
@@ -182,6 +183,24 @@ def _score(options: argparse.Namespace) -> None:
         print_table(score_table(rows))
 
 
+def _forecast(options: argparse.Namespace) -> None:
+    from ..jobs.forecast import forecast
+
+    made = forecast(
+        options.inputs,
+        options.output,
+        days=options.days,
+        method=options.method,
+        starts=options.starts,
+        opening=make_opening(options),
+        overwrite=options.overwrite,
+        seed=options.seed,
+        quiet=options.quiet,
+    )
+    _log.info("wrote %s", options.output)
+    print_table(forecast_table(made.attrs, options.method))
+
+
 def _rerun(options: argparse.Namespace) -> None:
     from ..jobs.rerun import rerun
 
@@ -292,8 +311,10 @@ COMMANDS = {
     "compare": _compare,
     "plot": lambda options: plotting.run(options, make_opening(options)),
     "report": reporting.run,
+    "forecast": _forecast,
     "export": products.run_export,
     "derive": products.run_derive,
+    "validate": lambda options: validating.run(options) if "filled" in options else _lightning(options),
     "challenge": _challenge,
     "reproduce": _reproduce,
     "pretrain": _pretrain,

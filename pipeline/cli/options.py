@@ -179,6 +179,22 @@ def add_workers(command: argparse.ArgumentParser) -> Any:
     return large
 
 
+def add_hold_out(command: argparse.ArgumentParser) -> None:
+    """Add the options of points that validate what was filled without them."""
+    command.add_argument(
+        "--hold-out",
+        metavar="POINTS",
+        help="keep these points (a file, or a mission of along-track input) out of the filling, with the "
+        "values of a field at them, and validate the result at them",
+    )
+    command.add_argument(
+        "--hold-out-reach",
+        type=positive(float),
+        metavar="KM",
+        help="also hide the values of a field within this distance of them (default: the four cells around)",
+    )
+
+
 def add_overwrite(command: argparse.ArgumentParser) -> None:
     """Add the option of every command that writes files."""
     command.add_argument(

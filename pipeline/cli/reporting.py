@@ -5,9 +5,13 @@ from __future__ import annotations
 import argparse
 import logging
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import InputError
 from .options import add_overwrite
+
+if TYPE_CHECKING:
+    from ..holdout.validation import Validation
 
 _log = logging.getLogger("oceanfill")
 _KINDS = ".html", ".htm"
@@ -31,7 +35,7 @@ def run(options: argparse.Namespace) -> None:
     if not filled.exists():
         raise InputError(f"{filled}: no such file; check the path")
     target = filled.with_suffix(".html") if options.output is None else Path(options.output)
-    _check_name(target)
+    check_name(target)
     inputs = list_paths([str(filled), options.truth])
     check_targets([target], inputs, overwrite=options.overwrite)
     write(filled, target, options.truth)
@@ -43,18 +47,24 @@ def check_fill(options: argparse.Namespace, kind: str) -> None:
 
     if kind == "radials":
         raise InputError("--report is about fields and maps of tracks; leave it out with --radial-direction")
-    _check_name(Path(options.report))
+    check_name(Path(options.report))
     check_targets([options.report], others=[options.output, options.plot], overwrite=options.overwrite)
 
 
-def write(filled: str | Path, target: str | Path, truth: str | None = None) -> None:
+def write(
+    filled: str | Path,
+    target: str | Path,
+    truth: str | None = None,
+    validation: Validation | None = None,
+) -> None:
     """Write the page and say so."""
     from ..report.page import write_report
 
-    write_report(filled, target, truth=truth)
+    write_report(filled, target, truth=truth, validation=validation)
     _log.info("wrote %s", target)
 
 
-def _check_name(target: Path) -> None:
+def check_name(target: Path) -> None:
+    """Raise `InputError` for a name that is not that of a page."""
     if target.suffix.lower() not in _KINDS:
         raise InputError(f"{target}: a report is an HTML page; name it {_KINDS[0]}")

@@ -23,6 +23,16 @@ _FURTHER = (
     "folds",
     "truth",
     *("format", "ice", "mdt", "length", "threshold", "climatology", "baseline", "span"),
+    "max_distance",
+    "max_time",
+    "max_depth",
+    "interpolation",
+    "columns",
+    "units",
+    "point_error",
+    "remove_offsets",
+    "third",
+    "analysis",
 )
 _OTHERWISE = {"n_workers": "workers"}
 _KNOWN = {*Opening.__dataclass_fields__, *names_of_settings(), *_FURTHER}

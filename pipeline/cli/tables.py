@@ -184,6 +184,21 @@ def experiments_table() -> Table:
     return table
 
 
+def forecast_table(found: Mapping[str, Any], method: str) -> Table:
+    """Make a table of the RMSE of a forecast's candidates by lead, from its attributes."""
+    names = {"method": method, "damped_persistence": "damped persistence"}
+    scores = {key.removeprefix("rmse_"): list(one) for key, one in found.items() if key.startswith("rmse_")}
+    table = Table(title="RMSE on observed values that followed the starts")
+    table.add_column("steps ahead", justify="right")
+    for key in scores:
+        table.add_column(names.get(key, key), justify="right")
+    table.add_column("delivered")
+    for step, delivered in enumerate(found["delivered"].split(", ")):
+        cells = [f"{values[step]:.4g}" for values in scores.values()]
+        table.add_row(str(step + 1), *cells, names.get(delivered, delivered))
+    return table
+
+
 def score_table(rows: Sequence[Mapping[str, Any]], title: str = "") -> Table:
     """Make a table of the rows of `score`, with numbers to a thousandth of the RMSE of all values."""
     import numpy as np

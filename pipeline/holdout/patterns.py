@@ -45,17 +45,30 @@ def distance_and_age(field: Field) -> tuple[NDArray[np.float32], NDArray[np.floa
 
     Both are (time, lat, lon), zero at values, and infinite where the date, or the pixel, has none.
     """
-    observed, days, step = field.observed, field.days, grid_spacing(field)
-    distance, age = np.full((2, *observed.shape), np.inf, np.float32)
-    for date, seen in zip(distance, observed, strict=True):
-        if seen.any():
-            date[:] = distance_transform_edt(~seen, sampling=step[1:])
+    step = grid_spacing(field)[1:]
+    distance = np.stack([find_distances(seen, step) for seen in field.observed])
+    return distance, find_ages(field.observed, field.days)
+
+
+def find_distances(seen: Mask, step: tuple[float, float]) -> NDArray[np.float32]:
+    """Distance (lat, lon) in km to the nearest value of a map; infinite where it has none.
+
+    ``step`` is the distance between rows and between columns.
+    """
+    if not seen.any():
+        return np.full(seen.shape, np.inf, np.float32)
+    return distance_transform_edt(~seen, sampling=step).astype(np.float32)
+
+
+def find_ages(observed: Mask, days: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Age (time, ...) in days of the nearest value of each pixel; infinite where it has none."""
+    age = np.full(observed.shape, np.inf, np.float32)
     for dates in (range(len(days)), range(len(days))[::-1]):
-        since, last = np.full(field.sea.shape, np.inf), days[dates[0]]
+        since, last = np.full(observed.shape[1:], np.inf), days[dates[0]]
         for t in dates:
             since = np.where(observed[t], 0.0, since + abs(days[t] - last))
             age[t], last = np.minimum(age[t], since), days[t]
-    return distance, age
+    return age
 
 
 def draw_cloud_gaps(field: Field, count: int, rng: np.random.Generator) -> CloudGaps:

@@ -18,6 +18,7 @@ LEVELS = tuple(range(5, 100, 5))  # percent, of the intervals whose reliability 
 ALL = "all"  # the kind, and the class, of all values together
 _SEASONS = ("December to February", "March to May", "June to August", "September to November")
 _REGIONS = ("south-west", "south-east", "north-west", "north-east")
+ORIGINS = ("observed", "partly observed", "filled")  # the cells around a point
 _QUANTILES = (0.25, 0.5, 0.75)  # of the values, between classes of distance and of age
 
 Floats = NDArray[np.floating]
@@ -33,13 +34,14 @@ class Places:
     lon: Floats  # (n,) degrees east, continuous
     distance: Floats  # (n,) km to the nearest value of the date; infinite where the date has none
     age: Floats  # (n,) days to the nearest value of the pixel; infinite where it has none
+    origin: Numbers | None = None  # (n,) one of `ORIGINS`, of what an estimate at a point was made from
 
 
 @dataclass(frozen=True)
 class Score:
     """The score of a class of hidden values."""
 
-    by: str  # kind of the class: "all", "region", "season", "distance" or "age"
+    by: str  # kind of the class: "all", "region", "season", "distance", "age" or "origin"
     name: str
     n: int
     rmse: float
@@ -93,7 +95,7 @@ def score_classes(
         All values first; a kind of which there is one class only is left out.
     """
     found = [_score(ALL, ALL, (mean, error, truth, weight, group))]
-    for kind, (names, number) in _classify(places).items():
+    for kind, (names, number) in classify(places).items():
         present = np.unique(number[weight > 0])
         if len(present) < 2:
             continue
@@ -116,11 +118,12 @@ def _score(kind: str, name: str, parts: tuple[Any, ...]) -> Score:
     return Score(kind, name, sums.n, sums.rmse, low, high, sums.bias, sums.coverage(1), sums.coverage(2))
 
 
-def _classify(places: Places) -> dict[str, tuple[Sequence[str], Numbers]]:
+def classify(places: Places) -> dict[str, tuple[Sequence[str], Numbers]]:
     """Return the names of the classes of each kind, and the number (n,) of each value's."""
     months = np.asarray(places.dates.month, np.int64)
     north, east = (at > (at.min() + at.max()) / 2 for at in (places.lat, places.lon))
-    return {
+    origin = {} if places.origin is None else {"origin": (ORIGINS, places.origin)}
+    return origin | {
         "region": (_REGIONS, 2 * north.astype(np.int64) + east),
         "season": (_SEASONS, months % 12 // 3),
         "distance": _divide(places.distance, "km", "no value on the date"),
@@ -138,7 +141,7 @@ def _divide(values: Floats, unit: str, never: str) -> tuple[Sequence[str], Numbe
     def name(text: str, edge: str) -> str:
         return f"{text} {edge} {unit.removesuffix('s') if edge == '1' else unit}"
 
-    names = [name("up to", edge) for edge in texts[:1]]
+    names = [f"0 {unit}" if edge == "0" else name("up to", edge) for edge in texts[:1]]
     names += [name(f"{low} to", high) for low, high in pairwise(texts)]
     names += [name("more than", edge) for edge in texts[-1:]]
     number = np.where(np.isfinite(values), np.digitize(values, edges, right=True), len(names))

@@ -75,7 +75,7 @@ def score(
     >>> row["rmse"] < 1, row["units"]
     (True, 'degree_Celsius')
     """
-    inputs = _find_input(filled), _find_input(truth)
+    inputs = find_input(filled), find_input(truth)
     with open_input(inputs[0]) as (filled_file, filled), open_input(inputs[1]) as (truth_file, truth):
         name = variable or _find_common_variable(filled_file, filled, truth_file, truth)
         filled, truth = (add_missing_date(one, name) for one in (filled, truth))
@@ -101,7 +101,7 @@ def read_truth(field: Field, path: str | os.PathLike[str]) -> NDArray[np.float32
 
     Dates and points are paired as in `score`, which raises the same errors.
     """
-    with open_input(_find_input(path)) as (name, truth):
+    with open_input(find_input(path)) as (name, truth):
         if field.name not in truth.data_vars:
             raise InputError(f"{name}: there is no variable {field.name!r}; it has {_list_fillable(truth)}")
         expected = _read_series(name, add_missing_date(truth, field.name), field.name)
@@ -122,7 +122,7 @@ def read_truth(field: Field, path: str | os.PathLike[str]) -> NDArray[np.float32
     return known
 
 
-def _find_input(source: str | os.PathLike[str] | xr.Dataset) -> str | xr.Dataset:
+def find_input(source: str | os.PathLike[str] | xr.Dataset) -> str | xr.Dataset:
     if isinstance(source, xr.Dataset):
         return source
     path = find_sample(source)

@@ -42,6 +42,8 @@ def straighten_grid(dataset: xr.Dataset, layout: Layout) -> xr.Dataset:
 def turn_globe(dataset: xr.Dataset, layout: Layout) -> xr.Dataset:
     """Return the dataset of a `straighten_grid` with the columns of a whole globe from the date line on."""
     longitude = dataset[layout.lon]
+    if layout.x in (layout.t, layout.y):  # along a track
+        return dataset
     if longitude.ndim != 1 or longitude.size < 4 or TURNED in longitude.attrs:
         return dataset
     lon = longitude.to_numpy().astype(np.float64)

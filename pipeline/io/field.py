@@ -20,7 +20,7 @@ from ..errors import InputError
 from ..keywords import take_keywords
 from .layout.coordinates import Layout, find_layout
 from .layout.dates import days_since_first, find_time_oddities, format_date, season_phase
-from .layout.positions import EARTH_RADIUS, check_positions, read_grid, unit_vectors
+from .layout.positions import check_positions, measure_cells, read_grid
 from .maps.merging import COUNTS, merge_parts
 from .maps.regridding import fix_grid, regrid_part
 from .maps.selection import check_undated, open_maps
@@ -179,14 +179,8 @@ class Field:
 
 def grid_spacing(field: Field) -> tuple[float, float, float]:
     """Return the median step of the grid: days, kilometres between rows, kilometres between columns."""
-    point = EARTH_RADIUS * unit_vectors(field.lat, field.lon)
-    rows = np.linalg.norm(np.diff(point, axis=0), axis=-1)
-    columns = np.linalg.norm(np.diff(point, axis=1), axis=-1)
-    return (
-        float(np.median(np.diff(field.days))) if len(field.days) > 1 else 1.0,
-        float(np.median(rows)) if rows.size else 1.0,
-        float(np.median(columns)) if columns.size else 1.0,
-    )
+    days = float(np.median(np.diff(field.days))) if len(field.days) > 1 else 1.0
+    return days, *measure_cells(field.lat, field.lon)
 
 
 @take_keywords(Opening)

@@ -69,7 +69,7 @@ def find_sample(path: str | os.PathLike[str]) -> str:
     if not path.startswith("sample:"):
         return path
     samples = sorted(
-        str(file) for file in files("oceanfill.sample_data").iterdir() if file.name.endswith(".nc")
+        str(file) for file in files("oceanfill.sample_data").iterdir() if file.name.endswith((".nc", ".csv"))
     )
     found = [sample for sample in samples if Path(sample).name == path.removeprefix("sample:")]
     if not found:

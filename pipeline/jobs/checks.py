@@ -21,13 +21,14 @@ _OF_TRAINING = ("window", "epochs", "time_budget", "checkpoint", "save_checkpoin
 _OF_A_FIRST_TRAINING = ("window", "epochs", "time_budget", "saves", "ensemble", "loss")
 _NOT_WITH_A_CHECKPOINT = ("epochs", "time_budget", "saves", "ensemble", "finetune")
 _OF_EOFS = ("cv_points", "save_eofs")
-_OF_TRACKS = ("mask", "hold_out_mission")
+_OF_TRACKS = ("mask",)
 _NOT_OF_TRACKS = (
     *("region", "transform", "bounds_of_values", "minimum_coverage", "memory", "cache", "like", "merge"),
+    "hold_out_reach",
 )
 _NOT_OF_RADIALS = (
     *("transform", "bounds_of_values", "outliers", "cache", "analysis_everywhere"),
-    *("first_guess", "loss", "saves", "ensemble", "grid", "bounds", "like"),
+    *("first_guess", "loss", "saves", "ensemble", "grid", "bounds", "like", "hold_out", "hold_out_reach"),
 )
 
 
@@ -97,6 +98,9 @@ def check_outputs(
             found.append(source.files if isinstance(source, Spec) else source)
     training, eofs, cache = settings.training, settings.eofs, settings.resources.cache
     others = settings.tracks.mask, opening.like, training.checkpoint, eofs.cv_points
+    apart = settings.points.hold_out
+    if apart is not None and Path(apart).exists():
+        others = *others, apart
     inputs = [*list_paths(found), *(Path(path) for path in others if path is not None)]
     for path in (output, cache, eofs.save_eofs):
         if path is not None:

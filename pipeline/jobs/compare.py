@@ -21,7 +21,9 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..holdout import spectra
+from ..holdout.apart import set_apart
 from ..holdout.patterns import HOLDOUTS, distance_and_age
+from ..holdout.point_scores import Differences, score_points
 from ..holdout.score_files import read_truth
 from ..holdout.score_sums import ScoreSums
 from ..io.field import Field, open_field
@@ -84,8 +86,9 @@ class Comparison:
 
     A row has the method, n, rmse and its 95% interval rmse_low and rmse_high (bootstrap over dates), bias,
     mae, crps, coverage_1sigma, coverage_2sigma, tie (whether that interval of the difference from the best
-    contains zero), space (see `compare`), seconds and memory_gb (peak of the process), and with a complete
-    truth mu, sigma, lambda_x (degrees) and lambda_t (days). A method that fails has ``failed`` instead.
+    contains zero), space (see `compare`), seconds and memory_gb (peak of the process), with points that are
+    held out points_n, points_platforms, points_bias, points_rmse and its interval, and with a complete truth
+    mu, sigma, lambda_x (degrees) and lambda_t (days). A method that fails has ``failed`` instead.
     """
 
     rows: list[dict[str, Any]]
@@ -145,6 +148,8 @@ def compare(
         What is opened: the options of `Opening`.
     epochs, time_budget, seed, device, quiet, ...
         How networks are trained: the options of `FillSettings` and `Training`. Others have no effect.
+    hold_out, hold_out_reach
+        Points that are kept out, with the values of the field at them: every method is scored at them too.
 
     Returns
     -------
@@ -174,6 +179,11 @@ def compare(
         field = source
     if isinstance(truth, str | os.PathLike):
         truth = read_truth(field, truth)
+    apart = None
+    if settings.points.hold_out is not None:
+        apart = set_apart(field, settings.points.hold_out, settings.points.hold_out_reach)
+        field = field.hide(apart.hidden)
+    at_points: dict[str, list[Differences]] = {}
     dates = len(field.days)
     tried = [find_method_for(dates, one) for one in _list_compared(methods, dates)]
     if any(method.name == "auto" for method in tried):
@@ -236,6 +246,9 @@ def compare(
                 found = Pairs(mean[here], sigma[here], expected, part.weight, ())
                 found = to_asked_space(field, found, scale.noise)
                 part.estimates[name], part.truth = (found.mean, found.error), found.truth
+                if apart is not None:
+                    own = np.sqrt(np.maximum(sigma**2 - scale.noise, 0))
+                    at_points.setdefault(name, []).append(apart.interpolate(field, mean, own))
             except Exception as fault:
                 failed[name] = str(fault).splitlines()[0] if str(fault) else type(fault).__name__
                 _log.warning("%s failed: %s", name, failed[name])
@@ -250,6 +263,8 @@ def compare(
     for row in rows:
         row["space"] = name_space(field)
         row["seconds"], row["memory_gb"] = spent[row["method"]]
+        if apart is not None:
+            row |= _score_at_points(at_points[row["method"]])
         if truth is not None:
             row |= _spectral(field, truth, whole[row["method"]])
     rows += [{"method": name, "failed": why} for name, why in failed.items()]
@@ -299,6 +314,8 @@ def comparison_cells(comparison: Comparison) -> tuple[list[str], list[list[str]]
     rows = comparison.rows
     spectral = any("mu" in row for row in rows)
     headings = ["method", "RMSE", "95 %", "bias", "MAE", "CRPS", "±1σ", "±2σ"]
+    pointed = any("points_rmse" in row for row in rows)
+    headings += ["RMSE at points"] * pointed
     headings += ["µ", "σ", "λx (°)", "λt (d)"] * spectral + ["s", "GB", ""]
     lines = []
     for row in rows:
@@ -314,6 +331,8 @@ def comparison_cells(comparison: Comparison) -> tuple[list[str], list[list[str]]
             f"{row['crps']:.3g}",
             *(f"{100 * row[f'coverage_{k}sigma']:.0f} %" for k in (1, 2)),
         ]
+        if pointed:
+            line.append(f"{row['points_rmse']:.4g}")
         if spectral:
             keys = "mu", "sigma", "lambda_x", "lambda_t"
             line += [f"{row[key]:.3g}" if key in row else "" for key in keys]
@@ -347,6 +366,15 @@ def score_rows(scored: Scored) -> list[dict[str, Any]]:
             row |= {f"coverage_{k}sigma": float(np.average(size <= k, weights=scored.weight)) for k in (1, 2)}
         rows.append(row)
     return rows
+
+
+def _score_at_points(folds: Sequence[Differences]) -> dict[str, Any]:
+    """Score estimates at points, those of all folds together."""
+    names = Differences.__dataclass_fields__
+    pooled = Differences(*(np.concatenate([getattr(fold, name) for fold in folds]) for name in names))
+    (whole,) = score_points(pooled, None)
+    wanted = "n", "platforms", "bias", "rmse", "rmse_low", "rmse_high"
+    return {f"points_{key}": whole[key] for key in wanted}
 
 
 def _spectral(field: Field, truth: Floats, estimate: Floats) -> dict[str, float]:

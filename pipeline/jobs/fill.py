@@ -15,9 +15,11 @@ import xarray as xr
 
 from ..classical.drift import is_static, remove_drift
 from ..errors import InputError
+from ..holdout.apart import set_apart, validate_delivered
 from ..holdout.calibration import Calibration
 from ..io.alignment import restore_grid
 from ..io.field import Field
+from ..io.layout.coordinates import list_names
 from ..io.maps.selection import drop_missing_date
 from ..io.opening import Opening, make_opening
 from ..io.output import describe_run, to_dataset
@@ -106,6 +108,9 @@ def fill(
         How a network is trained, or which one is used: the options of `Training`.
     memory, n_workers, cluster, cache
         Where the work is done: the options of `Resources`.
+    hold_out, hold_out_reach
+        Points that are kept out of the filling, with the values of the (first) field at them, and validate
+        the result, as `validate` does: a file, or a mission of along-track input.
 
     Returns
     -------
@@ -140,7 +145,7 @@ def fill(
     found = {"call": describe_call(source, output, others, auxiliary, given)}
     found |= {
         "versions": describe_versions(),
-        "input_checksums": describe_inputs([source, *others, *auxiliary]),
+        "input_checksums": describe_inputs([source, *others, *auxiliary, *_list_points(settings)]),
     }
     found |= attributes or {}
     settings = settle_method(settings)
@@ -283,6 +288,10 @@ class _Job:
                 f"{self.method.name} on {where}" if number < len(fields) else "input only",
             )
             log_input(field)
+        apart = None
+        if settings.points.hold_out is not None:
+            apart = set_apart(fields[0], settings.points.hold_out, settings.points.hold_out_reach)
+            fields = [fields[0].hide(apart.hidden), *fields[1:]]
         names = {"others": [field.name for field in fields[1:]] or None}
         names |= {"auxiliary": [field.name for field in helpers] or None}
         found = self.provenance(self.opening, **names)
@@ -313,7 +322,13 @@ class _Job:
         datasets[0] = datasets[0].assign_attrs(
             {key: scored[key] for key in scored.keys() - datasets[0].attrs.keys()}
         )
-        return merge_filled(datasets)
+        merged = merge_filled(datasets)
+        if apart is not None:
+            label, name = list_names(apart.points.inputs), fields[0].name
+            scores, row = validate_delivered(merged, apart.points, name, label)
+            merged = merged.assign_attrs(scores)
+            self.report([row | ({"variable": name} if len(gappy) > 1 else {})])
+        return merged
 
     def needs_blocks(self, files: Inputs, opening: Opening, further: int) -> bool:
         """Whether the inputs are filled block by block.
@@ -342,6 +357,12 @@ class _Job:
                 )
             return False
         needed = asked or large or (self.method.wraps and cyclic)
+        if needed and self.settings.points.hold_out is not None:
+            raise InputError(
+                "points are kept out of a field that is filled in memory and not block by block; leave out "
+                "hold_out= (and validate the output), or n_workers=, cluster= and cache=, choose a smaller "
+                "region= or period=, or allow more memory="
+            )
         if needed and self.settings.samples:
             raise InputError(
                 "posterior draws are made in memory and not block by block; leave out samples=, or "
@@ -388,6 +409,12 @@ class _Job:
                 parts = [name, *(f"{name}_{part}" for part in ("analysis", "error", "source"))]
             dataset = dataset[[*parts, *sorted(set(map(str, dataset.data_vars)) - set(parts))]]
             return dataset.load() if output is None else dataset
+
+
+def _list_points(settings: FillSettings) -> list[Path]:
+    """Return the file of points that are kept out; none for a mission of the input."""
+    apart = settings.points.hold_out
+    return [Path(apart)] if apart is not None and Path(apart).is_file() else []
 
 
 def _copy(field: Field, settings: FillSettings, attributes: dict[str, Any]) -> xr.Dataset:

@@ -136,7 +136,9 @@ def forecast(
     dataset = _make_dataset(field, ahead, skills, residuals)
     for skill in skills:
         shown = ", ".join(f"{name} {skill.test[name]:.4g}" for name in skill.test)
-        _log.info("%s, %d steps ahead: RMSE %s; %s is delivered", field.name, skill.lead, shown, skill.delivered)
+        _log.info(
+            "%s, %d steps ahead: RMSE %s; %s is delivered", field.name, skill.lead, shown, skill.delivered
+        )
     if output is not None:
         write_dataset(dataset, output)
     return dataset

@@ -11,8 +11,10 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from ..holdout.apart import validate_delivered
 from ..io.opening import Opening
 from ..io.points.gridding import Grid, make_grid
+from ..io.points.platforms import is_points, read_platforms
 from ..io.points.tracks import Tracks, read_tracks
 from ..io.reading import Inputs
 from ..progress import plan_stages
@@ -21,7 +23,6 @@ from ..training.heldout import DataSettings
 from ..training.trackdata import TrackData
 from .checks import check_settings
 from .deliver import Report, deliver, log_input
-from .evaluate import score_pairs
 from .methods import find_method_for
 from .stages import list_stages, measure_size
 
@@ -37,14 +38,13 @@ def fill_tracks(
 ) -> xr.Dataset:
     """Map along-track values on the grid of the opening.
 
-    Whole tracks are held out, and the score is taken at their points. The points of the mission that is held
-    out are used for nothing but a score of the delivered maps, in the attributes ``mission_rmse`` and so on.
-    Returns and raises as `fill`.
+    Whole tracks are held out, and the score is taken at their points. The points that are kept out (a
+    mission, or a file and the missions of its names) validate the delivered maps, in the attributes
+    ``validation_rmse`` and so on. Returns and raises as `fill`.
     """
-    asked = settings.tracks
     device = choose_device(settings.device)
     tracks, apart, grid = open_tracks(source, opening, settings)
-    mission, kept = asked.hold_out_mission, tracks.at(~apart)
+    label, kept = settings.points.hold_out, tracks.at(~apart)
     method = find_method_for(len(grid.dates), settings.method)
     check_settings(method, settings, opening, "tracks")
     data = TrackData(
@@ -64,7 +64,7 @@ def fill_tracks(
         "%s: %d points of %s on %d dates, in %.1f%% of the sea's cells; %s on %s",
         field.name,
         len(data.tracks),
-        ", ".join(name for name in tracks.missions if name != mission),
+        ", ".join(name for name in np.array(tracks.missions)[np.unique(kept.mission)]),
         len(field.days),
         100 * field.observed[:, field.sea].mean(),
         method.name,
@@ -74,12 +74,13 @@ def fill_tracks(
     rows: list[dict[str, Any]] = []
     found = dict(attributes or {}) | {"method": method.name}
     (dataset,) = deliver(data, method, settings, rows.extend, found)
-    if mission is not None:
-        maps = (dataset[f"{field.name}_{part}"].to_numpy() for part in ("analysis", "error"))
-        figures = score_pairs(data.pairs_of(tracks.at(apart), *maps))
-        rows.append({"method": f"delivered, at {mission}", "mission": True} | figures)
-        dataset.attrs |= {"mission_held_out": mission}
-        dataset.attrs |= {f"mission_{key}": value for key, value in figures.items()}
+    if label is not None:
+        points = (
+            tracks.at(apart) if label in tracks.missions else read_platforms(label, field.name, tracks.attrs)
+        )
+        scores, row = validate_delivered(dataset, points, field.name, label, analysis=True)
+        rows.append(row)
+        dataset.attrs |= scores
     report(rows)
     return dataset
 
@@ -87,7 +88,7 @@ def fill_tracks(
 def open_tracks(
     source: Inputs, opening: Opening, settings: FillSettings
 ) -> tuple[Tracks, NDArray[np.bool_], Grid]:
-    """Return the points, a mask of those from the held-out mission, and the grid to map them on.
+    """Return the points, a mask of those that are kept out, and the grid to map them on.
 
     Raises `InputError` where no other points are left.
     """
@@ -96,10 +97,15 @@ def open_tracks(
     tracks = read_tracks(
         source, opening, region=opening.bounds, cluster=where.cluster, n_workers=where.n_workers
     )
-    mission = asked.hold_out_mission
-    apart = np.zeros(len(tracks), bool) if mission is None else tracks.of(mission)
+    label = settings.points.hold_out
+    apart = np.zeros(len(tracks), bool)
+    if label is not None and (label in tracks.missions or not is_points(label)):
+        apart = tracks.of(label)
+    elif label is not None:
+        named = read_platforms(label, tracks.name, tracks.attrs).missions
+        apart = np.isin(np.array(tracks.missions), named)[tracks.mission]
     if apart.all():
-        raise InputError(f"{mission} is the only mission; give files of others, or hold out none")
+        raise InputError(f"{label} is the only mission; give files of others, or hold out none")
     grid = make_grid(
         tracks.at(~apart),
         opening.grid,

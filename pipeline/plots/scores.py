@@ -19,6 +19,7 @@ from .layers import escape_math
 from .series import convert_dates, show_dates
 
 KINDS = {
+    "origin": "by origin of the cells around the point",
     "region": "by region (quarters of the map)",
     "season": "by season",
     "distance": "by distance to the nearest value of the date",
@@ -85,8 +86,22 @@ def draw_dates(dates: pd.Index, missing: Floats, error: Floats, units: str) -> F
     return figure
 
 
-def draw_reliability(found: Sequence[float]) -> Figure:
-    """Draw the share of hidden values inside each central interval against its nominal level.
+def draw_spread(rows: Sequence[Mapping[str, Any]], units: str) -> Figure:
+    """Draw the root mean square difference found in each class of the standard error against the expected."""
+    figure, axes = make_axes(height=4.0)
+    expected, found = ([row[key] for row in rows] for key in ("expected", "found"))
+    most = 1.05 * max(*expected, *found)
+    axes.plot([0, most], [0, most], color="0.5", lw=0.8, label="a perfect error")
+    axes.plot(expected, found, "o-", color=BLUE, ms=4, lw=1.2, label="points")
+    axes.set(xlim=(0, most), ylim=(0, most), aspect="equal")
+    axes.set_xlabel(_with_units("standard error", units))
+    axes.set_ylabel(_with_units("RMS difference", units))
+    axes.legend(fontsize=8, loc="upper left")
+    return figure
+
+
+def draw_reliability(found: Sequence[float], what: str = "hidden values") -> Figure:
+    """Draw the share of hidden values, or of ``what``, inside each central interval against its level.
 
     Raises `InputError` where the shares, one for each of `score_classes.LEVELS`, are unknown.
     """
@@ -97,10 +112,10 @@ def draw_reliability(found: Sequence[float]) -> Figure:
         )
     figure, axes = make_axes(height=4.0)
     axes.plot([0, 100], [0, 100], color="0.5", lw=0.8, label="a perfect error")
-    axes.plot(LEVELS, 100 * np.asarray(found), "o-", color=BLUE, ms=4, lw=1.2, label="hidden values")
+    axes.plot(LEVELS, 100 * np.asarray(found), "o-", color=BLUE, ms=4, lw=1.2, label=what)
     axes.set(xlim=(0, 100), ylim=(0, 100), aspect="equal")
     axes.set_xlabel("nominal level of the interval (%)")
-    axes.set_ylabel("hidden values inside (%)")
+    axes.set_ylabel(f"{what} inside (%)")
     axes.legend(fontsize=8, loc="upper left")
     return figure
 

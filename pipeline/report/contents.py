@@ -24,7 +24,13 @@ _SCORES = {  # key of the score: its heading, and whether it is a share
     "coverage_1sigma": ("within ±1σ", True),
     "coverage_2sigma": ("within ±2σ", True),
 }
-_BY = {"region": "Region", "season": "Season", "distance": "Distance", "age": "Age of gap"}
+KIND_NAMES = {
+    "origin": "Origin",
+    "region": "Region",
+    "season": "Season",
+    "distance": "Distance",
+    "age": "Age of gap",
+}
 
 
 @dataclass(frozen=True)
@@ -167,9 +173,6 @@ def describe_scores(survey: Survey, attributes: Attributes) -> Section:
         "part in the choice of the method. If the standard error is honest, 68% of them lie within one "
         "standard error of the estimate and about 95% within two."
     ]
-    if "mission_rmse" in attributes.attrs:
-        at = f"RMSE at the points of {attributes.attrs['mission_held_out']}, which was used for nothing else"
-        facts.append((at, f"{format_number(attributes.attrs['mission_rmse'])} {units}".strip()))
     tables = [] if classes is None else [_tabulate(classes.scores, units)]
     text.append(
         "The file holds no score by class."
@@ -184,7 +187,7 @@ def _tabulate(scores: tuple[Score, ...], units: str) -> Table:
     """Return the scores by class."""
     rows = []
     for score in scores:
-        name = "all hidden values" if score.by == ALL else f"{_BY[score.by]}: {score.name}"
+        name = "all hidden values" if score.by == ALL else f"{KIND_NAMES[score.by]}: {score.name}"
         known = score.low is not None and score.high is not None
         interval = f"{format_number(score.low)} to {format_number(score.high)}" if known else "–"
         rows.append(

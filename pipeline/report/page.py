@@ -12,6 +12,7 @@ import xarray as xr
 
 from ..errors import InputError
 from ..holdout.score_files import score
+from ..holdout.validation import VALIDATION, Validation
 from ..io.maps.selection import add_missing_date
 from ..io.output import is_filled
 from ..io.reading import open_input
@@ -36,6 +37,7 @@ from .pictures import (
     draw_training,
 )
 from .survey import Survey, survey_filled
+from .validation import describe_validation
 
 _TEMPLATE = "page.html.jinja"
 
@@ -45,6 +47,7 @@ def write_report(
     target: str | os.PathLike[str],
     *,
     truth: str | os.PathLike[str] | None = None,
+    validation: Validation | None = None,
 ) -> None:
     """Write a report on a filled file as one HTML page, whole or not at all.
 
@@ -56,6 +59,8 @@ def write_report(
         The page to write.
     truth
         A file with the true values, to score the filled ones against as well.
+    validation
+        What `validate` returned for the file; by default what `fill` did with points that it held out.
 
     Raises
     ------
@@ -63,10 +68,15 @@ def write_report(
         Where the file cannot be read or holds no variable that `fill` wrote, where the truth does not fit
         it, and where the page cannot be written.
     """
-    write_bytes(render_report(filled, truth=truth).encode(), target)
+    write_bytes(render_report(filled, truth=truth, validation=validation).encode(), target)
 
 
-def render_report(filled: str | os.PathLike[str], *, truth: str | os.PathLike[str] | None = None) -> str:
+def render_report(
+    filled: str | os.PathLike[str],
+    *,
+    truth: str | os.PathLike[str] | None = None,
+    validation: Validation | None = None,
+) -> str:
     """Return the page of `write_report`, which raises the same errors."""
     with open_input(str(filled)) as (file, opened):
         names = [str(name) for name in opened.data_vars if is_filled(opened, str(name))]
@@ -84,6 +94,9 @@ def render_report(filled: str | os.PathLike[str], *, truth: str | os.PathLike[st
                 made = [_rename(section, name) for section in made]
             sections += made
         sections += [] if truth is None else [tabulate_truth(score(filled, truth))]
+        if validation is None and VALIDATION in dataset.attrs:
+            validation = Validation.from_json(str(dataset.attrs[VALIDATION]))
+        sections += [] if validation is None else [describe_validation(validation)]
         sections.append(describe_repeat(dataset.attrs))
         return _render(dataset, surveys, sections)
 

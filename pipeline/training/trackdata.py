@@ -15,7 +15,6 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from ...models.points import Corners, to_points
-from ..errors import InputError
 from ..holdout.calibration import Residuals, compute_covariates
 from ..holdout.patterns import distance_and_age
 from ..holdout.score_classes import Places
@@ -212,25 +211,6 @@ class TrackData(GapData):
             np.stack(held, axis=-1),
             weight,
             self.date[points],
-        )
-
-    def pairs_of(self, others: Tracks, mean: Floats, error: Floats) -> Pairs:
-        """Return an estimate, in the units of the points, of those that are not in the field.
-
-        Raises `InputError` where none of them lies on the grid.
-        """
-        at = self.grid.corners(others)
-        inside = (at.weight > 0).any(1).numpy()
-        if not inside.any():
-            raise InputError("the points that are to be scored lie off the grid or on its land; give others")
-        at = _select(at, inside)
-        value = others.value[inside]
-        return Pairs(
-            _interpolate(mean, at),
-            _interpolate(error, at),
-            value,
-            np.ones(len(value)),
-            [others.track[inside]],
         )
 
     def _make_targets(self, points: NDArray[np.bool_], guess: Floats, error: Floats) -> Targets:

@@ -40,7 +40,7 @@ def test_files_are_filled_from_the_command_line(run: Run, files: list[str]) -> N
 
 
 def test_a_mission_apart_is_a_row_of_the_table(run: Run, files: list[str]) -> None:
-    words = ("--hold-out-mission", "beta", "--method", "climatology", "--time-step", "2")
+    words = ("--hold-out", "beta", "--method", "climatology", "--time-step", "2")
     result = run("fill", *files, "-o", "out.nc", *words, *GRID)
     assert result.code == 0, result.err
     assert "delivered, at beta" in result.out
@@ -62,7 +62,7 @@ def test_info_says_what_is_in_them(run: Run, files: list[str]) -> None:
         (("--grid", "0.25"), "give the grid"),
         ((*GRID, "--region", "1,2,3,4"), "holds points along tracks, not a field; leave out --region"),
         ((*GRID, "--transform", "log"), "leave out --transform"),
-        ((*GRID, "--hold-out-mission", "gamma"), "no mission is called 'gamma'; choose among alpha, beta"),
+        ((*GRID, "--hold-out", "gamma"), "no mission is called 'gamma'; choose among alpha, beta"),
         ((*GRID, "--mask", "nowhere.nc"), "nowhere.nc: no such file"),
         ((*GRID, "--period", "2021-01-01/2021-02-01"), "no value of sla_filtered is usable"),
     ],

@@ -125,3 +125,10 @@ def unit_vectors(lat: ArrayLike, lon: ArrayLike) -> NDArray[np.float64]:
     """Return the unit vectors (..., 3) from the Earth's centre to positions in degrees."""
     y, x = np.radians(np.asarray(lat, np.float64)), np.radians(np.asarray(lon, np.float64))
     return np.stack([np.cos(y) * np.cos(x), np.cos(y) * np.sin(x), np.sin(y)], axis=-1)
+
+
+def measure_cells(lat: NDArray[np.float64], lon: NDArray[np.float64]) -> tuple[float, float]:
+    """Return the median distance in km between rows and between columns of a grid (y, x) in degrees."""
+    point = EARTH_RADIUS * unit_vectors(lat, lon)
+    rows, columns = (np.linalg.norm(np.diff(point, axis=axis), axis=-1) for axis in (0, 1))
+    return float(np.median(rows)) if rows.size else 1.0, float(np.median(columns)) if columns.size else 1.0

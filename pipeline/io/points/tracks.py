@@ -60,6 +60,11 @@ class Tracks:
     def __len__(self) -> int:
         return len(self.value)
 
+    @property
+    def file(self) -> str:
+        """The name of the first file, for messages."""
+        return self.inputs[0] if self.inputs else "points"
+
     def at(self, which: NDArray[Any]) -> Tracks:
         """Return the points selected by a mask or indices."""
         series = {part.name: getattr(self, part.name) for part in fields(self)}

@@ -37,6 +37,20 @@ def test_files_are_the_same_in_any_order_and_by_several_processes(files):
     assert turned.missions == ("beta", "alpha")
 
 
+def test_missions_stay_with_their_points_where_longitudes_come_in_no_order():
+    """The first longitude is next to the last one, as on a grid around the globe."""
+    lon = np.array([5.3, 40.0, 70.0, -60.0, 5.5])
+    names = np.array(["c", "a", "b", "e", "d"], dtype=object)
+    time = np.datetime64("2020-01-01", "ns") + np.arange(5) * np.timedelta64(1, "h")
+    values = {"value": ("obs", np.arange(5.0)), "platform": ("obs", names), "time": ("obs", time)}
+    found = read_tracks(
+        xr.Dataset(values | {"lat": ("obs", lon / 10), "lon": ("obs", lon)}), observation_error=1
+    )
+    assert found.missions == ("a", "b", "c", "d", "e")
+    assert found.value.tolist() == [1, 2, 0, 4, 3]
+    assert found.lon.tolist() == [40, 70, 5.3, 5.5, -60]
+
+
 def test_a_track_ends_where_time_jumps(files):
     found = read_tracks(files)
     assert len(np.unique(found.track)) == 2 * 24
