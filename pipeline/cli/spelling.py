@@ -33,6 +33,8 @@ _FURTHER = (
     "remove_offsets",
     "third",
     "analysis",
+    "days",
+    "starts",
 )
 _OTHERWISE = {"n_workers": "workers"}
 _KNOWN = {*Opening.__dataclass_fields__, *names_of_settings(), *_FURTHER}

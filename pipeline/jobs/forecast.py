@@ -55,8 +55,8 @@ def forecast(
 ) -> xr.Dataset:
     """Forecast a field on the dates after its last one.
 
-    The dates that follow are filled as gaps without any observation, by any method of `fill`. The same is done
-    from earlier ``starts`` in the second half of the record, without the dates after them, and compared with
+    The dates that follow are filled as gaps without any observation, by any method of `fill`. The same is
+    done from earlier ``starts`` in the second half of the record, without the dates after them, and compared with
     persistence of the last analysis and with damped persistence: its anomaly times r^lead, where r is the
     correlation of the observed anomalies of successive dates. For each lead the candidate with the least RMSE
     on every other start is delivered, and the method only where it beats both by 2%.
@@ -146,7 +146,7 @@ def forecast(
 
 def _forecast_from(field: Field, number: int, method: Any, seed: int) -> dict[str, tuple[Map, Map]]:
     """Return maps (lead, lat, lon) and standard errors of all candidates, in the variable's units."""
-    name, (time, *sides) = field.name, field.dims
+    name = field.name
     own = field.space.backward(field.values)
     index = _extend(field, number)
     empty = np.full((number, *own.shape[1:]), np.nan)
@@ -202,8 +202,8 @@ def _choose(name: str, found: Sequence[dict[str, tuple[Map, Map]]], lead: int) -
             residual = np.concatenate([one[candidate][0].ravel() for one in part])
             if not np.isfinite(residual).any():
                 raise InputError(
-                    f"{name}: no value is observed {lead} steps after the starts of the forecasts; give a longer "
-                    "record, or more starts="
+                    f"{name}: no value is observed {lead} steps after the starts of the forecasts; give a "
+                    "longer record, or more starts="
                 )
             score[candidate] = float(np.sqrt(np.nanmean(residual**2)))
         scores.append(score)
@@ -234,7 +234,7 @@ def _make_dataset(
         values.append(np.where(field.sea, value, np.nan))
         errors.append(own)
     template = field.source.transpose(*field.dims)
-    time, *sides = field.dims
+    time = field.dims[0]
     places = {key: array for key, array in template.coords.items() if time not in array.dims}
     made = xr.Dataset(
         {
