@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import xarray as xr
@@ -58,6 +59,16 @@ class DatasetAccessor:
     def validate(self, points: Source, variable: str | None = None, **options: Any) -> Validation:
         """Validate a filled dataset against independent points, as `oceanfill.validate` does."""
         return oceanfill.validate(self._dataset, points, variable=variable, **options)
+
+    def derive(
+        self, what: str, variable: str | None = None, output: Target = None, **options: Any
+    ) -> xr.Dataset:
+        """Derive a quantity from a filled variable, as `oceanfill.derive` does."""
+        return oceanfill.derive(self._dataset, output, what=what, variable=variable, **options)
+
+    def export(self, output: str | Path, format: str, **options: Any) -> list[Path]:
+        """Write a filled variable in a provider's format, as `oceanfill.export` does."""
+        return oceanfill.export(self._dataset, output, format=format, **options)
 
     def plot(self, variable: str | None = None, output: Target = None, **options: Any) -> Figure | None:
         """Draw a variable, filled or not, as `oceanfill.plot` does."""

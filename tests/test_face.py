@@ -16,7 +16,7 @@ from oceanfill.pipeline.cli.main import main
 
 import oceanfill
 
-FUNCTIONS = ("compare", "fill", "info", "open_field", "plot", "prepare", "rerun", "score")
+FUNCTIONS = ("compare", "derive", "export", "fill", "info", "open_field", "plot", "prepare", "rerun", "score")
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)

@@ -194,7 +194,7 @@ def make_dataset(
     made = xr.Dataset(coords={name: maps.dataset[name] for dim, name in axes if dim in used})
     for name, part in parts.items():
         made[name] = xr.Variable(*part)
-    dims = [dim for dim in maps.dataset[maps.name].dims if dim in used]
+    dims = [str(dim) for dim in maps.dataset[maps.name].dims if dim in used]
     for name, array in made.data_vars.items():
         if set(dims) <= set(array.dims):
             made[name] = array.transpose(..., *dims)

@@ -41,8 +41,8 @@ Floats = NDArray[np.floating]
 class Segments:
     """Segments of equal length: where they are, and the spectra of estimate and truth."""
 
-    lat: NDArray[np.float64]  # (n,) of the middle
-    lon: NDArray[np.float64]
+    lat: Floats  # (n,) of the middle
+    lon: Floats
     truth: NDArray[np.float64]  # (n, harmonics) power
     error: NDArray[np.float64]
     estimate: NDArray[np.float64]
@@ -129,7 +129,7 @@ def _cut_rows(maps: FilledMaps, truth: Any, span: float) -> Segments:
             estimate, own = (part.reshape(-1, *index.shape) for part in (estimate, draws.astype(np.float64)))
         else:
             own = known[:, row][:, index]
-        whole = np.isfinite(estimate).all(axis=2) & np.isfinite(own).all(axis=2)  # (dates, n)
+        whole = np.asarray(np.isfinite(estimate + own).all(axis=2))  # (dates, n)
         for k in np.flatnonzero(whole.any(axis=0)):
             dates = whole[:, k]
             middle = maps.lon[index[k]].mean()

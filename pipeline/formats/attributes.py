@@ -6,7 +6,7 @@ import os
 import re
 import uuid
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -75,10 +75,10 @@ def check_attributes(given: Mapping[str, Any] | None) -> dict[str, str | int | f
             raise InputError(f"the attribute {name!r} is not a name; use letters, digits and underscores")
         if _OWN.fullmatch(name):
             raise InputError(f"the attribute {name} is set from the data; leave it out")
-        if isinstance(value, bool) or not isinstance(value, str | int | float):
-            if not hasattr(value, "isoformat"):
-                raise InputError(f"the attribute {name} is {value!r}; give a text or a number")
+        if isinstance(value, date):
             value = value.isoformat()  # YAML reads dates
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
+            raise InputError(f"the attribute {name} is {value!r}; give a text or a number")
         if value == "":
             raise InputError(f"the attribute {name} is empty; give it a value or leave it out")
         found[name] = value
@@ -92,14 +92,14 @@ def find_step(maps: FilledMaps) -> float:
 
 
 def make_attributes(
-    maps: FilledMaps, product: str, date: Any, step: float, given: Mapping[str, Any]
+    maps: FilledMaps, product: str, day: Any, step: float, given: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return ACDD's global attributes of a product of one date, which is valid for a step around it."""
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     before, program = maps.dataset.attrs, f"oceanfill {version('oceanfill')}"
     half = timedelta(days=step / 2)
     what = maps.attrs.get("long_name", maps.name)
-    ends = [f"{end:%Y-%m-%dT%H:%M:%SZ}" for end in (date - half, date + half)]
+    ends = [f"{end:%Y-%m-%dT%H:%M:%SZ}" for end in (day - half, day + half)]
     kept = {key: value for key, value in before.items() if key not in _SCORES}
     return (
         kept

@@ -56,10 +56,10 @@ def forecast(
     """Forecast a field on the dates after its last one.
 
     The dates that follow are filled as gaps without any observation, by any method of `fill`. The same is
-    done from earlier ``starts`` in the second half of the record, without the dates after them, and compared with
-    persistence of the last analysis and with damped persistence: its anomaly times r^lead, where r is the
-    correlation of the observed anomalies of successive dates. For each lead the candidate with the least RMSE
-    on every other start is delivered, and the method only where it beats both by 2%.
+    done from earlier ``starts`` in the second half of the record, without the dates after them. Two simple
+    forecasts compete: persistence of the last analysis, and damped persistence, its anomaly times r^lead,
+    where r is the correlation of the observed anomalies of successive dates. Every other start chooses for
+    each lead, and the method is delivered only where its RMSE is 2% below both.
 
     Parameters
     ----------
