@@ -36,4 +36,4 @@ docs: venv
 	$(BIN)/sphinx-build -q -W --keep-going -c docs . docs/site
 
 clean:
-	rm -rf .venv build out docs/site
+	rm -rf .venv build out docs/site docs/gallery

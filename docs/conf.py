@@ -5,6 +5,7 @@ checked.
 """
 
 import argparse
+import logging
 import os
 from importlib.metadata import version as find_version
 
@@ -20,6 +21,7 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "sphinx_copybutton",
+    "sphinx_gallery.gen_gallery",
 ]
 root_doc = "docs/index"
 include_patterns = [
@@ -31,7 +33,7 @@ include_patterns = [
     "benchmarks/RESULTS.md",
     "sample_data/README.md",
 ]
-exclude_patterns = ["docs/site"]
+exclude_patterns = ["docs/site", "docs/examples", "docs/**/*.ipynb", "docs/**/*.py", "docs/**/*.zip"]
 
 html_theme = "furo"
 html_title = "oceanfill"
@@ -39,6 +41,17 @@ myst_heading_anchors = 4
 myst_enable_extensions = ["colon_fence"]
 highlight_language = "text"
 copybutton_selector = "div.highlight-shell pre, div.highlight-python pre"
+
+logging.getLogger("oceanfill").setLevel(logging.WARNING)  # of the examples
+sphinx_gallery_conf = {
+    "examples_dirs": "docs/examples",
+    "gallery_dirs": "docs/gallery",
+    "abort_on_example_error": True,
+    "show_memory": False,
+    "write_computation_times": False,
+    "download_all_examples": False,
+    "within_subsection_order": "FileNameSortKey",
+}
 
 napoleon_google_docstring = False
 napoleon_use_rtype = False

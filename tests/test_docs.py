@@ -5,12 +5,16 @@ from __future__ import annotations
 import itertools
 import re
 import shlex
+from argparse import ArgumentError
 from pathlib import Path
 
 import pytest
 from fields import cloudy_dataset
-from oceanfill.pipeline.cli.arguments import parse
+from oceanfill.pipeline.cli.arguments import LIGHTNING, parse
 from oceanfill.pipeline.cli.main import main
+from oceanfill.pipeline.experiments.reproduce import build_parser, find_experiment, list_names
+
+import oceanfill
 
 HERE = Path(__file__).resolve().parents[1]
 PAGES = sorted([*HERE.glob("*.md"), *(HERE / "docs").rglob("*.md"), HERE / "benchmarks" / "RESULTS.md"])
@@ -40,8 +44,43 @@ def test_pages_have_as_many_examples_as_one_would_expect():
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(HERE)))
 def test_commands_of_the_documentation_are_understood(page):
     for words in list_examples(page):
-        if "..." not in words and not {"COMMAND", "--help", "--print-completion"} & set(words):
-            assert parse(words).command == words[0]
+        if "..." in words or {"COMMAND", "NAME", "--help", "--print-completion"} & set(words):
+            continue
+        options = parse(words)
+        assert options.command == words[0]
+        if options.command == "reproduce" and options.name in list_names():
+            build_parser(find_experiment(options.name), options.quick).parse_args(options.others)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        words
+        for page in PAGES
+        for words in list_examples(page)
+        if words[0] in (*LIGHTNING, "pretrain")
+        and not {"...", "--help", "--seas-only", "my_network.yaml"} & set(words)
+    ],
+    ids=" ".join,
+)
+def test_commands_for_lightning_are_understood(words, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([*words, "--print_config"])
+    assert ended.value.code is None or ended.value.code == 0
+    assert "class_path: " in capsys.readouterr().out
+
+
+def test_the_reference_lists_all_that_python_offers():
+    page = (HERE / "docs" / "reference" / "python.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^\.\. auto\w+:: oceanfill\.(\w+)$", page, re.MULTILINE)
+    assert sorted(listed) == sorted(set(oceanfill.__all__) - {"errors", "settings"})
+
+
+def test_a_misspelt_option_of_an_experiment_is_found():
+    (words,) = list_commands("oceanfill reproduce mnist-vae --epoch 3")
+    options = parse(words)
+    with pytest.raises(ArgumentError, match="--epoch"):
+        build_parser(find_experiment(options.name), options.quick).parse_args(options.others)
 
 
 def list_shell_blocks() -> list:

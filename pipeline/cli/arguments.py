@@ -65,6 +65,18 @@ class _ByUser(argparse.RawDescriptionHelpFormatter):
         return "\n".join(parts) + "\n"
 
 
+class _Help(argparse._HelpAction):
+    """The help of `reproduce`, or of the experiment that is named before it."""
+
+    def __call__(self, command: argparse.ArgumentParser, options: argparse.Namespace, *_: Any) -> None:
+        if options.name is not None:
+            from ..experiments.reproduce import build_parser, find_experiment
+
+            command = build_parser(find_experiment(options.name), options.quick)
+        command.print_help()
+        command.exit()
+
+
 def parser() -> argparse.ArgumentParser:
     """Return the parser of all commands; it stores the name of the command in ``command``.
 
@@ -137,7 +149,7 @@ def _is_stage(words: list[str]) -> bool:
     return any(word.partition("=")[0] in _OF_LIGHTNING for word in words)
 
 
-def _command(commands: Any, name: str, **about: str) -> argparse.ArgumentParser:
+def _command(commands: Any, name: str, **about: Any) -> argparse.ArgumentParser:
     made: argparse.ArgumentParser = commands.add_parser(
         name, formatter_class=_HELP, allow_abbrev=False, **about
     )
@@ -613,10 +625,12 @@ def _add_reproduce(commands: Any) -> None:
         description="Run an experiment and print its table next to the published figures; write pictures "
         "and checkpoints.\n"
         "Without a name, list the experiments.",
-        epilog="An experiment's own options follow its name (`--print_config` shows them):\n"
+        epilog="An experiment's own options follow its name (`oceanfill reproduce NAME --help` lists them):\n"
         "  oceanfill reproduce mnist-autoencoder --epochs 20 -o runs/longer",
+        add_help=False,
     )
     again.add_argument("name", nargs="?", metavar="NAME")
+    again.add_argument("-h", "--help", action=_Help, help="show this message, or that of NAME, and exit")
     again.add_argument(
         "--quick", action="store_true", help="run a small version in seconds, too short to reach the figures"
     )

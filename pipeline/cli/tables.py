@@ -173,14 +173,18 @@ def findings_table(findings: Sequence[Finding], title: str = "") -> Table:
 
 
 def experiments_table() -> Table:
-    """Make a table of the shipped experiments and their summaries."""
-    from ..experiments.reproduce import find_experiment, list_names
+    """Make a table of the shipped experiments: what each does, what it takes and what it should reach."""
+    from ..experiments.reproduce import COSTS, find_experiment, list_names
 
     table = Table(title="Experiments: oceanfill reproduce NAME", title_justify="left")
     table.add_column("name", no_wrap=True)
     table.add_column("summary")
+    for cost in COSTS:
+        table.add_column(cost)
     for name in list_names():
-        table.add_row(name, find_experiment(name).summary)
+        experiment = find_experiment(name)
+        table.add_row(name, experiment.summary, *experiment.costs.values())
+    table.caption = "time on one core, largest memory; NAME --help lists the options of an experiment"
     return table
 
 

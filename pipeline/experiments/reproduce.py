@@ -22,6 +22,7 @@ from .options import Network, RunOptions
 
 _GROUPS = ("sanity", "papers")
 HEADINGS = ("value", "published", "target", "met")
+COSTS = ("time", "memory", "target")
 
 
 @dataclass(frozen=True)
@@ -32,11 +33,12 @@ class Experiment:
     function: Callable[[Path, Any], list[Finding]]
     options: dict[str, Any]
     quick: dict[str, Any]  # options that reduce it to seconds
+    summary: str  # by default the first line of the function's documentation
+    costs: dict[str, str]  # what it takes and what it should reach, by `COSTS`; empty where not stated
 
-    @property
-    def summary(self) -> str:
-        """The first line of its documentation."""
-        return (self.function.__doc__ or "").strip().splitlines()[0]
+    def describe(self) -> str:
+        """Return the summary, and a line for each of the costs that are stated."""
+        return "\n".join([self.summary, *(f"{name}: {text}" for name, text in self.costs.items() if text)])
 
     @cached_property
     def options_class(self) -> type[RunOptions]:
@@ -81,14 +83,17 @@ def _read_experiment(name: str, path: Any) -> Experiment:
         ) from error
     except (AttributeError, ValueError) as error:
         raise InputError(f"{path}: its experiment cannot be imported ({error}); check its name") from error
-    return Experiment(name, called, content.get("options", {}), content.get("quick", {}))
+    summary = content.get("summary") or (called.__doc__ or "").strip().partition("\n")[0]
+    costs = {cost: str(content.get(cost, "")) for cost in COSTS}
+    return Experiment(name, called, content.get("options", {}), content.get("quick", {}), summary, costs)
 
 
 def build_parser(experiment: Experiment, quick: bool) -> ArgumentParser:
     """Build the command-line parser of an experiment, with its shipped configuration as the defaults."""
     parser = ArgumentParser(
         prog=f"oceanfill reproduce {experiment.name}",
-        description=experiment.summary,
+        description=experiment.describe(),
+        epilog="oceanfill reproduce --help explains --quick, --output and the other options of the command",
         allow_abbrev=False,
         exit_on_error=False,
     )

@@ -79,8 +79,12 @@ def fit(
     validation: DataLoader[Any],
     options: TrainingOptions,
     history: History | None = None,
+    name: str = "",
 ) -> Task:
-    """Train a task with averaged weights and restore the epoch with the lowest validation ``error``."""
+    """Train a task with averaged weights and restore the epoch with the lowest validation ``error``.
+
+    The log calls it ``name``.
+    """
     return train_task(
         task,
         training,
@@ -92,6 +96,7 @@ def fit(
             seed=options.seed,
             device=options.device,
             quiet=options.quiet,
+            name=name,
         ),
         history=history,
     )

@@ -56,6 +56,7 @@ class TrainerSettings:
     seed: int = 0
     device: str = "cpu"  # or "cuda"
     quiet: bool = True  # no progress bar
+    name: str = ""  # of what is trained, in the log; without one, only a choice of epochs is logged
 
 
 class History(Callback):
@@ -307,6 +308,7 @@ def train_task(
             enable_model_summary=False,
             logger=False,
         )
+        named = f"{settings.name}: " if settings.name else ""
         trainer.fit(task, batches, validation)
         if best.best_model_path:
             kept = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
@@ -314,7 +316,11 @@ def train_task(
             score = "" if best.best_model_score is None else f", {monitor} {float(best.best_model_score):.3f}"
             if show is not None and score:
                 score = f"; {show.describe()}".replace(" so far", "")
-            _log.info("trained %d epochs; best epoch %d%s", trainer.current_epoch, kept["epoch"] + 1, score)
+            _log.info(
+                "%strained %d epochs; best epoch %d%s", named, trainer.current_epoch, kept["epoch"] + 1, score
+            )
+        elif named:
+            _log.info("%strained %d epochs", named, trainer.current_epoch)
     return task.cpu().eval()
 
 

@@ -11,10 +11,16 @@ from matplotlib.patches import Rectangle
 from scipy.signal import periodogram
 from torch import Tensor
 
-from ..figures import make_figure
+from ..figures import PALETTE, make_figure
 from .data import FilteredRun, Region
 
-_COLOURS = {"truth": "k", "none": "C1", "A": "C0", "B": "C2", "C": "C3"}  # of the variants
+_COLOURS = {
+    "truth": "k",
+    "none": PALETTE[1],
+    "A": PALETTE[0],
+    "B": PALETTE[2],
+    "C": PALETTE[3],
+}  # of variants
 _SYMBOLS = {"S_x": "$S_x$", "S_y": "$S_y$"}
 
 
@@ -58,7 +64,7 @@ def draw_flow(path: Path, run: FilteredRun, date: int, spacing: float, regions: 
             field, cmap="RdBu_r", vmin=-limit, vmax=limit, origin="lower", extent=(0, side, 0, side)
         )
         _draw_regions(axes, regions, spacing)
-        axes.set(title=title, xlabel="km")
+        axes.set(title=title, xlabel="x (km)", ylabel="y (km)")
         figure.colorbar(drawn, ax=axes, shrink=0.8)
     figure.savefig(path, dpi=90)
 
@@ -84,7 +90,7 @@ def draw_correlations(
                 extent=(west, west + wide, south, south + tall),
             )
         _draw_regions(axes, {place: regions[place] for place in places}, spacing)
-        axes.set(title=_format_symbol(name), xlabel="km", xlim=east, ylim=north)
+        axes.set(title=_format_symbol(name), xlabel="x (km)", ylabel="y (km)", xlim=east, ylim=north)
     figure.colorbar(drawn, ax=all_axes, label="correlation", shrink=0.8)
     figure.savefig(path, dpi=90)
 
@@ -100,11 +106,13 @@ def draw_fields(path: Path, predictions: Mapping[str, Tensor], run: FilteredRun,
         extent = (0, spacing * truth.shape[1], 0, spacing * truth.shape[0])
         for axes, field in zip(column, (truth, values[0].numpy() / unit), strict=True):
             drawn = axes.imshow(field, cmap="RdBu_r", vmin=-limit, vmax=limit, origin="lower", extent=extent)
-            axes.set(xticks=[], yticks=[])
+            axes.tick_params(labelsize="small")
         column[0].set_title(f"{_format_symbol(name)}, {text}")
         figure.colorbar(drawn, ax=column, shrink=0.7, location="bottom")
     for axes, label in zip(all_axes[:, 0], ("truth", "network"), strict=True):
-        axes.set_ylabel(label)
+        axes.set_ylabel(f"{label}\ny (km)")
+    for axes in all_axes[1]:
+        axes.set_xlabel("x (km)")
     figure.savefig(path, dpi=90)
 
 
@@ -121,11 +129,11 @@ def draw_point(
     all_axes = figure.subplots(2, 2, width_ratios=(2, 1))
     for (left, right), name in zip(all_axes, _SYMBOLS, strict=True):
         truth, values = _select_truth(name, run).double().numpy(), predictions[name].double().numpy()
-        for label, field, style in (("truth", truth, "k-"), ("network", values, "C1-")):
+        for label, field, colour in (("truth", truth, "k"), ("network", values, PALETTE[1])):
             days = step * np.arange(len(field))
-            left.plot(days, 1e6 * field[:, place[0], place[1]], style, label=label, linewidth=1)
+            left.plot(days, 1e6 * field[:, place[0], place[1]], color=colour, label=label, linewidth=1)
             wavenumber, power = periodogram(field, 1 / spacing, "hann", axis=-1)
-            right.loglog(wavenumber[1:], power.mean((0, 1))[1:], style, label=label)
+            right.loglog(wavenumber[1:], power.mean((0, 1))[1:], color=colour, label=label)
         left.set(ylabel=f"{_SYMBOLS[name]}, $10^{{-6}}$ m s$^{{-2}}$", xlim=(0, days[-1] or 1))
         right.set(ylabel=f"power of {_SYMBOLS[name]}, m$^2$ s$^{{-4}}$ km")
         left.grid(alpha=0.3)

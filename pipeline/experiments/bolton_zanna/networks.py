@@ -155,6 +155,7 @@ def train_network(
         make_tile_loader(1, _VALIDATION_BATCH),
         options,
         history,
+        name=path.stem,
     )
     settings = {
         "centred": centred,

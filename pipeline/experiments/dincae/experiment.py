@@ -143,6 +143,7 @@ def run_dincae(folder: Path, options: DincaeOptions) -> list[Finding]:
             seed=options.seed,
             device=options.device,
             quiet=options.quiet,
+            name=str(options.network["class_path"]).rpartition(".")[2],
         ),
         saves=Saves(save_reconstruction, options.save_every, min(options.first_save, options.epochs)),
     )

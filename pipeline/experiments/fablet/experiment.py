@@ -176,6 +176,7 @@ def _compare(
                 seed=seed,
                 device=options.device,
                 quiet=options.quiet,
+                name=f"{title}, {name}",
             ),
         )
         save_network(

@@ -96,6 +96,7 @@ def compare_forecasts(folder: Path, options: ForecastOptions) -> list[Finding]:
                 seed=options.seed,
                 device=options.device,
                 quiet=options.quiet,
+                name=name,
             ),
         )
         settings = {

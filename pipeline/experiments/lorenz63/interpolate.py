@@ -101,6 +101,7 @@ def compare_interpolations(folder: Path, options: InterpolationOptions) -> list[
                 seed=seed,
                 device=options.device,
                 quiet=options.quiet,
+                name=name,
             ),
         )
         settings = {

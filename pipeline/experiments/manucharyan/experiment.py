@@ -164,7 +164,7 @@ def map_turbulence(folder: Path, options: TurbulenceOptions) -> list[Finding]:
     training = make_training_inputs(heights[:-2], cycles, spread, rng)
     validation = make_training_inputs(heights[-2:-1], cycles[:1], spread, rng)
     tasks = {
-        layer: _train([inputs[number] for inputs in training], validation[0][number], options)
+        layer: _train(layer, [inputs[number] for inputs in training], validation[0][number], options)
         for number, layer in enumerate(("surface", "deep"))
     }
     ignore_place_and_season(tasks["surface"])
@@ -188,7 +188,7 @@ def map_turbulence(folder: Path, options: TurbulenceOptions) -> list[Finding]:
         skills[cycle.sampling] = surface
         main = cycle is cycles[0]
         if main:
-            figures.draw_maps(folder / "maps.png", truth, cycle.observed, maps)
+            figures.draw_maps(folder / "maps.png", truth, cycle.observed, maps, options.length)
         findings += _list_findings(cycle.sampling, options.length, surface, deep, main)
     figures.draw_skill(folder / "skill.png", skills, options.length, len(options.tracks))
     return findings
@@ -213,7 +213,7 @@ def ignore_place_and_season(task: Correction) -> None:
 
 
 def _train(
-    training: Sequence[NetworkInputs], validation: NetworkInputs, options: TurbulenceOptions
+    layer: str, training: Sequence[NetworkInputs], validation: NetworkInputs, options: TurbulenceOptions
 ) -> Correction:
     network: Any = options.network  # plain data, as in a configuration
     task = build_with_seed(partial(Correction, network, WINDOW, options.learning_rate), options.seed)
@@ -236,6 +236,7 @@ def _train(
             seed=options.seed,
             device=options.device,
             quiet=options.quiet,
+            name=layer,
         ),
     )
 

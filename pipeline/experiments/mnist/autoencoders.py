@@ -100,6 +100,7 @@ def compare_autoencoders(folder: Path, options: AutoencoderOptions) -> list[Find
                 make_loader(validation, validation, 500),
                 options,
                 history,
+                name=f"{name}, {latent} latent numbers",
             )
             save_network(folder / f"{name}-{latent}.pt", task.network, sized)
             coder: Any = task.network
@@ -148,6 +149,7 @@ def generate_digits(folder: Path, options: VariationalOptions) -> list[Finding]:
             make_loader(train, train, options.batch, shuffle=True),
             make_loader(validation, validation, 500),
             options,
+            name=f"variational, {latent} latent numbers",
         )
         save_network(folder / f"variational-{latent}.pt", coder, sized)
         pca = fit_components(train, latent)

@@ -103,6 +103,7 @@ def classify(folder: Path, options: ClassifyOptions) -> list[Finding]:
                     seed=options.seed,
                     device=options.device,
                     quiet=options.quiet,
+                    name=f"{name}, {kind}",
                 ),
                 history=history,
             )
@@ -140,7 +141,11 @@ def finetune(folder: Path, options: FinetuneOptions) -> list[Finding]:
         Regression(coder, 2e-3),
         make_loader(digits.images, digits.images, options.batch, shuffle=True),
         settings=TrainerSettings(
-            epochs=options.pretraining, seed=options.seed, device=options.device, quiet=options.quiet
+            epochs=options.pretraining,
+            seed=options.seed,
+            device=options.device,
+            quiet=options.quiet,
+            name="auto-encoder",
         ),
     )
     save_network(folder / "autoencoder.pt", coder, {"latent": _LATENT, "widths": _WIDTHS, "dense": _DENSE})
@@ -153,14 +158,15 @@ def finetune(folder: Path, options: FinetuneOptions) -> list[Finding]:
             fresh, tuned = build_with_seed(
                 lambda: (_build_classifier(None), _build_classifier(coder.encoder)), seed
             )
-            _train(fresh, few, options.learning_rate, options, seed)
+            _train(f"from scratch, {count} labels", fresh, few, options.learning_rate, options, seed)
             accuracies["from scratch"].append(compute_accuracy(fresh, parts.test))
 
             with torch.no_grad():
                 features = tuned.eval().extract_features(few.images)
-            _train(tuned.head, Digits(features, few.labels), 10 * options.learning_rate, options, seed)
+            last = Digits(features, few.labels)
+            _train(f"frozen, {count} labels", tuned.head, last, 10 * options.learning_rate, options, seed)
             accuracies["frozen"].append(compute_accuracy(tuned, parts.test))
-            _train(tuned, few, options.learning_rate, options, seed)
+            _train(f"unfrozen, {count} labels", tuned, few, options.learning_rate, options, seed)
             accuracies["unfrozen"].append(compute_accuracy(tuned, parts.test))
         save_network(folder / f"scratch-{count}.pt", fresh, {"widths": _WIDTHS, "dense": _DENSE})
         save_network(folder / f"tuned-{count}.pt", tuned, {"widths": _WIDTHS, "dense": _DENSE})
@@ -203,7 +209,12 @@ def _build_classifier(encoder: nn.Module | None) -> Classifier:
 
 
 def _train(
-    network: nn.Module, digits: Digits, learning_rate: float, options: FinetuneOptions, seed: int
+    name: str,
+    network: nn.Module,
+    digits: Digits,
+    learning_rate: float,
+    options: FinetuneOptions,
+    seed: int,
 ) -> None:
     """Fit a network to digits, or to their features, for about the number of steps in the options."""
     train_task(
@@ -214,5 +225,6 @@ def _train(
             seed=seed,
             device=options.device,
             quiet=options.quiet,
+            name=name,
         ),
     )

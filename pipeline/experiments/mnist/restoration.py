@@ -187,15 +187,17 @@ def _compare(
         for number, images in enumerate((validation, test))
     )
 
-    def train_restoration(network: nn.Module) -> Restoration:
+    def train_restoration(method: str, network: nn.Module) -> Restoration:
         return fit(
             Restoration(network, options.learning_rate),
             make_loader(train, train, options.batch, lambda images: degrade(images, None), shuffle=True),
             make_loader(validation_inputs, validation, 500),
             options,
+            name=f"{name}: {method}",
         )
 
-    task = train_restoration(build_image_network(options.network, test_inputs.shape[1], options.seed))
+    network = build_image_network(options.network, test_inputs.shape[1], options.seed)
+    task = train_restoration("network", network)
     save_network(folder / f"{name}.pt", task.network, options.network)
     tasks = {"network": task}
     if noise is None:
@@ -210,7 +212,8 @@ def _compare(
         restored = {"input": test_inputs[:, :1], reference: _keep_known(estimate, test_inputs)}
         if iterations:
             for prior, network in _build_fourdvarnets(pca, iterations, options.seed).items():
-                tasks[f"4DVarNet, {prior} prior"] = train_restoration(network)
+                method = f"4DVarNet, {prior} prior"
+                tasks[method] = train_restoration(method, network)
     with torch.no_grad():
         restored |= {
             method: _keep_known(torch.cat([one(part) for part in test_inputs.split(500)]), test_inputs)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
 import yaml
+from oceanfill.pipeline.cli.main import main
 from oceanfill.pipeline.cli.tables import experiments_table, findings_table
 from oceanfill.pipeline.errors import InputError
 from oceanfill.pipeline.experiments.findings import Finding
@@ -119,6 +121,44 @@ def test_tables_have_a_row_per_finding_and_per_experiment() -> None:
     cells = [list(column.cells) for column in found.columns]
     assert cells == [["a", "b"], ["0.3333", "2"], ["0.5", ""], ["≥ 0.25 ≤ 0.3", "≤ 2"], ["no", "yes"]]
     assert [column.header for column in found.columns] == ["", "value", "published", "target", "met"]
-    first, second = experiments_table().columns
-    assert list(first.cells) == list_names()
-    assert all(str(cell).endswith(".") for cell in second.cells)
+    names, summaries, *costs = experiments_table().columns
+    assert list(names.cells) == list_names()
+    assert all(str(cell).endswith(".") for cell in summaries.cells)
+    assert len({str(cell) for cell in summaries.cells}) == len(list_names())  # no two rows read alike
+    assert [column.header for column in costs] == ["time", "memory", "target"]
+    assert all(str(cell) for column in costs for cell in column.cells)
+
+
+def test_the_help_of_an_experiment_gives_its_costs_and_options(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for words, epochs in (["mnist-vae"], 10), (["--quick", "mnist-vae"], 2):
+        with pytest.raises(SystemExit) as ended:
+            main(["reproduce", *words, "--help"])
+        assert ended.value.code == 0
+        text = " ".join(capsys.readouterr().out.split())
+        assert f"--epochs EPOCHS Training epochs of each network. (type: int, default: {epochs})" in text
+        for name, cost in find_experiment("mnist-vae").costs.items():
+            assert f"{name}: {cost}" in text
+    assert main(["reproduce", "mnist-everything", "--help"]) == 2
+    with pytest.raises(SystemExit):
+        main(["reproduce", "--help"])
+    assert "run a small version in seconds" in capsys.readouterr().out
+
+
+def test_an_experiment_of_ones_own_states_no_costs(tmp_path: Path) -> None:
+    path = tmp_path / "own.yaml"
+    path.write_text("experiment: oceanfill.pipeline.experiments.mnist.restoration.denoise")
+    experiment = find_experiment(str(path))
+    assert (
+        experiment.summary
+        == experiment.describe()
+        == "Denoise digits with a network and with principal components."
+    )
+
+
+def test_the_log_names_the_network_that_was_trained(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "oceanfill"):
+        run_shipped("mnist-autoencoder", tmp_path, SHORT)
+    found = [text.partition(":")[0] for text in caplog.messages if "trained 1 epochs" in text]
+    assert found == ["convolutional, 2 latent numbers", "dense, 2 latent numbers"]
