@@ -66,7 +66,7 @@ def test_nothing_is_missing_and_nothing_is_beside_the_package(installed: Path) -
         ("pipeline", "oceanfill/pipeline", (".py", ".shp", ".shx", ".dbf")),
         ("models", "oceanfill/models", (".py", ".ckpt")),
         ("configs", "oceanfill/configs", (".py", ".yaml")),
-        ("sample_data", "oceanfill/sample_data", (".py", ".nc")),
+        ("sample_data", "oceanfill/sample_data", (".py", ".nc", ".csv")),
     ):
         sources = [path for path in (ROOT / folder).rglob("*") if path.suffix in suffixes]
         wanted = {f"{inside}/{path.relative_to(ROOT / folder).as_posix()}" for path in sources}

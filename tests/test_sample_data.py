@@ -13,6 +13,8 @@ import pytest
 import xarray as xr
 from oceanfill.pipeline.io.field import open_field
 
+import oceanfill
+
 SAMPLES = Path(str(files("oceanfill.sample_data")))
 NAMES = {"sst_clouds": "sst", "ssh_med": "adt"}
 
@@ -47,12 +49,28 @@ def test_the_folder_is_small():
 
 def test_checksums_agree_with_the_readme():
     stated = dict(
-        re.findall(r"^\| (\S+\.nc) \| `([0-9a-f]{64})` \|$", (SAMPLES / "README.md").read_text(), re.M)
+        re.findall(
+            r"^\| (\S+\.(?:nc|csv)) \| `([0-9a-f]{64})` \|$", (SAMPLES / "README.md").read_text(), re.M
+        )
     )
     assert stated == {
-        path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in SAMPLES.glob("*.nc")
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in [*SAMPLES.glob("*.nc"), *SAMPLES.glob("*.csv")]
     }
-    assert len(stated) == 4
+    assert len(stated) == 5
+
+
+def test_points_differ_from_the_truth_by_their_own_error():
+    found = oceanfill.validate(
+        SAMPLES / "sst_clouds_truth.nc", SAMPLES / "sst_clouds_points.csv", variable="sst_full"
+    )
+    whole, *rest = found.scores
+    assert not rest
+    assert (whole["n"], whole["platforms"]) == (967, 12)
+    off = (found.matchups.field - found.matchups.point).groupby(found.matchups.platform)
+    assert off.std().to_numpy() == pytest.approx([0.05] * 12, rel=0.35)
+    assert off.mean().std() == pytest.approx(0.03, rel=0.5)
+    assert whole["rmse"] == pytest.approx(np.hypot(0.05, 0.03), rel=0.2)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -16,7 +16,7 @@ from ..io.layout.positions import EARTH_RADIUS, unit_vectors
 from ..io.points.platforms import read_platforms
 from ..io.points.tracks import Tracks
 from .gridded import GridSeries
-from .matchups import Matched, Matching, default_distance, match_points
+from .matchups import Matched, Matching, match_points
 from .point_scores import Differences
 from .score_files import find_input
 from .validation import VALIDATION, validate
@@ -41,14 +41,13 @@ class Apart:
 
         ``error`` is its own standard error, without the noise of observations. Points on land are left out.
         """
-        around, spread = (self.matched.gather(lambda date, maps=maps: maps[date]) for maps in (mean, error))
+        around, spread = (self.matched.gather(maps.__getitem__) for maps in (mean, error))
         usable = np.isfinite(around)
         if field.drift is not None:
             drift = field.drift
             around = around + self.matched.gather(lambda date: drift)
-        values, _ = field.space.find_moments(around, spread)
-        limit = default_distance(field.lat, field.lon, _MATCHING)
-        known = self.matched.is_near(usable, limit)
+        values = np.asarray(field.space.find_moments(around, spread)[0], np.float64)
+        known = self.matched.is_near(usable)
         own, estimate = self.matched.points.at(known), self.matched.interpolate(values, usable)[known]
         return Differences(estimate, np.full(len(own), np.nan), own.value, own.mission, own.time)
 

@@ -14,7 +14,7 @@ from scipy.spatial import cKDTree
 from ...models.points import find_corners
 from ..errors import InputError
 from ..io.layout.dates import format_date
-from ..io.layout.positions import EARTH_RADIUS, is_cyclic, measure_cells, unit_vectors
+from ..io.layout.positions import EARTH_RADIUS, is_cyclic, unit_vectors
 from ..io.points.tracks import Tracks
 
 INTERPOLATIONS = ("nearest", "linear")  # in time
@@ -73,11 +73,12 @@ class Matched:
     cell: NDArray[np.int64]  # (m, 4) flat numbers of the cells around the point
     weight: Floats  # (m, 4)
     distance: Floats  # (m, 4) km from the centres of the cells
+    limit: Floats  # (m,) km: the largest distance to a cell with a value
     notes: tuple[str, ...] = ()  # what was left out
 
     def at(self, which: NDArray[np.bool_]) -> Matched:
         """Return some of the matched points."""
-        names = "index", "date", "share", "cell", "weight", "distance"
+        names = "index", "date", "share", "cell", "weight", "distance", "limit"
         arrays = {name: getattr(self, name)[which] for name in names}
         return replace(self, points=self.points.at(which), **arrays)
 
@@ -96,9 +97,9 @@ class Matched:
         maps = (weight * np.where(usable, around, 0)).sum(-1) / np.where(total > 0, total, np.nan)
         return np.where(self.share > 0, self.share * maps, 0).sum(-1)
 
-    def is_near(self, usable: NDArray[np.bool_], limit: float) -> NDArray[np.bool_]:
-        """Whether each point (m,) has a usable cell within ``limit`` km on each of its dates."""
-        near = usable & ((self.weight > 0) & (self.distance <= limit))[:, None]
+    def is_near(self, usable: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Whether each point (m,) has a usable cell within its limit on each of its dates."""
+        near = usable & ((self.weight > 0) & (self.distance <= self.limit[:, None]))[:, None]
         return np.asarray((near.any(axis=2) | (self.share == 0)).all(axis=1))
 
     def nearest(self, usable: NDArray[np.bool_]) -> NDArray[np.int64]:
@@ -159,18 +160,20 @@ def match_points(
     )
     cell, own = found.cell.numpy(), points.at(kept)
     centres = unit_vectors(lat.ravel()[cell], lon.ravel()[cell])
-    chord = np.linalg.norm(centres - unit_vectors(own.lat, own.lon)[:, None], axis=-1)
-    distance = 2 * EARTH_RADIUS * np.arcsin(np.minimum(chord / 2, 1))
-    return Matched(
-        own, np.flatnonzero(kept), date[kept], share[kept], cell, found.weight.numpy(), distance, tuple(notes)
-    )
+    distance = _measure(centres, unit_vectors(own.lat, own.lon)[:, None])
+    limit = np.full(len(own), matching.max_distance, np.float64)
+    if matching.max_distance is None:
+        # Half the longer diagonal of the four centres: the size of cells may vary over the grid.
+        ends = _measure(centres[:, :2], centres[:, :1:-1])
+        limit = _SLACK * ends.max(axis=1) / 2
+    weight, index = found.weight.numpy(), np.flatnonzero(kept)
+    return Matched(own, index, date[kept], share[kept], cell, weight, distance, limit, tuple(notes))
 
 
-def default_distance(lat: Floats, lon: Floats, matching: Matching) -> float:
-    """Return the threshold of distance in km: half the diagonal of a cell, unless another was given."""
-    if matching.max_distance is not None:
-        return matching.max_distance
-    return _SLACK * float(np.hypot(*measure_cells(lat, lon))) / 2
+def _measure(one: Floats, other: Floats) -> Floats:
+    """Return the distance in km between unit vectors (..., 3)."""
+    chord = np.linalg.norm(one - other, axis=-1)
+    return np.asarray(2 * EARTH_RADIUS * np.arcsin(np.minimum(chord / 2, 1)))
 
 
 def default_time(dates: pd.DatetimeIndex, matching: Matching) -> float:
@@ -226,8 +229,10 @@ def locate(lat: Floats, lon: Floats, wanted_lat: Floats, wanted_lon: Floats) -> 
     """
     cyclic = lon.shape[1] > 2 and is_cyclic(lon)
     regular = bool((lat == lat[:, :1]).all() and (lon == lon[:1]).all())
-    find = _locate_on_axes if regular else _locate_on_curves
-    row, column = find(lat, lon, wanted_lat, wanted_lon, cyclic)
+    if regular:
+        row, column = _locate_on_axes(lat, lon, wanted_lat, wanted_lon, cyclic)
+    else:
+        row, column = _locate_on_curves(lat, lon, wanted_lat, wanted_lon)
     rows, columns = lat.shape
     inside = (row >= -0.5 - _NEAR) & (row <= rows - 0.5 + _NEAR)
     if cyclic:
@@ -265,7 +270,7 @@ def _find_index(axis: Floats, wanted: Floats) -> Floats:
 
 
 def _locate_on_curves(
-    lat: Floats, lon: Floats, wanted_lat: Floats, wanted_lon: Floats, cyclic: bool
+    lat: Floats, lon: Floats, wanted_lat: Floats, wanted_lon: Floats
 ) -> tuple[Floats, Floats]:
     """Find positions on a curvilinear grid from the nearest centre and the vectors to its neighbours."""
     centres, wanted = unit_vectors(lat, lon), unit_vectors(wanted_lat, wanted_lon)
@@ -275,11 +280,14 @@ def _locate_on_curves(
     for _ in range(3):  # Newton's method; the first step is within a few percent of a cell
         y = np.rint(row).clip(0, lat.shape[0] - 1).astype(np.int64)
         x = np.rint(column).clip(0, lat.shape[1] - 1).astype(np.int64)
-        down, across = (step[y, x] for step in steps)
+        down, across = (np.asarray(step)[y, x] for step in steps)
         base = centres[y, x] + (row - y)[:, None] * down + (column - x)[:, None] * across
         missing = wanted - base
         dd, da, aa = (down * down).sum(-1), (down * across).sum(-1), (across * across).sum(-1)
         md, ma = (missing * down).sum(-1), (missing * across).sum(-1)
         scale = dd * aa - da**2
+        scale = np.where(
+            scale > 0, scale, np.inf
+        )  # cells without a position of their own stay where they are
         row, column = row + (aa * md - da * ma) / scale, column + (dd * ma - da * md) / scale
     return row, column

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,7 +92,7 @@ def _score(by: str, name: str, part: Differences) -> Row:
     return row
 
 
-def _summarise(part: Differences) -> tuple[dict[str, float], dict[str, Floats]]:
+def _summarise(part: Differences) -> tuple[dict[str, Any], dict[str, Floats]]:
     """Return the statistics, and those of resampled groups (r,); of one group there are none."""
     off = part.estimate - part.observed
     groups, number = np.unique(part.groups, return_inverse=True)
@@ -99,14 +100,16 @@ def _summarise(part: Differences) -> tuple[dict[str, float], dict[str, Floats]]:
     x, y = part.estimate - part.observed.mean(), part.observed - part.observed.mean()
     terms = np.ones_like(off), off, off**2, x, y, x * x, y * y, x * y
     sums = np.column_stack([np.bincount(number, term) for term in terms])
-    values = _compute_moments(sums.sum(axis=0)) | {"robust_sd": _robust_sd(off)}
+    values: dict[str, Any] = _compute_moments(sums.sum(axis=0)) | {"robust_sd": _robust_sd(off)}
     if len(groups) < 2:
         return values, {}
     rng = np.random.default_rng(0)
     drawn = rng.multinomial(len(groups), np.full(len(groups), 1 / len(groups)), _RESAMPLES)
     order = np.argsort(off)
     robust = [_weighted_robust_sd(off[order], times[number[order]]) for times in drawn]
-    return values, _compute_moments((drawn @ sums).T) | {"robust_sd": np.array(robust)}
+    return values, _compute_moments(np.transpose(drawn.astype(np.float64) @ sums)) | {
+        "robust_sd": np.array(robust)
+    }
 
 
 def _compute_moments(sums: Floats) -> dict[str, Floats]:
@@ -212,7 +215,10 @@ def collocate(sources: Sequence[Floats], names: Sequence[str], groups: NDArray[n
     drawn = np.random.default_rng(0).multinomial(
         len(labels), np.full(len(labels), 1 / len(labels)), _RESAMPLES
     )
-    values, draws = _collocate_sums(sums.sum(axis=0)), _collocate_sums((drawn @ sums).T)
+    values, draws = (
+        _collocate_sums(sums.sum(axis=0)),
+        _collocate_sums(np.transpose(drawn.astype(np.float64) @ sums)),
+    )
     rows: list[Row] = []
     for k, name in enumerate(names):
         variance, correlation = (float(part[k]) for part in values)

@@ -23,7 +23,7 @@ from ..io.reading import open_input
 from ..io.writing import replace_atomically
 from ..keywords import take_keywords
 from .gridded import GridSeries, find_places
-from .matchups import Matched, Matching, default_distance, default_time, find_nearest, match_points
+from .matchups import Matched, Matching, default_time, find_nearest, match_points
 from .point_scores import (
     Differences,
     Row,
@@ -177,13 +177,13 @@ def _choose_variable(file: str, dataset: xr.Dataset) -> str:
 def _validate(
     grid: GridSeries, matched: Matched, matching: Matching, third: str | os.PathLike[str] | xr.Dataset | None
 ) -> Validation:
-    name, limit = grid.name, default_distance(grid.lat, grid.lon, matching)
+    name, limit = grid.name, float(np.median(matched.limit))
     what = f"{name}_analysis" if matching.analysis else name
     if what not in grid.dataset:
         raise InputError(f"{grid.file}: there is no {what}; leave out analysis=")
     around = grid.at(matched, what)
     usable = np.isfinite(around)
-    at_sea = matched.is_near(usable, limit)
+    at_sea = matched.is_near(usable)
     if not at_sea.any():
         raise InputError(
             f"{matched.points.file}: none of the {len(at_sea)} points on the grid is within "
@@ -249,7 +249,8 @@ def _tabulate(matched: Matched, differences: Differences, places: Places | None)
         "error": differences.error,
     }
     if places is not None:
-        table |= {"distance_km": places.distance, "age_days": places.age, "origin": places.origin}
+        origin = np.asarray(places.origin)
+        table |= {"distance_km": places.distance, "age_days": places.age, "origin": origin}
     return pd.DataFrame(table)
 
 
@@ -285,14 +286,14 @@ def _read_third(
     attrs, points, path = grid.attrs, matched.points, find_input(third)
     if (isinstance(path, str) and is_table(path)) or is_along_track(path):
         others = read_platforms(path, grid.name, attrs, max_depth=matching.max_depth)
-        limits = default_distance(grid.lat, grid.lon, matching), default_time(grid.dates, matching)
+        limits = float(np.median(matched.limit)), default_time(grid.dates, matching)
         return find_nearest(points, others, *limits), list_names(others.inputs)
     with open_input(path) as (file, dataset):
         other = GridSeries.open(file, dataset, grid.name if grid.name in dataset else None)
         found = match_points(points, other.dates, other.lat, other.lon, matching)
         around = other.at(found, other.name)
         usable = np.isfinite(around)
-        near = found.is_near(usable, default_distance(other.lat, other.lon, matching))
+        near = found.is_near(usable)
         read = replace(found.points, value=found.interpolate(around, usable), attrs=dict(other.attrs))
         series = np.full(len(points), np.nan)
         series[found.index[near]] = convert_points(read, grid.name, attrs).value[near]

@@ -97,10 +97,10 @@ def check_outputs(
         elif not isinstance(source, Field):
             found.append(source.files if isinstance(source, Spec) else source)
     training, eofs, cache = settings.training, settings.eofs, settings.resources.cache
-    others = settings.tracks.mask, opening.like, training.checkpoint, eofs.cv_points
+    others = [settings.tracks.mask, opening.like, training.checkpoint, eofs.cv_points]
     apart = settings.points.hold_out
     if apart is not None and Path(apart).exists():
-        others = *others, apart
+        others.append(apart)
     inputs = [*list_paths(found), *(Path(path) for path in others if path is not None)]
     for path in (output, cache, eofs.save_eofs):
         if path is not None:

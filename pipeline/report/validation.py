@@ -63,8 +63,8 @@ def _tabulate_classes(rows: Sequence[Row], units: str) -> Table:
             line += [_number(row, key), _interval(row, key).removeprefix(", 95% interval ") or "–"]
         line += [_number(row, key) for key in ("robust_sd", "correlation")]
         lines.append([*line, *(_share(row, f"coverage_{k}sigma") for k in (1, 2))])
-    heads = ("class", "match-ups", "platforms", "bias", "95% interval", "RMSE", "95% interval")
-    heads += ("robust SD", "correlation", "within ±1σ", "within ±2σ")
+    heads = ["class", "match-ups", "platforms", "bias", "95% interval", "RMSE", "95% interval"]
+    heads += ["robust SD", "correlation", "within ±1σ", "within ±2σ"]
     return Table("Scores at points by class" + (f", in {units}" if units else ""), heads, lines)
 
 

