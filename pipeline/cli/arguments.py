@@ -568,7 +568,7 @@ def _add_forecast(commands: Any) -> None:
     ahead.add_argument("--method", default="oi", metavar="NAME", help="a method of `fill` (default: oi)")
     ahead.add_argument(
         "--starts",
-        type=positive,
+        type=int,
         default=6,
         metavar="N",
         help="earlier forecasts that choose and score (default: 6)",

@@ -195,9 +195,9 @@ def make_dataset(
     for name, part in parts.items():
         made[name] = xr.Variable(*part)
     dims = [str(dim) for dim in maps.dataset[maps.name].dims if dim in used]
-    for name, array in made.data_vars.items():
+    for held, array in made.data_vars.items():
         if set(dims) <= set(array.dims):
-            made[name] = array.transpose(..., *dims)
+            made[held] = array.transpose(..., *dims)
     if {layout.y, layout.x} <= used:
         made = restore_grid(made, maps.dataset[maps.name], layout)
     for array in made.data_vars.values():
