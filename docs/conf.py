@@ -10,6 +10,7 @@ import os
 from importlib.metadata import version as find_version
 
 from oceanfill.pipeline.cli.arguments import LIGHTNING, parser
+from oceanfill.pipeline.experiments.reproduce import COSTS, find_experiment, list_names
 from sphinx.application import Sphinx
 
 project = "oceanfill"
@@ -69,13 +70,22 @@ def describe_commands() -> str:
     return "\n".join(f"## {name}\n\n```text\n{text}```\n" for name, text in helps.items())
 
 
-def add_commands(app: Sphinx, page: str, source: list[str]) -> None:
-    """Put the help of the commands where the page of the command line wants it."""
+def describe_experiments() -> str:
+    """Return the costs and targets of the shipped experiments as a Markdown table."""
+    rows = [("experiment", *COSTS), ("---",) * (1 + len(COSTS))]
+    rows += [(f"`{name}`", *find_experiment(name).costs.values()) for name in list_names()]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def add_generated(app: Sphinx, page: str, source: list[str]) -> None:
+    """Put the generated parts where their pages want them."""
     if page == "docs/reference/command_line":
         source[0] = source[0].replace("COMMANDS", describe_commands())
+    if page == "docs/course":
+        source[0] = source[0].replace("EXPERIMENTS", describe_experiments())
 
 
 def setup(app: Sphinx) -> None:
     """Connect the pages that are generated. Sphinx calls this."""
     os.environ["COLUMNS"] = "100"  # of the help
-    app.connect("source-read", add_commands)
+    app.connect("source-read", add_generated)

@@ -125,9 +125,10 @@ def _flatten(
     dataset = _drop_single(_spread_ragged(dataset)).reset_coords()
     found = _find_roles(file, dataset, name, attrs, columns)
     value = dataset[found["value"]]
-    flags = [key for key in str(value.attrs.get("ancillary_variables", "")).split() if key in dataset]
     held = {name if role == "value" else role: dataset[key] for role, key in found.items()}
-    held |= {key: dataset[key] for key in flags if key not in found.values()}
+    flags = _find_flags(dataset, value, name)
+    held[name] = value.assign_attrs(ancillary_variables=" ".join(flags))
+    held |= flags
     strange = [found[role] for role in found if not set(dataset[found[role]].dims) <= set(value.dims)]
     if strange or not value.dims:
         raise InputError(
@@ -148,6 +149,25 @@ def _flatten(
         texts = [text.decode() if isinstance(text, bytes) else text for text in points["platform"].to_numpy()]
         points["platform"] = (POINT, np.array([_name_platform(text) for text in texts], dtype=object))
     return _keep_shallow(points, name, max_depth) if "depth" in points else (points, [])
+
+
+def _find_flags(dataset: xr.Dataset, value: xr.DataArray, name: str) -> dict[str, xr.DataArray]:
+    """Return the flags of a variable, as those of ``name``: ancillary ones, and ``VALUE_QC``.
+
+    Digits that are written as text, as in Argo's files, are numbers.
+    """
+    keys = [key for key in str(value.attrs.get("ancillary_variables", "")).split() if key in dataset]
+    keys += [str(key) for key in dataset.variables if str(key).lower() == f"{value.name}_qc".lower()]
+    found = {}
+    for key in dict.fromkeys(keys):
+        flag = dataset[key]
+        if not set(flag.dims) <= set(value.dims):
+            continue
+        if flag.dtype.kind in "OSU":
+            texts = pd.Series(flag.to_numpy().ravel().astype("U8"))
+            flag = flag.copy(data=pd.to_numeric(texts, errors="coerce").to_numpy().reshape(flag.shape))
+        found[f"{name}_QC" if key.lower() == f"{value.name}_qc".lower() else key] = flag
+    return found
 
 
 def _name_platform(value: Any) -> str:

@@ -153,6 +153,21 @@ def test_geometries_of_cf(tmp_path, kind):
     assert found.lon.tolist() == [1, 1, 1, 2, 2]
 
 
+def test_values_that_are_flagged_as_bad_are_left_out(tmp_path):
+    found = read(
+        write(
+            tmp_path, PLAIN.replace("sst", "temp,temp_QC").replace("15.25", "15.25,4").replace(",16", ",16,1")
+        )
+    )
+    assert found.value.tolist() == [16]
+    assert any("flagged by sst_QC: 1" in oddity for oddity in found.oddities)
+    data = geometry("incomplete").squeeze()
+    marks = np.array([[b"1", b"4", b"1"], [b"1", b"1", b" "]])  # as Argo writes them
+    data["temp_qc"] = (("station", "obs"), marks)
+    data.to_netcdf(tmp_path / "points.nc")
+    assert read(tmp_path / "points.nc").value.tolist() == [1, 3, 4, 5]
+
+
 def test_several_files_are_several_platforms(tmp_path):
     for name in "ab":
         geometry("orthogonal").isel(station=[0]).drop_vars("name").to_netcdf(tmp_path / f"{name}.nc")
