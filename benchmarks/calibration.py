@@ -26,6 +26,12 @@ from oceanfill.pipeline.training.heldout import DataSettings
 from scipy.stats import norm
 
 # input, truth, error of an observation that the truth is without: the intervals are of a new observation
+TITLES = {
+    "alboran": "Alboran Sea, temperature",
+    "med": "Mediterranean, sea level",
+    "sst": "sample, temperature",
+    "ssh": "sample, sea level",
+}  # of the panels
 CASES = {
     "alboran": ("alboran_heldout_input.nc", "alboran_heldout_truth.nc", 0.0),
     "med": ("med_heldout_input.nc", "med_heldout_truth.nc", 0.0),
@@ -67,7 +73,7 @@ def reached(
 def main() -> None:
     """Print two lines a case and method, and draw them."""
     minutes = float(sys.argv[1]) if len(sys.argv) > 1 else 1.0
-    print("| case | method | error | 50 % | 68 % | 90 % | 95 % | 68 %, nearest | farthest | never |")
+    print("| case | method | error | 50% | 68% | 90% | 95% | 68%, nearest | farthest | never |")
     print("| --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |", flush=True)
     names = sys.argv[2:] or list(CASES)
     shape = {"figsize": (1 + 3 * len(names), 6), "sharex": "row", "sharey": "row", "squeeze": False}
@@ -87,12 +93,12 @@ def main() -> None:
                 style = {"color": COLOURS[method], "ls": STYLES[error], "label": f"{method}, {error}"}
                 above.plot(LEVELS, np.subtract(all_of_it, LEVELS), marker="o", **style)
                 below.plot(range(1, 6), by_distance, marker="o", **style)
-        above.set(title=name, xticks=LEVELS, xlabel="level (%)")
+        above.set(title=TITLES[name], xticks=LEVELS, xlabel="level of the interval (%)")
         above.axhspan(-3, 3, color="0.9")
         below.axhspan(65, 71, color="0.9")
-        below.set(xticks=range(1, 6), xlabel="fifth of the distance to an observation")
-    axes[0, 0].set_ylabel("reached - level (points)")
-    axes[1, 0].set_ylabel("within the 68 % interval (%)")
+        below.set(xticks=range(1, 6), xlabel="distance to an observation, fifths")
+    axes[0, 0].set_ylabel("share inside minus level (points)")
+    axes[1, 0].set_ylabel("share inside the 68% interval (%)")
     axes[0, 0].legend(fontsize="small")
     figure.savefig(Path("calibration.png"), dpi=110)
 

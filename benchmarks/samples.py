@@ -12,7 +12,7 @@ import sys
 
 import matplotlib.pyplot as plt
 import numpy as np
-from calibration import CASES
+from calibration import CASES, TITLES
 from fill_cases import found
 from numpy.lib.stride_tricks import sliding_window_view
 from oceanfill.pipeline.holdout.score_files import read_truth
@@ -34,6 +34,9 @@ def spectrum(values: np.ndarray, complete: np.ndarray) -> tuple[np.ndarray, np.n
     )
     wavenumber, density = welch(rows[known.all(axis=1)], nperseg=SEGMENT, detrend="linear")
     return 1 / wavenumber[1:], density.mean(axis=0)[1:]
+
+
+LINES = {"draw": "-", "filled": "--"}
 
 
 def main() -> None:
@@ -83,13 +86,13 @@ def main() -> None:
         ]
         print("| " + " | ".join([name, *cells_of_table]) + " |", flush=True)
         for what, ratio in ratios.items():
-            ax.loglog(cells, ratio, label=what)
+            ax.loglog(cells, ratio, LINES[what], label=what)
         ax.axhspan(0.8, 1.25, color="0.9")
-        ax.set(title=name, xlabel="wavelength (cells)", ylim=(0.5, 20))
+        ax.set(title=TITLES[name], xlabel="wavelength (cells)", ylim=(0.5, 20))
         ax.set_xticks([2, 3, 4, 8, 16, 32], ["2", "3", "4", "8", "16", "32"], minor=False)
         ax.minorticks_off()
         ax.set_yticks([0.5, 1, 2, 5, 10, 20], ["0.5", "1", "2", "5", "10", "20"])
-    axes[0].set_ylabel("spectrum / that of the truth")
+    axes[0].set_ylabel("power spectrum / that of the truth")
     axes[0].legend()
     figure.savefig("samples.png", dpi=100)
 

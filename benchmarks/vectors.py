@@ -119,7 +119,7 @@ def divergence(filled: xr.Dataset) -> float:
 
 def draw(path: Path, current: xr.Dataset, radials: xr.Dataset, found: dict[str, xr.Dataset]) -> None:
     """A date: what is seen, the truth, and the interpolations with ellipses of the error."""
-    date = 33
+    date, colours = 33, ("#0072B2", "#D55E00", "#CC79A7")  # of Okabe and Ito
     figure = Figure(figsize=(11, 8.2), layout="constrained")
     axes = figure.subplots(2, 2, sharex=True, sharey=True).ravel()
     for station, name in zip(radials.transpose("station", ...).radial, "ABC", strict=True):
@@ -129,12 +129,12 @@ def draw(path: Path, current: xr.Dataset, radials: xr.Dataset, found: dict[str, 
             radials.lon[::3],
             radials.lat[::3],
             *(part[::3, ::3] for part in (station[date] * np.sin(angle), station[date] * np.cos(angle))),
-            color=f"C{number}",
+            color=colours[number],
             scale=4,
             width=0.0035,
         )
         place = STATIONS[number]
-        axes[0].plot(place.lon, place.lat, "^", color=f"C{number}", markersize=9, label=f"station {name}")
+        axes[0].plot(place.lon, place.lat, "^", color=colours[number], markersize=9, label=f"station {name}")
     axes[0].legend(loc="upper right")
     maps = {"truth": current, **found}
     norm = mpl.colors.Normalize(0, 0.5)
@@ -150,7 +150,11 @@ def draw(path: Path, current: xr.Dataset, radials: xr.Dataset, found: dict[str, 
                 here = flow.isel(time=date, lat=row, lon=column)
                 add_ellipse(one, here)
     axes[0].set_title("radial velocities of one date")
-    figure.colorbar(drawn, ax=list(axes), label="speed, m/s", shrink=0.5)
+    for one in axes[2:]:
+        one.set_xlabel("longitude (°E)")
+    for one in axes[::2]:
+        one.set_ylabel("latitude (°N)")
+    figure.colorbar(drawn, ax=list(axes), label="speed (m/s)", shrink=0.5)
     for one in axes:
         one.set_aspect(1 / np.cos(np.radians(43.5)))
     figure.savefig(path, dpi=100)
