@@ -14,6 +14,7 @@ from .maps import FilledMaps
 from .stencils import Operator, find_position
 
 _FEWEST = 2  # samples with a standard deviation
+_OF_FITTED = 0.5  # errors are correlated over less than the field, because observations lie in between
 _FITTED = re.compile(r"([\d.eE+-]+) km")
 
 BY_SAMPLES = "Standard deviation over {} posterior draws."
@@ -87,7 +88,7 @@ def make_spread(maps: FilledMaps, length: float | None) -> Spread:
                 "fill it with samples= or method='oi', or give the correlation length of the errors in km "
                 "with length="
             )
-        length = float(found[1])
+        length = _OF_FITTED * float(found[1])
     return Spread(maps if not maps.n_samples else _without_samples(maps), length, position)
 
 

@@ -90,4 +90,4 @@ def test_refusals() -> None:
         oceanfill.derive(height.drop_vars("adt_error"), what="geostrophic")
     height.attrs["fitted_covariance"] = "eddies 32.7 km / 3.55 d, large-scale 215 km / 0.67 d, noise 0.07"
     comment = oceanfill.derive(height, what="geostrophic").ugos_error.attrs["comment"]
-    assert "correlations of 32.7 km" in comment
+    assert "correlations of 16.4 km" in comment
