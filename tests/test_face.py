@@ -53,7 +53,7 @@ def test_the_keywords_are_in_the_signature_with_their_defaults() -> None:
         ("fill", "epoch", "epochs"),
         ("fill", "overwite", "overwrite"),
         ("compare", "regoin", "region"),
-        ("compare", "hold_out", "holdout"),
+        ("compare", "holdouts", "holdout"),
         ("info", "varible", "variable"),
         ("plot", "dates", "date"),
         ("prepare", "skip", "skip_bad"),

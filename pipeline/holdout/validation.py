@@ -147,7 +147,7 @@ def validate(
     >>> filled = oceanfill.fill("sample:sst_clouds.nc", method="oi", **part)
     >>> found = oceanfill.validate(filled, "sample:sst_clouds_points.csv")
     >>> found.scores[0]["platforms"], found.units
-    (2, 'degree_Celsius')
+    (1, 'degree_Celsius')
     """
     chosen = replace(matching or Matching(), **options)
     with open_input(find_input(filled)) as (file, dataset):
