@@ -97,7 +97,7 @@ def list_shell_blocks() -> list:
 def test_shell_blocks_of_the_documentation_run(block, tmp_path, monkeypatch):
     """`your.nc` is a small field; lines of other programs, which install, are left out."""
     monkeypatch.chdir(tmp_path)
-    cloudy_dataset(dates=8).drop_vars("truth").to_netcdf("your.nc")
+    cloudy_dataset(dates=16).drop_vars("truth").to_netcdf("your.nc")
     for words in list_commands(block):
         assert main(words) == 0, words
         for option, name in itertools.pairwise(words):
