@@ -102,8 +102,10 @@ def is_optimistic(method: Any, kind: str) -> bool:
 def batch_table(lines: Sequence[Mapping[str, Any]]) -> Table:
     """Return the lines of `batch.run` as a table."""
     shown = Table(title="Score on held-out values", title_justify="left")
-    for heading in ("job", "state", "method", "n", "RMSE", "bias", "within ±1σ"):
-        shown.add_column(heading, justify="left" if heading in ("job", "state", "method") else "right")
+    for heading in ("job", "state", "method", "n", "RMSE", "bias", "units", "within ±1σ", "seconds"):
+        shown.add_column(
+            heading, justify="left" if heading in ("job", "state", "method", "units") else "right"
+        )
     for line in lines:
         cells = [line["job"], line["state"], str(line.get("delivered", ""))]
         if "held_out_rmse" in line:
@@ -111,7 +113,9 @@ def batch_table(lines: Sequence[Mapping[str, Any]]) -> Table:
                 str(line["held_out_n"]),
                 f"{line['held_out_rmse']:.4g}",
                 f"{line['held_out_bias']:+.2g}",
-                f"{100 * line['held_out_coverage_1sigma']:.1f} %",
+                str(line.get("held_out_units", "")),
+                f"{100 * line['held_out_coverage_1sigma']:.1f}%",
+                str(line.get("seconds", "")),
             ]
         shown.add_row(*map(escape, cells))
     return shown

@@ -276,6 +276,6 @@ def summarise_current(stations: int, share: float) -> str:
     """Return the summary of a current from ``stations``, which saw a ``share`` of the cells and dates."""
     return (
         "Eastward and northward velocity on the whole sea from the radial velocities of "
-        f"{stations} stations, of which at least one saw {100 * share:.1f} % of the cells and "
+        f"{stations} stations, of which at least one saw {100 * share:.1f}% of the cells and "
         "dates, with the standard errors of both and the covariance of their errors."
     )

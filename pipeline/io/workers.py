@@ -88,7 +88,7 @@ def _connect(cluster: str, n_workers: int) -> Iterator[Any]:
             made = None
     except ImportError as error:
         raise InputError(
-            f"cluster={cluster!r} needs {error.name}; install it with: pip install 'oceanfill[hpc]'"
+            f"cluster={cluster!r} needs {error.name}; install it with: pip install distributed dask-jobqueue"
         ) from error
     except Exception as error:  # each cluster raises its own
         remedy = {

