@@ -3,10 +3,12 @@
     python benchmarks/firstguess.py [SAMPLE ...]
 
 For each sample, in a process of its own with one thread and with two: the fit and the first guesses of the
-default method (the field, its held-out values and the masked copies), and `fill --method oi` as a whole. The
-times are seconds of the processor, which other programs disturb least, and of the clock. Then the cells a
-second of optimal interpolation with known scales, and on a GPU also the floating-point operations of its
-Cholesky factors as a share of those of factors alone, in batches of the same matrices.
+default method (of the earlier commit a network that is trained on the file, with masked copies; now the
+pretrained network, with values under further clouds), those of a network that is trained on the file, and
+`fill --method oi` as a whole. The times are seconds of the processor, which other programs disturb least,
+and of the clock. Then the cells a second of optimal interpolation with known scales, and on a GPU also the
+floating-point operations of its Cholesky factors as a share of those of factors alone, in batches of the
+same matrices.
 """
 
 from __future__ import annotations
@@ -27,13 +29,19 @@ from oceanfill.pipeline.io.field import Field, grid_spacing, open_field
 HERE = Path(__file__).resolve().parents[1]
 BEFORE = "047f233"
 SAMPLES = ("sst_clouds", "ssh_med")
-GUESSES = """
+TRAINED = """
 import sys
 try:
     from oceanfill.pipeline.training.data import GapData
 except ImportError:
     from oceanfill.pipeline.data import GapData
 GapData(sys.argv[1]).setup("fit")
+"""
+DEFAULT = """
+import sys
+from oceanfill.pipeline.training.data import GapData
+for part in GapData(sys.argv[1]).take_apart():
+    part.further_residuals()
 """
 OI = """
 import sys, tempfile
@@ -77,8 +85,12 @@ def compare(sample: str, now: Path, before: Path) -> None:
     source = HERE / "sample_data" / f"{sample}.nc"
     for threads in (1, 2):
         idle = measure(OPEN, source, now, threads)
-        for name, code in (("first guesses", GUESSES), ("fill --method oi", OI)):
-            old, new = (measure(code, source, place, threads) for place in (before, now))
+        for name, earlier_code, code in (
+            ("first guesses of the default", TRAINED, DEFAULT),
+            ("first guesses of a training", TRAINED, TRAINED),
+            ("fill --method oi", OI, OI),
+        ):
+            old, new = measure(earlier_code, source, before, threads), measure(code, source, now, threads)
             (was, took), (earlier, clock) = (np.subtract(one, idle) for one in (old, new))
             print(
                 f"| {sample} | {name} | {threads} | {was:.1f} | {earlier:.1f} | {was / earlier:.2f} "

@@ -17,6 +17,7 @@ from scipy.ndimage import maximum_filter
 from torch import Tensor
 
 _LEAST_SHARE = 1e-9  # of the precision of an estimate
+_LEAST_WEIGHT = 0.03  # below which the corners of a tile, a fifth of its cells, are left to other tiles
 _GROUP = 4096  # tiles that are sorted by their number of cells, so that those of a batch have as many
 
 Batch = TypeVar("Batch")
@@ -117,13 +118,15 @@ def _make_tile(side: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Return date, row and column (n, 3) of a tile's cells relative to its centre, and their weights (n,).
 
     Tiles reach to the centres of the next ones. Their weights and the slopes of these fall to zero there, and
-    the weights add up to one.
+    the weights add up to one, but for those of the corners.
     """
     reach = np.arange(1 - side, side)
     part = 1 - np.abs(reach) / side
     part = part**2 * (3 - 2 * part)
     around = np.stack(np.meshgrid(0, reach, reach, indexing="ij"), -1).reshape(-1, 3)
-    return around, np.outer(part, part).reshape(-1).astype(np.float32)
+    share = np.outer(part, part).reshape(-1).astype(np.float32)
+    counts = share >= _LEAST_WEIGHT
+    return around[counts], share[counts]
 
 
 def _find_centres(wanted: NDArray[np.bool_], side: int) -> NDArray[np.int64]:
