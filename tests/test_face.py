@@ -16,7 +16,20 @@ from oceanfill.pipeline.cli.main import main
 
 import oceanfill
 
-FUNCTIONS = ("compare", "derive", "export", "fill", "info", "open_field", "plot", "prepare", "rerun", "score")
+FUNCTIONS = (
+    "compare",
+    "derive",
+    "export",
+    "fill",
+    "forecast",
+    "info",
+    "open_field",
+    "plot",
+    "prepare",
+    "rerun",
+    "score",
+    "validate",
+)
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -39,6 +52,7 @@ def test_docstrings_have_the_sections_of_numpydoc(name: str) -> None:
 
 def test_the_keywords_are_in_the_signature_with_their_defaults() -> None:
     shown = inspect.signature(oceanfill.fill).parameters
+    assert " at 0x" not in str(inspect.signature(oceanfill.fill))
     assert {"variable", "region", "method", "epochs", "memory", "pack"} <= set(shown)
     assert shown["minimum_coverage"].default == 0.05
     assert shown["n_workers"].default == 1

@@ -69,7 +69,7 @@ def fill(
     auxiliary: Sequence[Source] = (),
     opening: Opening | None = None,
     settings: FillSettings | None = None,
-    report: Report = report_nothing,
+    report: Report | None = None,
     attributes: dict[str, Any] | None = None,
     overwrite: bool = False,
     **options: Any,
@@ -150,7 +150,7 @@ def fill(
     found |= attributes or {}
     settings = settle_method(settings)
     method = find_method(settings.method)
-    job = _Job(opening, method, settings, report, found, output)
+    job = _Job(opening, method, settings, report or report_nothing, found, output)
     if isinstance(source, str):
         source, more = parse_inputs([source])
         others = [*more, *others]

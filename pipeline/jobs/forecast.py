@@ -96,10 +96,10 @@ def forecast(
     Examples
     --------
     >>> import oceanfill
-    >>> part = {"region": (37, 38, -12, -11), "period": "2024-04-01/2024-04-30"}
-    >>> ahead = oceanfill.forecast("sample:sst_clouds.nc", days=2, starts=4, **part)
+    >>> part = {"region": (37, 38, -12, -11), "period": "2024-04-01/2024-04-24"}
+    >>> ahead = oceanfill.forecast("sample:sst_clouds.nc", days=1, starts=2, **part)
     >>> ahead.sizes["time"], ahead.attrs["delivered"]
-    (2, 'method, persistence')
+    (1, 'damped persistence')
     """
     check_targets([output], list_paths([source]), overwrite=overwrite)
     field = open_field(source, opening=opening, **options)
