@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from .season import remove_season
 
 _HELD_OUT = 0.03  # share of the observed values for choosing the number of modes
 _FEWEST_HELD_OUT = 20
+MODES = 30  # the largest number that is tried
 _BLOCK = 2048  # pixels filled at once, to fit into the cache
 _RELAXATION = 1.5  # of each update of the gaps; below 2 it converges to the same values, faster
 _ITERATIONS = 300  # at most, for each number of modes
@@ -96,13 +97,13 @@ class Eofs:
         return restore_grid(data, field.source, field.layout)
 
 
-def dineof(field: Field, *others: Field) -> Estimate:
+def dineof(field: Field, *others: Field, advance: Callable[[int], None] = lambda modes: None) -> Estimate:
     """Iterated truncated SVD with the cross-validated number of modes, and the error that it implies.
 
-    It decomposes the departures from the seasonal cycle of a long record.
+    It decomposes the departures from the seasonal cycle of a long record. For ``advance`` see `decompose`.
     """
     first, *further = (remove_season(one)[0] for one in (field, *others))
-    mean, error = estimate_from_eofs(first, decompose([first, *further]))
+    mean, error = estimate_from_eofs(first, decompose([first, *further], advance=advance))
     return mean + remove_season(field)[1], error
 
 
@@ -171,12 +172,13 @@ def read_points(path: str | os.PathLike[str], field: Field) -> Indices:
 def decompose(
     fields: Sequence[Field],
     *,
-    modes: int = 30,
+    modes: int = MODES,
     alpha: float = 0.01,
     numit: int = 3,
     tolerance: float = 1e-3,
     held_out: Indices | None = None,
     seed: int = 0,
+    advance: Callable[[int], None] = lambda modes: None,
 ) -> Eofs:
     """Decompose a field with gaps into EOFs; further fields of the same dates, on any grid, contribute.
 
@@ -184,7 +186,8 @@ def decompose(
     3) of the first field by date, row and column, by default under clouds of other dates. The search ends at
     the third number in a row that is worse than the one before. ``alpha`` (days squared) and ``numit`` are
     the strength and the passes of the filter in time. For each number of modes the gaps are filled until they
-    change by less than ``tolerance`` standard deviations; every field is divided by its own.
+    change by less than ``tolerance`` standard deviations; every field is divided by its own. ``advance`` is
+    called with the numbers of modes that are done, `count_modes` in all.
 
     Raises `ValueError` for fields of different dates and for held-out values that are not observed.
     """
@@ -216,14 +219,17 @@ def decompose(
     best: Values = filled
     errors = [np.inf]
     residual: Values = np.zeros(0, np.float32)
-    for number in range(1, min(modes, len(filled) - 1) + 1):
+    most = count_modes(first, modes)
+    for number in range(1, most + 1):
         _fill(filled, gaps, number, passes, tolerance)
         misfit = filled[test] - observed[test]
         errors.append(float(np.sqrt(np.mean(misfit**2))))
+        advance(1)
         if errors[-1] < min(errors[:-1]):
             best, residual = filled.copy(), misfit
         if len(errors) > 4 and (np.diff(errors[-4:]) > 0).all():
             break
+    advance(most + 1 - len(errors))
     number = int(np.argmin(errors))
     best[test] = observed[test]
     temporal, singular, spatial = _fill(best, missing, number, passes, tolerance)
@@ -236,6 +242,11 @@ def decompose(
     maps, error = (np.full((len(part), *first.sea.shape), np.nan) for part in (spatial, sigma))
     maps[:, known[0]], error[:, known[0]] = spatial[:, pixels], unit[0] * sigma
     return Eofs(float(centre[0]), temporal, unit[0] * singular, maps, unit[0] * np.array(errors[1:]), error)
+
+
+def count_modes(field: Field, modes: int = MODES) -> int:
+    """Return how many numbers of modes are tried at most: fewer than there are dates."""
+    return max(min(modes, len(field.days) - 1), 0)
 
 
 def _choose_held_out(field: Field, seed: int) -> Indices:

@@ -401,26 +401,28 @@ def run_dineof(data: GapData, settings: FillSettings) -> list[Candidates]:
     The number of modes is chosen for each variable by values of its own; the files of the settings go with
     the first one.
     """
-    from ..classical.dineof import decompose, dineof, estimate_from_eofs, read_points
+    from ..classical.dineof import count_modes, decompose, dineof, estimate_from_eofs, read_points
     from ..classical.season import remove_season
 
     files, made = settings.eofs, []
-    for part in data.filled_variables:
-        others = [other for other in data.variables if other is not part]
-        is_first = part is data
-        points = (
-            read_points(files.cv_points, part.field) if files.cv_points is not None and is_first else None
-        )
-        fields, cycles = zip(*(remove_season(one.field) for one in (part, *others)), strict=True)
-        eofs = decompose(fields, held_out=points)
-        if files.save_eofs is not None and is_first:
-            write_side_product(partial(_save_eofs, eofs, fields[0], files.save_eofs))
-        trial = None
-        if part.is_judged:
-            seen, *rest = (one.field.hide(one.held_out) for one in (part, *others))
-            trial = dineof(seen, *rest)
-        mean, error = estimate_from_eofs(fields[0], eofs)
-        made.append({"dineof": Candidate("dineof", (mean + cycles[0], error), trial)})
+    number = count_modes(data.field) * sum(2 if part.is_judged else 1 for part in data.filled_variables)
+    with progress("numbers of modes", number, data.quiet) as advance:
+        for part in data.filled_variables:
+            others = [other for other in data.variables if other is not part]
+            is_first = part is data
+            points = (
+                read_points(files.cv_points, part.field) if files.cv_points is not None and is_first else None
+            )
+            fields, cycles = zip(*(remove_season(one.field) for one in (part, *others)), strict=True)
+            eofs = decompose(fields, held_out=points, advance=advance)
+            if files.save_eofs is not None and is_first:
+                write_side_product(partial(_save_eofs, eofs, fields[0], files.save_eofs))
+            trial = None
+            if part.is_judged:
+                seen, *rest = (one.field.hide(one.held_out) for one in (part, *others))
+                trial = dineof(seen, *rest, advance=advance)
+            mean, error = estimate_from_eofs(fields[0], eofs)
+            made.append({"dineof": Candidate("dineof", (mean + cycles[0], error), trial)})
     return made
 
 

@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 import xarray as xr
 from fields import cloudy_field
-from oceanfill.pipeline.classical.dineof import _build_filter, _estimate_error, decompose, dineof, read_points
+from oceanfill.pipeline.classical.dineof import (
+    _build_filter,
+    _estimate_error,
+    count_modes,
+    decompose,
+    dineof,
+    read_points,
+)
 from oceanfill.pipeline.errors import InputError
 from oceanfill.pipeline.holdout.scores import coverage, rmse
 from oceanfill.pipeline.io.field import open_field
@@ -33,6 +40,13 @@ def test_a_field_of_low_rank_is_filled_exactly_and_has_the_modes_of_its_svd():
     np.testing.assert_allclose(eofs.singular[:2], svd.S[:2], rtol=1e-3)
     np.testing.assert_allclose(np.abs(svd.U[:, :2].T @ eofs.temporal[:, :2]), np.eye(2), atol=2e-3)
     np.testing.assert_allclose(np.linalg.norm(eofs.spatial[:, field.sea], axis=1), 1, rtol=1e-5)
+
+
+def test_the_numbers_of_modes_that_are_not_tried_count_as_done():
+    field, _ = two_modes()
+    done: list[int] = []
+    eofs = decompose([field], advance=done.append)
+    assert len(eofs.cross_validation) < count_modes(field) == sum(done)
 
 
 def test_another_field_of_the_same_modes_helps():
