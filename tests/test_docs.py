@@ -9,6 +9,7 @@ from argparse import ArgumentError
 from pathlib import Path
 
 import pytest
+import xarray as xr
 from fields import cloudy_dataset
 from oceanfill.pipeline.cli.arguments import LIGHTNING, parse
 from oceanfill.pipeline.cli.main import main
@@ -95,10 +96,12 @@ def list_shell_blocks() -> list:
 
 @pytest.mark.parametrize("block", list_shell_blocks())
 def test_shell_blocks_of_the_documentation_run(block, tmp_path, monkeypatch):
-    """`your.nc` is a small field; lines of other programs, which install, are left out."""
+    """`your.nc` and the sample are small fields; lines of other programs, which install, are left out."""
     monkeypatch.chdir(tmp_path)
-    cloudy_dataset(dates=16).drop_vars("truth").to_netcdf("your.nc")
-    for words in list_commands(block):
+    cloudy_dataset(dates=16, rows=12, columns=14).drop_vars("truth").to_netcdf("your.nc")
+    with xr.open_dataset(HERE / "sample_data" / "sst_clouds.nc") as sample:
+        sample.isel(lat=slice(40, 52), lon=slice(60, 74)).to_netcdf("sample.nc")
+    for words in list_commands(block.replace("sample:sst_clouds.nc", "sample.nc")):
         assert main(words) == 0, words
         for option, name in itertools.pairwise(words):
             if option in ("-o", "--plot"):

@@ -74,20 +74,26 @@ def test_nothing_is_missing_and_nothing_is_beside_the_package(installed: Path) -
         assert wanted - files == set()
 
 
+COMMANDS = """
+import oceanfill.pipeline.cli as cli
+from oceanfill.pipeline.cli.main import main
+print(cli.__file__)
+fill = ["fill", "sample:sst_clouds.nc", "-o", "out.nc", "--method", "linear-time", "--plot", "out.png"]
+assert main([*fill, "--quiet"]) == 0
+assert main(["score", "out.nc", "sample:sst_clouds_truth.nc"]) == 0
+main(["fit", "--config", "fill/unet", "--print_config"])
+"""
+
+
 def test_the_commands_in_an_empty_folder(installed: Path, tmp_path: Path) -> None:
-    where = python(installed, tmp_path, "-c", "import oceanfill.pipeline.cli as cli; print(cli.__file__)")
-    assert Path(where.strip()).is_relative_to(installed)
-    command = ("-m", "oceanfill.pipeline.cli")
-    assert "usage: oceanfill" in python(installed, tmp_path, *command, "--help")
+    assert "usage: oceanfill" in python(installed, tmp_path, "-m", "oceanfill.pipeline.cli", "--help")
     script = (installed / "bin" / "oceanfill").read_text()
     assert "oceanfill.pipeline.cli" in script
 
-    fill = ("fill", "sample:sst_clouds.nc", "-o", "out.nc", "--method", "linear-time", "--plot", "out.png")
-    python(installed, tmp_path, *command, *fill, "--quiet")
+    where, shown = python(installed, tmp_path, "-c", COMMANDS).split("\n", 1)
+    assert Path(where).is_relative_to(installed)
     assert (tmp_path / "out.png").read_bytes().startswith(b"\x89PNG")
-    table = python(installed, tmp_path, *command, "score", "out.nc", "sample:sst_clouds_truth.nc")
-    assert "within ±1σ" in table
-    shown = python(installed, tmp_path, *command, "fit", "--config", "fill/unet", "--print_config")
+    assert "within ±1σ" in shown
     assert "source: sample:sst_clouds.nc" in shown
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.nc", "out.png"]
 

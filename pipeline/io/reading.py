@@ -8,7 +8,8 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from importlib.metadata import entry_points
+from functools import cache
+from importlib.metadata import EntryPoints, entry_points
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -274,8 +275,17 @@ def _decode_values(raw: xr.Dataset) -> xr.Dataset:
     return xr.decode_cf(declare_numbers(raw), decode_times=False, decode_timedelta=False)
 
 
+@cache
+def find_readers() -> EntryPoints:
+    """Return the readers of other packages.
+
+    They are looked for once: the metadata of all packages is read, which takes longer than a file's.
+    """
+    return entry_points(group=READERS)
+
+
 def _open_dataset(path: str, group: str | None) -> xr.Dataset:
-    for entry in entry_points(group=READERS, name=Path(path).suffix):
+    for entry in find_readers().select(name=Path(path).suffix):
         try:
             read: xr.Dataset = entry.load()(path)
         except Exception as error:  # a package of somebody else

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from multiprocessing.context import BaseContext
 from typing import Any, TypeVar
 
 from ..errors import InputError
@@ -41,8 +43,7 @@ def start_workers(cluster: str | None = None, n_workers: int = 1) -> Iterator[Ma
     elif n_workers == 1:
         yield map
     else:
-        # HDF5 handles and torch threads do not survive a fork.
-        with ProcessPoolExecutor(n_workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+        with ProcessPoolExecutor(n_workers, mp_context=_choose_context()) as pool:
             try:
                 yield lambda work, items: collect_in_order(
                     lambda item: pool.submit(work, item), items, _AHEAD * n_workers
@@ -50,6 +51,19 @@ def start_workers(cluster: str | None = None, n_workers: int = 1) -> Iterator[Ma
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
+
+
+def _choose_context() -> BaseContext:
+    """Return the way to start processes: forked from a fresh one that has imported what this one has.
+
+    Imports are then paid for once, not by each worker. A fork of this process itself would not do: HDF5
+    handles and the threads of torch do not survive it.
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([name for name in sys.modules if name.startswith("oceanfill.")])
+    return context
 
 
 def collect_in_order(submit: Callable[[Any], Any], items: Iterable[Any], ahead: int) -> Iterator[Any]:

@@ -56,7 +56,7 @@ def write_tracks(small: xr.Dataset) -> tuple[list[str], list[str]]:
 
 
 def write_radials(small: xr.Dataset) -> tuple[list[str], list[str]]:
-    seen_by_radars(eddies(dates=6, rows=12, columns=14)).to_netcdf("radials.nc")
+    seen_by_radars(eddies(dates=6, rows=8, columns=10)).to_netcdf("radials.nc")
     flow = ["--flow", "stream-function"]
     return ["--data.source", "radials.nc"], ["radials.nc", "--radial-direction", "direction", *flow]
 

@@ -26,7 +26,8 @@ FEW = {  # the slow ones
 
 
 def observe() -> xr.Dataset:
-    data = cloudy_dataset(dates=16, rows=14, columns=18).drop_vars("truth")
+    # Small, but large enough for a fit that rounding does not lead elsewhere.
+    data = cloudy_dataset(dates=12, rows=10, columns=14, seed=1).drop_vars("truth")
     return data.assign(sst=data.sst.astype(np.float64).assign_attrs(data.sst.attrs))
 
 
@@ -129,7 +130,7 @@ def test_block_by_block_the_file_keeps_its_own_order(how, suffix, tmp_path):
 
 @pytest.mark.parametrize("blocks", [False, True])
 def test_a_current_keeps_the_order_of_its_radials(blocks, tmp_path):
-    radials = seen_by_radars(eddies(dates=10, rows=10, columns=12))
+    radials = seen_by_radars(eddies(dates=8, rows=8, columns=10))
     found = []
     for name, one in (
         ("a", radials),

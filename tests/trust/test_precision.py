@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -28,6 +32,23 @@ def enlarge(data: xr.Dataset, constant: float, spread: float) -> xr.Dataset:
     return data.assign({name: values.assign_attrs(data[name].attrs) for name, values in large.items()})
 
 
+@pytest.fixture(scope="module")
+def fill_small(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, bool], xr.Dataset]:
+    """Fill the small numbers, once for each method in memory and in blocks."""
+
+    @cache
+    def filled(method: str, blocks: bool) -> xr.Dataset:
+        return fill_file(make_small(), method, blocks, tmp_path_factory.mktemp("small"))
+
+    return filled
+
+
+def fill_file(data: xr.Dataset, method: str, blocks: bool, folder: Path) -> xr.Dataset:
+    data.drop_vars("truth").to_netcdf(folder / "in.nc")
+    how = {"cache": str(folder / "cache.zarr")} if blocks else {}
+    return fill(folder / "in.nc", variable="sst", method=method, intervals=[90], **how)
+
+
 def reduce(values: xr.DataArray, constant: float, spread: float) -> np.ndarray:
     return (values.to_numpy() - constant) * 3 / spread + 15
 
@@ -36,15 +57,11 @@ def reduce(values: xr.DataArray, constant: float, spread: float) -> np.ndarray:
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize(("constant", "spread"), [(1e5, 0.15), (1e6, 0.0015)])
 def test_a_small_spread_about_a_large_number_is_filled_as_any_other(
-    constant, spread, method, blocks, tmp_path
+    constant, spread, method, blocks, fill_small, tmp_path
 ):
     data = make_small()
-    found = []
-    for name, one in (("small", data), ("large", enlarge(data, constant, spread))):
-        one.drop_vars("truth").to_netcdf(tmp_path / f"{name}.nc")
-        how = {"cache": str(tmp_path / f"{name}.zarr")} if blocks else {}
-        found.append(fill(tmp_path / f"{name}.nc", variable="sst", method=method, intervals=[90], **how))
-    small, large = found
+    small = fill_small(method, blocks)
+    large = fill_file(enlarge(data, constant, spread), method, blocks, tmp_path)
     enlarged = 10 if method == "oi" else 1  # its covariance fit enlarges rounding errors
     assert large.sst.dtype == np.float64
     seen = data.sst.notnull() & (data.mask == 1)

@@ -22,7 +22,7 @@ def draw(seed: int, family: str) -> xr.Dataset:
     """A small sea."""
     if family == "empty":
         raise InputError("nothing is observed")
-    return cloudy_dataset(dates=9, rows=14, columns=18, seed=seed).rename(sst="observed")
+    return cloudy_dataset(dates=7, rows=9, columns=11, seed=seed).rename(sst="observed")
 
 
 def test_residuals_are_those_of_the_truth_in_every_gap_at_sea_and_nowhere_else():
