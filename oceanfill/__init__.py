@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .pipeline.jobs.forecast import forecast
     from .pipeline.jobs.methods import Method
     from .pipeline.jobs.rerun import rerun
+    from .pipeline.jobs.update import update
     from .pipeline.plots.draw import plot
     from .pipeline.records.prepare import prepare
     from .pipeline.settings import FillSettings, Training
@@ -48,6 +49,7 @@ __all__ = [
     "rerun",
     "score",
     "settings",
+    "update",
     "validate",
 ]
 __version__ = version("oceanfill")
@@ -72,6 +74,7 @@ _HOMES = {
     "prepare": "records.prepare",
     "rerun": "jobs.rerun",
     "score": "holdout.score_files",
+    "update": "jobs.update",
     "validate": "holdout.validation",
 }
 _MODULES = ("errors", "settings")

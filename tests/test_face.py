@@ -28,6 +28,7 @@ FUNCTIONS = (
     "prepare",
     "rerun",
     "score",
+    "update",
     "validate",
 )
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -22,8 +22,8 @@ from torch import Tensor
 
 from ..io.field import Field, grid_spacing
 from .neighbours import Observations, Scales, compute_covariance, find_nearest, gather_observations
-from .season import remove_season
-from .tiles import solve_in_tiles
+from .season import HARMONICS, average_months, fit_cycle, remove_season
+from .tiles import find_centres, solve_in_tiles
 
 _TILES = ((5.0, 8, 1.75), (2.5, 4, 1.25))  # cells a length from which tiles have this side and observations
 _SMALL_TILE = (2, 1.0)  # side in cells, and observations of a tile over those of a cell
@@ -99,6 +99,23 @@ class Kriging:
         return solve_in_tiles(
             wanted, estimate, 1 + len(anomalies), device, advance, side, batch, least_variance=least
         )
+
+    def find_dependent(
+        self, field: Field, on: NDArray[np.bool_], among: NDArray[np.bool_]
+    ) -> NDArray[np.bool_]:
+        """Find the dates (time,) ``among`` some with neighbours in the observations ``on`` others."""
+        side, more = choose_tile(field, self.scales)
+        none = np.zeros(field.values.shape, np.float32)
+        data = gather_observations(field, none, self.scales, torch.device("cpu"), side)
+        marked, plane = torch.from_numpy(np.pad(on, data.pad[0])), data.shape[1] * data.shape[2]
+        centres = find_centres(field.sea[None], side).clip(0, np.array(field.values.shape) - 1)
+        found = np.zeros(len(among), bool)
+        for date in np.flatnonzero(among):
+            cells = data.cell(torch.from_numpy(centres + np.array([date, 0, 0])))
+            for some in cells.split(_BATCH["cuda"]):
+                near, exists = find_nearest(data, some, math.ceil(more * self.neighbours))
+                found[date] |= bool((marked[near // plane] & exists).any())
+        return found
 
 
 def choose_tile(field: Field, scales: Scales) -> tuple[int, float]:
@@ -262,8 +279,11 @@ def reference_mean(field: Field) -> NDArray[np.float32]:
 def pixel_means(field: Field) -> NDArray[np.float32]:
     """Mean (lat, lon) from which anomalies are taken: of each pixel, or of the field if dates are few.
 
-    The mean of a pixel with few observations is drawn towards its surroundings.
+    The mean of a pixel with few observations is drawn towards its surroundings. One that was fitted before
+    (``field.mean``) is kept.
     """
+    if field.mean is not None:
+        return field.mean
     observed = field.observed
     overall = np.nanmean(field.values)
     if len(observed) < _DATES_FOR_PIXEL_MEANS:
@@ -274,6 +294,17 @@ def pixel_means(field: Field) -> NDArray[np.float32]:
     around = gaussian_filter(total, 3.0) / weight
     mean = (total + _PRIOR_WEIGHT * around) / (number + _PRIOR_WEIGHT)
     return np.where(field.sea, mean + overall, np.nan).astype(np.float32)
+
+
+def fix_mean(field: Field, dates: slice) -> Field:
+    """Return the field with the mean of some of its dates, and their seasonal cycle, as those of all."""
+    first = replace(field, mean=None, cycle=None).part(dates)
+    without, cycle = remove_season(first)
+    if cycle.size > 1:
+        kept = fit_cycle(average_months(first))
+    else:
+        kept = np.zeros((2 * len(HARMONICS), *field.sea.shape), np.float32)
+    return replace(field, mean=pixel_means(without), cycle=kept)
 
 
 def compute_squared_distances(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:

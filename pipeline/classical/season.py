@@ -11,7 +11,7 @@ from scipy.ndimage import gaussian_filter
 from ..io.field import Field
 
 LEAST = 1.5 * 365.25  # days, the shortest record with a cycle
-_HARMONICS = np.array([1, 2])  # of the year
+HARMONICS = np.array([1, 2])  # of the year
 _SMOOTH = 3.0  # cells; neighbours have nearly the same cycle
 _RIDGE = 0.1  # months that speak for no cycle; few months alone do not decide
 
@@ -25,7 +25,7 @@ def remove_season(field: Field) -> tuple[Field, NDArray[np.float32]]:
     if field.cycle is None and field.days[-1] < LEAST:
         return field, np.zeros((1, 1, 1), np.float32)
     coefficients = fit_cycle(average_months(field)) if field.cycle is None else field.cycle
-    angle = 2 * np.pi * field.season[:, None] * _HARMONICS
+    angle = 2 * np.pi * field.season[:, None] * HARMONICS
     waves = np.concatenate([np.cos(angle), np.sin(angle)], axis=1).astype(np.float32)
     cycle = np.tensordot(waves, coefficients, 1)
     without = replace(field, values=field.values - cycle, cycle=np.zeros_like(coefficients))
@@ -50,7 +50,7 @@ def fit_cycle(monthly: NDArray[np.floating]) -> NDArray[np.float32]:
     Returns (4, lat, lon): cosines, then sines. The normal equations of each pixel are smoothed over its
     surroundings. A ridge draws cycles of few months to zero.
     """
-    angle = 2 * np.pi * (np.arange(12)[:, None] + 0.5) / 12 * _HARMONICS
+    angle = 2 * np.pi * (np.arange(12)[:, None] + 0.5) / 12 * HARMONICS
     design = np.concatenate([np.ones((12, 1)), np.cos(angle), np.sin(angle)], axis=1)
     seen = np.isfinite(monthly)
     centre = np.divide(

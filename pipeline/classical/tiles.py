@@ -46,7 +46,7 @@ def solve_in_tiles(
     last = np.array(wanted.shape) - 1
     around, share = _make_tile(side)
     sums = torch.zeros((1 + number, wanted.size))  # of the weights and of each weighted map
-    every = _find_centres(wanted, side)
+    every = find_centres(wanted, side)
 
     def list_batches() -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]]:
         """Yield centres (n, 3), their wanted cells (n, m, 3) and the weights of these (n, m).
@@ -129,7 +129,7 @@ def _make_tile(side: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     return around[counts], share[counts]
 
 
-def _find_centres(wanted: NDArray[np.bool_], side: int) -> NDArray[np.int64]:
+def find_centres(wanted: NDArray[np.bool_], side: int) -> NDArray[np.int64]:
     """Find date, row and column (n, 3) of the centre of each tile with a cell to estimate."""
     middle = side // 2
     # A last row or column beyond the centres has only one tile.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from ..errors import InputError
-from . import plotting, products, reporting, validating
+from . import plotting, products, reporting, updating, validating
 from .arguments import LIGHTNING, parse
 from .spelling import spell_options
 from .tables import (
@@ -307,6 +307,7 @@ COMMANDS = {
     "fill": _fill,
     "batch": _batch,
     "score": _score,
+    "update": updating.run,
     "rerun": _rerun,
     "compare": _compare,
     "plot": lambda options: plotting.run(options, make_opening(options)),

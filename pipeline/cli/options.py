@@ -362,3 +362,11 @@ def add_pretraining(pretrain: argparse.ArgumentParser) -> None:
     pretrain.add_argument(
         "-o", "--output", metavar="FOLDER", help="folder of the run (default: runs/pretrain)"
     )
+
+
+def add_command(commands: Any, name: str, **about: Any) -> argparse.ArgumentParser:
+    """Add a command whose help keeps its lines, and return its parser."""
+    made: argparse.ArgumentParser = commands.add_parser(
+        name, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **about
+    )
+    return made

@@ -87,6 +87,7 @@ class Field:
     inputs: tuple[str, ...] = ()  # names of the files, without their folders
     ever_observed: NDArray[np.bool_] | None = None  # (lat, lon) on any date of the whole record
     cycle: NDArray[np.float32] | None = None  # (4, lat, lon) seasonal cycle of the whole record (`season`)
+    mean: NDArray[np.float32] | None = None  # (lat, lon) of each pixel, fitted before; None: of this field
     displacement: NDArray[np.float32] | None = None  # (time, lat, lon, 3) km
     statistics: RecordStatistics | None = None  # of the whole record; None: of this field alone
     drift: NDArray[np.float32] | None = None  # (lat, lon) taken off ``values``, of maps without time
@@ -152,7 +153,9 @@ class Field:
         )
         return f"<table><caption>Field {escape(self.name)}</caption>{rows}</table>"
 
-    def part(self, dates: slice, rows: slice = slice(None), columns: slice = slice(None)) -> Field:
+    def part(
+        self, dates: slice | NDArray[np.intp], rows: slice = slice(None), columns: slice = slice(None)
+    ) -> Field:
         """Return the field on some of its dates and pixels."""
         whole = dates, rows, columns
         return replace(
@@ -170,6 +173,7 @@ class Field:
             drift=None if self.drift is None else self.drift[rows, columns],
             ever_observed=None if self.ever_observed is None else self.ever_observed[rows, columns],
             cycle=None if self.cycle is None else self.cycle[:, rows, columns],
+            mean=None if self.mean is None else self.mean[rows, columns],
         )
 
     def hide(self, hidden: NDArray[np.bool_]) -> Field:

@@ -205,14 +205,14 @@ def _complete_coordinates(field: Field, data: xr.Dataset) -> None:
         if is_time(array):
             for held in ("units", "calendar"):
                 array.attrs.pop(held, None)  # these belong to the encoding
-            kept = _choose_time_encoding(array)
+            kept = choose_time_encoding(array)
         else:
             before = array.encoding
             kept = {held: before[held] for held in ("dtype", "scale_factor", "add_offset") if held in before}
         array.encoding = {**kept, "_FillValue": None}  # CF 2.5.1: no missing values in coordinates
 
 
-def _choose_time_encoding(time: xr.DataArray) -> dict[str, Any]:
+def choose_time_encoding(time: xr.DataArray) -> dict[str, Any]:
     """Return units, calendar and type of the input, unless later files have dates that they cannot hold."""
     before = time.encoding
     kept = {key: before[key] for key in ("units", "calendar", "dtype") if key in before}

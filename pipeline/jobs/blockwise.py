@@ -23,10 +23,8 @@ from numpy.typing import NDArray
 
 from ..classical.baselines import tabulate_spatial_structure, tabulate_temporal_structure
 from ..classical.kriging import Kriging
-from ..classical.neighbours import Component, Scales
 from ..classical.season import remove_season
 from ..errors import InputError
-from ..holdout.calibration import Calibration
 from ..holdout.shrinkage import Shrinkage
 from ..io.alignment import is_moved
 from ..io.extremes import find_bearable, warn_of_extremes
@@ -58,11 +56,12 @@ from ..records.record import Record, read_digest
 from ..records.subset import select_subset
 from ..settings import HELD_OUT, FillSettings, Packing, choose_device
 from ..training.data import GapData
-from ..training.features import StaticFeatures, make_static_features
+from ..training.features import YEAR, StaticFeatures, make_static_features
 from ..training.firstguess import Guess, PixelMeans, measure_spread
 from ..training.heldout import DataSettings
 from .deliver import Report, warn_of_unknown_error
 from .evaluate import ErrorScale, apply_shrinkage, evaluate_candidates
+from .fitted import read_kriging, read_scale
 from .memory import LEAST_REACH, MOST_REACH, USUAL_REACH, default_memory, prepare_cut
 from .methods import Candidate, Method, find_method_for, find_methods, make_method, settle_method
 from .stages import list_stages, measure_record
@@ -72,7 +71,6 @@ _log = logging.getLogger(__name__)
 Floats = NDArray[np.float32]
 
 _LENGTHS = 2  # of the covariance's shortest component, in the margin of a block
-_YEAR = 365  # days
 _COPY = "copy"  # name of the method for a record without gaps
 _LEARNED, _NETWORK = "learned.json", "network.ckpt"  # next to the unfinished store
 # What `prepare` leaves to the filling.
@@ -99,20 +97,15 @@ class Learned:
             return None
         if "scales" not in self.guess:
             return PixelMeans(**self.guess)
-        components, nugget = self.guess["scales"]
-        scales = Scales(tuple(Component(*part) for part in components), nugget)
-        return Kriging(**self.guess | {"scales": scales})
+        return read_kriging(self.guess)
 
     @staticmethod
     def read(path: Path) -> Learned:
         """Return what an earlier run wrote."""
         kept = json.loads(path.read_text(encoding="utf-8"))
-        parts = (kept["scale"][name] for name in ("calibration", "floor"))
-        own, floor = (None if part is None else Calibration(**part) for part in parts)
-        assert own is not None
-        scale = ErrorScale(own, floor, kept["scale"]["limit"], kept["scale"]["noise"])
         share = kept.get("shrinkage")
-        return Learned(**kept | {"scale": scale, "shrinkage": None if share is None else Shrinkage(**share)})
+        read = {"scale": read_scale(kept["scale"])}
+        return Learned(**kept | read | {"shrinkage": None if share is None else Shrinkage(**share)})
 
 
 @dataclass(frozen=True)
@@ -396,5 +389,5 @@ def _make_static_features(record: Record, part: Field) -> StaticFeatures:
     lat, lon = record.grid
     if record.cyclic:
         part = replace(part, lon=lon.min() + (part.lon - lon.min()) % 360)
-    long = bool(days_since_first(record.dates)[-1] >= _YEAR)
+    long = bool(days_since_first(record.dates)[-1] >= YEAR)
     return make_static_features(part, long=long, bounds=((lat.min(), lat.max()), (lon.min(), lon.max())))

@@ -31,14 +31,15 @@ def describe_call(
 ) -> str:
     """Return the call of `fill` as it would be typed; what is no plain value is named in angle brackets."""
     named = {"others": list(others) or None, "auxiliary": list(auxiliary) or None, **options}
-    words = [_write(source), *([] if output is None else [_write(output)])]
-    words += [f"{name}={_write(value)}" for name, value in named.items() if value is not None]
+    words = [write_value(source), *([] if output is None else [write_value(output)])]
+    words += [f"{name}={write_value(value)}" for name, value in named.items() if value is not None]
     return f"oceanfill.fill({', '.join(words)})"
 
 
-def _write(value: Any) -> str:
+def write_value(value: Any) -> str:
+    """Return a value as it would be typed; what is no plain value is named in angle brackets."""
     if isinstance(value, list | tuple):
-        inner = ", ".join(map(_write, value))
+        inner = ", ".join(map(write_value, value))
         return f"[{inner}]" if isinstance(value, list) else f"({inner}{',' * (len(value) == 1)})"
     if isinstance(value, os.PathLike):
         return repr(os.fspath(value))

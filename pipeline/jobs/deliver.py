@@ -11,12 +11,14 @@ import xarray as xr
 from ..io.alignment import restore_grid
 from ..io.extremes import find_bearable, warn_of_extremes
 from ..io.field import Field
+from ..io.opening import Opening
 from ..io.output import measure_spans, to_dataset
 from ..progress import enter_stage
 from ..settings import FillSettings
 from ..training.data import GapData
 from .draws import add_samples
 from .evaluate import Evaluation, evaluate_candidates
+from .fitted import describe_fitted
 from .methods import Candidate, Method
 
 _log = logging.getLogger(__name__)
@@ -47,12 +49,18 @@ def warn_of_unknown_error(name: str) -> None:
 
 
 def deliver(
-    data: GapData, method: Method, settings: FillSettings, report: Report, attributes: Mapping[str, Any]
+    data: GapData,
+    method: Method,
+    settings: FillSettings,
+    report: Report,
+    attributes: Mapping[str, Any],
+    opening: Opening | None = None,
 ) -> list[xr.Dataset]:
     """Return a dataset of the best candidate for each variable to be filled.
 
     Where there are several variables, the attributes of each score carry its name. ``report`` is called with
-    the rows of all scores.
+    the rows of all scores. From the attributes of a field that was opened by the ``opening`` it can be
+    updated.
     """
     found, rows = dict(attributes), []
     evaluations: list[Evaluation[Candidate]] = []
@@ -65,6 +73,9 @@ def deliver(
         own = {"variable": part.field.name} if data.outputs > 1 else {}
         rows += [own | row for row in evaluation.rows]
         described = evaluation.attributes() | part.learned
+        if opening is not None:
+            alone = len(data.variables) == 1
+            described |= describe_fitted(part, alone, evaluation, settings, opening)
         found |= {f"{part.field.name}_{key}" if own else key: value for key, value in described.items()}
         evaluations.append(evaluation)
     report(rows)

@@ -314,7 +314,9 @@ class _Job:
                 ),
                 outputs=len(gappy),
             )
-            delivered = deliver(data, self.method, settings, self.report, found)
+            # Several inputs are each opened in a way of their own, which an update does not know.
+            own = None if isinstance(source, Field) or others else separate(source, self.opening)[1]
+            delivered = deliver(data, self.method, settings, self.report, found, own)
             made |= {field.name: dataset for field, dataset in zip(gappy, delivered, strict=True)}
         scored = next((made[field.name].attrs for field in gappy), {})
         datasets = [made[field.name] for field in fields]

@@ -54,6 +54,7 @@ class Candidate:
     corrects: Candidate | None = None  # the first guess
     method: str = ""  # that makes it, where the name is not that of a method
     curve: Sequence[Mapping[str, float]] = ()  # what its network logged in each epoch of its training
+    network: Mapping[str, str] | None = None  # its file, empty if not kept, and SHA-256 of its weights
 
 
 Candidates = dict[str, Candidate]  # of one variable, the simplest first
@@ -275,20 +276,21 @@ def _correct_alone(data: GapData, settings: FillSettings) -> Candidates:
     import numpy as np
 
     from ..classical.kriging import Kriging
-    from ..training.checkpoints import load_general, save_checkpoint
+    from ..training.checkpoints import SHIPPED, load_general, save_checkpoint
     from ..training.corrections import apply_correction, finetune_correction
 
     how = settings.training
-    tasks = {"pretrained": load_general(None)}
+    tasks, files = {"pretrained": load_general(None)}, {"pretrained": SHIPPED}
     if how.checkpoint:
         given = load_general(how.checkpoint, how.trust)
-        tasks["finetuned" if given.trained_on.get("finetuned") else "pretrained"] = given
+        kind = "finetuned" if given.trained_on.get("finetuned") else "pretrained"
+        tasks[kind], files[kind] = given, how.checkpoint
     if how.finetune:
         tuned = finetune_correction(tasks["pretrained"], data, how.finetune)
         if tuned is None:
             _log.warning("%s: too few values to train the pretrained network further", data.field.name)
         else:
-            tasks["finetuned"] = tuned
+            tasks["finetuned"], files["finetuned"] = tuned, how.save_checkpoint or ""
     if how.save_checkpoint:
         last = list(tasks.values())[-1]
         write_side_product(partial(save_checkpoint, last, how.save_checkpoint))
@@ -307,7 +309,7 @@ def _correct_alone(data: GapData, settings: FillSettings) -> Candidates:
             # It was trained on the truth; the error to deliver is that of a new observation.
             return [(mean, np.sqrt(error**2 + np.float32(noise))) for mean, error in corrected]
 
-        (made,) = _add_curve(name, _add_corrected(name, correct, data, [made]), task.epochs)
+        (made,) = _describe_network(name, _add_corrected(name, correct, data, [made]), task, files[name])
     return {name: replace(one, method="pretrained") if one.corrects else one for name, one in made.items()}
 
 
@@ -345,12 +347,16 @@ def _correct_first_guess(name: str, data: GapData, settings: FillSettings) -> li
     def correct(dates: DataLoader[Any], guesses: Sequence[Estimate]) -> list[Estimate]:
         return apply_correction(task, _show_each(dates, data.quiet), guesses, data.device)
 
-    return _add_curve(name, correct_first_guess(name, correct, data, settings), task.epochs)
+    file = how.checkpoint or how.save_checkpoint or ""
+    return _describe_network(name, correct_first_guess(name, correct, data, settings), task, file)
 
 
-def _add_curve(name: str, made: list[Candidates], epochs: Sequence[Mapping[str, float]]) -> list[Candidates]:
-    """Return the candidates with the learning curve of the network."""
-    return [one | {name: replace(one[name], curve=epochs)} for one in made]
+def _describe_network(name: str, made: list[Candidates], task: Correction, file: str) -> list[Candidates]:
+    """Return the candidates with the network's learning curve, file and checksum."""
+    from ..training.checkpoints import hash_weights
+
+    network = {"file": file, "sha256": hash_weights(task.state_dict())}
+    return [one | {name: replace(one[name], curve=task.epochs, network=network)} for one in made]
 
 
 def correct_first_guess(

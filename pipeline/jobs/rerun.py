@@ -82,6 +82,11 @@ def rerun(
     """
     check_file(filled, folder=True)
     with xr.open_dataset(filled, chunks={}) as before:
+        if "update_command" in before.attrs:
+            raise InputError(
+                f"{filled}: was updated since its fill, so its values are not those of one call; rerun the "
+                "file from before its updates"
+            )
         given, options = _read_call(str(filled), before.attrs)
         code = options.get("trust") or ":" in str(options.get("method", ""))
         if code and not trust:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
@@ -26,7 +28,8 @@ from .vector_data import RadialData
 from .vector_tasks import VectorCorrection
 
 _log = logging.getLogger(__name__)
-_GENERAL = "general-2.ckpt"  # the network that ships; earlier ones stay, for those who name them
+SHIPPED = "shipped:general-2.ckpt"  # the general network; earlier ones stay, for those who name them
+_SHIPPED = "shipped:"  # before the name of a network that comes with the package
 _MISMATCH = "weights and configuration do not belong together; train another network"
 
 
@@ -83,8 +86,7 @@ def load_general(path: str | os.PathLike[str] | None = None, trust: bool = False
 
     Raises `InputError` for a checkpoint of a network that was trained on a field of its own.
     """
-    if path is None:
-        path = str(files("oceanfill.models") / "weights" / _GENERAL)
+    path = find_network(SHIPPED if path is None else path)
     kept = read_checkpoint(path, trust=trust)
     if not kept.is_general or "flow" in kept.options:
         raise InputError(
@@ -94,6 +96,24 @@ def load_general(path: str | os.PathLike[str] | None = None, trust: bool = False
     task = restore_task(path, Correction, kept.options, kept.state)
     task.trained_on = kept.trained_on
     return task
+
+
+def find_network(path: str | os.PathLike[str]) -> str:
+    """Return the path of a checkpoint; that of ``shipped:NAME`` is in the package."""
+    text = os.fspath(path)
+    if not text.startswith(_SHIPPED):
+        return text
+    return str(files("oceanfill.models") / "weights" / Path(text.removeprefix(_SHIPPED)).name)
+
+
+def hash_weights(state: Mapping[str, Tensor]) -> str:
+    """Return the SHA-256 of the weights of a network, whatever file they are in."""
+    total = hashlib.sha256()
+    for name in sorted(state):
+        array = state[name].detach().cpu().contiguous().numpy()
+        total.update(f"{name} {array.dtype} {array.shape}".encode())
+        total.update(array.tobytes())
+    return total.hexdigest()
 
 
 def check_data(path: str | os.PathLike[str], kept: Checkpoint, data: GapData) -> None:

@@ -211,9 +211,12 @@ class GapData(HeldOut):
         return DataLoader(dates, batch_size=1)
 
     def predict_dataloader(self) -> DataLoader[Any]:
-        """Return (inputs, date) of every date, with all observations."""
+        """Return (inputs, date) of every date to be estimated, with all observations."""
         full = stack_variables([variable.full for variable in self.variables], self.outputs)
-        return DataLoader(Dates(full, self.features, self.window), batch_size=1)
+        dates = Dates(full, self.features, self.window)
+        if self.estimated is not None:
+            dates.dates = np.flatnonzero(self.estimated)
+        return DataLoader(dates, batch_size=1)
 
     def trial_dataloader(self) -> DataLoader[Any]:
         """Return (inputs, date) of the dates with held-out values, without these."""

@@ -16,7 +16,7 @@ from ..io.field import Field, grid_spacing
 _STATIC = (
     5  # channels that do not belong to a date of the window: latitude, longitude, sea mask, season twice
 )
-_YEAR = 365  # days
+YEAR = 365  # days, from which on a record has a place and a season
 _CENTRES = np.array([2.0, 1.0, -3.0, 0.5])  # of the numbers that describe the scales of a first guess
 _WIDTHS = np.array([1.0, 1.0, 2.0, 0.5])
 _MOST_SCALE = 3.0  # of these numbers, so that unusual scales stay near those that a network has met
@@ -80,7 +80,7 @@ def make_static_features(
     place = np.stack([scale(field.lat, north), scale(field.lon, east), field.sea]).astype(np.float32)
     angle = 2 * np.pi * field.season
     season = np.stack([np.cos(angle), np.sin(angle)], axis=1).astype(np.float32)
-    if not (field.days[-1] - field.days[0] >= _YEAR if long is None else long):
+    if not (field.days[-1] - field.days[0] >= YEAR if long is None else long):
         place[:2], season[:] = 0, 0
     return StaticFeatures(torch.from_numpy(place), torch.from_numpy(season))
 

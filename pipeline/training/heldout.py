@@ -81,6 +81,7 @@ class HeldOut:
         """Compute nothing yet."""
         self.field, self.settings, self.kriging, self.filled = field, settings, kriging, filled
         self.validation, self.test = masks
+        self.estimated: NDArray[np.bool_] | None = None  # (time,) dates to be estimated; None: all
         self.ready: set[str] = set()
         self.learned: dict[str, Any] = {}  # what the attributes of the output tell of it
 
@@ -151,6 +152,8 @@ class HeldOut:
             _log.info("fitted covariance: %s", self.learned["fitted_covariance"])
         self.kriging = guess
         where = np.broadcast_to(self.field.sea, missing.shape) if self.filled else missing
+        if self.estimated is not None:
+            where = where & self.estimated[:, None, None]
         with progress("all dates", int(where.sum()), self.quiet, GUESS) as advance:
             self.full, self.guess, self.error = make_guess(self.field, where, guess, self.device, advance)
         self.real = self.error[missing]
