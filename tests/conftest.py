@@ -8,6 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
+# In an allocation of SLURM the tests are tasks of nobody's; those that need one set the variables themselves.
+for name in [name for name in os.environ if name.startswith("SLURM_")]:
+    del os.environ[name]
+
 # The networks here are tiny, and pytest-xdist gives each core a process of its own.
 torch.set_num_threads(1)
 

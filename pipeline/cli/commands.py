@@ -49,6 +49,7 @@ def _info(options: argparse.Namespace) -> None:
 
 
 def _fill(options: argparse.Namespace) -> None:
+    from ..io.remote import is_remote
     from ..io.side_products import postpone_side_products
     from ..io.variables import parse_inputs, parse_spec, separate
     from ..jobs.checks import check_outputs, check_settings, find_kind
@@ -66,6 +67,10 @@ def _fill(options: argparse.Namespace) -> None:
 
         check_drawable(plot)
     sources = [first, *others, *auxiliary]
+    if is_remote(options.output) and (options.report is not None or options.format is not None):
+        raise InputError(
+            f"{options.output}: reports and products are made of files; name a path as the output"
+        )
     if options.report is not None:
         reporting.check_fill(options, kind)
     check_outputs(options.output, sources, opening, settings, plot=plot, overwrite=overwrite)

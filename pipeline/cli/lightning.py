@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 from argparse import ArgumentError
 from collections.abc import Sequence
+from contextlib import nullcontext
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,7 +17,11 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
-from pytorch_lightning.plugins.environments import LightningEnvironment, SLURMEnvironment
+from pytorch_lightning.plugins.environments import (
+    LightningEnvironment,
+    SLURMEnvironment,
+    TorchElasticEnvironment,
+)
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from ..errors import InputError
@@ -85,6 +91,8 @@ class CommandLine(LightningCLI):
         if config.get("weights_only") is False:
             raise InputError(f"{stage} reads checkpoints as plain data only; leave --weights_only out")
         path = config.ckpt_path
+        if path is None and stage == "fit" and int(os.environ.get("SLURM_RESTART_COUNT", 0)):
+            path = config.ckpt_path = "last"  # a job that was put back into the queue goes on
         if path is None and stage != "fit":
             raise InputError(f"{stage} needs a trained network; give its checkpoint with --ckpt_path")
         if path in _WORDS and (path, stage) != ("last", "fit"):  # a first fit has no last one
@@ -103,14 +111,21 @@ class CommandLine(LightningCLI):
             # Of several processes each would score some samples twice and write a part of a file.
             options["plugins"].append(LightningEnvironment())
             options |= {"devices": 1, "num_nodes": 1, "strategy": "auto", "logger": False}
-        elif given.logger is None:
+        elif _lacks_srun():
+            if given.num_nodes > 1:
+                raise InputError(
+                    f"trainer.num_nodes: {given.num_nodes} nodes need a process for each device; start the "
+                    "command with srun"
+                )
+            options["plugins"].append(LightningEnvironment())
+        if self.subcommand == "fit" and given.logger is None:
             options["logger"] = _make_loggers(given.default_root_dir or ".")
         try:
             trainer = super().instantiate_trainer(**options)
         except (RuntimeError, ValueError) as error:
             raise InputError(f"trainer: {_first_line(error)}") from error
         for callback in trainer.checkpoint_callbacks:
-            if isinstance(callback, ModelCheckpoint) and callback.dirpath is None and "logger" in options:
+            if isinstance(callback, ModelCheckpoint) and callback.dirpath is None:
                 callback.dirpath = str(Path(trainer.default_root_dir) / _CHECKPOINTS)
         return trainer
 
@@ -188,6 +203,7 @@ def run(words: Sequence[str]) -> None:
     `InputError` for options, data and checkpoints that do not fit.
     """
     stage, refusing = words[0], {"exit_on_error": False}
+    stop = StopOnSignal(_find_last)
 
     class OneStage(CommandLine):
         """The command line of one stage: to build the parsers of all takes seconds."""
@@ -196,7 +212,7 @@ def run(words: Sequence[str]) -> None:
         def subcommands() -> dict[str, set[str]]:
             return {stage: CommandLine.subcommands()[stage]}
 
-    with silence_lightning():
+    with silence_lightning(), stop.await_requeue() if stage == "fit" else nullcontext():
         try:
             OneStage(
                 pl.LightningModule,
@@ -212,7 +228,7 @@ def run(words: Sequence[str]) -> None:
                 trainer_defaults={
                     "inference_mode": False,
                     "log_every_n_steps": 10,
-                    "callbacks": [Recovery(), StopOnSignal(_find_last)],
+                    "callbacks": [Recovery(), stop],
                 },
                 auto_configure_optimizers=False,
             )
@@ -225,6 +241,16 @@ def run(words: Sequence[str]) -> None:
             if found is None:
                 raise
             raise InputError(str(found)) from error
+
+
+def _lacks_srun() -> bool:
+    """Whether this process runs in an allocation of SLURM, but is none of the tasks that srun starts.
+
+    Lightning would wait for the other tasks.
+    """
+    if "SLURM_JOB_ID" not in os.environ or "SLURM_STEP_ID" in os.environ:
+        return False
+    return not TorchElasticEnvironment.detect() and SLURMEnvironment.detect()
 
 
 def _find_last(trainer: pl.Trainer) -> Path:

@@ -51,7 +51,7 @@ def _run(options: argparse.Namespace) -> int:
         if isinstance(cause, BrokenPipeError):
             return 0
         if isinstance(stop, SystemExit) and stop.code == TERMINATED:
-            _say("terminated; no unfinished file is left")
+            _say(f"terminated; {_describe_rest(options)}")
             return TERMINATED
         if not isinstance(cause, KeyboardInterrupt):
             raise
@@ -76,10 +76,12 @@ def _say(what: object, command: str = "oceanfill") -> None:
 
 
 def _describe_rest(options: argparse.Namespace) -> str:
-    """Return in words what an interrupted command leaves."""
+    """Return in words what an interrupted or terminated command leaves."""
+    from ..io.remote import is_remote, stage
     from ..io.writing import find_unfinished
 
     output = getattr(options, "output", None)
+    output = stage(str(output)) if is_remote(output) else output
     if output is not None and find_unfinished(output).exists():
         return f"{find_unfinished(output)} is kept, from which the same command goes on"
     return "no unfinished file is left"

@@ -40,6 +40,7 @@ from .providers.missing import (
 from .providers.quality import apply_rules, check_sses, find_rules, subtract_bias
 from .providers.timestamps import DATED_BY, decode_dates
 from .providers.units import convert_error, convert_radians, convert_units
+from .remote import is_reference, is_remote, list_remote, open_remote
 from .writing import is_zarr
 
 Inputs = str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | xr.Dataset | xr.DataArray
@@ -101,15 +102,15 @@ def list_inputs(inputs: Inputs) -> list[str | xr.Dataset]:
         path = find_sample(entry)
         if not path:
             raise InputError("the name of an input is empty; name a file")
-        if exists(path):
+        if is_remote(path):
+            paths.extend(list_remote(path))
+        elif exists(path):
             paths.append(path)
         elif glob.has_magic(path):
             found = sorted(glob.glob(path, recursive=True))  # noqa: PTH207  (Path.glob takes no absolute patterns)
             if not found:
                 raise InputError(f"{path}: no file matches; check the pattern and the folder")
             paths.extend(found)
-        elif "://" in path:
-            raise InputError(f"{path}: files are not read over a network; download it, and name the copy")
         else:
             raise InputError(f"{path}: no such file; check the path")
     if not paths:
@@ -135,7 +136,11 @@ def open_input(source: str | xr.Dataset, group: str | None = None) -> Iterator[t
             try:
                 yield source, convert_radians(decode_dates(source, dataset))
             except (OSError, RuntimeError) as error:
-                what = "a chunk is damaged" if Path(source).is_dir() else "the file is truncated or damaged"
+                what = (
+                    "a chunk is damaged"
+                    if is_remote(source) or Path(source).is_dir()
+                    else "the file is truncated or damaged"
+                )
                 raise InputError(
                     f"{source}: its values cannot be read ({shorten_error(error)}), so {what}; fetch it again"
                 ) from error
@@ -294,6 +299,8 @@ def _open_dataset(path: str, group: str | None) -> xr.Dataset:
                 "remove the reader's package"
             ) from error
         return read
+    if is_remote(path) or is_reference(path):
+        return _decode_values(open_remote(path, group))
     folder = Path(path).is_dir()
     if folder and not is_zarr(path):
         raise InputError(

@@ -20,6 +20,7 @@ import xarray as xr
 
 from ..errors import InputError
 from .reading import Inputs, list_inputs
+from .remote import is_remote
 from .writing import check_folder, has_state, hide, is_zarr
 
 Target = str | os.PathLike[str] | None
@@ -35,7 +36,7 @@ def list_paths(inputs: Iterable[Inputs | None]) -> list[Path]:
     for one in inputs:
         for entry in [] if one is None else list_inputs(one):
             source = entry.encoding.get("source") if isinstance(entry, xr.Dataset) else entry
-            if isinstance(source, str):
+            if isinstance(source, str) and not is_remote(source):
                 paths.append(Path(source))
     return paths
 
@@ -119,19 +120,25 @@ def lock(target: Target) -> Iterator[None]:
     """Keep other runs from writing to ``target`` in the block.
 
     The lock is a file next to it with host, process and time. Raises `InputError` where another run holds it;
-    that of a process of this host that has ended is removed.
+    that of a process of this host that has ended is removed, and that of a SLURM job before it was requeued.
     """
     if target is None:
         yield
         return
     path = hide(Path(target), "lock")
-    own = {"host": socket.gethostname(), "pid": os.getpid(), "time": time.time()}
+    own = {"host": socket.gethostname(), "pid": os.getpid(), "time": time.time(), **_name_job()}
     _acquire(Path(target), path, json.dumps(own))
     try:
         yield
     finally:
         if _read(path) == own:
             path.unlink(missing_ok=True)
+
+
+def _name_job() -> dict[str, Any]:
+    """Return the SLURM job of this process, if it is one, and how often it was put back into the queue."""
+    job = os.environ.get("SLURM_JOB_ID")
+    return {"job": job, "start": int(os.environ.get("SLURM_RESTART_COUNT", 0))} if job else {}
 
 
 def _acquire(target: Path, path: Path, text: str) -> None:
@@ -192,9 +199,10 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 
 def _has_ended(held: dict[str, Any]) -> bool:
-    """Whether the process of a lock has ended; unknown, and so no, on another host."""
+    """Whether the process of a lock has ended; on another host only known of earlier starts of this job."""
     if held["host"] != socket.gethostname():
-        return False
+        own = _name_job()  # SLURM starts a job again when its processes have ended
+        return bool(own) and held.get("job") == own["job"] and held.get("start") != own["start"]
     try:
         started = psutil.Process(int(held["pid"])).create_time()
     except (psutil.NoSuchProcess, ValueError, OverflowError):

@@ -23,7 +23,7 @@ from ..errors import InputError
 from ..interrupts import defer_signals
 from .layout.coordinates import is_time
 
-_ZARR_MARKERS = ("zarr.json", ".zgroup", ".zmetadata")
+ZARR_MARKERS = ("zarr.json", ".zgroup", ".zmetadata")
 _OF_VALUES = ("dtype", "scale_factor", "add_offset", "_FillValue", "_Unsigned")  # parts of an encoding
 _LONG_NAME = 200  # characters that are shown
 _STORE, _PLAN = "store.zarr", "plan.json"  # in the folder of an unfinished run
@@ -33,6 +33,8 @@ _FULL_DISK = ("NetCDF: ", "[enforce fail", "PytorchStreamWriter")  # beginnings 
 
 def check_writable(path: str | os.PathLike[str]) -> None:
     """Raise `InputError` unless `write_dataset` can write there; call it before a long computation."""
+    if "://" in os.fspath(path):
+        raise InputError(f"{path}: is not written to a URL, only the output of fill; name a path")
     target = Path(path)
     if target.suffix not in (".nc", ".zarr"):
         found = f"the extension {target.suffix}" if target.suffix else "no extension"
@@ -213,7 +215,7 @@ def _explain_unwritable(target: Path, reason: str) -> str:
 
 def is_zarr(folder: str | os.PathLike[str]) -> bool:
     """Whether a folder is a Zarr store."""
-    return any((Path(folder) / marker).is_file() for marker in _ZARR_MARKERS)
+    return any((Path(folder) / marker).is_file() for marker in ZARR_MARKERS)
 
 
 def _write_zarr(dataset: xr.Dataset, path: Path) -> None:

@@ -21,6 +21,7 @@ import yaml
 
 from ..errors import InputError
 from ..io.reading import check_file, list_inputs
+from ..io.remote import is_remote
 from ..io.writing import check_folder, replace_atomically
 from ..progress import progress
 
@@ -57,7 +58,7 @@ class Row:
         """Whether the output was made by the same command from inputs that have not changed since."""
         try:
             files = [entry for entry in list_inputs(self.inputs) if isinstance(entry, str)]
-            newest = max(Path(file).stat().st_mtime for file in files)
+            newest = max((Path(file).stat().st_mtime for file in files if not is_remote(file)), default=0.0)
             made = self.output.stat().st_mtime
         except (OSError, InputError):
             return False
@@ -157,6 +158,8 @@ def _row(path: str | os.PathLike[str], number: int, defaults: Mapping[str, Any],
     folder = Path(path).parent
     given = options.pop("inputs")
     inputs = [_path(folder, str(one)) for one in (given if isinstance(given, list) else [given])]
+    if is_remote(options["output"]):
+        raise InputError(f"{where}: its output is a URL; name a path, or call oceanfill fill for it")
     output = Path(_path(folder, str(options.pop("output"))))
     name = str(options.pop("name", output.stem))
     words = ["fill", *inputs, "-o", str(output)]
@@ -172,7 +175,7 @@ def _row(path: str | os.PathLike[str], number: int, defaults: Mapping[str, Any],
 
 
 def _path(folder: Path, name: str) -> str:
-    return name if name.startswith("sample:") else str(folder / name)
+    return name if name.startswith("sample:") or is_remote(name) else str(folder / name)
 
 
 def _run(row: Row, running: set[subprocess.Popen[Any]], more: Sequence[str]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from ..io.field import Field
 from ..io.opening import Opening
 from ..io.points.tracks import is_along_track
 from ..io.reading import Inputs
+from ..io.remote import check_remote, is_remote
 from ..io.targets import check_targets, list_paths
 from ..io.variables import Spec, parse_spec
 from ..io.writing import check_writable
@@ -102,6 +103,9 @@ def check_outputs(
     if apart is not None and Path(apart).exists():
         others.append(apart)
     inputs = [*list_paths(found), *(Path(path) for path in others if path is not None)]
+    if is_remote(output):
+        check_remote(str(output), overwrite)
+        output = None
     for path in (output, cache, eofs.save_eofs):
         if path is not None:
             check_writable(path)

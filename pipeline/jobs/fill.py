@@ -24,6 +24,7 @@ from ..io.maps.selection import drop_missing_date
 from ..io.opening import Opening, make_opening
 from ..io.output import describe_run, to_dataset
 from ..io.reading import Inputs, list_inputs, open_input
+from ..io.remote import is_remote, send, stage
 from ..io.side_products import postpone_side_products
 from ..io.targets import check_space, lock
 from ..io.variables import (
@@ -150,15 +151,31 @@ def fill(
     found |= attributes or {}
     settings = settle_method(settings)
     method = find_method(settings.method)
-    job = _Job(opening, method, settings, report or report_nothing, found, output)
+    remote = output if isinstance(output, str) and is_remote(output) else None
+    place = output if remote is None else stage(remote)
+    job = _Job(opening, method, settings, report or report_nothing, found, place)
     if isinstance(source, str):
         source, more = parse_inputs([source])
         others = [*more, *others]
     check_outputs(output, [source, *others, *auxiliary], opening, settings, overwrite=overwrite)
     stages = list_stages(method, settings)
-    with lock(output), postpone_side_products(), show_stages(stages, settings.quiet):
-        dataset = _fill(job, source, others, auxiliary, overwrite)
+    with lock(place), postpone_side_products(), show_stages(stages, settings.quiet):
+        if remote is None or not _is_made(job, stage(remote)):
+            dataset = _fill(job, source, others, auxiliary, overwrite or remote is not None)
+        if remote is not None:
+            send(stage(remote), remote)
+            return xr.open_dataset(remote, engine="zarr", chunks={})
     return rechunk_as(dataset, source)
+
+
+def _is_made(job: _Job, store: Path) -> bool:
+    """Whether a store that was not sent yet was made by the same call from the same inputs."""
+    if not store.exists():
+        return False
+    with xr.open_zarr(store, decode_cf=False) as dataset:
+        held, call = dataset.attrs, job.attributes.get("command") or job.attributes["call"]
+    same = held.get("input_checksums") == job.attributes["input_checksums"]
+    return same and str(held.get("history", "")).endswith(call)
 
 
 def plan_fill(

@@ -21,6 +21,7 @@ from ..io.maps.merging import Plan, join_dates, plan_dates
 from ..io.opening import Opening, make_opening
 from ..io.providers.missing import warn_of_losses
 from ..io.reading import TREATMENT, Inputs, list_inputs
+from ..io.remote import identify
 from ..io.storage import write_storage
 from ..io.targets import check_targets, list_paths, lock
 from ..io.workers import start_workers
@@ -109,7 +110,7 @@ def prepare(
     paths = [entry for entry in list_inputs(inputs) if isinstance(entry, str)]
     if not paths:
         raise InputError("only files are prepared; a dataset in memory needs no cache")
-    files = [(path, Path(path).stat().st_size, Path(path).stat().st_mtime_ns) for path in paths]
+    files = [identify(path) for path in paths]
     plan = {
         "files": files,
         "opening": repr(opening),

@@ -27,6 +27,7 @@ from ..io.radials import (
     split_stations,
 )
 from ..io.reading import Inputs, Part, list_inputs, open_input, read_part
+from ..io.remote import identify
 from ..io.seamask import find_mask
 from ..io.writing import replace_atomically, write_netcdf
 from ..settings import Resources
@@ -125,8 +126,7 @@ def prepare_radials(
         observation_error=opening.observation_error,
         outliers="keep",
     )
-    files = [(str(path), Path(str(path)).stat()) for path in list_inputs(inputs)]
-    plan = [(path, stat.st_size, stat.st_mtime_ns) for path, stat in files]
+    plan = [identify(str(path)) for path in list_inputs(inputs)]
     digest = hashlib.sha256(repr((plan, direction, opening)).encode()).hexdigest()
     held = folder / _DIRECTIONS
     if held.exists():
@@ -146,11 +146,11 @@ def prepare_radials(
             str(path), folder / f"{number}.zarr", kept_opening, quiet=quiet, overwrite=True, **how
         )
         stores.append(Record(str(store), of_values))
-        check_grid(files[0][0], stores[0].grid, stores[-1].grid)
+        check_grid(plan[0][0], stores[0].grid, stores[-1].grid)
     for number in range(len(names)):
         (folder / f"{number}.nc").unlink()
     values = np.stack([np.rint(store.coverage * store.shape[0]) * store.sea for store in stores])
-    towards = complete_directions(files[0][0], direction, towards, values.astype(np.int64))
+    towards = complete_directions(plan[0][0], direction, towards, values.astype(np.int64))
     with replace_atomically(held) as temporary:
         np.savez(temporary, towards=towards, digest=digest)
     return RadialRecord(tuple(stores), towards)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, distributed
-from torch.utils.data import DataLoader, Dataset, DistributedSampler
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 
 from ..classical.kriging import Kriging
 from ..errors import InputError
@@ -31,6 +31,7 @@ from .features import (
 )
 from .firstguess import Advance, Guess, measure_spread
 from .heldout import DataSettings, HeldOut
+from .patches import PatchLoader
 
 _MANY_DATES = 30
 _CELLS_GUESSED = 3e6  # for training: above this the first guess would take longer than the training itself
@@ -256,23 +257,6 @@ def place_patch(
     return y, x
 
 
-class PatchSampler(DistributedSampler[Any]):
-    """The numbers of an epoch's patches: no two epochs and no two processes have one in common.
-
-    Each number makes its patch, so a resumed training draws the patches that it would have drawn.
-    """
-
-    def __init__(self, patches: Dataset[Any]) -> None:
-        """Share the numbers with the other processes of a distributed training, if there are any."""
-        alone = not (distributed.is_available() and distributed.is_initialized())
-        processes, own = (1, 0) if alone else (None, None)
-        super().__init__(patches, num_replicas=processes, rank=own, shuffle=False)
-
-    def __iter__(self) -> Iterator[int]:
-        first = self.epoch * self.total_size
-        return iter(range(first + self.rank, first + self.total_size, self.num_replicas))
-
-
 Batch = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
@@ -320,7 +304,7 @@ class Patches(Dataset[Batch]):
 
     def loader(self, batch: int) -> DataLoader[Any]:
         """Return batches (inputs, residual, variance, weight) of new patches in each epoch."""
-        return DataLoader(self, batch_size=batch, sampler=PatchSampler(self), collate_fn=keep_batch)
+        return PatchLoader(self, batch, collate_fn=keep_batch)
 
     def __getitem__(self, item: int) -> Batch:
         inputs, residual, variance, weight = self.__getitems__([item])

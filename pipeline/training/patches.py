@@ -1,12 +1,14 @@
-"""Cut a domain into overlapping patches and put them back together with smooth weights."""
+"""Patches of a domain: cut and put back together with smooth weights, and drawn by number for a training."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from math import prod
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, distributed
+from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 _CACHED = 2**16  # values of patches that are added at once
 
@@ -82,3 +84,45 @@ def blend_patches(
         second.addcmul_(first, first, value=-1).clamp_(min=0)
     mean, variance = sums.reshape(2, *shape)
     return mean, variance
+
+
+class PatchSampler(DistributedSampler[Any]):
+    """The numbers of an epoch's patches: no two epochs and no two processes have one in common.
+
+    Each number makes its patch, so a resumed training draws the patches that it would have drawn. The first
+    ``done`` of each process are left out of the epoch ``resumed``.
+    """
+
+    def __init__(self, patches: Dataset[Any]) -> None:
+        """Share the numbers with the other processes of a distributed training, if there are any."""
+        alone = not (distributed.is_available() and distributed.is_initialized())
+        processes, own = (1, 0) if alone else (None, None)
+        super().__init__(patches, num_replicas=processes, rank=own, shuffle=False)
+        self.resumed, self.done = 0, 0
+
+    def __iter__(self) -> Iterator[int]:
+        first = self.epoch * self.total_size
+        numbers = range(first + self.rank, first + self.total_size, self.num_replicas)
+        return iter(numbers[self.done if self.epoch == self.resumed else 0 :])
+
+
+class PatchLoader(DataLoader[Any]):
+    """Batches of patches that a checkpoint taken within an epoch goes on with (Lightning saves the state)."""
+
+    sampler: PatchSampler
+
+    def __init__(self, patches: Dataset[Any], batch: int, **options: Any) -> None:
+        super().__init__(patches, batch_size=batch, sampler=PatchSampler(patches), **options)
+        self.drawn = 0  # patches of this epoch
+
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]  # torch names its private class
+        for count, batch in enumerate(super().__iter__(), 1):
+            skipped = self.sampler.done if self.sampler.epoch == self.sampler.resumed else 0
+            self.drawn = skipped + count * (self.batch_size or 1)
+            yield batch
+
+    def state_dict(self) -> dict[str, int]:
+        return {"epoch": self.sampler.epoch, "patches": self.drawn}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        self.sampler.resumed, self.sampler.done = state["epoch"], state["patches"]

@@ -196,11 +196,11 @@ def make_optimiser(task: pl.LightningModule, learning_rate: float, weight_decay:
     optimiser = torch.optim.AdamW(
         task.parameters(), lr=learning_rate, betas=_BETAS, weight_decay=weight_decay
     )
-    steps = max(1, int(task.trainer.estimated_stepping_batches))
     timers = [callback for callback in getattr(task.trainer, "callbacks", []) if isinstance(callback, Timer)]
 
     def rate(step: int) -> float:
-        done = step / steps
+        # Not asked for before the first step: it would make the loaders before their state is restored.
+        done = step / max(1, int(task.trainer.estimated_stepping_batches)) if step else 0.0
         for timer in timers:
             left = timer.time_remaining()
             if left is not None:

@@ -23,10 +23,11 @@ from ..io.field import Field
 from ..io.points.gridding import Grid, bin_tracks
 from ..io.points.tracks import Tracks
 from ..io.transforms import find_offset
-from .data import GapData, PatchSampler, count_patches, place_patch
+from .data import GapData, count_patches, place_patch
 from .features import NetworkInputs, StaticFeatures, assemble_inputs
 from .firstguess import Advance, Floats, Guess, make_masked_copy
 from .heldout import DataSettings, Pairs
+from .patches import PatchLoader
 
 _log = logging.getLogger(__name__)
 _FEWEST_TRACKS = 5  # of which two are held out, one to choose with and one to score on
@@ -250,7 +251,7 @@ class TrackData(GapData):
         patches = TrackPatches(
             self.masked_inputs, self.masked_targets, self.features, self.window, self.patch, self.seed
         )
-        return DataLoader(patches, batch_size=self.settings.batch, sampler=PatchSampler(patches))
+        return PatchLoader(patches, self.settings.batch)
 
     def val_dataloader(self) -> DataLoader[Any]:
         """Return (inputs, residual, weight, cells, their weights) of dates with validation tracks."""

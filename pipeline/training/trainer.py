@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
+import subprocess
 import tempfile
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -201,8 +204,8 @@ class StopOnSignal(Callback):
     """The end of a training after the step in which a signal came.
 
     The first SIGINT ends it as if it had run to its end; the second abandons it. With a path to ``resume``
-    from, a SIGTERM writes a checkpoint there and ends the process with 143. ``asked`` is the signal that
-    came, or 0.
+    from, a SIGTERM writes a checkpoint there and ends the process with 143; so does a SIGUSR1 of SLURM
+    (`await_requeue`), which also puts the job back into the queue. ``asked`` is the signal that came, or 0.
     """
 
     def __init__(self, resume: Callable[[pl.Trainer], Path] | None = None) -> None:
@@ -210,6 +213,22 @@ class StopOnSignal(Callback):
         self.asked: int = 0
         self.told = False
         self.handlers = ExitStack()
+
+    @contextmanager
+    def await_requeue(self) -> Iterator[None]:
+        """Heed the SIGUSR1 with which SLURM announces the end of the time, also before the training starts.
+
+        Lightning handles it only while it trains, and in the middle of a step, where the processes may save
+        different steps or wait for each other for ever. It leaves a handler that it finds.
+        """
+        if "SLURM_STEP_ID" not in os.environ or threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = signal.signal(signal.SIGUSR1, self._ask)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGUSR1, before)
 
     def on_train_start(self, trainer: pl.Trainer, task: pl.LightningModule) -> None:
         numbers = [signal.SIGINT] if self.resume is None else [signal.SIGINT, signal.SIGTERM]
@@ -231,19 +250,17 @@ class StopOnSignal(Callback):
     def _act(self, trainer: pl.Trainer, may_save: bool = True) -> None:
         asked = self.asked
         if trainer.world_size > 1:  # the processes must agree on the step
-            asked = next(
-                (
-                    number
-                    for number in (signal.SIGTERM, signal.SIGINT)
-                    if trainer.strategy.reduce_boolean_decision(self.asked == number, all=False)
-                ),
-                0,
-            )
-        if asked == signal.SIGTERM and may_save:
+            own = torch.tensor(self.asked, device=trainer.strategy.root_device)
+            asked = int(trainer.strategy.reduce(own, reduce_op="max"))  # SIGTERM, SIGUSR1, SIGINT
+        if asked in (signal.SIGTERM, signal.SIGUSR1) and may_save:
             assert self.resume is not None
             path = self.resume(trainer)
             trainer.save_checkpoint(path)
-            _log.warning("terminated; wrote %s, from which --ckpt_path last goes on", path)
+            if trainer.is_global_zero:
+                _log.warning("terminated; wrote %s, from which --ckpt_path last goes on", path)
+                if asked == signal.SIGUSR1:
+                    _requeue()
+            trainer.strategy.barrier("requeue")
             raise SystemExit(TERMINATED)
         if asked == signal.SIGINT:
             trainer.should_stop = True
@@ -256,6 +273,19 @@ class StopOnSignal(Callback):
 
     def on_exception(self, trainer: pl.Trainer, task: pl.LightningModule, exception: BaseException) -> None:
         self.handlers.close()
+
+
+def _requeue() -> None:
+    """Put the SLURM job of this process back into the queue."""
+    job = os.environ["SLURM_JOB_ID"]
+    command = ["scontrol", "requeue", job]
+    try:
+        subprocess.run(command, check=True, capture_output=True, text=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        reason = (getattr(error, "stderr", "") or str(error)).strip()
+        _log.warning("job %s cannot be requeued (%s); submit it again", job, reason)
+        return
+    _log.info("job %s is back in the queue", job)
 
 
 def train_task(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import inspect
 import os
 from collections.abc import Callable
@@ -88,6 +89,47 @@ def test_a_second_fit_leaves_no_checkpoint_of_the_first_to_be_used_by_mistake(ru
     assert len(list(Path("here/earlier_0/curves").glob("*/metrics.csv"))) == 2, "one of each start"
     fresh = run("fit", *TINY, "--ckpt_path", "last")
     assert "earlier_1" in fresh.err, "there is no last checkpoint to resume from"
+
+
+STOP = """
+import os, signal
+from pytorch_lightning.callbacks import Callback
+
+class Stop(Callback):
+    def on_train_batch_start(self, trainer, task, batch, batch_idx):
+        if trainer.global_step == 4:
+            os.kill(os.getpid(), signal.SIGTERM)
+"""
+
+
+def losses() -> dict[int, float]:
+    """The losses of the steps that the fits in the folder logged."""
+    found = {}
+    for path in Path("here/curves").glob("*/metrics.csv"):
+        with path.open() as file:
+            found |= {int(row["step"]): float(row["loss"]) for row in csv.DictReader(file) if row["loss"]}
+    return found
+
+
+def test_a_fit_that_is_terminated_within_an_epoch_goes_on_with_the_patches_that_were_left(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("stops.py").write_text(STOP)
+    monkeypatch.syspath_prepend(Path.cwd())
+    words = ("fit", *TINY, "--trainer.max_epochs", "2", "--trainer.limit_train_batches", "3")
+    words += ("--trainer.log_every_n_steps", "1")
+    assert run(*words).code == 0
+    whole, weights_of_whole = losses(), weights()
+    assert sorted(whole) == list(range(6))
+    Path("here").rename("whole")
+
+    stopped = run(*words, "--trainer.callbacks+=stops.Stop")
+    assert stopped.code == 143
+    assert "wrote here/checkpoints/last.ckpt, from which --ckpt_path last goes on" in stopped.err
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")  # with which a requeued job goes on by itself
+    assert run(*words).code == 0
+    assert losses() == {step: loss for step, loss in whole.items() if step != 4}, "step 4 was not logged"
+    assert all(torch.equal(part, weights()[name]) for name, part in weights_of_whole.items())
 
 
 def test_options_of_the_network_change_it(run: Run) -> None:
@@ -259,6 +301,14 @@ def test_a_job_scheduler_is_followed_by_a_fit_alone(run: Run, monkeypatch: pytes
     assert "srun" not in result.out + result.err
     for name, value in (ALLOCATION | {"SLURM_LOCALID": "0", "SLURM_NODEID": "0"}).items():
         monkeypatch.setenv(name, value)
+    result = run("fit", *TINY)
+    assert result.code == 0, "a job script that does not use srun has one process, whatever it reserved"
+    result = run("fit", *TINY, "--trainer.num_nodes", "2")
+    assert result.code == 2
+    assert "trainer.num_nodes: 2 nodes need a process for each device; start the command with srun" in (
+        result.err
+    )
+    monkeypatch.setenv("SLURM_STEP_ID", "0")  # as srun does
     result = run("fit", *TINY)
     assert result.code == 2
     assert "trainer: You set `--ntasks=2`" in result.err

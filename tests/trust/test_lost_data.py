@@ -179,6 +179,21 @@ def test_a_second_writer_is_told_who_is_at_work() -> None:
     assert held.exists()
 
 
+def test_a_requeued_job_takes_over_the_lock_of_its_first_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On another node, where its process cannot be looked for; a second task of the same start does not."""
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    monkeypatch.setattr(socket, "gethostname", lambda: "node1")
+    with lock("out.nc"):
+        held = Path(".out.nc.lock").read_text()
+        monkeypatch.setattr(socket, "gethostname", lambda: "node2")
+        with pytest.raises(InputError, match="on node1"), lock("out.nc"):
+            pass
+    Path(".out.nc.lock").write_text(held)
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    with lock("out.nc"):
+        assert json.loads(Path(".out.nc.lock").read_text())["host"] == "node2"
+
+
 def test_the_lock_of_a_process_that_has_ended_is_removed() -> None:
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from ..data import Batch, PatchSampler, keep_batch, place_patch
+from ..data import Batch, keep_batch, place_patch
 from ..features import assemble_inputs, count_channels
+from ..patches import PatchLoader
 from .pool import Sea
 
 
@@ -35,7 +36,7 @@ class SeaPatches(Dataset[Batch]):
 
     def loader(self, batch: int) -> DataLoader[Any]:
         """Return batches (inputs, residual, variance, weight) of new patches in each epoch."""
-        return DataLoader(self, batch_size=batch, sampler=PatchSampler(self), collate_fn=keep_batch)
+        return PatchLoader(self, batch, collate_fn=keep_batch)
 
     def __getitem__(self, item: int) -> Batch:
         inputs, residual, variance, weight = self.__getitems__([item])

@@ -10,7 +10,7 @@ from oceanfill.pipeline.classical.kriging import Kriging
 from oceanfill.pipeline.classical.neighbours import Component, Scales
 from oceanfill.pipeline.errors import InputError
 from oceanfill.pipeline.holdout.patterns import hide_clouds
-from oceanfill.pipeline.training.data import GapData, Patches, PatchSampler, choose_window
+from oceanfill.pipeline.training.data import GapData, Patches, choose_window
 from oceanfill.pipeline.training.features import (
     NetworkInputs,
     count_channels,
@@ -18,6 +18,7 @@ from oceanfill.pipeline.training.features import (
     stack_variables,
 )
 from oceanfill.pipeline.training.heldout import DataSettings
+from oceanfill.pipeline.training.patches import PatchSampler
 
 torch.set_num_threads(1)
 
