@@ -172,7 +172,9 @@ def _explain(url: str) -> Iterator[None]:
     except InputError:
         raise
     except FileNotFoundError as error:
-        raise InputError(f"{url}: no such file or store; check the address") from error
+        raise InputError(
+            f"{url}: no such file or store, or no server that answers; check the address and the network"
+        ) from error
     except ImportError as error:
         raise InputError(f"{url}: needs {error.name}; install it with: pip install {error.name}") from error
     except Exception as error:

@@ -185,8 +185,15 @@ CASES = {
     "a name of 300 bytes": Case(lambda: None, "too long", FILL.replace("in.nc", 300 * "x" + ".nc")),
     "a path of 9000 bytes": Case(lambda: None, "too long", FILL.replace("in.nc", 3000 * "x/." + ".nc")),
     "a name with a null": Case(lambda: None, "cannot be opened", FILL.replace("in.nc", "'a\0b.nc'")),
-    "a URL": Case(lambda: None, "download", FILL.replace("in.nc", "https://example.org/sst.nc")),
-    "a bucket": Case(lambda: None, "download", FILL.replace("in.nc", "s3://bucket/sst.zarr")),
+    "a URL that nobody answers": Case(
+        lambda: None, "no server that answers", FILL.replace("in.nc", "http://127.0.0.1:9/sst.nc")
+    ),
+    "a URL of another protocol": Case(
+        lambda: None, "no protocol ftp", FILL.replace("in.nc", "ftp://example.org/sst.nc")
+    ),
+    "a bucket with its credentials": Case(
+        lambda: None, "holds credentials", FILL.replace("in.nc", "s3://key:secret@bucket/sst.zarr")
+    ),
     "a pattern of brackets": Case(
         lambda: plain().to_netcdf("a[1].nc") and None, words=FILL.replace("in.nc", "'a[1].nc'")
     ),
