@@ -9,7 +9,7 @@ import shutil
 import stat
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -222,14 +222,26 @@ def _write_zarr(dataset: xr.Dataset, path: Path) -> None:
     from zarr.codecs import BloscCodec  # zarr takes a quarter of a second
 
     encoding: dict[Any, Any] = {}
-    for name, array in dataset.data_vars.items():
+    dataset = dataset.copy()
+    for name, array in list(dataset.data_vars.items()):
         held = array.encoding
         if held.get("chunksizes"):
             codec = BloscCodec(cname="zlib", clevel=held.get("complevel", 4), shuffle="shuffle")
             encoding[name] = {"chunks": held["chunksizes"], "compressors": codec}
             encoding[name] |= {key: held[key] for key in _OF_VALUES if key in held}
+            dataset[name] = _align_chunks(array, held["chunksizes"])
     # Without consolidation xarray warns on opening.
     dataset.to_zarr(path, mode="w-", encoding=encoding, consolidated=True)
+
+
+def _align_chunks(array: xr.DataArray, chunks: Sequence[int]) -> xr.DataArray:
+    """Return a lazy array whose parts are whole chunks of a store: rows and columns may have been moved."""
+    moved = {
+        dim: chunk
+        for dim, chunk in zip(array.dims, chunks, strict=True)
+        if any(part % chunk for part in array.chunksizes.get(dim, ())[:-1])
+    }
+    return array.chunk(moved) if moved else array
 
 
 def _convert_to_netcdf(store: Path, target: Path) -> None:

@@ -163,6 +163,30 @@ def test_a_global_grid_is_filled_by_blocks_where_a_method_uses_neighbours(tmp_pa
     assert not fills_block_by_block(caplog, tmp_path / "ocean.nc", **neighbours)
 
 
+def test_a_store_of_moved_rows_and_columns_has_the_values_of_memory(tmp_path):
+    """From 0 to 360 degrees and from north to south, wider and higher than a chunk."""
+    lat, lon = np.linspace(26, -26, 260), np.arange(0, 360, 1.2)
+    t, y, x = np.indices((3, 260, 300))
+    values = np.where((t + y // 9 + x // 7) % 3 > 0, np.sin(y / 30) + np.cos(x * np.pi / 75) + t, np.nan)
+    dataset = xr.Dataset(
+        {"sst": (("time", "lat", "lon"), values.astype(np.float32), {"units": "degree_Celsius"})},
+        {
+            "time": np.datetime64("2020-01-01", "ns") + np.arange(3) * np.timedelta64(1, "D"),
+            "lat": lat,
+            "lon": lon,
+        },
+    )
+    dataset.to_netcdf(tmp_path / "in.nc")
+    how = {"method": "linear-time", "holdout": False}
+    whole = fill(str(tmp_path / "in.nc"), **how)
+    fill(str(tmp_path / "in.nc"), str(tmp_path / "out.zarr"), cache=str(tmp_path / "cache.zarr"), **how)
+    with xr.open_zarr(tmp_path / "out.zarr") as found:
+        np.testing.assert_array_equal(found.lat, lat)
+        np.testing.assert_array_equal(found.lon, lon)
+        assert found.sst.encoding["chunks"] == (1, 256, 256)
+        np.testing.assert_array_equal(found.sst, whole.sst)
+
+
 def test_stores_and_settings_that_do_not_fit_are_refused(tmp_path):
     dataset = cloudy_dataset(dates=20, rows=ROWS, columns=COLUMNS)
     dataset.to_zarr(tmp_path / "plain.zarr", consolidated=False)
