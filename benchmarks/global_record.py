@@ -7,10 +7,10 @@ The record is made on the fly: eddies and an ice edge on a grid of ROWS x 2 ROWS
 that hide two thirds of the sea. All its dates and the first half of them are prepared, and filled with each
 method and number of workers. A line gives the seconds of the clock and of the processor, the sea cells a
 second and core of the dates of the second half, the largest memory of a process, the bytes of the output over
-those of the values, the steps of the analysis across the date line over those next to it, and the sea cells
-that were left empty. The last table is for 7300 dates: what half of the dates takes twice is fixed, the rest
-grows with the dates and is divided by the workers. The measured scaling of the first and the last number of
-workers is in its last column.
+those of the values, the steps of the analysis across the date line over those next to it, and the number of
+sea cells without a value. The last table extrapolates to 7300 dates: a fixed time, and a time for each date
+that is divided by the number of workers. The last column is the measured speed-up from the first to the last
+number of workers.
 """
 
 from __future__ import annotations
@@ -139,7 +139,8 @@ def main() -> None:
                 totals.setdefault(method, []).append((clock, first[0], clock - first[0], workers))
                 seam, empty = measure_maps(out)
                 share = count_bytes(out) / (4 * dates * rows * 2 * rows)
-                speed = sea * later / max(processor - first[1], 1e-9)
+                more = processor - first[1]
+                speed = sea * later / more if more > 0 else np.nan
                 print(
                     f"| {method} | {workers} | {clock:.0f} | {processor:.0f} | {speed:.0f} | {memory:.2f} "
                     f"| {share:.2f} | {seam:.3f} | {empty} |",
@@ -149,7 +150,10 @@ def main() -> None:
     print("| --- | ---: | ---: | ---: | ---: |")
     for method, found in totals.items():
         clock, first, more, workers = found[0]
-        fixed = max(0.0, first - more)
+        if min(more, found[-1][2]) <= 0:
+            print(f"| {method} | the record is too short to extrapolate from | | | |")
+            continue
+        fixed = max(0.0, first - more * (dates - later) / later)
         grow = more * workers / later  # s a date and worker
         hours = [(fixed + grow * RECORD / many) / 3600 for many in (1, 16, 128)]
         scaling = more / found[-1][2]

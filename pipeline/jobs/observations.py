@@ -112,7 +112,9 @@ def open_products(filled: Filled) -> list[Product]:
         data = dataset.load()
     names = [str(name) for name in data.data_vars if is_filled(data, str(name))]
     if "uv_covariance" in data:
-        raise InputError(f"{file}: holds currents from radial velocities, which are filled anew, not updated")
+        raise InputError(
+            f"{file}: holds currents from radial velocities, which cannot be updated; fill all files again"
+        )
     if not names:
         raise InputError(f"{file}: it is not a field that `oceanfill fill` wrote; fill it first")
     numbers = [read_fitted(file, name, data.attrs) for name in names]
@@ -218,7 +220,7 @@ def _read_new(product: Product, new: Inputs) -> tuple[Part, Floats, Floats | Non
     if is_along_track(new, opening.group):
         raise InputError(
             f"{list_inputs(new)[0]}: holds points along tracks, not maps like {product.file}; map all points "
-            "anew with `oceanfill fill`"
+            "again with `oceanfill fill`"
         )
     for entry in list_inputs(new):
         with open_input(entry, opening.group) as (file, dataset):

@@ -15,13 +15,15 @@ DATES, LAST = 15, 12
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A filled record of the first dates, and the others one by one."""
+    """A filled record of the first dates, the others one by one, and an updated file."""
     made = tmp_path_factory.mktemp("update")
     data = cloudy_dataset(dates=DATES, rows=8, columns=10)[["sst", "mask"]]
     data.isel(time=slice(LAST)).to_netcdf(made / "in.nc")
     for date in range(LAST, DATES):
         data.isel(time=[date]).to_netcdf(made / f"day_{date}.nc")
     assert main(["fill", str(made / "in.nc"), "-o", str(made / "filled.nc"), "--no-holdout", "-q"]) == 0
+    words = ["update", str(made / "filled.nc"), str(made / "day_12.nc"), "-o", str(made / "updated.nc"), "-q"]
+    assert main(words) == 0
     return made
 
 
@@ -60,7 +62,7 @@ def test_day_by_day_and_all_at_once(folder: Path, monkeypatch, capsys) -> None:
         ("update in.nc day_12.nc -o new.nc", "it is not a field that `oceanfill fill` wrote; fill it first"),
         ("update nothere.nc day_12.nc -o new.nc", "nothere.nc: no such file; check the path"),
         ("update filled.nc nothere.nc -o new.nc", "nothere.nc: no such file; check the path"),
-        ("rerun all.nc", "was updated since its fill"),
+        ("rerun updated.nc", "was updated since its fill"),
     ],
 )
 def test_one_sentence_and_nothing_is_written(
