@@ -69,11 +69,14 @@ def write_files(folder: Path, dates: int, rows: int) -> None:
         dataset.to_netcdf(folder / f"sst_{first:05d}.nc")
 
 
-def run(*words: str) -> tuple[float, float, float]:
-    """Run a command; return seconds of the clock, of the processor, and the most memory (GB) of a process."""
+def run(threads: str, *words: str) -> tuple[float, float, float]:
+    """Run a command; return seconds of the clock, of the processor, and the most memory (GB) of a process.
+
+    The ``threads`` are those of the training, and are divided among the workers.
+    """
     start = time.perf_counter()
     process = subprocess.Popen(
-        [*OCEANFILL, *words, "--quiet"], env=os.environ | {"OMP_NUM_THREADS": "1"}, stderr=subprocess.PIPE
+        [*OCEANFILL, *words, "--quiet"], env=os.environ | {"OMP_NUM_THREADS": threads}, stderr=subprocess.PIPE
     )
     assert process.stderr is not None  # it is a pipe
     said = process.stderr.read()
@@ -115,7 +118,7 @@ def main() -> None:
         files = sorted(map(str, place.glob("sst_*.nc")))
         stores = [(files[: len(files) // 2], str(place / "half.zarr")), (files, str(place / "record.zarr"))]
         for some, store in stores:
-            clock, processor, memory = run("prepare", *some, "-o", store, "--mask-variable", "mask")
+            clock, processor, memory = run("1", "prepare", *some, "-o", store, "--mask-variable", "mask")
             print(f"prepare: {clock:.0f} s, {processor:.0f} s of the processor, {memory:.2f} GB")
         titles = [
             "method",
@@ -133,8 +136,8 @@ def main() -> None:
             for workers in map(int, options.workers.split(",")):
                 words = "--method", method, "--memory", options.memory, "--workers", str(workers)
                 half, out = (place / f"{method}-{workers}-{name}.zarr" for name in ("half", "all"))
-                first = run("fill", stores[0][1], "-o", str(half), *words)
-                clock, processor, memory = run("fill", stores[1][1], "-o", str(out), *words)
+                first = run(str(workers), "fill", stores[0][1], "-o", str(half), *words)
+                clock, processor, memory = run(str(workers), "fill", stores[1][1], "-o", str(out), *words)
                 later = dates - PER_FILE * len(stores[0][0])
                 totals.setdefault(method, []).append((clock, first[0], clock - first[0], workers))
                 seam, empty = measure_maps(out)

@@ -25,7 +25,7 @@ from .neighbours import Observations, Scales, compute_covariance, find_nearest, 
 from .season import HARMONICS, average_months, fit_cycle, remove_season
 from .tiles import find_centres, solve_in_tiles
 
-_TILES = ((5.0, 8, 1.75), (2.5, 4, 1.25))  # cells a length from which tiles have this side and observations
+_TILES = ((5.0, 8, 3.0), (2.5, 4, 1.25))  # cells a length from which tiles have this side and observations
 _SMALL_TILE = (2, 1.0)  # side in cells, and observations of a tile over those of a cell
 _BATCH = {"cpu": 64, "cuda": 2048}  # tiles solved at once; their matrices fit into a processor's cache
 _BLOCK = 16  # rows of a matrix that are eliminated at once
@@ -177,10 +177,18 @@ def solve_tiles(
     own = torch.where(exists, own, 1.0)
     places = torch.cat([data.measurement_place(found), data.place(targets)], 1)
     places = (places - places[:, :1]).float()
+
+    def eliminate(precision: torch.dtype) -> Tensor:
+        return _eliminate(
+            scales, places.to(precision), own.to(precision), exists, known.to(precision)
+        ).float()
+
+    # Without noise the variance at an observation is a small difference of large numbers.
+    noisy = float(scales.nugget) >= _LEAST_NUGGET * float(scales.sill)
     try:
-        half = _eliminate(scales, places, own, exists, known)
+        half = eliminate(torch.float32 if noisy else torch.float64)
     except torch.linalg.LinAlgError:  # rounding, of observations far away that are close to each other
-        half = _eliminate(scales, places.double(), own.double(), exists, known.double()).float()
+        half = eliminate(torch.float64)
     towards, known = half.split([targets.shape[1], known.shape[2]], 2)
     product = known.mT @ half
     weight, total = product[:, 0, : targets.shape[1]], product[:, 0, targets.shape[1], None]

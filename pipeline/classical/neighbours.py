@@ -7,6 +7,7 @@ for hundreds of cells at once.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -24,6 +25,7 @@ _LATTICES, _CLOSER = (
 )  # of every second, fourth and eighth cell, each by this factor closer than before
 _MIDDLE = 0.3  # of the side of a tile, from its centre
 _CENTRE = 1e-3  # weight of the correlation with the centre against that with the middle of a tile
+_COARSE = 0.1  # steps of the logarithms of the scales by which observations are ranked
 _LEAST_CORRELATION = 1e-12
 _AXES = ((-1, 1, 1), (1, -1, 1), (1, 1, -1))
 _MOST_OFFSETS = 20_000
@@ -225,12 +227,24 @@ def find_date_reach(field: Field, scales: Scales) -> int:
     return min(MOST_DATES, max(2, int(_REACH * duration / grid_spacing(field)[0])))
 
 
+def _round_scales(scales: Scales) -> Scales:
+    """Round the scales, or the last digit of the values would decide which observations are used."""
+    first = float(scales.components[0].sill)
+
+    def round_one(number: Tensor | float) -> float:
+        return math.exp(_COARSE * round(math.log(float(number)) / _COARSE))
+
+    parts = (map(round_one, (sill / first, length, duration)) for sill, length, duration in scales.components)
+    return Scales(tuple(Component(*part) for part in parts), 0.0)
+
+
 def _make_template(field: Field, scales: Scales, side: int) -> Tensor:
     """Sort offsets by the correlation with the middle of a tile, those of a coarse lattice before others.
 
     Observations close together say much the same. Cells of the lattices of every second, fourth and eighth
     row and column rank as if they were closer; where tiles are as far apart they share these lattices.
     """
+    scales = _round_scales(scales)
     step = grid_spacing(field)
     length, duration = (max(float(part[i]) for part in scales.components) for i in (1, 2))
     reach = [

@@ -271,7 +271,9 @@ def select_candidate(rows: list[dict[str, Any]], found: Sequence[Pairs]) -> int:
     """
     errors = [rmse(one.mean, one.truth, one.weight) for one in found]
     least = int(np.argmin(errors))
-    best = next(number for number, one in enumerate(found) if _excess_rmse(one, found[least]) <= 0)
+    best = next(
+        number for number, one in enumerate(found) if number == least or _excess_rmse(one, found[least]) <= 0
+    )
     for row, error in zip(rows, errors, strict=False):
         row["validation_rmse"] = float(error)
     if len(rows) > 1:

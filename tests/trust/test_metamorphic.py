@@ -17,7 +17,7 @@ from oceanfill import fill
 SIMPLE = [name for name, method in find_methods().items() if not method.trains and name != "auto"]
 LAYOUTS = ("latitude flipped", "longitude flipped", "transposed", "0 to 360")
 ROUNDED = ("plus a constant", "seven times", "kelvin", "packed")
-ENLARGED = {"unet": 5}  # a training enlarges rounding errors
+ENLARGED = {"unet": (5e-3, 0.05)}  # a training enlarges rounding errors
 FEW = {  # the slow ones
     "blend": ("latitude flipped", "kelvin"),
     "pretrained": ("longitude flipped", "packed"),
@@ -26,8 +26,8 @@ FEW = {  # the slow ones
 
 
 def observe() -> xr.Dataset:
-    # Small, but large enough for a fit that rounding does not lead elsewhere.
-    data = cloudy_dataset(dates=12, rows=10, columns=14, seed=1).drop_vars("truth")
+    # Nearly without noise, and with ties between neighbours: rounding shows most.
+    data = cloudy_dataset(dates=12, rows=12, columns=14, seed=1).drop_vars("truth")
     return data.assign(sst=data.sst.astype(np.float64).assign_attrs(data.sst.attrs))
 
 
@@ -87,9 +87,9 @@ def test_the_same_values_written_in_another_way_have_the_same_analysis(method, h
     other, other_error = fill_in(data, method)
     off = scale * other + constant - analysis
     # Rounding in the file and in single precision; an order changes nothing at all.
-    most = 1e-7 if how in LAYOUTS else ENLARGED.get(method, 1) * 1e-3
+    most, most_error = (1e-7, 1e-6) if how in LAYOUTS else ENLARGED.get(method, (1e-4, 0.005))
     assert np.sqrt(np.nanmean(off**2)) < most * np.nanstd(analysis)
-    assert np.sqrt(np.nanmean((scale * other_error / error - 1) ** 2)) < 10 * most
+    assert np.sqrt(np.nanmean((scale * other_error / error - 1) ** 2)) < most_error
 
 
 def test_a_globe_begins_at_any_meridian(tmp_path):

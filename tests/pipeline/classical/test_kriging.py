@@ -1,5 +1,6 @@
 """Kriging against the textbook, and its neighbours against brute force."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -160,7 +161,7 @@ def test_tiles_are_as_large_as_the_eddies_allow():
         choose_tile(field, Scales((Component(1.0, length * cell, 5.0), Component(1.0, 90 * cell, 1.0)), 0.1))
         for length in (1.0, 3.0, 6.0)
     ]
-    assert sides == [(2, 1.0), (4, 1.25), (8, 1.75)]
+    assert sides == [(2, 1.0), (4, 1.25), (8, 3.0)]
 
 
 def test_the_error_map_is_nearly_as_smooth_as_with_all_observations():
@@ -173,7 +174,7 @@ def test_the_error_map_is_nearly_as_smooth_as_with_all_observations():
     scales = Scales((Component(1.0, 7 * step[1], 3 * step[0]),), nugget=0.01)
     where = np.zeros(field.values.shape, bool)
     where[2, 9:27, 9:27] = True
-    every = int(field.observed.sum())
+    every = math.ceil(field.observed.sum() / 3)  # a tile has three times as many
 
     def measure_power(neighbours: int) -> np.ndarray:
         _, error = Kriging(scales, neighbours)(field, where)
@@ -185,7 +186,7 @@ def test_the_error_map_is_nearly_as_smooth_as_with_all_observations():
         )
         return power.mean(axis=0)[[6, 3]]
 
-    assert (measure_power(64) < 1.6 * measure_power(every)).all()
+    assert (measure_power(64) < 1.2 * measure_power(every)).all()
 
 
 def test_an_observation_error_pulls_the_estimate_less():
