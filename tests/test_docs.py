@@ -100,7 +100,7 @@ def test_shell_blocks_of_the_documentation_run(block, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     cloudy_dataset(dates=16, rows=12, columns=14).drop_vars("truth").to_netcdf("your.nc")
     with xr.open_dataset(HERE / "sample_data" / "sst_clouds.nc") as sample:
-        sample.isel(lat=slice(40, 52), lon=slice(60, 74)).to_netcdf("sample.nc")
+        sample.isel(time=slice(40), lat=slice(40, 52), lon=slice(60, 74)).to_netcdf("sample.nc")
     for words in list_commands(block.replace("sample:sst_clouds.nc", "sample.nc")):
         assert main(words) == 0, words
         for option, name in itertools.pairwise(words):

@@ -21,6 +21,7 @@ Mapper = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]
 
 _AHEAD = 2  # items in progress per worker; their results wait in memory for their turn
 _RETRIES = 3  # of an item whose worker died
+_PATIENCE = 30  # seconds within which a scheduler has to answer
 
 
 @contextmanager
@@ -112,7 +113,7 @@ def _connect(cluster: str, n_workers: int) -> Iterator[Any]:
         raise InputError(f"cluster={cluster!r} cannot be started ({_first_line(error)}); {remedy}") from error
     try:
         # As the default client it would receive all other work of dask, even after it failed to connect.
-        client = Client(cluster if made is None else made, timeout=30, set_as_default=False)
+        client = Client(cluster if made is None else made, timeout=_PATIENCE, set_as_default=False)
     except (OSError, ValueError, RuntimeError) as error:
         if made is not None:
             made.close()

@@ -5,35 +5,36 @@ from __future__ import annotations
 import csv
 import os
 import signal
+import socket
 import subprocess
 import sys
-import time
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
+from fields import cloudy_dataset
+from processes import start_command, wait, wait_until
 
 EPOCHS = 4
 FIT = [
-    *(sys.executable, "-m", "oceanfill.pipeline.cli", "fit", "--config", "fill/quick"),
+    *("fit", "--config", "fill/quick"),
     *("--trainer.accelerator", "cpu", "--trainer.devices", "2", "--trainer.strategy", "ddp"),
     *("--trainer.max_epochs", str(EPOCHS), "--trainer.log_every_n_steps", "1", "--data.quiet", "true"),
-    *("--data.neighbours", "8", "--data.opening", '{"period": "2024-04-01/2024-04-20"}'),
+    *("--data.source", "../in.nc", "--data.neighbours", "8", "--data.patch", "16", "--data.batch", "8"),
     *("--trainer.logger", "CSVLogger", "--trainer.logger.save_dir", "."),
     *("--trainer.callbacks+=ModelCheckpoint", "--trainer.callbacks.save_top_k", "-1"),
 ]
 
 
-def start(folder: Path, *more: str) -> subprocess.Popen:
-    folder.mkdir(exist_ok=True)
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        [*FIT, *more],
-        cwd=folder,
-        env=environment,
-        stdout=(folder / "log").open("a"),
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
+def start_ranks(folder: Path) -> list[BaseProcess]:
+    """Start both processes of a training, as torchrun does."""
+    folder.mkdir()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    shared = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "GROUP_RANK": "0", "TORCHELASTIC_RUN_ID": "test"}
+    shared |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    return [start_command(FIT, folder, folder / "log", **shared, RANK=rank, LOCAL_RANK=rank) for rank in "01"]
 
 
 def losses(folder: Path) -> dict[int, float]:
@@ -45,21 +46,27 @@ def losses(folder: Path) -> dict[int, float]:
     return found
 
 
-@pytest.mark.slow  # six processes that import everything
+@pytest.mark.slow  # two processes that import everything
 def test_a_training_that_is_killed_goes_on_with_the_losses_it_would_have_had(tmp_path):
+    """Started by torchrun and, after the kill, by the command alone."""
+    cloudy_dataset(dates=12, rows=16, columns=20).drop_vars("truth").to_netcdf(tmp_path / "in.nc")
     whole, cut = tmp_path / "whole", tmp_path / "cut"
-    assert start(whole).wait() == 0, (whole / "log").read_text()
+    for rank in start_ranks(whole):
+        assert wait(rank) == 0, (whole / "log").read_text()
     expected = losses(whole)
     steps = len(expected) // EPOCHS
+    assert steps > 1
     assert sorted(expected) == list(range(EPOCHS * steps))
 
-    process = start(cut)
-    while process.poll() is None and not list(cut.rglob("epoch=1-*.ckpt")):
-        time.sleep(0.05)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    ranks = start_ranks(cut)
+    wait_until(lambda: list(cut.rglob("epoch=1-*.ckpt")), ranks[0], cut / "log")
+    for rank in ranks:
+        os.kill(rank.pid, signal.SIGKILL)
+        wait(rank)
     (checkpoint,) = cut.rglob("epoch=1-*.ckpt")
-    assert start(cut, "--ckpt_path", str(checkpoint)).wait() == 0, (cut / "log").read_text()
+    again = [sys.executable, "-m", "oceanfill.pipeline.cli", *FIT, "--ckpt_path", str(checkpoint)]
+    done = subprocess.run(again, cwd=cut, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True)
+    assert done.returncode == 0, done.stderr
     found = losses(cut)
     assert [found[step] for step in range(2 * steps, EPOCHS * steps)] == [
         expected[step] for step in range(2 * steps, EPOCHS * steps)

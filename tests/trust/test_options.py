@@ -11,6 +11,7 @@ import pytest
 import xarray as xr
 import yaml
 from hostile import FILL, Case, check, plain
+from oceanfill.pipeline.io import workers
 from tracks import mission
 
 
@@ -191,6 +192,7 @@ CASES = {
 
 @pytest.mark.parametrize("name", CASES)
 def test_options(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any) -> None:
+    monkeypatch.setattr(workers, "_PATIENCE", 2)
     check(CASES[name], tmp_path, monkeypatch, capfd)
 
 

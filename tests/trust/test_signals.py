@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 import dask.array
@@ -17,6 +15,7 @@ import xarray as xr
 from fields import cloudy_dataset
 from oceanfill.pipeline.interrupts import defer_signals, exit_on_sigterm, handle_signals
 from oceanfill.pipeline.io.writing import write_dataset
+from processes import start, start_command, wait, wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no signals to send")
 
@@ -28,7 +27,7 @@ values = np.random.default_rng(0).random((20, 300, 300))
 data = xr.Dataset({f"v{k}": (("time", "y", "x"), values) for k in range(3)}, {"time": np.arange(20.0)})
 for array in data.data_vars.values():
     array.encoding = {"zlib": True, "complevel": 4}
-threading.Timer(float(sys.argv[1]), os.kill, (os.getpid(), signal.SIGINT)).start()
+threading.Timer(AFTER, os.kill, (os.getpid(), signal.SIGINT)).start()
 try:
     write_dataset(data, "out.nc")
 except KeyboardInterrupt:
@@ -36,11 +35,13 @@ except KeyboardInterrupt:
 """
 
 
-@pytest.mark.parametrize("after", ["0.1", "0.4"])
-def test_an_interrupt_while_a_netcdf_file_is_written(tmp_path: Path, after: str) -> None:
+@pytest.mark.parametrize("after", [0.1, 0.4])
+def test_an_interrupt_while_a_netcdf_file_is_written(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, after: float
+) -> None:
     """Unless it waits, xarray's lock is held for ever."""
-    done = subprocess.run([sys.executable, "-c", WRITE, after], cwd=tmp_path, timeout=60)
-    assert done.returncode == 130
+    log = tmp_path_factory.mktemp("aside") / "log"
+    assert wait(start(f"AFTER = {after}{WRITE}", tmp_path, log)) == 130, log.read_text()
     assert list(tmp_path.iterdir()) == []
 
 
@@ -93,27 +94,18 @@ def test_a_fit_that_is_terminated_resumes(tmp_path: Path) -> None:
         *("--data.first_guess", "none", "--trainer.default_root_dir", "here"),
         *("--trainer.accelerator", "cpu", "--trainer.enable_progress_bar", "false"),
     ]
-    command = [sys.executable, "-m", "oceanfill.pipeline.cli", *words]
-    fit = subprocess.Popen(
-        [*command, "--trainer.max_epochs", "1000000"], cwd=tmp_path, stderr=subprocess.PIPE, text=True
-    )
+    log, log_again = tmp_path / "log", tmp_path / "log again"
+    fit = start_command([*words, "--trainer.max_epochs", "1000000"], tmp_path, log)
     best, last = (tmp_path / "here" / "checkpoints" / f"{name}.ckpt" for name in ("best", "last"))
-    end = time.monotonic() + 100
-    while not best.exists() and fit.poll() is None and time.monotonic() < end:
-        time.sleep(0.1)
-    fit.send_signal(signal.SIGTERM)
-    said = " ".join(fit.communicate(timeout=60)[1].split())
-    assert fit.returncode == 143, said
+    wait_until(best.exists, fit, log)
+    os.kill(fit.pid, signal.SIGTERM)
+    assert wait(fit) == 143, log.read_text()
+    said = " ".join(log.read_text().split())
     assert "from which --ckpt_path last goes on" in said
     assert "Traceback" not in said
     reached = torch.load(last, weights_only=True)
-    again = subprocess.run(
-        [*command, "--trainer.max_epochs", str(reached["epoch"] + 2), "--ckpt_path", "last"],
-        cwd=tmp_path,
-        stderr=subprocess.PIPE,
-        text=True,
-        timeout=100,
-    )
-    assert again.returncode == 0, again.stderr
-    assert "earlier" not in again.stderr, "the earlier fit is taken up and not set aside"
-    assert "best checkpoint" in again.stderr
+    more = ["--trainer.max_epochs", str(reached["epoch"] + 2), "--ckpt_path", "last"]
+    assert wait(start_command([*words, *more], tmp_path, log_again)) == 0, log_again.read_text()
+    said = log_again.read_text()
+    assert "earlier" not in said, "the earlier fit is taken up and not set aside"
+    assert "best checkpoint" in said

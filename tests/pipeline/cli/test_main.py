@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from oceanfill.pipeline.holdout.patterns import HOLDOUTS
 from oceanfill.pipeline.io.opening import Opening
 from oceanfill.pipeline.jobs.methods import find_methods
 from oceanfill.pipeline.training.networks import FIXED_GRID, NETWORKS, has_fixed_grid
+from processes import start_command, wait, wait_until
 
 import oceanfill
 
@@ -119,15 +119,17 @@ def test_the_log_is_left_as_it_was(field_file: Path) -> None:
     assert (log.level, log.propagate, log.handlers) == before
 
 
-@pytest.mark.parametrize(
-    "words", [["--help"], ["info", "in.nc"], ["score", "in.nc", "in.nc"], ["info", "no.nc"]]
-)
-def test_quick_commands_do_without_torch(field_file: Path, words: list[str]) -> None:
-    program = (
-        "import sys\nfrom oceanfill.pipeline.cli.main import main\n"
-        f"try:\n    main({words!r})\nexcept SystemExit:\n    pass\n"
-        "assert not {'torch', 'pytorch_lightning', 'matplotlib'} & set(sys.modules)"
-    )
+def test_quick_commands_do_without_torch(field_file: Path) -> None:
+    program = """
+import sys
+from oceanfill.pipeline.cli.main import main
+for words in ["--help"], ["info", "in.nc"], ["score", "in.nc", "in.nc"], ["info", "no.nc"]:
+    try:
+        main(words)
+    except SystemExit:
+        pass
+    assert not {"torch", "pytorch_lightning", "matplotlib"} & set(sys.modules), words
+"""
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=field_file.parent, capture_output=True, text=True
     )
@@ -172,43 +174,22 @@ def test_interrupted_with_something_left(
     ids=["one interrupt delivers", "two abandon", "termination"],
 )
 def test_signals_in_training(
-    field_file: Path, signals: tuple[signal.Signals, ...], code: int, said: str
+    field_file: Path, tmp_path_factory: pytest.TempPathFactory, signals: Any, code: int, said: str
 ) -> None:
     """Lightning turns Ctrl-C into an exit of its own."""
-    folder = field_file.parent
-    before = sorted(folder.iterdir())
-    fill = subprocess.Popen(
-        [*COMMAND, "fill", "in.nc", "-o", "out.nc", "--epochs", "1000000", "--save-checkpoint", "net.ckpt"],
-        cwd=folder,
-        env={**os.environ, "TMPDIR": str(folder / "..")},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    seen = ""
-
-    def read_until(text: str) -> str:
-        lines = []
-        for line in iter(fill.stderr.readline, ""):  # type: ignore[union-attr]
-            lines.append(line)
-            if text in line:
-                break
-        return "".join(lines)
-
-    seen += read_until("parameters, a window")  # the last thing before the training
-    time.sleep(3)
+    folder, aside = field_file.parent, tmp_path_factory.mktemp("aside")
+    before, log = sorted(folder.iterdir()), aside / "log"
+    words = ["fill", "in.nc", "-o", "out.nc", "--epochs", "1000000", "--save-checkpoint", "net.ckpt"]
+    fill = start_command(words, folder, log, TMPDIR=str(aside))
+    wait_until(lambda: list(aside.rglob("*.ckpt")), fill, log)  # an epoch is over
     first, *second = signals
-    fill.send_signal(first)
+    os.kill(fill.pid, first)
     for number in second:  # only now: two signals that are pending together are one to the system
-        seen += read_until("stopping now")
-        fill.send_signal(number)
-    try:
-        seen += fill.communicate(timeout=120)[1]
-    finally:
-        fill.kill()
-    assert fill.returncode == code, seen
-    assert said in " ".join(seen.split())
-    assert "Traceback" not in seen
+        wait_until(lambda: "stopping now" in log.read_text(), fill, log)
+        os.kill(fill.pid, number)
+    assert wait(fill) == code, log.read_text()
+    assert said in " ".join(log.read_text().split())
+    assert "Traceback" not in log.read_text()
     made = sorted(set(folder.iterdir()) - set(before))
     if code:
         assert made == []

@@ -81,6 +81,8 @@ def test_a_failure_stops_nothing_and_nothing_is_done_twice(jobs, capsys, monkeyp
     assert cli.main(["batch", str(jobs), "--row", "2", "--overwrite"]) == 0
     assert log.read_text().startswith("notes of another program\n")
     assert "linear-time" in log.read_text()
+    assert xr.open_dataset(folder / "made" / "all.zarr", engine="zarr").attrs["seed"] == 4
+    assert read(jobs)[2].is_done, "up to date, though it was made with --overwrite"
     os.utime(folder / "in.nc", (2e9, 2e9))
     assert not read(jobs)[0].is_done
 

@@ -38,15 +38,23 @@ torch.set_num_threads(1)
 SMALL = {"class_path": "oceanfill.models.unet.UNet", "init_args": {"widths": [4, 8]}}
 ROWS, COLUMNS = 14, 16
 SIDES = ("lower", "upper")
+NAMES = {"u", "v", "u_error", "v_error", "uv_covariance"}
 TRUTH = eddies(dates=12, rows=ROWS, columns=COLUMNS, seed=2)
 SEEN = seen_by_radars(TRUTH)
-FEW = seen_by_radars(eddies(dates=8, rows=8, columns=10, seed=2))  # where only equality is asserted
+FEW_TRUTH = eddies(dates=8, rows=8, columns=10, seed=2)
+FEW = seen_by_radars(FEW_TRUTH)  # where only equality is asserted
 
 
 @pytest.fixture(scope="module")
 def interpolated():
     rows = []
-    return fill(SEEN, radial_direction="direction", method="oi", report=rows.extend), rows
+    how = {"radial_direction": "direction", "method": "oi", "intervals": (50, 90)}
+    return fill(SEEN, **how, report=rows.extend), rows
+
+
+@pytest.fixture(scope="module")
+def few_interpolated():
+    return fill(FEW, radial_direction="direction", method="oi")
 
 
 def divergence(filled):
@@ -58,7 +66,8 @@ def divergence(filled):
 
 def test_the_current_is_on_the_sea_with_its_names(interpolated):
     filled, rows = interpolated
-    assert set(filled.data_vars) == {"u", "v", "u_error", "v_error", "uv_covariance"}
+    bounds = {f"{name}_{side}_{level}" for name in ("u", "v") for side in SIDES for level in (50, 90)}
+    assert set(filled.data_vars) == NAMES | bounds
     assert filled.u.dims == ("time", "lat", "lon")
     sea = open_radials(SEEN, "direction").sea
     for one in filled.data_vars.values():
@@ -81,9 +90,9 @@ def test_the_current_is_that_of_the_truth(interpolated):
     assert 0.55 < rows[0]["coverage_1sigma"] < 0.85
 
 
-def test_a_stream_function_has_no_divergence(interpolated):
-    filled = fill(SEEN, radial_direction="direction", method="oi", flow="stream-function")
-    assert divergence(filled) < 1e-3 * divergence(interpolated[0])
+def test_a_stream_function_has_no_divergence(few_interpolated):
+    filled = fill(FEW, radial_direction="direction", method="oi", flow="stream-function")
+    assert divergence(filled) < 1e-3 * divergence(few_interpolated)
 
 
 def test_a_network_is_trained_and_scored_on_hidden_components():
@@ -188,16 +197,16 @@ def test_held_out_velocities_reach_neither_first_guess_nor_masked_copies():
     assert np.nanmax(np.abs(after["oi"].estimate - before["oi"].estimate)) > 0.5
 
 
-def test_without_a_hold_out_there_is_no_score_and_all_velocities_are_used(interpolated):
-    filled = fill(SEEN, radial_direction="direction", method="oi", holdout=False)
+def test_without_a_hold_out_there_is_no_score_and_all_velocities_are_used(few_interpolated):
+    filled = fill(FEW, radial_direction="direction", method="oi", holdout=False)
     assert filled.attrs["error_factor"] == 1
     assert not [name for name in filled.attrs if name.startswith("held_out_")]
-    off = [float(((one.u - TRUTH.u) ** 2).mean() ** 0.5) for one in (filled, interpolated[0])]
+    off = [float(((one.u - FEW_TRUTH.u) ** 2).mean() ** 0.5) for one in (filled, few_interpolated)]
     assert off[0] == pytest.approx(off[1], rel=0.1)
 
 
-def test_intervals_of_the_components_hold_what_they_promise():
-    filled = fill(SEEN, radial_direction="direction", method="oi", intervals=(50, 90))
+def test_intervals_of_the_components_hold_what_they_promise(interpolated):
+    filled, _ = interpolated
     for name in ("u", "v"):
         low, high = ((filled[f"{name}_{side}_90"] - filled[name]) / filled[f"{name}_error"] for side in SIDES)
         assert float(high.mean()) == pytest.approx(-float(low.mean()), rel=1e-4)
@@ -302,15 +311,15 @@ def test_along_projects_current_and_covariance():
     assert variance[4, 1, 9, 7] == pytest.approx(h @ np.array([[uu, uv], [uv, vv]]) @ h, rel=1e-5)
 
 
-def test_the_command_writes_the_current(tmp_path):
+def test_the_command_writes_the_current(few_interpolated, tmp_path):
     FEW.to_netcdf(tmp_path / "seen.nc")
     words = ["fill", str(tmp_path / "seen.nc"), "--radial-direction", "direction", "--quiet"]
     output = ["-o", str(tmp_path / "out.nc"), "--plot", str(tmp_path / "out.png")]
     assert main([*words, "--method", "oi", *output]) == 0
     assert (tmp_path / "out.png").stat().st_size > 10_000
     with xr.open_dataset(tmp_path / "out.nc") as found:
-        expected = fill(FEW, radial_direction="direction", method="oi")
-        np.testing.assert_allclose(found.u, expected.u, atol=1e-5)
+        assert set(found.data_vars) == NAMES
+        np.testing.assert_allclose(found.u, few_interpolated.u, atol=1e-5)
         assert found.attrs["Conventions"] == "CF-1.11, ACDD-1.3"
         assert "--radial-direction direction" in found.attrs["command"]
 

@@ -26,7 +26,7 @@ def explain_with_pca(digits):
 
 
 def test_auto_encoders_explain_more_than_principal_components(digits, tmp_path):
-    found = run_shipped("mnist-autoencoder", tmp_path, "--training 600 --epochs 8 --batch 15")
+    found = run_shipped("mnist-autoencoder", tmp_path, "--training 600 --epochs 6 --batch 15")
     explained = {
         name: found[f"{name}, 4 latent numbers: explained variance"]
         for name in ("PCA", "convolutional", "dense")

@@ -22,7 +22,7 @@ def load_digit_anomalies():
 
 @pytest.mark.parametrize(
     ("load", "latent", "epochs"),
-    [(load_digit_anomalies, 4, 8), (load_sst_anomalies, 16, 20)],
+    [(load_digit_anomalies, 4, 5), (load_sst_anomalies, 16, 20)],
     ids=["digits", "SST"],
 )
 @pytest.mark.parametrize("tied", [False, True])
@@ -51,7 +51,7 @@ def test_sst_anomalies_are_zero_on_land_and_on_average():
 
 
 def test_all_angles_meet_their_targets(tmp_path):
-    found = run_shipped("mnist-linear", tmp_path, "--training 400 --epochs 12")
+    found = run_shipped("mnist-linear", tmp_path, "--training 400 --epochs 9")
     angles = [finding for quantity, finding in found.items() if "angle" in quantity]
     assert len(angles) == 6
     assert all(finding.value < 3e-3 and finding.at_most == 1e-2 for finding in angles)

@@ -95,7 +95,7 @@ def test_networks_and_principal_components_fill_gaps(tmp_path):
     found = run_shipped(
         "mnist-interpolate",
         tmp_path,
-        f"{UNET} --training 200 --epochs 1 --batch 4 --learning_rate 0.005 --iterations 1",
+        f"{UNET} --training 160 --epochs 1 --batch 4 --learning_rate 0.005 --iterations 1",
     )
     test = load_digits().test.images
     inputs = {"pixels": hide_pixels(test, 0.75, rng(1)), "square": hide_square(test, 12, rng(1))}
@@ -111,7 +111,7 @@ def test_networks_and_principal_components_fill_gaps(tmp_path):
 
 def test_a_network_enlarges_better_than_bicubic_interpolation(tmp_path):
     found = run_shipped(
-        "mnist-superresolve", tmp_path, f"{UNET} --training 200 --epochs 4 --batch 10 --learning_rate 0.005"
+        "mnist-superresolve", tmp_path, f"{UNET} --training 200 --epochs 3 --batch 10 --learning_rate 0.005"
     )
     test = load_digits().test.images
     coarse = test.unflatten(-1, (7, 4)).unflatten(-3, (7, 4)).mean((-1, -3))
