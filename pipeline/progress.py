@@ -234,7 +234,11 @@ def say_time(seconds: float) -> str:
 @contextmanager
 def _show(stages: Sequence[Stage], quiet: bool, at_once: bool) -> Iterator[Overall | None]:
     if quiet or not stages:
-        yield None
+        token = _current.set(None)  # the stages of a quiet job are not those of the job that runs it
+        try:
+            yield None
+        finally:
+            _current.reset(token)
         return
     console = Console(stderr=True)
     lines = _Lines(at_once)

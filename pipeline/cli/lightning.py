@@ -15,7 +15,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import ModelCheckpoint
-from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
 from pytorch_lightning.plugins.environments import (
     LightningEnvironment,
@@ -28,7 +28,7 @@ from ..errors import InputError
 from ..settings import check_seed
 from ..training.checkpoints import Checkpoint, read_checkpoint
 from ..training.datamodules import DataModule, FieldModule
-from ..training.files.loading import PlainCheckpoints
+from ..training.files.loading import PlainCheckpoints, load_plain
 from ..training.files.options import list_foreign
 from ..training.tasks import Correction
 from ..training.trainer import Recovery, StopOnSignal, silence_lightning
@@ -48,16 +48,6 @@ _EXAMPLES = {
     },
 }
 _ON = {"validate": "validation", "test": "test"}
-
-
-class SaveConfig(SaveConfigCallback):
-    """Write the configuration of a fit into the folder of the run; other stages leave it alone."""
-
-    def save_config(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        if stage == "fit":
-            path = _make_folder(trainer.default_root_dir) / _CONFIG
-            # A job that is put back into the queue meets the configuration of its first run.
-            self.parser.save(self.config, path, skip_none=False, overwrite=True)
 
 
 class CommandLine(LightningCLI):
@@ -137,9 +127,15 @@ class CommandLine(LightningCLI):
                 self.datamodule.check(self.config[self.subcommand].ckpt_path, self.kept)
 
     def before_fit(self) -> None:
-        """Set the results of an earlier fit in the same folder aside."""
-        if self.trainer.is_global_zero:
-            _set_aside(Path(self.trainer.default_root_dir), self.config.fit.ckpt_path)
+        """Set the results of an earlier fit in the same folder aside, and write the configuration there."""
+        if not self.trainer.is_global_zero:
+            return
+        root = self.trainer.default_root_dir
+        _set_aside(Path(root), self.config.fit.ckpt_path)
+        if not self.config.fit.trainer.fast_dev_run:
+            # A job that is put back into the queue meets the configuration of its first run.
+            path = _make_folder(root) / _CONFIG
+            self._parser("fit").save(self.config.fit, path, skip_none=False, overwrite=True)
 
     def after_fit(self) -> None:
         """Log where the best checkpoint is, and its score."""
@@ -153,11 +149,15 @@ class CommandLine(LightningCLI):
         path = Path(best.best_model_path)
         if path.is_relative_to(Path.cwd()):
             path = path.relative_to(Path.cwd())
-        if best.monitor is None or best.best_model_score is None:
+        score = best.best_model_score
+        if best.monitor is not None and score is None:  # forked and spawned processes hand over the path only
+            held = load_plain(path).get("callbacks", {}).get(best.state_key, {})
+            score = held.get("best_model_score")
+        if score is None:
             _log.info("last checkpoint: %s", path)
         else:
             meaning = f"; {_explain('validation')}" if best.monitor == "held_out" else ""
-            _log.info("best checkpoint: %s (%s %.4g%s)", path, best.monitor, best.best_model_score, meaning)
+            _log.info("best checkpoint: %s (%s %.4g%s)", path, best.monitor, score, meaning)
 
     def after_validate(self) -> None:
         """Log in words whether the network is better than its first guess."""
@@ -221,8 +221,7 @@ def run(words: Sequence[str]) -> None:
                 subclass_mode_data=True,
                 args=[_find_config(word, before) for before, word in zip(["", *words], words, strict=False)],
                 parser_kwargs={**refusing, stage: refusing | {"epilog": _EXAMPLES[stage]}},
-                save_config_callback=SaveConfig,
-                save_config_kwargs={"save_to_log_dir": False},
+                save_config_callback=None,
                 seed_everything_default=0,
                 # 4DVarNet takes gradients when it predicts, which inference mode forbids.
                 trainer_defaults={

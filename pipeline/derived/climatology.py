@@ -166,7 +166,7 @@ def describe_references(
         "climatology": (found.mean, f"climatology of {what}"),
         "threshold": (found.threshold, f"{PERCENTILE}th percentile of {what} on its day of the year"),
     }
-    keep = {key: maps.attrs[key] for key in ("units_metadata",) if key in maps.attrs}
+    keep = {key: maps.attrs[key] for key in ("standard_name", "units_metadata") if key in maps.attrs}
     return {
         f"{maps.name}_{key}": (
             maps.dims,

@@ -127,7 +127,7 @@ def _list_events(
     duration = end - start + 1
     units, more = maps.units or "1", find_difference_units(maps)
     worst = np.clip(np.floor(np.nan_to_num(excess[pixel, peak])), 1, 4).astype(np.int8)
-    dates = maps.dataset[maps.layout.time].to_numpy()
+    dates, content = maps.dataset[maps.layout.time].to_numpy(), {"coverage_content_type": "modelResult"}
     named: dict[str, tuple[Any, dict[str, Any]]] = {
         "event_latitude": (
             maps.lat[row],
@@ -137,9 +137,9 @@ def _list_events(
             maps.lon[column],
             describe_variable("longitude of the event", "degrees_east", "longitude"),
         ),
-        "event_start": (dates[start], {"long_name": "first day of the event"}),
-        "event_end": (dates[end], {"long_name": "last day of the event"}),
-        "event_peak": (dates[peak], {"long_name": "day of the largest anomaly"}),
+        "event_start": (dates[start], {"long_name": "first day of the event"} | content),
+        "event_end": (dates[end], {"long_name": "last day of the event"} | content),
+        "event_peak": (dates[peak], {"long_name": "day of the largest anomaly"} | content),
         "event_duration": (duration.astype(np.int32), describe_variable("duration of the event", "days")),
         "event_intensity_max": (
             anomaly[pixel, peak].astype(np.float32),
@@ -159,7 +159,8 @@ def _list_events(
                 "long_name": "category of the event at its peak",
                 "flag_values": np.arange(1, len(CATEGORIES), dtype=np.int8),
                 "flag_meanings": " ".join(CATEGORIES[1:]),
-            },
+            }
+            | content,
         ),
     }
     if probability is not None:

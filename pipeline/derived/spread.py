@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,14 +26,13 @@ class Spread:
     """Carries the errors of a filled field to derived ones, by its samples or by a correlation length."""
 
     maps: FilledMaps
-    length: float  # km
+    length: float  # km; 0: by the samples
     position: NDArray[np.float64]  # (cells, 3) km
 
     @property
     def comment(self) -> str:
         """How errors are derived, in words."""
-        number = self.maps.n_samples
-        return BY_SAMPLES.format(number) if number else BY_LENGTH.format(self.length)
+        return BY_LENGTH.format(self.length) if self.length else BY_SAMPLES.format(self.maps.n_samples)
 
     def derive(self, name: str, operator: Operator, attrs: dict[str, Any]) -> dict[str, tuple[Any, ...]]:
         """Return the derived field NAME of all dates, and its standard error NAME_error."""
@@ -44,7 +43,7 @@ class Spread:
 
     def find_error(self, operator: Operator, date: int) -> NDArray[np.float64]:
         """Return the standard error (y, x) of a derived field at a date."""
-        if self.maps.n_samples:
+        if not self.length:
             draws = operator.apply(self.maps.read_samples(date))
             return np.asarray(draws.std(axis=0, ddof=1))
         error = self.maps.read("error", slice(date, date + 1))[0]
@@ -75,6 +74,17 @@ def make_spread(maps: FilledMaps, length: float | None) -> Spread:
 
     Raises `InputError` where the file has neither samples nor a fitted covariance.
     """
+    found = find_spread(maps, length)
+    if found is None:
+        raise InputError(
+            f"{maps.file}: it has no samples and no fitted covariance for the errors of derivatives; fill it "
+            "with samples= or method='oi', or give the correlation length of the errors in km with length="
+        )
+    return found
+
+
+def find_spread(maps: FilledMaps, length: float | None = None) -> Spread | None:
+    """Return how errors are derived, as `make_spread`; None where the file has nothing to derive them by."""
     position = find_position(maps.lat, maps.lon)
     if length is None and maps.n_samples >= _FEWEST:
         return Spread(maps, 0.0, position)
@@ -83,14 +93,6 @@ def make_spread(maps: FilledMaps, length: float | None) -> Spread:
         text = attrs.get(f"{maps.name}_fitted_covariance", attrs.get("fitted_covariance", ""))
         found = _FITTED.search(str(text))
         if found is None:
-            raise InputError(
-                f"{maps.file}: it has no samples and no fitted covariance for the errors of derivatives; "
-                "fill it with samples= or method='oi', or give the correlation length of the errors in km "
-                "with length="
-            )
+            return None
         length = _OF_FITTED * float(found[1])
-    return Spread(maps if not maps.n_samples else _without_samples(maps), length, position)
-
-
-def _without_samples(maps: FilledMaps) -> FilledMaps:
-    return replace(maps, dataset=maps.dataset.drop_vars(f"{maps.name}_samples"))
+    return Spread(maps, length, position)

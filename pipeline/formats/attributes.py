@@ -101,6 +101,10 @@ def make_attributes(
     what = maps.attrs.get("long_name", maps.name)
     ends = [f"{end:%Y-%m-%dT%H:%M:%SZ}" for end in (day - half, day + half)]
     kept = {key: value for key, value in before.items() if key not in _SCORES}
+    south, north = float(maps.lat.min()), float(maps.lat.max())
+    west, east = float(maps.lon.min()), float(maps.lon.max())
+    ring = ((south, west), (north, west), (north, east), (south, east), (south, west))
+    corners = [f"{lat:g} {lon:g}" for lat, lon in ring]
     return (
         kept
         | {
@@ -120,12 +124,13 @@ def make_attributes(
             "date_created": now,
             "date_modified": now,
             "uuid": str(uuid.uuid4()),
-            "geospatial_lat_min": float(maps.lat.min()),
-            "geospatial_lat_max": float(maps.lat.max()),
+            "geospatial_bounds": f"POLYGON (({', '.join(corners)}))",  # in EPSG:4326 latitudes come first
+            "geospatial_lat_min": south,
+            "geospatial_lat_max": north,
             "geospatial_lat_units": "degrees_north",
             "geospatial_lat_resolution": round(float(np.median(np.diff(maps.lat))), 6),
-            "geospatial_lon_min": float(maps.lon.min()),
-            "geospatial_lon_max": float(maps.lon.max()),
+            "geospatial_lon_min": west,
+            "geospatial_lon_max": east,
             "geospatial_lon_units": "degrees_east",
             "geospatial_lon_resolution": round(float(np.median(np.diff(maps.lon))), 6),
             "time_coverage_start": ends[0],

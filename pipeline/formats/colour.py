@@ -17,7 +17,7 @@ _BITS = {"land": _LAND, "filled": _FILLED, "filled_never_observed": _FILLED | _N
 
 
 def make_layers(maps: FilledMaps, extras: Extras) -> dict[str, Layer]:
-    """Return CHL (observed and filled values), its standard error, that of its logarithm, and the flags."""
+    """Return CHL (observed and filled values), its standard error in three ways, and the flags."""
     scale = maps.find_factor("mg m-3", "chlorophyll")[0]
     value, origin = read_map(maps) * scale, read_map(maps, "source").astype(int)
     analysis, error = read_map(maps, "analysis") * scale, read_map(maps, "error") * scale
@@ -37,8 +37,17 @@ def make_layers(maps: FilledMaps, extras: Extras) -> dict[str, Layer]:
                 "standard_name": standard,
                 "units": "mg m-3",
                 "valid_min": np.float32(0),
-                "ancillary_variables": "CHL_error CHL_log10_error flags",
+                "ancillary_variables": "CHL_uncertainty CHL_error CHL_log10_error flags",
                 "coverage_content_type": "physicalMeasurement",
+            },
+            {"dtype": np.dtype("f4"), "_FillValue": np.float32(-999)},
+        ),
+        "CHL_uncertainty": Layer(
+            100 * relative,
+            quality
+            | {
+                "long_name": "relative standard error of the analysis of the chlorophyll-a concentration",
+                "units": "%",
             },
             {"dtype": np.dtype("f4"), "_FillValue": np.float32(-999)},
         ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -17,6 +18,7 @@ import xarray as xr
 
 from ..derived.geostrophy import find_currents
 from ..derived.maps import FilledMaps, find_factor, open_filled
+from ..derived.spread import find_spread
 from ..errors import InputError
 from ..io.alignment import turn_globe
 from ..io.layout.coordinates import find_layout
@@ -39,6 +41,8 @@ from .sealevel import SEA_LEVEL
 FORMATS: dict[str, Format] = {"ghrsst": GHRSST, "cmems-ssh": SEA_LEVEL, "cmems-oc": COLOUR}
 _ICE = "sea_ice_fraction", "sea_ice_area_fraction", "ice_conc", "siconc", "sic", "ice"
 _MDT = "mdt", "mean_dynamic_topography"
+
+_log = logging.getLogger(__name__)
 
 
 def export(
@@ -213,7 +217,14 @@ def _open_extras(maps: FilledMaps, chosen: Format, ice: Any, mdt: Any) -> Extras
     if mdt is not None:
         mean = open_given(mdt, _MDT, ("m", "a mean dynamic topography"))
         found = replace(found, mdt=mean.regrid(maps, maps.dates[0]))
-    return replace(found, currents=find_currents(maps.find_sea(), maps.lat, maps.lon, maps.cyclic))
+    spread = find_spread(maps)
+    if spread is None:
+        message = (
+            "%s: err_ugosa and err_vgosa are left out, because it has no samples and no fitted covariance"
+        )
+        _log.info(message, maps.file)
+    currents = find_currents(maps.find_sea(), maps.lat, maps.lon, maps.cyclic)
+    return replace(found, currents=currents, spread=spread)
 
 
 def _make_day(maps: FilledMaps, chosen: Format, extras: Extras, attributes: Mapping[str, Any]) -> xr.Dataset:

@@ -1,4 +1,4 @@
-"""GHRSST level 4: the GHRSST Data Specification 2.1 (doi:10.5281/zenodo.6984989), section 12."""
+"""GHRSST level 4: the GHRSST Data Specification, GDS 2.1 revision 0 (doi:10.5281/zenodo.6984989)."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def make_layers(maps: FilledMaps, extras: Extras) -> dict[str, Layer]:
 
 
 def name_file(maps: FilledMaps, date: pd.Timestamp, attributes: Mapping[str, Any]) -> str:
-    """Return the name of a file (GDS 2.1, section 7.1).
+    """Return the name of a file, as GDS 2.1 forms it.
 
     The producer is the attribute ``institution``, the product ``id``, the file version ``product_version``.
     """
@@ -114,14 +114,11 @@ def describe(attributes: Mapping[str, Any]) -> dict[str, Any]:
         "naming_authority": attributes.get("naming_authority", "org.ghrsst"),
         "file_quality_level": np.int32(3),
         "spatial_resolution": f"{attributes['geospatial_lat_resolution']:g} degrees",
-        "start_time": attributes["time_coverage_start"],
-        "stop_time": attributes["time_coverage_end"],
-        "northernmost_latitude": attributes["geospatial_lat_max"],
-        "southernmost_latitude": attributes["geospatial_lat_min"],
-        "easternmost_longitude": attributes["geospatial_lon_max"],
-        "westernmost_longitude": attributes["geospatial_lon_min"],
+        "cdm_data_type": "grid",
+        "keywords": "EARTH SCIENCE > OCEANS > OCEAN TEMPERATURE > SEA SURFACE TEMPERATURE",
+        "keywords_vocabulary": "NASA Global Change Master Directory (GCMD) Science Keywords",
         "platform": attributes.get("platform", "unknown"),
-        "sensor": attributes.get("sensor", "unknown"),
+        "instrument": attributes.get("instrument", "unknown"),
     }
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..derived.maps import FilledMaps
+from ..derived.spread import Spread
 from ..derived.stencils import Operator
 from ..errors import InputError
 from ..io.storage import find_limits
@@ -33,6 +34,9 @@ class Extras:
     ice: Given | None = None  # sea ice concentration, any grid
     mdt: NDArray[np.float64] | None = None  # (y, x) mean dynamic topography, m
     currents: tuple[Operator, Operator] | None = None
+    spread: Spread | None = (
+        None  # of the errors of currents; None where the file has nothing to derive them by
+    )
 
     def find_ice(self, maps: FilledMaps) -> NDArray[np.float64] | None:
         """Return the sea ice fraction (y, x) on the only date of the maps, None where none was given."""

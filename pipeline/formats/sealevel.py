@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,7 +25,7 @@ _ICE = 0.15  # sea ice fraction from which flag_ice is set
 
 
 def make_layers(maps: FilledMaps, extras: Extras) -> dict[str, Layer]:
-    """Return adt and sla, as far as they are known, their error, the currents of each, and the ice flag."""
+    """Return adt and sla, as far as they are known, the currents of each, their errors, and the ice flag."""
     known = _read_heights(maps, extras)
     layers: dict[str, Layer] = {}
     for anomaly in sorted(known):
@@ -39,8 +40,20 @@ def make_layers(maps: FilledMaps, extras: Extras) -> dict[str, Layer]:
     for anomaly in sorted(known):
         for component, letter, operator in zip(("eastward", "northward"), "uv", extras.currents, strict=True):
             attrs = describe_current(component, anomaly)
+            attrs |= {"ancillary_variables": f"err_{letter}gosa"} if extras.spread is not None else {}
             values = operator.apply(known[anomaly][None])[0]
             layers[f"{letter}gos{'a' * anomaly}"] = _make_layer(values, attrs, "m s-1", "modelResult")
+    if extras.spread is not None:
+        spread = replace(extras.spread, maps=maps)
+        for component, letter, operator in zip(("eastward", "northward"), "uv", extras.currents, strict=True):
+            about = describe_current(component, True)
+            attrs = {
+                "long_name": f"formal error of the {about['long_name']}",
+                "standard_name": f"{about['standard_name']} standard_error",
+                "comment": spread.comment,
+            }
+            error = spread.find_error(operator.scale(np.full(maps.shape, scale)), 0)
+            layers[f"err_{letter}gosa"] = _make_layer(error, attrs, "m s-1", "qualityInformation")
     ice, sea = extras.find_ice(maps), np.isfinite(read_map(maps, "analysis"))
     flag = np.zeros(sea.shape) if ice is None else np.where(np.nan_to_num(ice) >= _ICE, 1, 0)
     layers["flag_ice"] = Layer(

@@ -6,16 +6,20 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
+from ..classical.kriging import Kriging
 from ..io.alignment import restore_grid
 from ..io.extremes import find_bearable, warn_of_extremes
 from ..io.field import Field
 from ..io.opening import Opening
 from ..io.output import measure_spans, to_dataset
+from ..io.reading import UNDATED
 from ..progress import enter_stage
 from ..settings import FillSettings
 from ..training.data import GapData
+from .dependent import find_provisional, mark_provisional
 from .draws import add_samples
 from .evaluate import Evaluation, evaluate_candidates
 from .fitted import describe_fitted
@@ -60,9 +64,10 @@ def deliver(
 
     Where there are several variables, the attributes of each score carry its name. ``report`` is called with
     the rows of all scores. From the attributes of a field that was opened by the ``opening`` it can be
-    updated.
+    updated; dates that this would change are marked as provisional.
     """
     found, rows = dict(attributes), []
+    provisional = np.zeros(len(data.field.days), bool)
     evaluations: list[Evaluation[Candidate]] = []
     if not method.needs_first_guess:
         enter_stage(method.title)
@@ -75,7 +80,11 @@ def deliver(
         described = evaluation.attributes() | part.learned
         if opening is not None:
             alone = len(data.variables) == 1
-            described |= describe_fitted(part, alone, evaluation, settings, opening)
+            fitted = describe_fitted(part, alone, evaluation, settings, opening)
+            described |= fitted
+            if fitted:
+                assert isinstance(part.kriging, Kriging)  # or it could not be updated
+                provisional |= find_provisional(part.field, part.kriging, evaluation.delivered.window)
         found |= {f"{part.field.name}_{key}" if own else key: value for key, value in described.items()}
         evaluations.append(evaluation)
     report(rows)
@@ -96,6 +105,8 @@ def deliver(
         )
         span = measure_spans(part.field, dataset, settings.analysis_everywhere)[f"{part.field.name}_analysis"]
         warn_of_extremes(part.field.name, span, part.field.space, find_bearable(part.field))
+        if provisional.any() and UNDATED not in dataset.dims:
+            dataset = mark_provisional(dataset, provisional, part.field.layout.t)
         if settings.samples:
             dataset = add_samples(dataset, part, (mean, error), calibration, settings.samples)
         made.append(restore_grid(dataset, part.field.source, part.field.layout))

@@ -117,10 +117,11 @@ def fill(
     -------
     xarray.Dataset
         For a variable V: V (observed values, and filled ones between them), V_analysis, V_error (standard
-        error), V_source (origin of each value), with the score on held-out values in the attributes. A field
-        that was filled block by block is returned lazily, as it lies in ``output``. Without an output it is
-        loaded, unless the ``source`` is a dask-backed dataset: then it lies in a temporary store until Python
-        ends. What is filled in memory has the chunks of a dask-backed ``source``.
+        error), V_source (origin of each value), with the score on held-out values in the attributes; where
+        `update` can extend it, also provisional(time). A field that was filled block by block is returned
+        lazily, as it lies in ``output``. Without an output it is loaded, unless the ``source`` is a
+        dask-backed dataset: then it lies in a temporary store until Python ends. What is filled in memory has
+        the chunks of a dask-backed ``source``.
 
     Raises
     ------
@@ -133,7 +134,7 @@ def fill(
     >>> part = {"region": (37, 38, -12, -11), "period": "2024-04-01/2024-04-10"}
     >>> filled = oceanfill.fill("sample:sst_clouds.nc", method="oi", **part)
     >>> list(filled.data_vars)
-    ['sst', 'sst_analysis', 'sst_error', 'sst_source']
+    ['sst', 'sst_analysis', 'sst_error', 'sst_source', 'provisional']
     >>> int(filled.sst.isnull().sum())
     0
     """

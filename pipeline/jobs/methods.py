@@ -55,6 +55,7 @@ class Candidate:
     method: str = ""  # that makes it, where the name is not that of a method
     curve: Sequence[Mapping[str, float]] = ()  # what its network logged in each epoch of its training
     network: Mapping[str, str] | None = None  # its file, empty if not kept, and SHA-256 of its weights
+    window: int = 1  # dates that its network sees
 
 
 Candidates = dict[str, Candidate]  # of one variable, the simplest first
@@ -352,11 +353,12 @@ def _correct_first_guess(name: str, data: GapData, settings: FillSettings) -> li
 
 
 def _describe_network(name: str, made: list[Candidates], task: Correction, file: str) -> list[Candidates]:
-    """Return the candidates with the network's learning curve, file and checksum."""
+    """Return the candidates with the network's learning curve, file, checksum and window."""
     from ..training.checkpoints import hash_weights
 
     network = {"file": file, "sha256": hash_weights(task.state_dict())}
-    return [one | {name: replace(one[name], curve=task.epochs, network=network)} for one in made]
+    found: dict[str, Any] = {"curve": task.epochs, "network": network, "window": task.window}
+    return [one | {name: replace(one[name], **found)} for one in made]
 
 
 def correct_first_guess(

@@ -40,10 +40,10 @@ from ..io.reading import (
 )
 from ..io.storage import find_storage, is_packed
 from ..io.transforms import centre_values, find_asked, find_transform, transform_values
+from .dependent import PROVISIONAL
 from .fitted import Fitted, read_fitted
 from .new_dates import SECONDS, count_seconds, find_nearest, find_places, set_clock
 
-PROVISIONAL = "provisional"
 _PARTS = r"({})(_analysis|_error|_source|_(lower|upper)_\d+)?"  # of a filled variable
 _SEA, _OUTLIERS = "_sea", "_outliers"  # variables next to the observations of a product
 _ROUNDED = 0.51  # steps of a packing between a value and what is stored of it, at most

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ..classical.neighbours import find_date_reach
 from ..errors import InputError
 from ..io.alignment import concatenate, restore_grid
-from ..io.field import Field, grid_spacing
+from ..io.field import Field
 from ..io.layout.coordinates import is_time
 from ..io.layout.dates import format_date, format_dates
 from ..io.output import (
@@ -38,10 +38,10 @@ from ..training.data import GapData
 from ..training.features import YEAR, make_static_features
 from ..training.heldout import DataSettings
 from .calls import describe_inputs, write_value
+from .dependent import find_provisional, find_users, mark_provisional, widen
 from .evaluate import apply_shrinkage
-from .fitted import Fitted
 from .methods import Candidate, find_method
-from .observations import PROVISIONAL, Extended, Filled, Product, extend, find_fitted, open_products
+from .observations import Extended, Filled, Product, extend, find_fitted, open_products
 
 _log = logging.getLogger(__name__)
 
@@ -132,7 +132,7 @@ def update(
         about = {"command": f"oceanfill.update({', '.join(words)})"} | dict(attributes or {})
         about |= {"update_checksums": describe_inputs([new])}
         dataset.attrs = _make_attributes(products, dataset, extended[0].field, about)
-        dataset[PROVISIONAL] = _mark_provisional(provisional, first.layout.t)
+        dataset = mark_provisional(dataset, provisional, first.layout.t)
         if target is not None:
             write_dataset(dataset, target)
     return dataset
@@ -144,11 +144,11 @@ def _update_variable(
     """Return the updated dataset of one variable, and which of its dates (time,) are provisional."""
     path, window = network or (None, 1)
     field, fitted = extended.field, product.fitted
-    provisional = _find_provisional(field, fitted, window)
+    provisional = find_provisional(field, fitted.kriging, window)
     refilled = _find_changed(product, extended, window)
     if not refilled.any():
         return product.data[product.parts], provisional
-    estimated = _widen(refilled, field, window)
+    estimated = widen(refilled, field, window)
     _check_errors(product, extended, estimated)
     count = int((extended.place < 0).sum()), int((extended.changed & (extended.place >= 0)).sum())
     message = "%s: %d new dates and %d corrected ones; %d of %d are filled, from %s on"
@@ -215,45 +215,14 @@ def _find_changed(product: Product, extended: Extended, window: int) -> Mask:
     These are among their neighbours, or among those of a date in their window.
     """
     field, changed, place = extended.field, extended.changed, extended.place
-    found = _find_users(field, product.fitted, changed)
+    found = find_users(field, product.fitted.kriging, changed)
     corrected = changed & (place >= 0)
     if corrected.any():  # what was a neighbour and is none any more
         seen = np.isfinite(product.read(product.name)) & field.sea
         before = np.where(place[:, None, None] >= 0, seen[place], False)
         old = replace(field, values=np.where(before, np.float32(0), np.float32(np.nan)))
-        found |= _find_users(old, product.fitted, corrected)
-    return _widen(found | changed, field, window)
-
-
-def _find_provisional(field: Field, fitted: Fitted, window: int) -> Mask:
-    """Find the dates (time,) that change once the next date is observed, and thus may still change."""
-    ahead = np.where(field.sea, np.float32(0), np.float32(np.nan))[None]
-    longer = replace(
-        field,
-        values=np.concatenate([field.values, ahead]),
-        error_variance=np.concatenate([field.error_variance, np.zeros_like(ahead)]),
-        days=np.append(field.days, field.days[-1] + grid_spacing(field)[0]),
-    )
-    coming = np.append(np.zeros(len(field.days), bool), True)
-    return _widen(_find_users(longer, fitted, coming) | coming, longer, window)[:-1]
-
-
-def _find_users(field: Field, fitted: Fitted, on: Mask) -> Mask:
-    """Find the dates (time,) with neighbours among the observations ``on`` some dates."""
-    reach, number = find_date_reach(field, fitted.kriging.scales), np.arange(len(on))
-    near = (np.abs(number[:, None] - np.flatnonzero(on)) <= reach).any(axis=1)
-    return fitted.kriging.find_dependent(field, on, near)
-
-
-def _widen(dates: Mask, field: Field, window: int) -> Mask:
-    """Return some dates and those in whose window of network inputs they are.
-
-    A window is of so many dates, or of lags of the median step.
-    """
-    step, half, days = grid_spacing(field)[0], window // 2, field.days
-    number, at = np.arange(len(dates)), np.flatnonzero(dates)
-    close = np.abs(days[:, None] - days[at]) <= (half + 0.5) * step * (half > 0)
-    return (close | (np.abs(number[:, None] - at) <= half)).any(axis=1)
+        found |= find_users(old, product.fitted.kriging, corrected)
+    return widen(found | changed, field, window)
 
 
 def _check_errors(product: Product, extended: Extended, estimated: Mask) -> None:
@@ -367,15 +336,3 @@ def _summarise(product: Product, dataset: xr.Dataset) -> str:
     seen = (dataset[f"{name}_source"] == SOURCES.index("observed")) & analysis.notnull()
     cells = int(analysis.notnull().any(t).sum()) * dataset.sizes[t]
     return summarise_field(name, str(dataset[name].attrs["long_name"]), int(seen.sum()), cells)
-
-
-def _mark_provisional(provisional: Mask, t: str) -> xr.Variable:
-    """Return the flag of the dates that later ones still change."""
-    about = {
-        "long_name": "whether later dates still change the map",
-        "standard_name": "status_flag",
-        "flag_values": np.array([0, 1], np.int8),
-        "flag_meanings": "final provisional",
-        "coverage_content_type": "qualityInformation",
-    }
-    return xr.Variable(t, provisional.astype(np.int8), about)

@@ -1,9 +1,13 @@
-"""Training in two processes on one machine (gloo): stopped and taken up again, it loses nothing."""
+"""Training in two processes on one machine (gloo): stopped and taken up again, it loses nothing.
+
+However the processes are started, the fit ends with the checkpoint and its score.
+"""
 
 from __future__ import annotations
 
 import csv
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -71,3 +75,12 @@ def test_a_training_that_is_killed_goes_on_with_the_losses_it_would_have_had(tmp
     assert [found[step] for step in range(2 * steps, EPOCHS * steps)] == [
         expected[step] for step in range(2 * steps, EPOCHS * steps)
     ]
+
+
+@pytest.mark.slow  # processes that import everything
+def test_forked_processes_hand_their_weights_and_the_score_over(tmp_path):
+    tiny = ("--trainer.max_epochs", "1", "--trainer.limit_train_batches", "2", "--data.first_guess", "none")
+    code = start(tmp_path, *tiny, "--trainer.strategy", "ddp_fork").wait()
+    log = (tmp_path / "log").read_text()
+    assert code == 0, log
+    assert re.search(r"best checkpoint: \S*best.ckpt \(held_out 0\.\d", log), log

@@ -70,6 +70,23 @@ def test_the_configuration_that_a_fit_leaves_repeats_it(run: Run) -> None:
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
+PICKLE = """
+from multiprocessing.reduction import ForkingPickler
+from pytorch_lightning.callbacks import Callback
+
+class Pickle(Callback):
+    def setup(self, trainer, task, stage):
+        ForkingPickler.dumps((trainer, task))
+"""
+
+
+def test_a_fit_can_be_sent_to_processes_that_are_spawned(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("pickles.py").write_text(PICKLE)
+    monkeypatch.syspath_prepend(Path.cwd())
+    result = run("fit", *TINY, "--trainer.callbacks+=pickles.Pickle")
+    assert result.code == 0, result.err
+
+
 def test_a_second_fit_leaves_no_checkpoint_of_the_first_to_be_used_by_mistake(run: Run) -> None:
     assert run("fit", *TINY).code == 0
     first, seen = weights(), Path("here/config.yaml").read_text()

@@ -101,6 +101,20 @@ def test_nothing_is_shown_quietly(caplog: pytest.LogCaptureFixture) -> None:
     assert not caplog.records
 
 
+def test_a_quiet_job_leaves_the_time_of_its_outer_one_alone(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with caplog.at_level(logging.DEBUG, "oceanfill"), progress("forecasts", 4, quiet=False) as advance:
+        assert advance.overall is not None
+        with show_stages(STAGES, quiet=True):
+            plan_stages([Stage("reading", 1.0), Stage("training", 1e6)])
+            enter_stage("training")
+        advance(1)
+        assert [stage.name for stage in advance.overall.stages] == ["forecasts"]
+        assert advance.overall.share == 0.25
+        assert advance.overall.seconds_left < 60
+
+
 @pytest.mark.parametrize(
     ("seconds", "said"), [(0.2, "1 s"), (89, "89 s"), (91, "2 min"), (5000, "83 min"), (5400, "1 h 30 min")]
 )

@@ -24,13 +24,16 @@ class PlainCheckpoints(TorchCheckpointIO):
     def load_checkpoint(
         self, path: Any, map_location: Any = "cpu", weights_only: bool | None = True
     ) -> dict[str, Any]:
-        """Return the content of a file (`load_plain`)."""
-        return load_plain(path, map_location)
+        """Return the content of a file (`load_plain`), or the bare weights that processes hand over."""
+        return load_plain(path, map_location, may_be_bare=True)
 
 
-def load_plain(path: str | os.PathLike[str], map_location: Any = "cpu") -> dict[str, Any]:
+def load_plain(
+    path: str | os.PathLike[str], map_location: Any = "cpu", may_be_bare: bool = False
+) -> dict[str, Any]:
     """Return the content of a checkpoint: tensors and plain data. Nothing that the file holds is run.
 
+    With ``may_be_bare``, the content may also be weights and nothing else.
     Raises `InputError` for a file that is none, and for weights that are not finite or are huge.
     """
     if not Path(path).is_file():
@@ -39,7 +42,7 @@ def load_plain(path: str | os.PathLike[str], map_location: Any = "cpu") -> dict[
         raise InputError(f"{path}: larger than half of the memory; give another checkpoint")
     try:
         content = torch.load(path, map_location=map_location, weights_only=True)
-        state = dict(content["state_dict"])
+        state = dict(content if may_be_bare and "state_dict" not in content else content["state_dict"])
     except (
         pickle.UnpicklingError,
         RuntimeError,

@@ -8,6 +8,7 @@ import subprocess
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import netCDF4
 import numpy as np
@@ -44,7 +45,15 @@ def make_sst() -> xr.Dataset:
 
 def make_height() -> xr.Dataset:
     attrs = {"units": "cm", "standard_name": "sea_surface_height_above_sea_level"}
-    return make_filled(make_values(-20, 20), LAT, LON, name="sla", error=3.0, **attrs)
+    made = make_filled(make_values(-20, 20), LAT, LON, name="sla", error=3.0, **attrs)
+    return made.assign_attrs(fitted_covariance="eddies 120 km / 10 d, noise 0.02")
+
+
+def make_years() -> xr.Dataset:
+    """Five years of daily values with two draws, for a climatology."""
+    values = np.random.default_rng(1).normal(15, 1, (5 * 366, 2, 2))
+    samples = np.stack([values, values + 0.1])
+    return make_filled(values, LAT[:2], LON[:2], samples=samples, standard_name="sea_surface_temperature")
 
 
 def make_chlorophyll() -> xr.Dataset:
@@ -106,20 +115,36 @@ def test_values_units_and_axes_by_xarray(product: tuple[str, xr.Dataset, list[Pa
             )
 
 
-@pytest.mark.parametrize("name", [*MADE, "gradient", "geostrophic", "fronts", "resolution"])
+DERIVED: dict[str, tuple[Callable[[], xr.Dataset], dict[str, Any]]] = {
+    "gradient": (make_sst, {"length": 50}),
+    "geostrophic": (make_height, {"length": 50}),
+    "fronts": (make_sst, {}),
+    "resolution": (make_sst, {"span": 160, "truth": make_sst()[["sst"]]}),
+    "anomalies": (make_years, {}),
+    "heatwaves": (make_years, {}),
+}
+
+# Of these CF 1.11 has no standard name.
+NAMELESS = [
+    "CHL_uncertainty",
+    *(f"sst_{part}" for part in ("eastward_gradient", "northward_gradient", "gradient")),
+    *(f"sst_{part}_error" for part in ("eastward_gradient", "northward_gradient", "gradient", "anomaly")),
+    *("sst_effective_resolution", "sst_coherent_scale", "segments"),
+    *("sst_anomaly", "sst_percentile", "sst_heatwave_probability", "event_probability"),
+    *("event_start", "event_end", "event_peak", "event_duration"),
+    *(f"event_intensity_{part}" for part in ("max", "mean", "cumulative")),
+]
+
+
+@pytest.mark.parametrize("name", [*MADE, *DERIVED])
 def test_no_error_and_no_finding_of_high_priority_by_the_compliance_checker(
     tmp_path: Path, name: str
 ) -> None:
     if name in MADE:
         path = oceanfill.export(MADE[name][0](), tmp_path / "out", format=name, attributes=GIVEN)[0]
     else:
-        path = tmp_path / "out.nc"
-        filled = make_height() if name == "geostrophic" else make_sst()
-        how = {"gradient": {"length": 50}, "geostrophic": {"length": 50}, "resolution": {"span": 160}}.get(
-            name, {}
-        )
-        how |= {"truth": filled[["sst"]]} if name == "resolution" else {}
-        oceanfill.derive(filled, path, what=name, attributes=GIVEN, **how)
+        path, (make, how) = tmp_path / "out.nc", DERIVED[name]
+        oceanfill.derive(make(), path, what=name, attributes=GIVEN, **how)
     report = tmp_path / "report.json"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the checker's own
@@ -139,9 +164,8 @@ def test_no_error_and_no_finding_of_high_priority_by_the_compliance_checker(
         for message in check["msgs"]
         if check["value"][0] < check["value"][1]
     ]
-    # CF has no standard name for a gradient and for an effective resolution.
-    unnamed = ("gradient", "resolution")
-    assert [text for text in messages if not (name in unnamed and text.endswith(" standard_name"))] == []
+    nameless = [f'variable "{one}" missing the following attributes: standard_name' for one in NAMELESS]
+    assert [text for text in messages if not any(one in text for one in nameless)] == []
 
 
 def test_statistics_by_cdo(product: tuple[str, xr.Dataset, list[Path]]) -> None:
@@ -189,7 +213,7 @@ def test_a_series_is_the_files_one_after_another(tmp_path: Path) -> None:
         for number, path in enumerate(paths):
             with xr.open_dataset(path) as day:
                 assert set(day.variables) == set(series.variables)
-                for name in ("sla", "err_sla", "ugosa", "vgosa", "flag_ice"):
+                for name in ("sla", "err_sla", "ugosa", "err_ugosa", "vgosa", "err_vgosa", "flag_ice"):
                     np.testing.assert_array_equal(series[name][number], day[name][0])
         np.testing.assert_array_equal(series.time, filled.time)
         assert (series.attrs["time_coverage_start"], series.attrs["time_coverage_end"]) == (
@@ -216,6 +240,9 @@ def test_ghrsst_name_error_mask_and_ice(tmp_path: Path) -> None:
         mask = file["mask"][0]
         fraction = file["sea_ice_fraction"][0]
         np.testing.assert_allclose(file["analysis_error"][0].compressed(), 0.37)
+        assert file.geospatial_bounds == "POLYGON ((40 -3, 41.25 -3, 41.25 -1.25, 40 -1.25, 40 -3))"
+        deprecated = {"start_time", "stop_time", "sensor", "northernmost_latitude", "westernmost_longitude"}
+        assert not deprecated & set(file.ncattrs())
     assert (mask[0] == [2, 2, 2, 1, 1, 1, 1, 1]).all()
     assert (mask[1] == 1).all()
     assert (mask[2:] == 9).all()  # up to one and a half cells from the ice, which begins at 40.9
@@ -242,6 +269,26 @@ def test_the_mean_dynamic_topography_gives_adt_and_its_currents(tmp_path: Path) 
         )
 
 
+def test_errors_of_the_currents_are_those_that_are_derived(tmp_path: Path) -> None:
+    filled = make_height()
+    draws = filled.sla.to_numpy() + np.random.default_rng(1).normal(0, 3, (20, *filled.sla.shape))
+    by_draws = filled.assign(sla_samples=(("sample", *filled.sla.dims), draws, filled.sla.attrs))
+    for number, source in enumerate((filled, by_draws)):
+        path = oceanfill.export(source, tmp_path / f"{number}.nc", format="cmems-ssh")[0]
+        expected = oceanfill.derive(source, what="geostrophic")
+        with xr.open_dataset(path) as found:
+            for letter in "uv":
+                error = found[f"err_{letter}gosa"]
+                np.testing.assert_allclose(error, expected[f"{letter}gosa_error"], atol=5.1e-5)
+                assert error.attrs["units"] == "m s-1"
+                assert error.attrs["comment"] == expected.ugosa_error.attrs["comment"]
+    unknown = filled.assign_attrs(fitted_covariance="")
+    (path, *_) = oceanfill.export(unknown, tmp_path / "days", format="cmems-ssh")
+    with xr.open_dataset(path) as found:
+        assert {"ugosa", "vgosa", "err_sla"} <= set(found.data_vars)
+        assert not {"err_ugosa", "err_vgosa"} & set(found.data_vars)
+
+
 def test_chlorophyll_flags_and_the_error_of_the_logarithm(tmp_path: Path) -> None:
     filled = make_chlorophyll()
     path = oceanfill.export(filled, tmp_path / "out", format="cmems-oc")[0]
@@ -256,6 +303,8 @@ def test_chlorophyll_flags_and_the_error_of_the_logarithm(tmp_path: Path) -> Non
             mean * np.sqrt(np.exp(sigma**2) - 1), np.where(np.isfinite(mean), 0.02, np.nan), rtol=1e-5
         )
         np.testing.assert_allclose(found.CHL_error[0], np.where(np.isfinite(mean), 0.02, np.nan), rtol=1e-6)
+        assert found.CHL_uncertainty.attrs["units"] == "%"
+        np.testing.assert_allclose(found.CHL_uncertainty[0], 100 * 0.02 / mean, rtol=1e-5)
 
 
 def test_a_globe_from_zero_begins_at_the_date_line(tmp_path: Path) -> None:
