@@ -233,4 +233,5 @@ def _weighted_quantiles(residual: Floats, weight: Floats, levels: Floats) -> NDA
     """(k,) quantiles with one more value of mean weight at infinity; at most the largest residual."""
     order = np.argsort(residual)
     below = np.cumsum(weight[order]) / (weight.sum() + weight.mean())
-    return residual[order][np.searchsorted(below, levels).clip(max=len(residual) - 1)]
+    # Interpolated: between two values far apart, rounding of the weights would decide for one of them.
+    return np.interp(levels, below, residual[order])
