@@ -14,7 +14,7 @@ from pathlib import Path
 import oceanfill.pipeline.cli.lightning
 import oceanfill.pipeline.cli.main
 import oceanfill.pipeline.jobs.fill  # noqa: F401
-from oceanfill.pipeline.io.workers import _choose_context
+from oceanfill.pipeline.io.workers import choose_context
 
 SECONDS = 120  # within which every process ends
 
@@ -27,7 +27,7 @@ def start_command(words: Sequence[str], folder: Path, log: Path, **variables: st
 
 def start(program: str, folder: Path, log: Path, **variables: str) -> BaseProcess:
     """Start the text of a program in a folder, with some environment variables."""
-    process = _choose_context().Process(target=_run, args=(program, folder, log, variables))  # type: ignore[attr-defined]
+    process = choose_context().Process(target=_run, args=(program, folder, log, variables))
     process.start()
     return process
 

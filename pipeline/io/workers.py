@@ -44,7 +44,7 @@ def start_workers(cluster: str | None = None, n_workers: int = 1) -> Iterator[Ma
     elif n_workers == 1:
         yield map
     else:
-        with ProcessPoolExecutor(n_workers, mp_context=_choose_context()) as pool:
+        with ProcessPoolExecutor(n_workers, mp_context=choose_context()) as pool:
             try:
                 yield lambda work, items: collect_in_order(
                     lambda item: pool.submit(work, item), items, _AHEAD * n_workers
@@ -54,7 +54,7 @@ def start_workers(cluster: str | None = None, n_workers: int = 1) -> Iterator[Ma
                 raise
 
 
-def _choose_context() -> BaseContext:
+def choose_context() -> BaseContext:
     """Return the way to start processes: forked from a fresh one that has imported what this one has.
 
     Imports are then paid for once, not by each worker. A fork of this process itself would not do: HDF5
