@@ -158,7 +158,8 @@ def calibrate(found: Residuals) -> Calibration:
     factor.
 
     The half-widths are weighted split-conformal (Tibshirani et al. 2019, arXiv:1904.06019): the weighted
-    quantiles of the scaled residuals, with a value of mean weight at infinity for the one to be predicted, interpolated between residuals.
+    quantiles of the scaled residuals, with a value of mean weight at infinity for the one to be predicted.
+    They are interpolated between residuals.
     """
     low, high = found.covariates.min(axis=0), found.covariates.max(axis=0)
     centre = np.average(found.covariates, axis=0, weights=found.weight)
