@@ -43,7 +43,7 @@ def main() -> None:
     print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |", flush=True)
     for way in sys.argv[3:] or WAYS:
         method, flow = way.split(":")
-        how = Training(epochs=1000, time_budget=minutes)
+        how = Training() if method == "oi" else Training(epochs=1000, time_budget=minutes)
         start = time.perf_counter()
         filled = fill(radials, radial_direction="direction", method=method, flow=flow, training=how)
         print(f"{way}: {time.perf_counter() - start:.0f} s", file=sys.stderr)

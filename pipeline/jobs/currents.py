@@ -106,8 +106,8 @@ def choose_method(settings: FillSettings) -> tuple[Method, str]:
         )
     if flow == "free" and method.trains:
         _log.warning(
-            "a free network was less accurate than optimal interpolation in areas without radar coverage "
-            "(docs/vectors.md); flow='stream-function' or method='oi' is safer"
+            "a free network gains little over optimal interpolation (docs/vectors.md); "
+            "flow='stream-function' is more accurate"
         )
     if flow == "low-divergence" and not method.trains:
         raise InputError(

@@ -21,6 +21,7 @@ from .patches import blend_patches
 
 _LEARNING_RATE = 3e-3
 _WARM_UP = 0.1  # share of the training in which the learning rate rises
+_WIDEST = 3000  # inputs of a dense layer, above which its learning rate falls
 _BETAS = 0.9, 0.98  # a training of few steps cannot average over a thousand of them
 
 
@@ -191,10 +192,28 @@ def _known(maps: tuple[Tensor, Tensor], at: list[Tensor]) -> tuple[Tensor, Tenso
     return one[:, None], other[:, None]
 
 
+def group_weights(task: nn.Module, learning_rate: float) -> list[dict[str, Any]]:
+    """Return the weights of a task in groups with their learning rates, the common one first.
+
+    Adam changes each weight by about the learning rate, whatever the gradient. The changes of the many inputs
+    of a dense layer over a whole map add up, and the training diverges unless the rate of its weights is
+    inversely proportional to their number (Yang and Hu 2021, arXiv:2011.14522).
+    """
+    rates = {
+        layer.weight: learning_rate * _WIDEST / layer.in_features
+        for layer in task.modules()
+        if isinstance(layer, nn.Linear) and layer.in_features > _WIDEST
+    }
+    groups: dict[float, list[nn.Parameter]] = {learning_rate: []}
+    for weight in task.parameters():
+        groups.setdefault(rates.get(weight, learning_rate), []).append(weight)
+    return [{"params": weights, "lr": rate} for rate, weights in groups.items()]
+
+
 def make_optimiser(task: pl.LightningModule, learning_rate: float, weight_decay: float) -> Any:
     """AdamW; the learning rate rises, then falls along a cosine, by steps or by the time allowed."""
     optimiser = torch.optim.AdamW(
-        task.parameters(), lr=learning_rate, betas=_BETAS, weight_decay=weight_decay
+        group_weights(task, learning_rate), lr=learning_rate, betas=_BETAS, weight_decay=weight_decay
     )
     timers = [callback for callback in getattr(task.trainer, "callbacks", []) if isinstance(callback, Timer)]
 

@@ -10,8 +10,9 @@ from oceanfill.models.unet import UNet
 from oceanfill.pipeline.errors import InputError
 from oceanfill.pipeline.training.features import count_channels, find_sea_channel
 from oceanfill.pipeline.training.networks import NETWORKS, build_network, has_fixed_grid
-from oceanfill.pipeline.training.tasks import Correction
+from oceanfill.pipeline.training.tasks import Correction, group_weights
 from pytorch_lightning.callbacks import Callback, Timer
+from torch import nn
 from torch.distributions import Normal
 from torch.utils.data import DataLoader
 
@@ -317,6 +318,26 @@ def test_a_network_may_have_a_learning_rate_of_its_own():
     own = NETWORKS["4dvarnet"]
     assert [started(own).learning_rate, started(own, learning_rate=2e-3).learning_rate] == [1e-3, 2e-3]
     assert started().learning_rate == 3e-3
+
+
+def test_a_step_of_a_dense_layer_over_a_map_is_as_small_as_that_of_others():
+    """With one learning rate for all weights the code grows by a hundred times in a step, and diverges."""
+    inputs = torch.from_numpy(np.random.default_rng(0).standard_normal((4, 15, 48, 48), np.float32)) + 1
+
+    def change(layer: nn.Module) -> float:
+        groups = group_weights(layer, 3e-3)
+        assert {weight for group in groups for weight in group["params"]} == set(layer.parameters())
+        before = layer(inputs)
+        before.mean().backward()
+        torch.optim.Adam(groups).step()
+        return float((layer(inputs) - before).detach().abs().mean())
+
+    torch.manual_seed(0)
+    dense = nn.Sequential(nn.Flatten(), nn.Linear(15 * 48 * 48, 8))
+    narrow = nn.Sequential(nn.AvgPool2d(4), nn.Flatten(), nn.Linear(15 * 12 * 12, 8))
+    assert [len(group_weights(layer, 3e-3)) for layer in (dense, narrow)] == [2, 1]
+    assert change(dense) == pytest.approx(3e-3 * 3000, rel=0.03)
+    assert change(narrow) == pytest.approx(3e-3 * 15 * 12 * 12, rel=0.03)
 
 
 def test_the_learning_rate_follows_the_time_where_that_ends_first():
