@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr
+from scipy.special import ndtr, stdtrit
 
 Floats = NDArray[np.floating]
 
@@ -205,13 +205,17 @@ def rmse_interval(
     """Central bootstrap interval of the RMSE, or of its difference from that of ``other``.
 
     Groups (g,) of dependent errors, such as dates, are resampled; ``squares``, ``weight`` and ``other`` are
-    their sums of weighted squares and of weights. Infinite for fewer than two groups with a weight.
+    their sums of weighted squares and of weights. Infinite for fewer than two groups with a weight. With few
+    groups resampling makes intervals too narrow, so the level is raised by Student's t ("expanded percentile
+    interval", Hesterberg 2015, 10.1080/00031305.2015.1089789).
     """
     from scipy.stats import bootstrap  # takes half a second to import; most commands do not need it
 
     kept = weight > 0
-    if np.count_nonzero(kept) < 2:
+    number = np.count_nonzero(kept)
+    if number < 2:
         return -np.inf, np.inf
+    expanded = np.sqrt(number / (number - 1)) * stdtrit(number - 1, (1 + level) / 2)
 
     def statistic(*drawn: Floats, axis: int = -1) -> Floats:
         total = drawn[-1].sum(axis)
@@ -224,7 +228,7 @@ def rmse_interval(
         paired=True,
         vectorized=True,
         n_resamples=_RESAMPLES,
-        confidence_level=level,
+        confidence_level=2 * ndtr(expanded) - 1,
         method="percentile",
         rng=np.random.default_rng(0),
         batch=200,

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import lsq_linear
+from scipy.special import ndtr, stdtrit
 
 Floats = NDArray[np.floating]
 
@@ -140,7 +141,8 @@ def _sum(group: NDArray[np.integer], values: Floats) -> NDArray[np.float64]:
 def _measure_noise(gram: Floats, moment: Floats) -> float:
     """Return the error variance of the moments over their information; infinite without two groups.
 
-    Within a group errors hang together in any way; groups are independent.
+    Within a group errors hang together in any way; groups are independent. Few groups understate the noise:
+    a standard error is that of Student's t.
     """
     level, information = moment.sum(), gram.sum()
     used = np.count_nonzero(gram.any(axis=(1, 2)))
@@ -148,7 +150,8 @@ def _measure_noise(gram: Floats, moment: Floats) -> float:
         return np.inf
     share = np.clip(level / information, 0, 1)
     off = (moment - share * gram.sum(axis=2)).sum(axis=1)
-    return float(max(used / (used - 1) * (off**2).sum() / information, _LEAST_NOISE * information))
+    few = stdtrit(used - 1, ndtr(1.0)) ** 2
+    return float(max(few * used / (used - 1) * (off**2).sum() / information, _LEAST_NOISE * information))
 
 
 def _solve(gram: Floats, moment: Floats, noise: float, prior: float) -> NDArray[np.float64]:

@@ -74,6 +74,14 @@ def test_the_interval_of_a_difference_is_that_of_the_jackknife():
     assert scores.rmse_interval(squares[0][:1], total[:1]) == (-np.inf, np.inf)
 
 
+def test_the_interval_of_few_groups_is_not_too_narrow():
+    """Of two groups it reaches from one to the other; of three it holds the truth nearly as often as said."""
+    assert scores.rmse_interval(np.array([4.0, 18]), np.array([1.0, 2]), None, 0.6827) == (2, 3)
+    squares = np.random.default_rng(0).chisquare(4, (300, 3)) / 4
+    found = [scores.rmse_interval(one, np.ones(3), None, 0.6827) for one in squares]
+    assert np.mean([low <= 1 <= high for low, high in found]) > 0.57
+
+
 def test_crps_and_log_score_are_those_of_scoringrules(forecast):
     estimate, error, truth = (part[np.isfinite(forecast[2])] for part in forecast)
     crps = scoringrules.crps_normal(truth, estimate, error).mean()

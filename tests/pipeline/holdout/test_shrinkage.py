@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from oceanfill.pipeline.holdout.shrinkage import PRIOR, Shrinkage, find_prior, fit_shrinkage
+from scipy import stats
 
 
 def fitted(change, error, group, *, claimed=None, weight=None, **options):
@@ -48,6 +49,18 @@ def test_the_share_is_that_of_least_squares_where_the_groups_agree(error):
     expected = -(change[late] @ error[late]) / (change[late] @ change[late])
     found = fitted(change, error, DATE, classes=1, weight=weight).average
     assert expected - 0.06 < found < expected
+
+
+def test_three_groups_have_the_standard_error_of_student(error):
+    change, group = np.random.default_rng(2).standard_normal(300) - 0.5 * error[:300], DATE[:300]
+    gram = np.bincount(group, change**2)
+    moment = np.bincount(group, -change * error[:300])
+    off = moment - moment.sum() / gram.sum() * gram
+    noise = stats.t.ppf(0.8413447, 2) ** 2 * 3 / 2 * (off**2).sum() / gram.sum()
+    penalty = noise / (0.3**2 + 0.15**2)
+    mean = (moment.sum() + 0.5 * penalty) / (gram.sum() + penalty)
+    expected = mean - np.sqrt(noise / (gram.sum() + penalty))
+    assert fitted(change, error[:300], group, classes=1).average == pytest.approx(expected, rel=1e-5)
 
 
 def test_groups_that_disagree_or_are_few_leave_the_prior(error):
