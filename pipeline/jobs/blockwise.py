@@ -70,7 +70,7 @@ _log = logging.getLogger(__name__)
 
 Floats = NDArray[np.float32]
 
-_LENGTHS = 2  # of the covariance's shortest component, in the margin of a block
+_LENGTHS = 2.5  # of the covariance's shortest component, in the margin of a block
 _COPY = "copy"  # name of the method for a record without gaps
 _LEARNED, _NETWORK = "learned.json", "network.ckpt"  # next to the unfinished store
 # What `prepare` leaves to the filling.

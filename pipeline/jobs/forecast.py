@@ -99,7 +99,7 @@ def forecast(
     >>> part = {"region": (37, 38, -12, -11), "period": "2024-04-01/2024-04-24"}
     >>> ahead = oceanfill.forecast("sample:sst_clouds.nc", days=1, starts=2, **part)
     >>> ahead.sizes["time"], ahead.attrs["delivered"]
-    (1, 'damped persistence')
+    (1, 'method')
     """
     check_targets([output], list_paths([source]), overwrite=overwrite)
     field = open_field(source, opening=opening, **options)

@@ -122,8 +122,8 @@ def test_the_margin_of_tiles_is_as_wide_as_the_covariance(tmp_path):
     found = fill_blocks(record, tmp_path / "tiles.zarr", memory=memory_of(6, 4 * 208, 120), **how)
     difference = abs(found.sst_analysis - whole.sst_analysis) / whole.sst_error
     assert float(difference[:, :, :170].max()) < 0.2
-    # Farther than 35 cells from any observation the error is that of the field.
-    assert float(difference.max()) < 0.4
+    # Farther than 35 cells from any observation the estimate is the mean of those that the block has.
+    assert float(difference.max()) < 0.6
     np.testing.assert_allclose(found.sst_error, whole.sst_error, rtol=0.02)
 
 
