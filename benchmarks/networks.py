@@ -70,7 +70,7 @@ def score(data: GapData, candidate: Candidate, truth: NDArray[np.floating]) -> d
 def run(case: str, name: str, seed: int, seconds: float) -> dict[str, Any]:
     """Train a network and return its line of the results."""
     prepared, truth = prepare(case)
-    data = copy.copy(prepared)  # a network of a fixed grid sets the size of its patches
+    data = copy.copy(prepared)  # a training may change the patch size of its data
     data.settings = replace(prepared.settings, seed=seed)
     how = Training(epochs=1000, time_budget=seconds / 60)
     start = time.process_time()

@@ -25,7 +25,7 @@ _LATTICES, _CLOSER = (
 )  # of every second, fourth and eighth cell, each by this factor closer than before
 _MIDDLE = 0.3  # of the side of a tile, from its centre
 _CENTRE = 1e-3  # weight of the correlation with the centre against that with the middle of a tile
-_COARSE = 0.1  # steps of the logarithms of the scales by which observations are ranked
+COARSE = 0.1  # steps of the logarithms of the scales by which targets and observations are chosen
 _LEAST_CORRELATION = 1e-12
 _AXES = ((-1, 1, 1), (1, -1, 1), (1, 1, -1))
 _MOST_OFFSETS = 20_000
@@ -232,7 +232,7 @@ def _round_scales(scales: Scales) -> Scales:
     first = float(scales.components[0].sill)
 
     def round_one(number: Tensor | float) -> float:
-        return math.exp(_COARSE * round(math.log(float(number)) / _COARSE))
+        return math.exp(COARSE * round(math.log(float(number)) / COARSE))
 
     parts = (map(round_one, (sill / first, length, duration)) for sill, length, duration in scales.components)
     return Scales(tuple(Component(*part) for part in parts), 0.0)

@@ -17,7 +17,7 @@ from torch import Tensor
 from ..holdout.patterns import CloudGaps, draw_cloud_gaps
 from ..io.field import Field, grid_spacing
 from .kriging import Kriging, KrigingSystem, build_system, reference_mean, solve
-from .neighbours import Component, HiddenGap, Observations, Scales, find_nearest, gather_observations
+from .neighbours import COARSE, Component, HiddenGap, Observations, Scales, find_nearest, gather_observations
 from .tiles import run_in_threads
 
 _TARGETS = 2500  # cross-validation targets
@@ -26,7 +26,6 @@ _PRIOR = 1e-3  # relative growth of the loss if a scale changes by e: fixes scal
 _TOLERANCE = 1e-4  # relative improvement of the loss at which the fit stops
 _FEWEST_TARGETS = 20
 _AROUND, _APART = 2, 2  # cells to the farthest, and between, the values around a target that its gap hides
-_COARSE = 0.1  # steps of the logarithms of the scales by which targets and neighbours are chosen
 _BATCH = 256
 _MOST_NOISE = 1e6  # error variance of an observation, over that of the field
 
@@ -79,7 +78,7 @@ def fit_covariance(
             log = torch.cat([log, log[1:]]) + torch.tensor([1, 0.7, 1, 2, 0.3, 5, 0.5], device=device).log()
         count = max(8, round(part * neighbours))
         # Rounded, or the last digit of the values would decide which targets are chosen, and so the result.
-        scales = make_scales((log / _COARSE).round().mul(_COARSE).exp().tolist())
+        scales = make_scales((log / COARSE).round().mul(COARSE).exp().tolist())
         data = gather_observations(scaled, anomaly, scales, device)
         chosen = _match_difficulty(scales, data, candidates, count, rng)
         target = data.cell(torch.as_tensor(candidates.target[chosen], device=device))
